@@ -1,0 +1,55 @@
+# kindle-appliance: make run, and what developers need. All goes into .venv; nothing else on the machine changes.
+
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run quick test check messages pictures bench clean
+
+run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes options on
+	@exec $(BIN)/python -m kindle_appliance $(ARGS)
+
+quick: $(VENV)/tested  ## the tests that need no root, no browser and no patience
+	$(BIN)/pytest -q --ignore=tests/browsers -m "not slow" $(ARGS)
+
+test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with its reason
+	-$(BIN)/python -m tests.browsers.engines
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/tested  ## style, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+messages: $(VENV)/tested  ## compile the catalogues of sentences
+	$(BIN)/pybabel compile -d kindle_appliance/locale -D kindle_appliance
+
+pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
+	$(BIN)/python -m tests.browsers.engines
+	$(BIN)/pytest -q tests/browsers/test_page.py -k pictures
+	mkdir -p docs
+	cp build/screenshots/prose-600-phantomjs-1.9.8.png docs/reading.png
+
+bench: $(VENV)/tested  ## the figures that decisions were made by
+	$(BIN)/python -m bench.markdown_libraries
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/python-is-new-enough:
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "kindle-appliance needs Python 3.11 or newer, and found none. Install one, for example with" \
+		"'sudo apt install python3.11 python3.11-venv', and run make again." >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing. Install it, for example with 'sudo apt install python3-venv'." >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/python-is-new-enough
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/tested: setup.cfg pyproject.toml | $(VENV)/python-is-new-enough
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/installed
