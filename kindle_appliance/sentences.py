@@ -1,0 +1,94 @@
+"""The sentences that a reader sees, and the catalogue that has them in the reader's language.
+
+A sentence is written once, in English, where it is needed, and travels as a value: only when it is known who
+reads it (a page, a frame, the terminal) is it looked up in the gettext catalogue under `locale/`. So an answer
+that broke off at night says so in Chinese to one reader and in English to the next.
+Tests collect every `Sentence("...")` of the package and every `${...}` of the templates and compare them with
+the catalogue: a missing or an unused one fails.
+"""
+
+from __future__ import annotations
+
+import gettext
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+ENGLISH = "en"
+CHINESE = "zh-CN"
+LANGUAGES = (ENGLISH, CHINESE)
+
+_DOMAIN = "kindle_appliance"
+_LOCALE = Path(__file__).parent / "locale"
+
+
+@dataclass(frozen=True, init=False)
+class Sentence:
+    """English text with `%(name)s` places and their values; `plural` is taken unless `count` is 1."""
+
+    english: str
+    plural: str | None
+    values: dict[str, str | int] = field(hash=False)
+
+    def __init__(self, english: str, /, *, plural: str | None = None, **values: str | int) -> None:
+        object.__setattr__(self, "english", english)
+        object.__setattr__(self, "plural", plural)
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        return self.to(ENGLISH)
+
+    def to(self, language: str) -> str:
+        """The sentence in `language` (one of `LANGUAGES`); in English where the catalogue lacks it."""
+        catalogue = _catalogue(language)
+        if self.plural is None:
+            text = catalogue.gettext(self.english)
+        else:
+            text = catalogue.ngettext(self.english, self.plural, int(self.values["count"]))
+        return text % self.values if self.values else text
+
+    def to_json(self) -> str:
+        """As stored beside an answer, to be said later in any language."""
+        return json.dumps([self.english, self.plural, self.values], ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, stored: str) -> Sentence:
+        """The sentence that `to_json()` stored."""
+        english, plural, values = json.loads(stored)
+        return cls(english, plural=plural, **values)
+
+
+def choose_language(accepted: str, fixed: str | None = None) -> str:
+    """The reader's language: the house's `fixed` one, or the best of an `Accept-Language` header (RFC 9110,
+    12.5.4). Every kind of Chinese gets the one that we have; what we do not have gets English.
+    """
+    if fixed:
+        return fixed
+    wishes: list[tuple[float, str]] = []
+    for item in accepted.split(","):
+        tag, _, parameters = item.strip().partition(";")
+        weight = parameters.strip().removeprefix("q=") if parameters else "1"
+        try:
+            wishes.append((float(weight), tag.strip().lower()))
+        except ValueError:
+            continue
+    for wish, tag in sorted(wishes, key=lambda each: -each[0]):
+        if wish > 0:
+            for language in LANGUAGES:
+                if tag.partition("-")[0] == language.partition("-")[0]:
+                    return language
+    return ENGLISH
+
+
+def languages_with_catalogue() -> Sequence[str]:
+    """The languages that need a catalogue: all but the one that the code is written in."""
+    return [language for language in LANGUAGES if language != ENGLISH]
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language == ENGLISH:
+        return gettext.NullTranslations()
+    return gettext.translation(_DOMAIN, _LOCALE, [language.replace("-", "_")])

@@ -1,0 +1,130 @@
+"""Every sentence that a reader sees stands in the catalogue, in every language, and nothing else does."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from conftest import ROOT
+
+from kindle_appliance.pages import STATIC
+from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence, choose_language, languages_with_catalogue
+
+PACKAGE = ROOT / "kindle_appliance"
+PLACE = re.compile(r"%\((\w+)\)[sd]")
+
+
+def sentences_in_code() -> Iterator[tuple[str, ...]]:
+    """What stands in `Sentence("...")` anywhere in the package: English, or English and its plural."""
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence" and node.args:
+                words = [node.args[0]] + [each.value for each in node.keywords if each.arg == "plural"]
+                yield tuple(ast.literal_eval(word) for word in words if isinstance(word, ast.Constant))
+
+
+def sentences_in_templates() -> Iterator[tuple[str, ...]]:
+    for path in STATIC.glob("*.html"):
+        for words in re.findall(r"\$\{([^{}]+)\}", path.read_text(encoding="utf-8")):
+            yield (words,)
+
+
+def catalogue_path(language: str, kind: str) -> Path:
+    return PACKAGE / "locale" / language.replace("-", "_") / "LC_MESSAGES" / f"kindle_appliance.{kind}"
+
+
+def catalogue(language: str) -> Catalog:
+    with catalogue_path(language, "po").open("rb") as file:
+        return read_po(file)
+
+
+def entries(language: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for message in catalogue(language):
+        if message.id:
+            found[_tuple(message.id)] = _tuple(message.string)
+    return found
+
+
+def _tuple(text: object) -> tuple[str, ...]:
+    return tuple(map(str, text)) if isinstance(text, list | tuple) else (str(text or ""),)
+
+
+@pytest.mark.parametrize("language", languages_with_catalogue())
+def test_the_catalogue_has_every_sentence_and_no_unused_one(language: str) -> None:
+    used = {words for words in sentences_in_code() if words} | set(sentences_in_templates())
+    assert len(used) > 40, "the search for sentences finds what the package says"
+    assert set(entries(language)) == used
+
+
+@pytest.mark.parametrize("language", languages_with_catalogue())
+def test_every_translation_says_something_with_the_same_places(language: str) -> None:
+    for english, translated in entries(language).items():
+        assert all(translated), english
+        for text in translated:
+            assert set(PLACE.findall(text)) == set(PLACE.findall(english[-1])), english
+        assert all(not re.search("[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", text) for text in translated), english
+
+
+@pytest.mark.parametrize("language", languages_with_catalogue())
+def test_the_compiled_catalogue_is_that_of_the_text(language: str) -> None:
+    with catalogue_path(language, "mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for english, translated in entries(language).items():
+        said = compiled.ngettext(*english, 2) if len(english) == 2 else compiled.gettext(english[0])
+        assert said == translated[-1], "run `make messages`"
+
+
+def test_a_sentence_is_said_in_the_language_of_its_reader() -> None:
+    sentence = Sentence("today, %(time)s", time="14:05")
+    assert sentence.to(ENGLISH) == "today, 14:05"
+    assert sentence.to(CHINESE) == "今天 14:05"
+
+
+def test_one_question_is_not_questions() -> None:
+    def count(number: int) -> Sentence:
+        return Sentence("%(count)d question", plural="%(count)d questions", count=number)
+
+    assert [count(number).to(ENGLISH) for number in (0, 1, 2)] == ["0 questions", "1 question", "2 questions"]
+    assert count(2).to(CHINESE) == "2 个问题"
+
+
+def test_a_stored_sentence_can_be_said_in_any_language_later() -> None:
+    stored = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason="NEW").to_json()
+    again = Sentence.from_json(stored)
+    assert again.to(ENGLISH).endswith("(NEW).")
+    assert "NEW" in again.to(CHINESE) and again.to(CHINESE) != again.to(ENGLISH)
+
+
+def test_a_sentence_that_the_catalogue_has_lost_is_said_in_english() -> None:
+    gone = "No version says this %(count)d times any more."
+    assert Sentence.from_json(f'["{gone}", null, {{"count": 2}}]').to(CHINESE) == gone % {"count": 2}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "fixed", "expected"),
+    [
+        ("", None, ENGLISH),
+        ("en-US,en;q=0.9", None, ENGLISH),
+        ("zh-CN,zh;q=0.9,en;q=0.8", None, CHINESE),
+        ("zh-TW", None, CHINESE),
+        ("zh", None, CHINESE),
+        ("de-DE, zh;q=0.3, en;q=0.7", None, ENGLISH),
+        ("de-DE, zh;q=0.7, en;q=0.3", None, CHINESE),
+        ("de-DE", None, ENGLISH),
+        ("zh;q=0, en", None, ENGLISH),
+        ("zh;q=x, ;;, ,q=1", None, ENGLISH),
+        ("en", CHINESE, CHINESE),
+        ("zh", ENGLISH, ENGLISH),
+    ],
+)
+def test_the_language_is_the_houses_or_the_best_that_the_browser_asks_for(
+    accepted: str, fixed: str | None, expected: str
+) -> None:
+    assert choose_language(accepted, fixed) == expected
