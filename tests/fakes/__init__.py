@@ -1,0 +1,1 @@
+"""Stand-ins for what the appliance talks to: real sockets on loopback, driven by the test."""

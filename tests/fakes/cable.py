@@ -1,0 +1,107 @@
+"""The network between a browser and the appliance: a cable that can be pulled, or that holds streams back."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from types import TracebackType
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a goodbye
+
+
+class Cable:
+    """Forwards from its own `url` to a port on loopback.
+
+    `pull()` cuts every connection and refuses new ones until `plug()`. With `holds_streams` no byte of a streamed
+    answer gets through, as behind a proxy that buffers; polls (`wait=0`) and pages do.
+    """
+
+    def __init__(self, port: int, holds_streams: bool = False) -> None:
+        self._port = port
+        self._holds_streams = holds_streams
+        self._is_plugged = True
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.requests: list[bytes] = []
+
+    def __enter__(self) -> Cable:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.pull()
+        for thread in self._threads:
+            thread.join(5)
+
+    def pull(self) -> None:
+        """Cut everything, at once."""
+        with self._lock:
+            self._is_plugged = False
+            for each in self._open:
+                with contextlib.suppress(OSError):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def plug(self) -> None:
+        """Let connections through again."""
+        with self._lock:
+            self._is_plugged = True
+
+    def _start(self, target: object, *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, name="cable", daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                browser, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                if not self._is_plugged:
+                    browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    browser.close()
+                    continue
+                appliance = socket.create_connection(("127.0.0.1", self._port))
+                self._open |= {browser, appliance}
+            passes = threading.Event()
+            passes.set()
+            self._start(self._upload, browser, appliance, passes)
+            self._start(self._download, browser, appliance, passes)
+
+    def _upload(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := browser.recv(65536):
+                line = data.partition(b"\r\n")[0]
+                self.requests.append(line)
+                if self._holds_streams and b"/answers/" in line and b"wait=0" not in line:
+                    passes.clear()
+                appliance.sendall(data)
+        self._drop(browser, appliance, passes)
+
+    def _download(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := appliance.recv(65536):
+                passes.wait()
+                browser.sendall(data)
+        self._drop(browser, appliance, passes)
+
+    def _drop(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
+        passes.set()
+        with self._lock:
+            for each in (browser, appliance):
+                if each in self._open:
+                    self._open.discard(each)
+                    with contextlib.suppress(OSError):
+                        each.shutdown(socket.SHUT_RDWR)
+                    each.close()

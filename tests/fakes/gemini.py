@@ -1,0 +1,522 @@
+"""A Gemini on loopback that does what a test tells it, chunk by chunk, over real sockets.
+
+`with FakeGemini() as gemini:` listens on `gemini.url`. Requests are answered from a script (`gemini.replies`,
+`gemini.default`) or, where the script says nothing, by the test itself (`gemini.next_call`). Nothing here
+sleeps to let something happen: a test waits for a request, for the client to be gone, or sets an Event.
+
+What goes wrong in a thread of the fake is raised where its context ends, and so is a request that nobody
+answered: a second POST that should never have been sent does not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from .wire import GLANCE, ClientGoneError, Connection, Request
+
+__all__ = [
+    "Call",
+    "ClientGoneError",
+    "FakeGemini",
+    "Reply",
+    "chunk",
+    "error_body",
+    "error_info",
+    "event",
+    "quota_failure",
+    "refusing_url",
+    "retry_info",
+]
+
+Framing = Literal["chunked", "length", "close"]
+Ending = Literal["clean", "cut", "reset", "stall"]
+_T = TypeVar("_T")
+
+
+def event(data: object) -> bytes:
+    """Any JSON as one event of the stream, with the CRLF CRLF that Gemini ends it with."""
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\r\n\r\n"
+
+
+def chunk(
+    text: str | None,
+    finish: str | None = None,
+    thought: bool = False,
+    usage: Mapping[str, Any] | None = None,
+    model_version: str | None = None,
+) -> bytes:
+    """One event of an answer. Without text it has no content, without a finish reason too no candidates."""
+    candidate: dict[str, Any] = {}
+    if text is not None:
+        part = {"text": text, "thought": True} if thought else {"text": text}
+        candidate["content"] = {"parts": [part], "role": "model"}
+    if finish is not None:
+        candidate["finishReason"] = finish
+    data: dict[str, Any] = {"candidates": [{**candidate, "index": 0}]} if candidate else {}
+    if usage is not None:
+        data["usageMetadata"] = dict(usage)
+    if model_version is not None:
+        data["modelVersion"] = model_version
+    return event(data)
+
+
+def error_body(
+    code: int, status: str, message: str, details: Sequence[Mapping[str, Any]] = (), wrapped: bool = False
+) -> bytes:
+    """Gemini's JSON error, pretty-printed as it is on the wire; `wrapped` puts it into an array."""
+    error = {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
+    return json.dumps([error] if wrapped else error, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def retry_info(delay: str) -> dict[str, Any]:
+    """An entry of `details`: when to come again, such as "34.4s"."""
+    return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+
+
+def quota_failure(*quota_ids: str) -> dict[str, Any]:
+    """An entry of `details`: what is used up, such as GenerateRequestsPerDayPerProjectPerModel-FreeTier."""
+    violations = [{"quotaId": quota_id} for quota_id in quota_ids]
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
+
+
+def error_info(reason: str) -> dict[str, Any]:
+    """An entry of `details`: the reason for programs, such as "API_KEY_INVALID"."""
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer written down beforehand.
+
+    `body` is sent piece by piece; an Event in it is waited for. It may be endless, and is gone through once
+    for each request (so a generator serves one). `piece` cuts it anew, into pieces of that many bytes.
+    `before` is waited for before the status line; with `status=None` nothing is sent before the ending.
+
+    `ending`: "clean" as the framing says; "cut" is a FIN where more was promised; "reset" an RST; "stall"
+    leaves the connection open and silent until the client or the fake goes.
+    """
+
+    body: Iterable[bytes | threading.Event] = ()
+    status: int | None = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    framing: Framing = "chunked"
+    ending: Ending = "clean"
+    gzip: bool = False
+    piece: int | None = None
+    before: threading.Event | None = None
+
+    @classmethod
+    def answer(cls, *texts: str, model_version: str | None = None) -> Reply:
+        """A whole answer: a chunk for each text, the last one with STOP."""
+        body = [chunk(text, model_version=model_version) for text in texts[:-1]]
+        return cls([*body, chunk(texts[-1], "STOP", model_version=model_version)])
+
+    @classmethod
+    def error(
+        cls,
+        code: int,
+        status: str,
+        message: str,
+        details: Sequence[Mapping[str, Any]] = (),
+        wrapped: bool = False,
+    ) -> Reply:
+        """A refusal as JSON; see `error_body`."""
+        body = error_body(code, status, message, details, wrapped)
+        return cls([body], code, {"Content-Type": "application/json; charset=UTF-8"}, "length")
+
+    @classmethod
+    def html(cls, code: int) -> Reply:
+        """A refusal as a web page, such as a front end of Google's or a captive portal gives."""
+        page = f"<!DOCTYPE html>\n<html lang=en>\n<title>Error {code}</title>\n<p><b>{code}.</b> An error.\n"
+        return cls([page.encode()], code, {"Content-Type": "text/html; charset=UTF-8"}, "length")
+
+    @classmethod
+    def redirect(cls, location: str, code: int = 307) -> Reply:
+        """A redirect; 307 asks for the same POST again, with its body and headers."""
+        return cls((), code, {"Location": location}, "length")
+
+    def pieces(self) -> Iterator[bytes | threading.Event]:
+        """The body compressed and cut as asked for, not yet framed."""
+        for item in self._compressed() if self.gzip else self.body:
+            if self.piece is None or not isinstance(item, bytes):
+                yield item
+            else:
+                yield from (item[start : start + self.piece] for start in range(0, len(item), self.piece))
+
+    def _compressed(self) -> Iterator[bytes | threading.Event]:
+        deflate = zlib.compressobj(wbits=31)
+        for item in self.body:
+            if isinstance(item, bytes):  # flushed, so that it can be read before the rest is there
+                yield deflate.compress(item) + deflate.flush(zlib.Z_SYNC_FLUSH)
+            else:
+                yield item
+        if self.ending == "clean":
+            yield deflate.flush()
+
+
+class Call:
+    """A request, read to its end, and the hand on its answer.
+
+    The names of `headers` are in lower case. `model` is the one in the path, or None. `connection` counts the
+    connections from 1: equal numbers mean that the client kept one alive. Sending raises ClientGoneError once
+    the client has left (one that shuts down only its sending side counts as gone), and TimeoutError when it
+    has not taken what is sent within `patience` seconds.
+    """
+
+    def __init__(self, wire: Connection, request: Request) -> None:
+        self.method = request.method
+        self.path = request.path
+        self.headers = request.headers
+        self.body = request.body
+        named = re.search(r"/models/([^/:?]+)", request.path)
+        self.model = named[1] if named else None
+        self.connection = wire.number
+        self.patience: float | None = 10.0
+        self.answered = False  # set before the last byte goes out: the client may be quicker than we are
+        self._wire = wire
+        self._framing: Framing | None = None
+        self._promised = 0
+        self._closes = False
+
+    def __repr__(self) -> str:
+        return f"<Call {self.method} {self.path} on connection {self.connection}>"
+
+    @property
+    def json(self) -> Any:
+        """The request's body, decoded."""
+        return json.loads(self.body)
+
+    def start(
+        self,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        framing: Framing = "chunked",
+        length: int | None = None,
+    ) -> None:
+        """Send the status line and the headers; framing "length" promises `length` bytes.
+
+        The headers given replace those that would be sent, even where they then lie about the framing.
+        """
+        if self._framing is not None:
+            raise RuntimeError("the answer has been started already")
+        if (framing == "length") != (length is not None):
+            raise ValueError("a length goes with framing='length', and only with it")
+        self._framing = framing
+        self._closes = framing == "close" or self.headers.get("connection", "").lower() == "close"
+        fields = {"Content-Type": "text/event-stream"}
+        if framing == "chunked":
+            fields["Transfer-Encoding"] = "chunked"
+        elif length is not None:
+            fields["Content-Length"] = str(length)
+            self._promised = length
+            self.answered = length == 0
+        if self._closes:
+            fields["Connection"] = "close"
+        fields |= {name.title(): value for name, value in (headers or {}).items()}
+        phrase = next((known.phrase for known in HTTPStatus if known == status), "")
+        lines = [f"HTTP/1.1 {status} {phrase}"] + [f"{name}: {value}" for name, value in fields.items()]
+        self.send_raw("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the body, framed, at once."""
+        if self._framing is None:
+            raise RuntimeError("start() comes first")
+        if self._framing == "chunked":
+            if data:  # an empty chunk would be the end
+                self.send_raw(b"%x\r\n%b\r\n" % (len(data), data))
+            return
+        if self._framing == "length":
+            if len(data) > self._promised:
+                raise ValueError(f"{len(data)} bytes, but only {self._promised} of the length are left")
+            self._promised -= len(data)
+            self.answered = self._promised == 0
+        self.send_raw(data)
+
+    def send_raw(self, data: bytes) -> None:
+        """Put bytes on the wire as they are, for an answer that is no HTTP or breaks its framing."""
+        self._wire.send(data, self.patience)
+
+    def text(
+        self,
+        delta: str | None,
+        finish: str | None = None,
+        thought: bool = False,
+        model_version: str | None = None,
+        usage: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send one event of an answer; see `chunk`."""
+        self.send(chunk(delta, finish, thought, usage, model_version))
+
+    def end(self) -> None:
+        """End the answer as its framing says; the connection stays open where it may."""
+        if self._framing is None:
+            raise RuntimeError("start() comes first")
+        if self._framing == "length" and self._promised:
+            raise RuntimeError(f"{self._promised} bytes of the length are missing: close() or reset() cuts")
+        self.answered = True
+        if self._framing == "chunked":
+            self.send_raw(b"0\r\n\r\n")
+        if self._closes:
+            self._wire.finish(notify=True)
+
+    def close(self) -> None:
+        """Send a FIN now, whatever was promised; over TLS without the notice of a clean end."""
+        self._wire.finish(notify=False)
+
+    def reset(self) -> None:
+        """Send an RST, behind everything that was sent."""
+        self._wire.reset(self.patience)
+
+    def wait_gone(self, timeout: float = 5.0) -> float:
+        """Wait until the client has closed its side; gives the instant of that, on time.monotonic()."""
+        if not self._wire.gone.wait(timeout):
+            raise TimeoutError(f"after {timeout} s the client still holds {self!r}")
+        return self._wire.gone_at
+
+    def play(self, reply: Reply) -> None:
+        """Answer with a written reply, in the calling thread."""
+        if reply.before is not None:
+            self._wait_for(reply.before)
+        pieces: Iterable[bytes | threading.Event] = reply.pieces()
+        length = None
+        if reply.framing == "length":
+            if not isinstance(reply.body, Sequence):
+                raise ValueError("framing='length' wants the body as a list: the length is sent first")
+            pieces = list(pieces)
+            length = sum(len(piece) for piece in pieces if isinstance(piece, bytes))
+            length += reply.ending != "clean"  # or the answer would be complete before its bad end
+        if reply.status is not None:
+            coding = {"Content-Encoding": "gzip"} if reply.gzip else {}
+            self.start(reply.status, {**coding, **reply.headers}, reply.framing, length)
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    self.send(piece)
+                else:
+                    self._wait_for(piece)
+        if reply.ending != "stall":
+            {"clean": self.end, "cut": self.close, "reset": self.reset}[reply.ending]()
+
+    def _wait_for(self, gate: threading.Event) -> None:
+        # One thread cannot wait for two events: the gate is noticed at once, the client's leaving soon.
+        while not gate.wait(GLANCE):
+            if self._wire.gone.is_set():
+                raise ClientGoneError("the client left while a gate was closed")
+
+
+class FakeGemini:
+    """The server; the top of this file says how it is used.
+
+    `default` answers what `replies` says nothing about: a Reply, or a function that gives one for a Call (or
+    None, to leave it to the test; it runs where the connection is read, so it must not wait), or None.
+    `calls` are all requests, in the order in which they were read to their end. `certificate` is, with
+    `tls=True`, the PEM file that a client has to trust: self-signed, by the `openssl` command, for 127.0.0.1
+    and localhost.
+    """
+
+    def __init__(self, tls: bool = False) -> None:
+        self.url = ""
+        self.certificate: Path | None = None
+        self.default: Reply | Callable[[Call], Reply | None] | None = None
+        self.calls: list[Call] = []
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._listener: socket.socket | None = None
+        self._stopping = False
+        self._changed = threading.Condition()  # guards `calls` and all below
+        self._scripts: dict[str | None, deque[Reply]] = {}
+        self._waiting: list[Call] = []
+        self._threads: set[threading.Thread] = set()
+        self._connections: set[Connection] = set()
+        self._failures: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        if self._context is not None:
+            self._folder = tempfile.TemporaryDirectory(prefix="fake-gemini-")
+            self.certificate = Path(self._folder.name, "certificate.pem")
+            key = Path(self._folder.name, "key.pem")
+            _make_certificate(self.certificate, key)
+            self._context.load_cert_chain(self.certificate, key)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        scheme = "http" if self._context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._spawn("accept", self._accept, self._listener)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        problems = list(self._failures)
+        problems += [AssertionError(f"nobody answered {call!r}") for call in self._waiting]
+        problems += [AssertionError(f"did not end: {name}") for name in self.leftovers()]
+        if error is not None:  # the test's own failure goes first; ours may explain it
+            for problem in problems:
+                if problem is not error:
+                    error.add_note(f"In the fake Gemini: {problem!r}")
+        elif len(problems) == 1:
+            raise problems[0]
+        elif problems:
+            raise ExceptionGroup("in the fake Gemini", problems)
+
+    def replies(self, *replies: Reply, model: str | None = None) -> None:
+        """Answer the next requests with these in turn; those for a `model` go before those for any."""
+        with self._changed:
+            self._scripts.setdefault(model, deque()).extend(replies)
+
+    def next_call(self, timeout: float = 5.0, model: str | None = None) -> Call:
+        """The next request (for that model) that no script answers, once it has been read to its end."""
+
+        def take() -> Call | None:
+            found = next((call for call in self._waiting if model in (None, call.model)), None)
+            if found is not None:
+                self._waiting.remove(found)
+            return found
+
+        return self._when(take, timeout)
+
+    def wait_for_calls(self, count: int, timeout: float = 5.0) -> list[Call]:
+        """All requests, as soon as there are `count` of them, whoever answers them."""
+        return self._when(lambda: list(self.calls) if len(self.calls) >= count else None, timeout)
+
+    def close(self) -> None:
+        """End every thread and socket; connections are refused from now on. Leaving the context does it."""
+        self._stopping = True
+        if self._listener is not None and self._listener.fileno() >= 0:
+            # A connection of our own wakes accept() everywhere, shutting down a listener only on Linux.
+            with suppress(OSError), socket.create_connection(self._listener.getsockname(), timeout=1):
+                pass
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with self._changed:
+                for connection in self._connections:
+                    connection.abort()
+                running = next((thread for thread in self._threads if thread.is_alive()), None)
+            if running is None:
+                break
+            running.join(GLANCE)  # briefly: it may have started another, which has to be woken too
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def leftovers(self) -> list[str]:
+        """The names of threads that still run and of sockets that are still open; empty after `close`."""
+        with self._changed:
+            names = [thread.name for thread in self._threads if thread.is_alive()]
+            names += [f"socket {open_.number}" for open_ in self._connections if not open_.gone.is_set()]
+        if self._listener is not None and self._listener.fileno() >= 0:
+            names.append("listening socket")
+        return names
+
+    def _when(self, look: Callable[[], _T | None], timeout: float) -> _T:
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (found := look()) is None:
+                if self._failures:
+                    raise self._failures[0]
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"not asked within {timeout} s; asked so far: {self.calls}")
+                self._changed.wait(left)
+        return found
+
+    def _spawn(self, name: str, target: Callable[..., None], *args: object) -> None:
+        def run() -> None:
+            try:
+                target(*args)
+            except Exception as error:
+                with self._changed:
+                    self._failures.append(error)
+                    self._changed.notify_all()
+
+        thread = threading.Thread(target=run, name=f"fake-gemini-{name}", daemon=True)
+        with self._changed:
+            # Forgotten only when dead: a thread that is about to end still counts as running.
+            self._threads = {other for other in self._threads if other.is_alive()}
+            thread.start()
+            self._threads.add(thread)
+
+    def _accept(self, listener: socket.socket) -> None:
+        count = 0
+        with listener:
+            while True:
+                connected, _ = listener.accept()
+                if self._stopping:
+                    connected.close()
+                    return
+                try:
+                    if (tls := self._context) is not None:  # the handshake is left to the connection's thread
+                        connected = tls.wrap_socket(connected, True, do_handshake_on_connect=False)
+                except OSError:  # the client had left already
+                    connected.close()
+                    continue
+                count += 1
+                connection = Connection(connected, count)
+                with self._changed:
+                    held = {other for other in self._connections if not other.gone.is_set()}
+                    self._connections = held | {connection}
+                self._spawn(f"connection-{count}", self._serve, connection)
+
+    def _serve(self, connection: Connection) -> None:
+        call: Call | None = None
+        with closing(connection.requests()) as requests:
+            for request in requests:
+                earlier, call = call, Call(connection, request)
+                if earlier is not None and not earlier.answered:
+                    raise RuntimeError(f"{call!r} was sent into the unfinished answer to the one before")
+                self._answer(connection, call)
+
+    def _answer(self, connection: Connection, call: Call) -> None:
+        with self._changed:
+            self.calls.append(call)
+            self._changed.notify_all()
+            script = self._scripts.get(call.model) or self._scripts.get(None)
+            reply = script.popleft() if script else None
+        if reply is None:
+            reply = self.default(call) if callable(self.default) else self.default
+        if reply is not None:
+            self._spawn(f"reply-{call.connection}", self._play, connection, call, reply)
+            return
+        with self._changed:
+            self._waiting.append(call)
+            self._changed.notify_all()
+
+    def _play(self, connection: Connection, call: Call, reply: Reply) -> None:
+        call.patience = None  # a slow reader is no failure of the script's
+        try:
+            call.play(reply)
+        except ClientGoneError:
+            pass  # it may leave when it likes; `wait_gone` tells when
+        except Exception:
+            connection.abort()  # or its client would wait for the rest
+            raise
+
+
+@contextmanager
+def refusing_url() -> Iterator[str]:
+    """A base URL on loopback where connections are refused: the port is taken, but nobody listens there."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+def _make_certificate(certificate: Path, key: Path) -> None:
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-days", "2", "-subj", "/CN=fake Gemini", "-keyout", str(key), "-out", str(certificate)]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]  # Python 3.13 insists on it
+    subprocess.run(command, check=True, capture_output=True, timeout=30)

@@ -1,0 +1,209 @@
+"""The appliance as it runs at home, inside a test: real server, database and sockets, a Gemini of the test's.
+
+Only the command line and the signals are left out; test_main.py has those.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from kindle_appliance.answers import AnswerDesk
+from kindle_appliance.chats import Chats
+from kindle_appliance.database import Database
+from kindle_appliance.gemini import Generation
+from kindle_appliance.ladder import Ladder
+from kindle_appliance.pages import Pages
+from kindle_appliance.server import Server
+from kindle_appliance.upstream import Clocks, Upstream
+from kindle_appliance.web import Web
+
+KEY = "AQ.not-a-real-key"
+
+
+class House:
+    """Serves from `start()` (or entering) to `stop()` (or leaving); the folder keeps the chats in between."""
+
+    def __init__(
+        self,
+        gemini_url: str,
+        folder: Path,
+        *,
+        models: tuple[str, ...] = ("model-a", "model-b"),
+        clocks: Clocks | None = None,
+        followers: int = 32,
+        language: str | None = None,
+        is_demo: bool = False,
+    ) -> None:
+        self._gemini_url = gemini_url
+        self._file = folder / "chats.sqlite"
+        self._models = models
+        self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
+        self._followers = followers
+        self._language = language
+        self._is_demo = is_demo
+        self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
+
+    def start(self) -> None:
+        self.database = Database(self._file)
+        self.chats = Chats(self.database)
+        self.chats.interrupt_unfinished()
+        self.upstream = Upstream(self._gemini_url, self._clocks)
+        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
+        web = Web(self.desk, self.chats, Pages(self._is_demo), self._language, self._followers)
+        self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
+        self.url = f"http://127.0.0.1:{self.server.port}"
+        self._thread = threading.Thread(target=self.server.run, name="house")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self._thread.join()
+        self.desk.close(5)
+        self.server.close(5)
+        self.database.close()
+        self.upstream.close()
+        self.client.clear()
+
+    def __enter__(self) -> House:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # ---- As a browser
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        return self.client.request("GET", self.url + path, headers=_named(headers), redirect=False)
+
+    def post(self, path: str, fields: dict[str, str], **headers: str) -> urllib3.BaseHTTPResponse:
+        """A form, as a browser sends it."""
+        return self.client.request(
+            "POST",
+            self.url + path,
+            body=urlencode(fields),
+            headers={"Content-Type": "application/x-www-form-urlencoded", **_named(headers)},
+            redirect=False,
+        )
+
+    def ask(self, question: str, chat: int | str = "", form: str = "") -> tuple[int, int]:
+        """Ask through the form; the chat and the number of the new turn."""
+        response = self.post("/ask", {"question": question, "chat": str(chat), "form": form})
+        assert response.status == 303, response.data.decode()
+        match = re.fullmatch(r"/chats/(\d+)/(\d+)", response.headers["Location"])
+        assert match
+        return int(match[1]), int(match[2])
+
+    @contextmanager
+    def follow(self, path: str, **headers: str) -> Iterator[Follow]:
+        """A response that is read while it is sent."""
+        response = self.client.request(
+            "GET", self.url + path, headers=_named(headers), redirect=False, preload_content=False
+        )
+        try:
+            yield Follow(response)
+        finally:
+            response.close()
+
+    @contextmanager
+    def converse(self, body: object, **headers: str) -> Iterator[Follow]:
+        """`POST /api/chat`, read while it is sent."""
+        response = self.client.request(
+            "POST",
+            self.url + "/api/chat",
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **_named(headers)},
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            yield Follow(response)
+        finally:
+            response.close()
+
+    @contextmanager
+    def converse_later(self, body: object) -> Iterator[Future[bytes]]:
+        """`POST /api/chat` in a thread of its own; the whole answer once it is there."""
+
+        def converse() -> bytes:
+            with self.converse(body) as follow:
+                return follow.read_to_end()
+
+        with ThreadPoolExecutor(1) as client:
+            yield client.submit(converse)
+
+
+class Follow:
+    """A response under way. `state` is what the page's state machine holds: settled blocks, then a tail."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self.response = response
+        self.status = response.status
+        self.headers = response.headers
+        self.body = b""
+        self.state = PageState()
+
+    def read(self) -> bytes:
+        """The next bytes, `b""` at the end."""
+        data = self.response.read1(65536)
+        self.body += data
+        self.state.feed(data.decode())
+        return data
+
+    def read_until(self, text: str) -> None:
+        """Read until `text` has come."""
+        while text.encode() not in self.body:
+            assert self.read(), f"ended without {text!r}: {self.body!r}"
+
+    def read_to_end(self) -> bytes:
+        while self.read():
+            pass
+        return self.body
+
+
+class PageState:
+    """What static/page.js makes of events, said again in Python: the reader's half of the protocol."""
+
+    def __init__(self) -> None:
+        self.blocks: list[str] = []
+        self.upto = 0
+        self.tail = ""
+        self.end: dict[str, str] | None = None
+        self.events: list[tuple[str, Any]] = []
+        self._partial = ""
+
+    def feed(self, text: str) -> None:
+        *frames, self._partial = (self._partial + text).split("\n\n")
+        for frame in frames:
+            lines = dict(line.split(": ", 1) for line in frame.split("\n") if ": " in line and line[0] != ":")
+            if "event" not in lines:
+                continue
+            name, value = lines["event"], json.loads(lines["data"])
+            assert self.end is None, f"{name} after the end"
+            self.events.append((name, value))
+            if name == "text":
+                self.tail += value
+            elif name == "block":
+                assert lines["id"] == str(value["upto"])
+                self.blocks.append(value["html"])
+                self.upto, self.tail = value["upto"], ""
+            else:
+                assert name == "end"
+                self.end = value
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
