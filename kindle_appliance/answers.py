@@ -1,0 +1,320 @@
+"""Answers: written in the background, followed from any offset by any number of readers.
+
+An answer belongs to the appliance, not to a connection. Who asks gets a turn at once; its answer is written to
+its end, or until somebody presses Stop, whoever is listening. All offsets are characters of the raw text.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .chats import Chats, Turn
+from .ending import Ending, Finish
+from .errors import StorageError
+from .ladder import Climb, Ladder
+from .ladder import Conversation as Conversation
+from .ladder import Message as Message
+from .sentences import Sentence
+from .typesetter import Block, Typesetter
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 0.5
+"""What a cancelled writer gets to end by itself. Only one that is still connecting needs longer."""
+
+SAVE_SECONDS = 0.8
+"""How often growing text is stored: with the commit, nothing older than a second is lost."""
+
+
+class Position(NamedTuple):
+    """Where a reader is: it holds everything up to `settled` as blocks, and raw text behind that up to `sent`."""
+
+    settled: int
+    sent: int
+
+
+_SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
+
+START = Position(0, 0)
+"""Of a reader that has nothing yet."""
+
+
+class News(NamedTuple):
+    """What a reader at a position lacks. After blocks its raw tail is empty: `text` begins where they end."""
+
+    blocks: Sequence[Block]
+    text: str
+    ending: Ending | None
+    position: Position
+
+
+class Answer:
+    """Append-only text with waiters. One thread writes it, any number read.
+
+    `error` is why there is no answer, for callers that report by status.
+    """
+
+    def __init__(self) -> None:
+        self.ending: Ending | None = None
+        self.error: Exception | None = None
+        self._changed = threading.Condition()
+        self._typesetter = Typesetter()
+        self._pieces: list[str] = []
+        self._starts: list[int] = []  # offset of each piece
+        self._length = 0
+
+    @classmethod
+    def of(cls, text: str, ending: Ending) -> Answer:
+        """An answer that has been written before."""
+        answer = cls()
+        answer.append(text)
+        answer.end(ending)
+        return answer
+
+    def append(self, text: str) -> None:
+        """Add the next piece of the text; nothing is added to an answer that has ended."""
+        with self._changed:
+            if not text or self.ending is not None:
+                return
+            self._pieces.append(text)
+            self._starts.append(self._length)
+            self._length += len(text)
+            self._typesetter.feed(text)
+            self._changed.notify_all()
+
+    def end(self, ending: Ending) -> None:
+        """No more text will come."""
+        with self._changed:
+            self._typesetter.close()
+            self.ending = ending
+            self._changed.notify_all()
+
+    @property
+    def length(self) -> int:
+        return self._length
+
+    def text(self, start: int = 0) -> str:
+        """The raw text from an offset on; nothing if that lies past the end."""
+        with self._changed:
+            return self._text(start)
+
+    def position(self, offset: int) -> Position:
+        """Where a reader stands that says it has everything up to `offset`: offsets inside a block, in the raw
+        tail or past the end round down to the end of a settled block.
+        """
+        with self._changed:
+            blocks = self._typesetter.blocks
+            index = bisect.bisect_right(blocks, offset, key=lambda block: block.upto)
+            settled = blocks[index - 1].upto if index else 0
+            return Position(settled, settled)
+
+    def news(self, position: Position, timeout: float) -> News:
+        """What a reader at `position` lacks; waits up to `timeout` seconds until there is anything."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_news(position), timeout)
+            blocks = self._typesetter.blocks
+            fresh = blocks[bisect.bisect_right(blocks, position.settled, key=lambda block: block.upto) :]
+            settled, sent = (fresh[-1].upto, fresh[-1].upto) if fresh else position
+            return News(fresh, self._text(sent), self.ending, Position(settled, max(sent, self._length)))
+
+    def wait_for_end(self, timeout: float) -> bool:
+        """Whether the answer has ended; waits up to `timeout` seconds for that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.ending is not None, timeout)
+
+    def _has_news(self, position: Position) -> bool:
+        blocks = self._typesetter.blocks
+        settled = blocks[-1].upto if blocks else 0
+        return self.ending is not None or self._length > position.sent or settled > position.settled
+
+    def _text(self, start: int) -> str:
+        if start >= self._length:
+            return ""
+        first = bisect.bisect_right(self._starts, start) - 1
+        return "".join(self._pieces[first:])[start - self._starts[first] :]
+
+
+class _Writing:
+    """An answer that is being written now."""
+
+    def __init__(self, answer: Answer, climb: Climb, turn: int | None) -> None:
+        self.answer = answer
+        self.climb = climb
+        self.turn = turn
+        self.ending: Ending | None = None
+        self.stored = 0  # characters
+        self.cut_off = False  # the appliance is stopping
+
+
+class AnswerDesk:
+    """Starts, finds, stops and stores answers."""
+
+    def __init__(self, chats: Chats, ladder: Ladder) -> None:
+        self._chats = chats
+        self._ladder = ladder
+        self._lock = threading.Lock()
+        self._busy = threading.Event()  # something is being written
+        self._closing = threading.Event()
+        self._writing: dict[Answer, _Writing] = {}
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._keeper.start()
+
+    def ask(self, question: str, chat: int | None, form: str) -> Turn:
+        """Store a question and start its answer. The same form with the same question starts nothing again.
+
+        Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored.
+        """
+        turn, is_new = self._chats.ask(question, chat, form)
+        if is_new:
+            self._start(self._conversation(turn), turn.id)
+        return turn
+
+    def converse(self, conversation: Conversation) -> Answer:
+        """An answer that is not stored and that ends when `abandon()` is called."""
+        return self._start(conversation, None)
+
+    def find(self, turn: int) -> Answer | None:
+        """The answer of a turn, being written or as stored."""
+        # Twice, because an answer can end and leave the desk between the look at the desk and at the store.
+        for _ in range(2):
+            live = self._find_writing(turn)
+            if live is not None:
+                return live.answer
+            stored = self._chats.find_turn_by_id(turn)
+            if stored is None:
+                return None
+            if stored.ending is not None:
+                return Answer.of(stored.answer, stored.ending)
+        return None
+
+    def stop(self, turn: int) -> None:
+        """The reader pressed Stop: the connection to Gemini is closed at once. Harmless when nothing is written."""
+        live = self._find_writing(turn)
+        if live is not None:
+            live.climb.cancel()
+            if not live.answer.wait_for_end(_PATIENCE_SECONDS):
+                self._finish(live, Ending(Finish.STOPPED, Sentence("You stopped this answer.")))
+
+    def abandon(self, answer: Answer) -> None:
+        """Nobody follows this unstored answer any more."""
+        with self._lock:
+            live = self._writing.get(answer)
+        if live is not None:
+            live.climb.cancel()
+
+    @property
+    def writing(self) -> int:
+        """How many answers are being written."""
+        return len(self._writing)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the appliance is stopping: followers leave then."""
+        return self._closing.is_set()
+
+    def close(self, timeout: float) -> None:
+        """Interrupt and store everything that is being written, within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        self._closing.set()
+        self._busy.set()
+        with self._lock:
+            writing = list(self._writing.values())
+        for live in writing:
+            live.cut_off = True
+            live.climb.cancel()
+        for live in writing:
+            if not live.answer.wait_for_end(max(0.0, deadline - time.monotonic())):
+                self._finish(live, Ending(Finish.INTERRUPTED, _SWITCHED_OFF))
+        self._keeper.join(max(0.1, deadline - time.monotonic()))
+
+    def _conversation(self, turn: Turn) -> Conversation:
+        messages: list[Message] = []
+        for earlier in self._chats.turns_before(turn):
+            if earlier.answer:
+                messages += [Message("user", earlier.question), Message("model", earlier.answer)]
+        return [*messages, Message("user", turn.question)]
+
+    def _find_writing(self, turn: int) -> _Writing | None:
+        with self._lock:
+            return next((live for live in self._writing.values() if live.turn == turn), None)
+
+    def _start(self, conversation: Conversation, turn: int | None) -> Answer:
+        live = _Writing(Answer(), self._ladder.ask(conversation), turn)
+        with self._lock:
+            self._writing[live.answer] = live
+            live.cut_off = self.is_closing
+        if live.cut_off:
+            live.climb.cancel()
+        self._busy.set()
+        threading.Thread(target=self._write, args=(live,), name=f"answer-{turn}", daemon=True).start()
+        return live.answer
+
+    def _write(self, live: _Writing) -> None:
+        answer = live.answer
+        try:
+            for text in live.climb:
+                answer.append(text)
+            ending = live.climb.ending
+            answer.error = live.climb.error
+        except Exception:
+            log.exception("answers: a mistake while writing")
+            ending = None
+        if ending is None:
+            ending = Ending(Finish.FAILED, Sentence("The appliance made a mistake. Please ask again."))
+        if live.cut_off and ending.finish is Finish.STOPPED:
+            ending = Ending(Finish.INTERRUPTED, _SWITCHED_OFF, ending.model, ending.tokens)
+        self._finish(live, ending)
+
+    def _finish(self, live: _Writing, ending: Ending) -> None:
+        """End an answer, once: by its writer, or over the head of one that does not hear."""
+        with self._lock:
+            if live.ending is not None:
+                return
+            live.ending = ending
+        # Stored before it is announced: a page that reloads at the end finds the end.
+        try:
+            self._leave_desk(live, ending)
+        finally:
+            live.answer.end(ending)
+
+    def _leave_desk(self, live: _Writing, ending: Ending) -> None:
+        """Store a whole answer. If that fails it stays on the desk, can be read there, and is tried again."""
+        if live.turn is not None:
+            try:
+                self._chats.store_ending(live.turn, live.answer.text(), ending)
+            except StorageError as error:
+                log.error("answers: cannot store an answer: %s", error)
+                return
+        with self._lock:
+            del self._writing[live.answer]
+            if not self._writing and not self.is_closing:
+                self._busy.clear()
+
+    def _keep(self) -> None:
+        """Store growing text now and then, while there is any."""
+        while self._busy.wait() and not self._closing.wait(SAVE_SECONDS):
+            try:
+                self._store_growth()
+            except StorageError as error:
+                log.error("answers: cannot store growing text: %s", error)
+            except Exception:
+                log.exception("answers: a mistake while storing")
+
+    def _store_growth(self) -> None:
+        """One transaction for all that grows; and another try for what could not be stored at its end."""
+        with self._lock:
+            writing = [live for live in self._writing.values() if live.turn is not None]
+        for live in writing:
+            if live.answer.ending is not None:
+                self._leave_desk(live, live.answer.ending)
+        grown = [live for live in writing if live.ending is None and live.answer.length > live.stored]
+        texts = {live.turn: live.answer.text() for live in grown if live.turn is not None}
+        if texts:
+            self._chats.store_texts(texts)
+        for live in grown:
+            live.stored = len(texts[live.turn or 0])

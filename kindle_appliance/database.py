@@ -1,0 +1,146 @@
+"""The SQLite file: connections, schema version, migrations. The only module with sqlite3.
+
+Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can
+be read while a question waits for the SD card to confirm. `synchronous=FULL`: what `write()` has returned from
+survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, read 2026-11).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OwnerError, StorageError
+from .sentences import Sentence
+
+MIGRATIONS = (
+    """
+    CREATE TABLE chats (
+        id INTEGER PRIMARY KEY AUTOINCREMENT  -- never used again after a chat was deleted: addresses stay true
+    );
+    CREATE TABLE turns (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,              -- 1, 2, 3 ... within the chat
+        question TEXT NOT NULL,
+        form TEXT NOT NULL,                   -- the one-time id of the form that sent it
+        asked REAL NOT NULL,                  -- Unix time, seconds
+        answer TEXT NOT NULL DEFAULT '',      -- raw Markdown, as far as it is stored
+        finish TEXT,                          -- NULL while the answer is being written
+        note TEXT,                            -- a sentence as JSON, or NULL
+        model TEXT NOT NULL DEFAULT '',
+        tokens INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (chat, number),
+        UNIQUE (form, question)               -- the same form sent twice is one question
+    );
+    CREATE INDEX unfinished ON turns (id) WHERE finish IS NULL;
+    """,
+)
+"""The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
+
+_BUSY_SECONDS = 5.0
+
+_DISK_TROUBLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+}
+
+
+class Database:
+    """The file at `path`, made and migrated if need be.
+
+    Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._read_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
+            self._writer = self._connect(path)
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._migrate(path)
+            self._reader = self._connect(path)
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise StorageError(
+                Sentence("The appliance cannot open its chats in %(path)s.", path=str(path)), str(error)
+            ) from error
+        except OwnerError:
+            self.close()
+            raise
+
+    def read(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._read_lock, _as_storage_error():
+            rows: list[sqlite3.Row] = self._reader.execute(query, values).fetchall()
+            return rows
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block is left, undone when it raises."""
+        with self._write_lock, _as_storage_error():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:  # a full disk may have ended it already
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it."""
+        with self._read_lock, self._write_lock:
+            while self._open:
+                self._open.pop().close()
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._open.append(connection)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    def _migrate(self, path: Path) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise OwnerError(
+                Sentence(
+                    "The chats in %(path)s belong to a newer version of the appliance. Please install that one.",
+                    path=str(path),
+                ),
+                f"schema {version}, known {len(MIGRATIONS)}",
+            )
+        for step in range(version, len(MIGRATIONS)):
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE;{MIGRATIONS[step]};PRAGMA user_version = {step + 1};COMMIT;"
+            )
+
+
+@contextmanager
+def _as_storage_error() -> Iterator[None]:
+    """Trouble of the disk or the file as ours; a wrong statement stays a mistake."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_TROUBLE:
+            raise
+        raise StorageError(
+            Sentence(
+                "The appliance cannot store anything: its card is full or read-only. Its owner can look after it."
+            ),
+            str(error),
+        ) from error
