@@ -1,0 +1,391 @@
+"""The routes; the only module with bottle. Thin: parse, ask the right module, answer.
+
+Whatever a stranger sends gets a short page, or JSON under /api/, with the right status and a sentence that a
+reader understands. Everything that changes state is a POST.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bottle import Bottle, HTTPError, HTTPResponse, request
+
+from . import frames
+from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
+from .chats import Chats, Turn, check_question, clean
+from .ending import Finish
+from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
+from .pages import Pages
+from .sentences import Sentence, choose_language
+
+log = logging.getLogger(__name__)
+
+HISTORY_MESSAGES = 200
+
+_BEAT_SECONDS = 1.0  # a follower looks at least this often whether its reader has left
+_KEEP_ALIVE_SECONDS = 10.0
+_POLL_MS = 2000
+_RECENT_CHATS = 6
+_MOST_CHATS = 200
+_NUMBER = "[0-9]{1,15}"  # what SQLite can hold
+
+_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
+    ("Cache-Control", "no-store"),
+)
+
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+_NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
+_CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
+_OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
+_BUSY = Sentence("The appliance has too much to do at the moment. Please try again.")
+_BY_STATUS = {
+    404: Sentence("There is no such page here."),
+    405: Sentence("This address cannot be used that way."),
+    413: Sentence("That is too much at once."),
+}
+
+
+@dataclass(frozen=True)
+class Web:
+    """Everything that the routes need. `language`: the house's, or None for what each browser asks for;
+    `followers`: how many responses may follow an answer at once.
+    """
+
+    desk: AnswerDesk
+    chats: Chats
+    pages: Pages
+    language: str | None = None
+    followers: int = 32
+
+    def application(self) -> Callable[..., Iterable[bytes]]:
+        """The WSGI application."""
+        routes = _Routes(self)
+        app = Bottle()
+        app.get("/", callback=routes.asking)
+        app.post("/ask", callback=routes.ask)
+        app.get("/chats", callback=routes.list_chats)
+        app.get(f"/chats/<chat:re:{_NUMBER}>", callback=routes.newest_turn)
+        app.get(f"/chats/<chat:re:{_NUMBER}>/<number:re:{_NUMBER}>", callback=routes.turn)
+        app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
+        app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
+        app.post("/api/chat", callback=routes.converse)
+        app.default_error_handler = routes.error
+        return _with_headers(app)
+
+
+def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
+    """The headers of every response, also of those that bottle makes by itself."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, *_HEADERS], exc_info)
+
+        result: Iterable[bytes] = app(environ, start)
+        return result
+
+    return application
+
+
+class _Routes:
+    def __init__(self, web: Web) -> None:
+        self._desk = web.desk
+        self._chats = web.chats
+        self._pages = web.pages
+        self._language = web.language
+        self._seats = threading.BoundedSemaphore(web.followers)
+
+    # ---- Asking
+
+    def asking(self) -> HTTPResponse:
+        """`GET /`, with `?chat=<id>` for one more question in a chat."""
+        chat = request.query.get("chat", "")
+        turn = self._first_turn(chat) if chat else None
+        note = _CHAT_GONE if chat and turn is None else None
+        return self._asking_page(404 if note else 200, turn, note=note)
+
+    def ask(self) -> HTTPResponse:
+        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id."""
+        if _content_type() not in _FORM_TYPES:
+            return self._asking_page(415, None, note=_NOT_UNDERSTOOD)
+        question = clean(request.forms.getunicode("question", ""))
+        chat = request.forms.getunicode("chat", "")
+        form = request.forms.getunicode("form", "")
+        if not re.fullmatch(r"[\w-]{1,64}", form, re.ASCII):
+            form = _new_form_id()
+        turn = self._first_turn(chat) if chat else None
+        try:
+            if chat and turn is None:
+                raise ReaderError(_CHAT_GONE, 404)
+            check_question(question)
+            asked = self._desk.ask(question, turn.chat if turn else None, form)
+        except ReaderError as error:
+            return self._asking_page(error.status, turn, question, error.sentence)
+        except KeyError:  # deleted in this very moment
+            return self._asking_page(404, None, question, _CHAT_GONE)
+        except StorageError as error:
+            log.error("web: %s", error)
+            return self._asking_page(503, turn, question, error.sentence)
+        return _see(asked)
+
+    def _asking_page(
+        self, status: int, chat: Turn | None, question: str = "", note: Sentence | None = None
+    ) -> HTTPResponse:
+        page = self._pages.asking(
+            self._reader_language(),
+            _new_form_id(),
+            () if chat else self._chats.recent(_RECENT_CHATS),
+            time.time(),
+            question=question,
+            chat=chat,
+            note=note,
+        )
+        return _html(page, status)
+
+    def _first_turn(self, chat: str) -> Turn | None:
+        return self._chats.find_turn(int(chat), 1) if re.fullmatch(_NUMBER, chat, re.ASCII) else None
+
+    # ---- Reading
+
+    def list_chats(self) -> HTTPResponse:
+        """`GET /chats`."""
+        page = self._pages.list(self._reader_language(), self._chats.recent(_MOST_CHATS), time.time())
+        return _html(page)
+
+    def newest_turn(self, chat: str) -> HTTPResponse:
+        """`GET /chats/<chat>`: to its newest turn."""
+        count = self._chats.count_turns(int(chat))
+        if not count:
+            raise HTTPError(404)
+        return HTTPResponse(status=303, headers={"Location": f"/chats/{int(chat)}/{count}"})
+
+    def turn(self, chat: str, number: str) -> HTTPResponse:
+        """`GET /chats/<chat>/<number>`: one question and its answer."""
+        turn = self._chats.find_turn(int(chat), int(number))
+        answer = self._desk.find(turn.id) if turn else None
+        if turn is None or answer is None:
+            raise HTTPError(404)
+        count = self._chats.count_turns(turn.chat)
+        news = answer.news(START, 0)
+        page = self._pages.reading(self._reader_language(), turn, count, news, _new_form_id())
+        return _html(page)
+
+    def follow(self, answer: str) -> HTTPResponse:
+        """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
+        or, with `wait=0`, as far as it goes now.
+        """
+        found = self._desk.find(int(answer))
+        if found is None:
+            raise HTTPError(404)
+        offset = request.query.get("from", "0")
+        if not re.fullmatch(_NUMBER, offset, re.ASCII):
+            raise HTTPError(400, Sentence("“from” is to be an offset: a whole number from 0 on."))
+        wanted = request.query.get("as") or (
+            "events" if _accepts_events(request.get_header("Accept", "")) else "text"
+        )
+        if wanted not in ("events", "text"):
+            raise HTTPError(400, Sentence("“as” is to be “events” or “text”."))
+        as_events = wanted == "events"
+        headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
+        language = self._reader_language()
+        now = _events_now(found, int(offset), language) if as_events else found.text(int(offset)).encode()
+        if request.query.get("wait") == "0":
+            return HTTPResponse(now, headers=headers)
+        if as_events:
+            follow = _follow_events(found, int(offset), language, _is_gone())
+            return HTTPResponse(self._seated(follow, frames.PADDING + frames.retry(_POLL_MS)), headers=headers)
+        return HTTPResponse(self._seated(_follow_text(found, int(offset), _is_gone()), now), headers=headers)
+
+    def _seated(self, body: Iterator[bytes], otherwise: bytes) -> Iterator[bytes]:
+        """A body that holds a follower's seat while it lasts; `otherwise` is said when no seat is free."""
+        if not self._seats.acquire(blocking=False):
+            yield otherwise
+            return
+        try:
+            yield from body
+        finally:
+            self._seats.release()
+
+    def stop(self, answer: str) -> HTTPResponse:
+        """`POST /answers/<id>/stop`: write no more; back to the turn."""
+        turn = self._chats.find_turn_by_id(int(answer))
+        found = self._desk.find(int(answer))
+        if turn is None or found is None:
+            raise HTTPError(404)
+        self._desk.stop(turn.id)
+        found.wait_for_end(_BEAT_SECONDS)
+        return _see(turn)
+
+    # ---- Scripts
+
+    def converse(self) -> HTTPResponse:
+        """`POST /api/chat` with `{"message", "history"}`: the answer as plain text while it is written. It is not
+        stored and stops when its client leaves. The status waits for the first text; an answer that breaks off
+        later cuts the body, so that clients notice.
+        """
+        try:
+            conversation = _conversation(_json_body())
+        except ReaderError as error:
+            return self._json_error(error.status, error.sentence)
+        if not self._seats.acquire(blocking=False):
+            return self._json_error(503, _BUSY, {"Retry-After": "2"})
+        answer = self._desk.converse(conversation)
+        body = self._conversing(answer, _is_gone())
+        next(body)  # up to the first text, or to the end without one
+        if answer.length or answer.ending is None:
+            return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
+        body.close()
+        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer))
+
+    def _conversing(self, answer: Answer, gone: Callable[[], bool]) -> Generator[bytes]:
+        """Yields nothing, once, as soon as there is text or an end; then the text."""
+        try:
+            while not (answer.length or answer.ending or gone()):
+                answer.news(START, _BEAT_SECONDS)
+            yield b""
+            yield from _follow_text(answer, 0, gone)
+        finally:
+            self._desk.abandon(answer)
+            self._seats.release()
+        if answer.ending is not None and answer.ending.finish in (Finish.INTERRUPTED, Finish.FAILED):
+            # Waitress takes an OSError as a broken connection: it closes without the last chunk.
+            raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")
+
+    # ---- What goes wrong
+
+    def error(self, error: HTTPError) -> Any:
+        """Bottle's errors, and ours raised as such: the body is a sentence or nothing of interest."""
+        status = error.status_code
+        if error.exception is not None:
+            log.error("web: a mistake in %s %s", request.method, request.path, exc_info=error.exception)
+        fallback = _OWN_MISTAKE if status >= 500 else _NOT_UNDERSTOOD
+        sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, fallback)
+        if request.path.startswith("/api/"):
+            return self._json_error(status, sentence)
+        return _html(self._pages.message(self._reader_language(), sentence), status)
+
+    def _json_error(self, status: int, sentence: Sentence, headers: dict[str, str] | None = None) -> HTTPResponse:
+        body = json.dumps({"error": sentence.to(self._reader_language())}, ensure_ascii=False)
+        return HTTPResponse(body, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+    def _reader_language(self) -> str:
+        return choose_language(request.get_header("Accept-Language", ""), self._language)
+
+
+def _is_gone() -> Callable[[], bool]:
+    """Whether the reader of this request has left, to be asked from anywhere."""
+    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    return gone
+
+
+def _events_now(answer: Answer, offset: int, language: str) -> bytes:
+    return frames.events(answer.news(answer.position(offset), 0), language)
+
+
+def _follow_events(answer: Answer, offset: int, language: str, gone: Callable[[], bool]) -> Iterator[bytes]:
+    yield frames.PADDING
+    position = answer.position(offset)
+    last_sent = time.monotonic()
+    while not gone():
+        news = answer.news(position, _BEAT_SECONDS)
+        position = news.position
+        data = frames.events(news, language)
+        if not data and time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:
+            data = frames.KEEP_ALIVE
+        if data:
+            yield data
+            last_sent = time.monotonic()
+        if news.ending is not None:
+            return
+
+
+def _follow_text(answer: Answer, offset: int, gone: Callable[[], bool]) -> Iterator[bytes]:
+    position = Position(0, offset)
+    while not gone():
+        news = answer.news(position, _BEAT_SECONDS)
+        text = answer.text(position.sent)
+        position = Position(news.position.settled, position.sent + len(text))
+        if text:
+            yield text.encode()
+        if news.ending is not None:
+            return
+
+
+def _status_of(answer: Answer) -> int:
+    """The HTTP status for an answer that has no text."""
+    if answer.ending is not None and answer.ending.finish is Finish.BLOCKED:
+        return 422
+    if isinstance(answer.error, GeminiSilent):
+        return 504
+    return 503 if isinstance(answer.error, GeminiError) else 502
+
+
+def _retry_after(answer: Answer) -> dict[str, str]:
+    seconds = answer.error.retry_after if isinstance(answer.error, GeminiError) else None
+    return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+def _content_type() -> str:
+    return str(request.get_header("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def _json_body() -> object:
+    if _content_type() != "application/json":
+        raise ReaderError(Sentence("The request is to be JSON, with the content type application/json."), 415)
+    try:
+        return json.loads(request.body.read())
+    except (ValueError, RecursionError):
+        raise ReaderError(Sentence("The request is not valid JSON.")) from None
+
+
+def _conversation(body: object) -> Conversation:
+    """The messages of an API request, checked; an error names the place."""
+    if not isinstance(body, dict):
+        raise ReaderError(Sentence("The request is to be an object with “message” and “history”."))
+    message, history = body.get("message"), body.get("history", [])
+    if not isinstance(message, str):
+        raise ReaderError(Sentence("“%(place)s” is to be a text.", place="message"))
+    question = clean(message)
+    check_question(question)
+    if not isinstance(history, list) or len(history) > HISTORY_MESSAGES:
+        raise ReaderError(
+            Sentence("“history” is to be a list of at most %(most)d messages.", most=HISTORY_MESSAGES)
+        )
+    messages = [_message(entry, f"history[{index}]") for index, entry in enumerate(history)]
+    return [*messages, Message("user", question)]
+
+
+def _message(entry: object, place: str) -> Message:
+    if not isinstance(entry, dict):
+        raise ReaderError(Sentence("“%(place)s” is to be an object with “role” and “text”.", place=place))
+    role, text = entry.get("role"), entry.get("text")
+    if role != "user" and role != "model":
+        raise ReaderError(Sentence("“%(place)s” is to be “user” or “model”.", place=f"{place}.role"))
+    if not isinstance(text, str) or not text.strip():
+        raise ReaderError(Sentence("“%(place)s” is to be a text that is not empty.", place=f"{place}.text"))
+    return Message(role, clean(text))
+
+
+def _accepts_events(accept: str) -> bool:
+    return "text/event-stream" in accept
+
+
+def _new_form_id() -> str:
+    return secrets.token_urlsafe(9)
+
+
+def _see(turn: Turn) -> HTTPResponse:
+    return HTTPResponse(status=303, headers={"Location": f"/chats/{turn.chat}/{turn.number}"})
+
+
+def _html(page: str, status: int = 200) -> HTTPResponse:
+    return HTTPResponse(page.encode(), status, {"Content-Type": "text/html; charset=utf-8"})

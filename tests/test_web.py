@@ -1,0 +1,535 @@
+"""The routes over real sockets: asking, reading, following, stopping, the API, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from fakes.gemini import FakeGemini, Reply, chunk, error_body, retry_info
+from fakes.house import KEY, House, PageState
+
+from kindle_appliance.upstream import Clocks
+
+LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
+
+
+def hidden(page: str, name: str) -> str:
+    match = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)">', page)
+    assert match, page
+    return match[1]
+
+
+def answered(gemini: FakeGemini, house: House, text: str, question: str = "Why?") -> str:
+    """Ask, let Gemini answer with `text`, wait for the end; the path of the turn."""
+    gemini.replies(Reply.answer(text))
+    chat, number = house.ask(question)
+    turn = house.chats.find_turn(chat, number)
+    assert turn
+    with house.follow(f"/answers/{turn.id}?as=text") as follow:
+        follow.read_to_end()
+    return f"/chats/{chat}/{number}"
+
+
+# ---- Asking
+
+
+def test_the_first_page_asks_and_nothing_else_is_loaded(house: House) -> None:
+    page = house.get("/")
+    text = page.data.decode()
+    assert page.status == 200 and page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert '<textarea name="question"' in text and 'action="/ask" method="post"' in text
+    assert not re.search(r'<(link rel="stylesheet|script src|img|iframe)', text)
+    assert 'href="data:,"' in text, "no request for an icon"
+
+
+def test_a_question_leads_to_its_own_page(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("Because."))
+    form = hidden(house.get("/").data.decode(), "form")
+    response = house.post("/ask", {"question": "Why is the sea salty?", "chat": "", "form": form})
+    assert (response.status, response.headers["Location"]) == (303, "/chats/1/1")
+    page = house.get("/chats/1/1").data.decode()
+    assert "Why is the sea salty?" in page
+
+
+def test_each_page_has_a_form_id_of_its_own(house: House) -> None:
+    ids = {hidden(house.get("/").data.decode(), "form") for _ in range(5)}
+    assert len(ids) == 5 and all(len(each) >= 12 for each in ids)
+
+
+def test_the_same_form_sent_twice_asks_once(gemini: FakeGemini, house: House) -> None:
+    gemini.default = Reply.answer("Once.")
+    first = house.ask("Twice?", form="the-form")
+    assert house.ask("Twice?", form="the-form") == first
+    assert house.ask("Another?", form="the-form") != first, "a page from the cache, with another question"
+    gemini.wait_for_calls(2)
+    assert len(gemini.calls) == 2
+
+
+def test_a_further_question_goes_into_the_same_chat(gemini: FakeGemini, house: House) -> None:
+    gemini.default = Reply.answer("Yes.")
+    house.ask("One?")
+    form = house.get("/?chat=1").data.decode()
+    assert hidden(form, "chat") == "1" and "One?" in form
+    assert house.ask("Two?", 1) == (1, 2)
+    assert house.get("/chats/1").headers["Location"] == "/chats/1/2"
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "sentence"),
+    [
+        ("", 400, "Please type a question first."),
+        (" \r\n\t ", 400, "Please type a question first."),
+        ("x" * 4001, 413, "Your question has 4001 characters; at most 4000 fit. Please shorten it."),
+        ("海" * 9000, 413, "Your question has 9000 characters; at most 4000 fit. Please shorten it."),
+    ],
+)
+def test_a_question_that_cannot_be_asked_comes_back_with_a_sentence(
+    house: House, question: str, status: int, sentence: str
+) -> None:
+    response = house.post("/ask", {"question": question, "chat": "", "form": "f"})
+    page = response.data.decode()
+    assert response.status == status and sentence in page
+    assert question.strip() in page, "what was typed is not lost"
+    assert not house.chats.recent(10)
+
+
+def test_the_longest_question_is_asked_whole(gemini: FakeGemini, house: House) -> None:
+    question = "海" * 4000
+    gemini.replies(Reply.answer("Ja."))
+    house.ask(question)
+    (call,) = gemini.wait_for_calls(1)
+    assert call.json["contents"][-1]["parts"] == [{"text": question}]
+
+
+def test_line_ends_of_a_form_become_plain_ones(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("Ja."))
+    house.ask("  a\r\nb\rc\0  ")
+    (call,) = gemini.wait_for_calls(1)
+    assert call.json["contents"][-1]["parts"] == [{"text": "a\nb\nc\ufffd"}]
+
+
+@pytest.mark.parametrize("chat", ["7", "0", "-1", "x", "9" * 30, "1 OR 1", "１"])
+def test_a_question_in_a_chat_that_is_gone_comes_back(house: House, chat: str) -> None:
+    response = house.post("/ask", {"question": "Still here?", "chat": chat, "form": "f"})
+    page = response.data.decode()
+    assert response.status == 404 and "Still here?" in page and "That chat is gone" in page
+    assert hidden(page, "chat") == "", "sent again it starts a new chat"
+    assert house.get(f"/?chat={chat}".replace(" ", "+")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b'{"question": "x"}', 415),
+        ("text/plain", b"question=x", 415),
+        ("", b"", 415),
+        ("application/x-www-form-urlencoded", b"question=%ff%fe%zz", 400),
+        ("application/x-www-form-urlencoded", b"\xff\xfe", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\nnonsense", 400),
+        ("multipart/form-data", b"", 400),
+    ],
+)
+def test_a_form_that_is_none_gets_a_page_and_no_turn(
+    house: House, content_type: str, body: bytes, status: int
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = house.client.request("POST", house.url + "/ask", body=body, headers=headers, redirect=False)
+    assert response.status == status and "</html>" in response.data.decode()
+    assert not house.chats.recent(10)
+
+
+# ---- Reading
+
+
+def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
+    page = house.get(answered(gemini, house, LONG)).data.decode()
+    assert "<h1>One</h1>" in page and "<strong>three</strong>" in page and "last paragraph" in page
+    assert "<script" not in page and "http-equiv" not in page
+    assert 'class="reading ended complete"' in page
+
+
+def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_script(
+    gemini: FakeGemini, house: House
+) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("Settled.\n\nNot yet")
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_until("yet")
+    page = house.get("/chats/1/1").data.decode()
+    assert "<p>Settled.</p>" in page and "Not yet" not in page
+    assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
+    assert re.search(r'<noscript>.*href="/chats/1/1">Refresh', page)
+    answer = re.search(r"var ANSWER = (\{.*\});", page)
+    assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
+    call.text(".", finish="STOP")
+    call.end()
+
+
+def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
+    assert "Nothing has been asked yet." in house.get("/chats").data.decode()
+    answered(gemini, house, "A.", "First <b>chat</b>?")
+    answered(gemini, house, "B.", "Second chat?")
+    gemini.replies(Reply.answer("C."))
+    house.ask("More?", 1)
+    page = house.get("/chats").data.decode()
+    assert re.findall(r'href="(/chats/\d+/\d+)"', page) == ["/chats/1/2", "/chats/2/1"], "last asked in first"
+    assert "First &lt;b&gt;chat&lt;/b&gt;?" in page and "2 questions" in page and "1 question<" in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/chats/9", "/chats/1/9", "/chats/0/0", "/chats/x/y", f"/chats/{'9' * 40}/1", "/answers/9", "/answers/x",
+     f"/answers/{'9' * 15}", "/nothing", "/static/page.js", "/../etc/passwd", "/%00", "/chats/1/1/", "/answers/"],
+)  # fmt: skip
+def test_what_is_not_there_gets_a_short_page(house: House, path: str) -> None:
+    response = house.get(path)
+    assert response.status == 404 and "There is no such page here." in response.data.decode()
+
+
+def test_pages_speak_the_readers_language(house: House) -> None:
+    chinese = house.get("/", Accept_Language="zh-CN,zh;q=0.9").data.decode()
+    assert '<html lang="zh-CN">' in chinese and "您的问题" in chinese and "Your question" not in chinese
+    assert "没有这个页面" in house.get("/nothing", Accept_Language="zh").data.decode()
+
+
+def test_the_house_can_fix_the_language(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, language="zh-CN") as house:
+        assert "您的问题" in house.get("/", Accept_Language="en").data.decode()
+
+
+def test_the_demo_says_so_on_every_page(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, is_demo=True) as house:
+        path = answered(gemini, house, "A demo.")
+        for each in ("/", "/chats", path, "/nothing"):
+            assert "Demo: these answers are examples" in house.get(each).data.decode()
+
+
+def test_every_response_is_marked_as_private_and_not_to_be_sniffed(gemini: FakeGemini, house: House) -> None:
+    path = answered(gemini, house, "A.")
+    for each in ("/", path, "/chats", "/nothing", "/answers/1?as=events", "/answers/1", "/answers/1?from=x"):
+        headers = house.get(each).headers
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
+
+
+# ---- Following
+
+
+def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    with house.follow("/answers/1?as=events") as follow:
+        assert follow.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        for word in ("One", " two", " three"):
+            call.text(word)
+            follow.read_until(word.strip())
+        call.text(".", finish="STOP")
+        call.end()
+        follow.read_to_end()
+    assert follow.state.blocks == ["<p>One two three.</p>"] and follow.state.tail == ""
+    assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
+
+
+def test_the_representation_is_chosen_by_query_or_accept_header(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, LONG)
+    assert house.get("/answers/1").data.decode() == LONG
+    assert house.get("/answers/1").headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert house.get("/answers/1?as=text", Accept="text/event-stream").data.decode() == LONG
+    by_header = house.get("/answers/1", Accept="text/event-stream").data
+    assert b"event: end" in by_header and by_header == house.get("/answers/1?as=events").data
+
+
+def test_an_offset_takes_up_from_the_last_settled_block(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, LONG)
+    whole = PageState()
+    whole.feed(house.get("/answers/1?as=events").data.decode())
+    blocks = [value for name, value in whole.events if name == "block"]
+    for index, block in enumerate(blocks):
+        for offset in (block["upto"], block["upto"] + 1):
+            rest = PageState()
+            rest.feed(house.get(f"/answers/1?as=events&from={offset}").data.decode())
+            expected = blocks[index + 1 :] if offset < block["upto"] + 1 or index + 1 < len(blocks) else []
+            assert [value for name, value in rest.events if name == "block"] == expected
+            assert rest.end == whole.end
+    assert house.get("/answers/1?from=5").data.decode() == LONG[5:]
+    assert house.get("/answers/1?from=99999").data == b""
+
+
+def test_asking_without_waiting_gives_what_there_is(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("Done.\n\nOpen")
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_until("Open")
+    for _ in range(2):
+        state = PageState()
+        state.feed(house.get("/answers/1?as=events&wait=0").data.decode())
+        assert (state.blocks, state.tail, state.end) == (["<p>Done.</p>"], "Open", None)
+    assert house.get("/answers/1?wait=0").data == b"Done.\n\nOpen"
+    call.text("!", finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_to_end()
+    state.feed(house.get(f"/answers/1?as=events&wait=0&from={state.upto}").data.decode())
+    assert state.blocks == ["<p>Done.</p>", "<p>Open!</p>"] and state.end is not None
+
+
+@pytest.mark.parametrize("query", ["from=x", "from=-1", "from=1.5", "from=" + "9" * 30, "as=html", "from=%00"])
+def test_a_query_that_makes_no_sense_gets_a_sentence(gemini: FakeGemini, house: House, query: str) -> None:
+    answered(gemini, house, "A.")
+    response = house.get("/answers/1?" + query)
+    assert response.status == 400 and "is to be" in response.data.decode()
+
+
+def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, followers=2) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Word")
+        with house.follow("/answers/1?as=events") as one, house.follow("/answers/1?as=events") as two:
+            one.read_until("Word")
+            two.read_until("Word")
+            third = house.get("/answers/1?as=events").data
+            assert b"retry: 2000\n" in third and b"event:" not in third
+            assert b"Word" in house.get("/answers/1?as=events&wait=0").data
+            assert house.get("/").status == 200, "pages have threads of their own"
+            call.text(".", finish="STOP")
+            call.end()
+            one.read_to_end()
+            two.read_to_end()
+        with house.follow("/answers/1?as=events") as again:
+            assert b"event: end" in again.read_to_end()
+
+
+def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Word")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_until("Word")
+        pause = threading.Event()
+        for _ in range(100):
+            with house.follow("/answers/1?as=events") as follow:
+                if b"Word" in follow.read() + follow.read():
+                    break
+            pause.wait(0.1)
+        else:
+            raise AssertionError("the seat was not freed")
+        call.text(" more", finish="STOP")
+        call.end()
+        assert house.get("/answers/1").data == b"Word more"
+
+
+# ---- Stopping
+
+
+def test_stop_keeps_what_has_been_written_and_goes_back_to_the_page(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("So far")
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until("So far")
+        stopped = house.post("/answers/1/stop", {})
+        follow.read_to_end()
+    call.wait_gone(5)
+    assert (stopped.status, stopped.headers["Location"]) == (303, "/chats/1/1")
+    assert follow.state.end and follow.state.end["finish"] == "stopped"
+    page = house.get("/chats/1/1").data.decode()
+    assert "So far" in page and "You stopped this answer." in page
+    assert house.post("/answers/1/stop", {}).status == 303, "twice does no harm"
+    assert house.post("/answers/9/stop", {}).status == 404
+
+
+def test_everything_that_changes_state_is_a_post(gemini: FakeGemini, house: House) -> None:
+    for path in ("/ask", "/answers/1/stop", "/api/chat"):
+        assert house.get(path).status == 405
+    assert house.post("/", {}).status == 405
+
+
+# ---- The API
+
+
+def test_the_api_streams_plain_text_as_it_is_written(gemini: FakeGemini, house: House) -> None:
+    done = []
+
+    def converse() -> None:
+        history = [{"role": "user", "text": "Hi"}, {"role": "model", "text": "Hello."}]
+        with house.converse({"message": "Why?", "history": history}) as follow:
+            done.append((follow.status, dict(follow.headers)))
+            follow.read_until("One")
+            seen.set()
+            done.append((0, {"body": follow.read_to_end().decode()}))
+
+    seen = threading.Event()
+    client = threading.Thread(target=converse)
+    client.start()
+    call = gemini.next_call()
+    assert [each["parts"][0]["text"] for each in call.json["contents"]] == ["Hi", "Hello.", "Why?"]
+    call.start()
+    call.text("One")
+    assert seen.wait(10), "the first word arrives before the second is written"
+    call.text(" two 末尾.", finish="STOP")
+    call.end()
+    client.join(10)
+    (status, headers), (_, body) = done
+    assert status == 200 and headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
+    assert body == {"body": "One two 末尾."}, "nothing padded"
+    assert not house.chats.recent(10), "nothing stored"
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        ([], "an object with"),
+        ("text", "an object with"),
+        ({}, "“message” is to be a text."),
+        ({"message": 5}, "“message” is to be a text."),
+        ({"message": "   "}, "Please type a question first."),
+        ({"message": "x", "history": {}}, "“history” is to be a list"),
+        ({"message": "x", "history": [{"role": "user", "text": "x"}] * 201}, "at most 200 messages"),
+        ({"message": "x", "history": ["x"]}, "“history[0]” is to be an object"),
+        ({"message": "x", "history": [{"role": "user", "text": "x"}, {"text": "x"}]}, "“history[1].role”"),
+        ({"message": "x", "history": [{"role": "system", "text": "x"}]}, "“history[0].role”"),
+        ({"message": "x", "history": [{"role": ["user"], "text": "x"}]}, "“history[0].role”"),
+        ({"message": "x", "history": [{"role": "user", "text": 1}]}, "“history[0].text”"),
+        ({"message": "x", "history": [{"role": "model", "text": " "}]}, "“history[0].text”"),
+    ],
+)
+def test_the_api_names_the_place_that_is_wrong(house: House, body: object, place: str) -> None:
+    with house.converse(body) as follow:
+        answer = json.loads(follow.read_to_end())
+    assert follow.status == 400 and place in answer["error"]
+    assert follow.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_the_api_wants_json_and_says_when_it_is_too_long(house: House) -> None:
+    with house.converse(b"message=x", Content_Type="application/x-www-form-urlencoded") as follow:
+        assert follow.status == 415 and "application/json" in follow.read_to_end().decode()
+    with house.converse({"message": "x" * 4001}) as follow:
+        assert follow.status == 413 and "4001" in follow.read_to_end().decode()
+
+
+def test_the_api_takes_json_with_a_charset(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("ok"))
+    with house.converse({"message": "x"}, Content_Type="Application/JSON; charset=utf-8") as follow:
+        assert follow.read_to_end() == b"ok"
+
+
+def test_half_a_surrogate_pair_does_no_harm(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("ok"))
+    with house.converse(b'{"message": "a\\ud83d b\\u0000"}') as follow:
+        assert follow.read_to_end() == b"ok"
+    assert gemini.calls[0].json["contents"][0]["parts"] == [{"text": "a? b\ufffd"}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "words"),
+    [
+        (Reply.error(429, "RESOURCE_EXHAUSTED", "limit", [retry_info("34.4s")]), 503, "Too many questions"),
+        (Reply.error(503, "UNAVAILABLE", "busy"), 503, "too much to do"),
+        (Reply.error(400, "INVALID_ARGUMENT", "bad"), 502, "did not understand"),
+        (Reply.error(401, "UNAUTHENTICATED", "bad"), 502, "does not accept the key"),
+        (Reply([chunk(None, "SAFETY")]), 422, "rules"),
+        (Reply([chunk(None, "STOP")]), 502, "no answer"),
+        (Reply([], ending="stall"), 504, "in time"),
+    ],
+)
+def test_an_early_failure_is_an_honest_status_with_a_sentence(
+    gemini: FakeGemini, tmp_path: Path, reply: Reply, status: int, words: str
+) -> None:
+    gemini.default = reply
+    with House(gemini.url, tmp_path, models=("model-a",), clocks=Clocks(5, 0.3, 0.3)) as house:
+        with house.converse({"message": "x"}) as follow:
+            error = json.loads(follow.read_to_end())["error"]
+        assert (follow.status, words in error) == (status, True), error
+        assert follow.headers.get("Retry-After") == ("35" if "34.4" in str(reply.body) else None)
+        assert KEY not in error
+
+
+def test_scripts_leave_the_pages_their_threads(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        with house.converse_later({"message": "one"}) as first:
+            call = gemini.next_call()
+            with house.converse({"message": "two"}) as second:
+                assert second.status == 503 and second.headers["Retry-After"] == "2"
+                assert "too much to do" in json.loads(second.read_to_end())["error"]
+            assert house.get("/").status == 200
+            call.start()
+            call.text("One.", finish="STOP")
+            call.end()
+            assert first.result(20) == b"One."
+        gemini.replies(Reply.error(503, "UNAVAILABLE", "busy"), Reply.error(503, "UNAVAILABLE", "busy"))
+        with house.converse({"message": "fails"}) as failed:
+            assert failed.status == 503
+        gemini.replies(Reply.answer("Three."))
+        with house.converse({"message": "three"}) as third:
+            assert third.read_to_end() == b"Three.", "every seat is free again"
+
+
+def test_a_late_failure_cuts_the_body_so_that_clients_notice(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("Half of"), error_body(500, "INTERNAL", "oops")]))
+    with socket.create_connection(("127.0.0.1", house.server.port)) as client:
+        body = b'{"message": "x"}'
+        head = (
+            f"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
+        client.sendall(head.encode() + b"\r\n\r\n" + body)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert b"Half of" in received and b"chunked" in received
+    assert not received.endswith(b"0\r\n\r\n"), "the last chunk is missing"
+
+
+def test_an_api_client_that_leaves_stops_its_answer(gemini: FakeGemini, house: House) -> None:
+    def leave_early() -> None:
+        with house.converse({"message": "x"}) as follow:
+            follow.read_until("One")
+
+    client = threading.Thread(target=leave_early)
+    client.start()
+    call = gemini.next_call()
+    call.start()
+    call.text("One")
+    client.join(10)
+    call.wait_gone(10)
+
+
+def test_an_api_client_that_leaves_before_the_first_word_stops_its_answer(gemini: FakeGemini, house: House) -> None:
+    with socket.create_connection(("127.0.0.1", house.server.port)) as client:
+        client.sendall(
+            b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+            b'{"message": "x"}'
+        )
+        call = gemini.next_call()
+    call.wait_gone(10)
+
+
+# ---- Mistakes of ours
+
+
+def test_a_mistake_of_ours_shows_no_traceback_to_the_reader(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(house.chats, "recent", lambda most: 1 // 0)
+    response = house.get("/")
+    page = response.data.decode()
+    assert response.status == 500 and "The appliance made a mistake." in page
+    assert "Traceback" not in page and "ZeroDivision" not in page
+    assert "ZeroDivisionError" in caplog.text, "the log has it"
