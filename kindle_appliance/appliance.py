@@ -1,0 +1,140 @@
+"""The appliance: what is started in which order, and stopped in the reverse one."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from . import __version__, demo
+from .answers import AnswerDesk
+from .chats import Chats
+from .database import Database
+from .demo import DemoGemini
+from .errors import StartError
+from .gemini import Generation
+from .ladder import Ladder
+from .pages import STATIC, Pages
+from .server import Server
+from .settings import Settings, data_folder
+from .upstream import Clocks, Upstream
+from .web import Web
+
+log = logging.getLogger(__name__)
+
+_WRITERS_STOP_SECONDS = 1.5
+_READERS_STOP_SECONDS = 1.5
+
+
+def serve(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
+    with ExitStack() as stops:
+        is_demo = needs_demo(settings)
+        ladder = open_ladder(settings, stops)
+        folder = data_folder(settings, environment)
+        database = Database(folder / "chats.sqlite")
+        stops.callback(database.close)
+        chats = Chats(database)
+        desk = AnswerDesk(chats, ladder)
+        language = None if settings.language == "auto" else settings.language
+        web = Web(desk, chats, Pages(is_demo), language, settings.followers)
+        server = _listen(web, settings)
+        stops.callback(server.close, _READERS_STOP_SECONDS)
+        # Before the server closes: followers get the end of their answers, the database what was written.
+        stops.callback(desk.close, _WRITERS_STOP_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        stops.callback(_claim(folder).close)
+        if interrupted := chats.interrupt_unfinished():
+            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        _greet(settings, server.port, is_demo)
+        server.run()
+        log.info("stopping")
+
+
+def _claim(folder: Path) -> TextIO:
+    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
+    interrupted what the first one is writing.
+    """
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StartError(
+            f"another appliance uses the chats in {folder}. Name another folder with --data."
+        ) from error
+    return file
+
+
+def _listen(web: Web, settings: Settings) -> Server:
+    try:
+        return Server(web.application(), settings.host, settings.port, settings.followers)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."
+            " If another program uses the port, choose another with --port."
+        ) from error
+
+
+def needs_demo(settings: Settings) -> bool:
+    """Whether the built-in examples answer: as told, or because there is no key for Gemini."""
+    return settings.demo or settings.key is None
+
+
+def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
+    """The way to Gemini, or to the built-in examples."""
+    clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
+    models, key = settings.models, settings.key or ""
+    if needs_demo(settings):
+        stand_in = DemoGemini(STATIC / "exhibits.md")
+        stops.callback(stand_in.close)
+        upstream = Upstream(stand_in.url, clocks)
+        models, key = (demo.MODEL,), ""
+    else:
+        upstream = Upstream(settings.gemini_url, clocks, settings.proxy)
+    stops.callback(upstream.close)
+    generation = Generation(
+        settings.system_instruction,
+        settings.temperature,
+        settings.max_output_tokens,
+        settings.thinking_level,
+        settings.thinking_budget,
+    )
+    return Ladder(upstream, key, models, generation)
+
+
+def _greet(settings: Settings, port: int, is_demo: bool) -> None:
+    suffix = "" if port == 80 else f":{port}"
+    lines = [f"kindle-appliance {__version__}"]
+    address = lan_address()
+    if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        lines.append(f"Type this into the browser:          http://{host}{suffix}/")
+    else:
+        if address:
+            lines.append(f"Type this into the Kindle's browser: http://{address}{suffix}/")
+        lines.append(f"On this machine:                     http://127.0.0.1{suffix}/")
+    if is_demo:
+        lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
+        lines.append("a key comes from https://aistudio.google.com/apikey")
+    print("\n".join(lines), flush=True)
+
+
+def lan_address() -> str | None:
+    """The IPv4 address that other machines of the house reach this one at, if it has a network at all.
+
+    Connecting a UDP socket sends nothing; the kernel only chooses the address that it would send from. 192.0.2.1
+    is set aside for documentation (RFC 5737).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])

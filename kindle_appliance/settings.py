@@ -1,0 +1,334 @@
+"""The options: one table drives flags, environment, file, documentation, validation and masking.
+
+Each field of `Settings` is one option. A value comes from, in this order: the command line, the environment,
+the settings file (TOML), the default. A value that is not allowed stops the program before it starts, with a
+sentence that names the key, the value, where it came from and what is allowed. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import SettingsError
+from .sentences import LANGUAGES
+
+SYSTEM_INSTRUCTION = (
+    "You answer questions on a small black and white e-ink screen. Answer in the language of the question. Be"
+    " short: begin with the answer itself, then only what helps to understand it. Write plain Markdown: short"
+    " paragraphs, few headings, short lists; a table only if it is narrow, with at most three columns. Never use"
+    " emoji, images or HTML."
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of value: how text becomes one, which values are allowed, and how to say so."""
+
+    allowed: str
+    parse: Callable[[str], Any]
+    accepts: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row of the table."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    flag: str | None
+    env: str
+    secret: bool
+
+    def describe(self, value: object) -> str:
+        """A value for people: masked if it is a secret."""
+        if self.secret:
+            return "(set)" if value else "(not set)"
+        if isinstance(value, list | tuple):
+            return ", ".join(map(str, value))
+        return "(not set)" if value is None else str(value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _parse_int(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII):  # int() also takes "8_0"
+        raise ValueError
+    return int(text)
+
+
+def whole(least: int, most: int) -> Kind:
+    return Kind(
+        f"a whole number from {least} to {most}",
+        _parse_int,
+        lambda value: _is_int(value) and least <= value <= most,
+    )
+
+
+def number(least: float, most: float) -> Kind:
+    return Kind(
+        f"a number from {least:g} to {most:g}",
+        float,
+        lambda value: (_is_int(value) or isinstance(value, float)) and least <= value <= most,
+    )
+
+
+def one_of(*choices: str) -> Kind:
+    return Kind("one of " + ", ".join(choices), str, lambda value: value in choices)
+
+
+def _parse_switch(text: str) -> bool:
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+
+
+def _is_host(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?", value, re.ASCII | re.IGNORECASE) is not None
+    return True
+
+
+def _is_web_address(value: object) -> bool:
+    try:
+        # urlsplit() would quietly drop line ends and tabs.
+        parts = urlsplit(value) if isinstance(value, str) and not re.search(r"[^!-~]", value) else None
+        return (
+            parts is not None
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and parts.username is None  # it would stand in the log
+            and not parts.query
+            and not parts.fragment
+        )
+    except ValueError:  # a port that is no number
+        return False
+
+
+def _parse_list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _is_model_list(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, str) and re.fullmatch(r"[\w.-]{1,100}", item, re.ASCII) for item in value)
+    )
+
+
+def _is_key(value: object) -> bool:
+    # Visible ASCII only: anything else cannot stand in a header, and http.client would quote it in its error.
+    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,500}", value) is not None
+
+
+TEXT = Kind("a text", str, lambda value: isinstance(value, str))
+SWITCH = Kind("true or false", _parse_switch, lambda value: isinstance(value, bool))
+WEB_ADDRESS = Kind("an address such as http://host:port", str, _is_web_address)
+MODELS = Kind("a list of at least one model name", _parse_list, _is_model_list)
+KEY_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
+PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
+HOST = Kind("a name or address to listen on", str, _is_host)
+KEY = Kind("the key on one line, without spaces", str, _is_key)
+
+
+def _option(
+    kind: Kind, default: Any, help: str, flag: str | None = None, env: str = "", secret: bool = False
+) -> Any:
+    metadata = {"kind": kind, "help": help, "flag": flag, "env": env, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force, and where each came from."""
+
+    host: str = _option(HOST, "0.0.0.0", "address to listen on", "--host")  # noqa: S104 - the house is to reach it
+    port: int = _option(whole(1, 65535), 8080, "port to listen on", "--port")
+    data: str | None = _option(PATH, None, "folder for the chats", "--data")
+    gemini_url: str = _option(
+        WEB_ADDRESS,
+        "https://generativelanguage.googleapis.com",
+        "address of Gemini, or of a stand-in",
+        "--gemini-url",
+    )
+    mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
+    demo: bool = _option(SWITCH, False, "answer from built-in examples instead of Gemini", "--demo")
+    key: str | None = _option(KEY, None, "the Gemini API key", env="GEMINI_API_KEY", secret=True)
+    key_file: str | None = _option(KEY_PATH, None, "a file with nothing but the key")
+    language: str = _option(
+        one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
+    )
+    models: tuple[str, ...] = _option(
+        MODELS,
+        (
+            "gemini-flash-latest",
+            "gemini-flash-lite-latest",
+            "gemini-3.6-flash",
+            "gemini-3.5-flash-lite",
+            "gemini-3.1-flash-lite",
+        ),
+        "models to ask, best first; the next is asked when one cannot answer",
+    )
+    system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "what Gemini is told before every chat")
+    temperature: float = _option(number(0, 2), 0.7, "how freely Gemini chooses its words")
+    max_output_tokens: int = _option(whole(1, 1_000_000), 8192, "greatest length of an answer, thinking included")
+    thinking_level: str | None = _option(
+        one_of("minimal", "low", "medium", "high"),
+        None,
+        "how much Gemini thinks; not every model takes every level",
+    )
+    thinking_budget: int | None = _option(
+        whole(-1, 1_000_000), None, "tokens for thinking, for models without levels; -1: as the model likes"
+    )
+    proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
+    connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
+    first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")
+    progress_seconds: float = _option(number(0.1, 3600), 90.0, "longest standstill within an answer")
+    followers: int = _option(whole(1, 500), 32, "pages that are sent answers live; more ask every two seconds")
+    log_level: str = _option(one_of("debug", "info", "warning", "error"), "info", "how much the log says")
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    Option(
+        name=each.name,
+        kind=each.metadata["kind"],
+        default=each.default,
+        help=each.metadata["help"],
+        flag=each.metadata["flag"],
+        env=each.metadata["env"] or f"KINDLE_APPLIANCE_{each.name.upper()}",
+        secret=each.metadata["secret"],
+    )
+    for each in fields(Settings)
+    if each.metadata
+)
+
+
+def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+    """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
+    `config`: the settings file; it must exist if it is named.
+
+    Raises `SettingsError`.
+    """
+    known = {option.env for option in OPTIONS} | {"KINDLE_APPLIANCE_CONFIG"}
+    for name in environment:
+        if name.startswith("KINDLE_APPLIANCE_") and name not in known:
+            raise SettingsError(
+                f"{name}, from the environment, is not a setting. Allowed are: {', '.join(sorted(known))}."
+            )
+    from_file = _read_file(config) if config else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for option in OPTIONS:
+        value, origin = option.default, "default"
+        if flags.get(option.name) is not None:
+            value, origin = flags[option.name], f"the command line, {option.flag}"
+        elif environment.get(option.env):
+            value, origin = environment[option.env], f"the environment, {option.env}"
+        elif option.name in from_file:
+            value, origin = from_file[option.name], f"{config}"
+        if origin != "default":
+            value = _checked(option, value, origin)
+        values[option.name], origins[option.name] = value, origin
+    _find_key(values, origins, environment)
+    if values["thinking_level"] is not None and values["thinking_budget"] is not None:
+        raise SettingsError(
+            "thinking_level and thinking_budget are both set; Gemini refuses that."
+            f" Allowed is one of them (thinking_level comes from {origins['thinking_level']},"
+            f" thinking_budget from {origins['thinking_budget']})."
+        )
+    return Settings(**values, origins=origins)
+
+
+def _checked(option: Option, value: object, origin: str) -> object:
+    parsed = value
+    if isinstance(value, str):
+        try:
+            parsed = option.kind.parse(value.strip())
+        except (ValueError, KeyError):
+            raise _not_allowed(option, value, origin) from None
+    if not option.kind.accepts(parsed):
+        raise _not_allowed(option, value, origin)
+    return tuple(parsed) if isinstance(parsed, list) else parsed
+
+
+def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
+    # Some type the key where its file belongs.
+    shown = "(a secret, not shown)" if option.secret or option.kind is KEY_PATH else f"{value!r}"[:200]
+    return SettingsError(
+        f"{option.name} = {shown}, from {origin}, is not allowed. Allowed is {option.kind.allowed}."
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+    known = {option.name: option for option in OPTIONS}
+    for name in values:
+        if name not in known:  # its value is not shown: it may be the key under another name
+            raise SettingsError(f"{name}, from {path}, is not a setting. Allowed are: {', '.join(sorted(known))}.")
+        if known[name].secret:
+            raise SettingsError(
+                f"{name}, from {path}, does not belong into the settings file: put it into a file of its own that"
+                f" only you can read, and name that as {name}_file."
+            )
+    return values
+
+
+def _find_key(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
+    """A key that is not in the environment: from `key_file`, or from systemd's credentials directory
+    (systemd.exec(5), "Credentials"). An empty file means that there is no key.
+    """
+    if values["key"] is not None:
+        return
+    key = next(option for option in OPTIONS if option.name == "key")
+    if values["key_file"]:
+        path = Path(values["key_file"])
+    elif environment.get("CREDENTIALS_DIRECTORY"):
+        path = Path(environment["CREDENTIALS_DIRECTORY"]) / "gemini-key"
+    else:
+        return
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not values["key_file"]:
+            return  # systemd has no key for us
+        raise SettingsError(f"The key file {path} cannot be read: {error.strerror}.") from error
+    if text:
+        values["key"], origins["key"] = _checked(key, text, str(path)), str(path)
+
+
+def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:
+    """Where the chats are kept: as set, else systemd's state directory, else the user's own (XDG Base Directory
+    Specification 0.8).
+    """
+    if settings.data:
+        return Path(settings.data)
+    if environment.get("STATE_DIRECTORY"):
+        return Path(environment["STATE_DIRECTORY"].partition(os.pathsep)[0])
+    state = environment.get("XDG_STATE_HOME", "")
+    if state.startswith("/"):
+        return Path(state) / "kindle-appliance"
+    try:
+        return Path.home() / ".local" / "state" / "kindle-appliance"
+    except RuntimeError:
+        raise SettingsError("data is not set, and this user has no home. Name a folder with --data.") from None

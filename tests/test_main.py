@@ -1,0 +1,425 @@
+"""The real program in processes of its own: what it prints, how it ends, and what it leaves behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlencode
+
+import pytest
+from fakes.gemini import FakeGemini, Reply
+
+from kindle_appliance import __version__
+from kindle_appliance.appliance import lan_address
+from kindle_appliance.chats import Chats
+from kindle_appliance.database import Database
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
+pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
+KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
+
+
+@pytest.fixture
+def gemini() -> Iterator[FakeGemini]:
+    with FakeGemini() as fake:
+        yield fake
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Nothing of this machine's but the path; whatever the program keeps, it keeps in `folder`."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **more}
+
+
+def run(folder: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+    """One command to its end: its status, and what it said on stdout and stderr."""
+    return complete([*PROGRAM, *arguments], environment(folder, **more))
+
+
+def complete(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=20
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class Program:
+    """A command under way. What it says on stderr goes to the file `stderr` in `folder`."""
+
+    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
+        self.errors = folder / "stderr"
+        with self.errors.open("ab") as errors:
+            command, env = [*PROGRAM, *arguments], environment(folder, **more)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, bufsize=0
+            )
+
+    def close(self) -> None:
+        with self.process:
+            self.process.kill()
+
+    @property
+    def output(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def read_until(self, text: str) -> str:
+        data = b""
+        while text.encode() not in data:
+            piece = self.output.read(1000)
+            assert piece, (data, self.errors.read_text())
+            data += piece
+        return data.decode()
+
+
+class Appliance(Program):
+    """One that serves, on a free port; `greeting` is what it has printed up to its address on this machine."""
+
+    def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
+        self.port = free_port()
+        self._connections = ExitStack()
+        super().__init__(folder, *arguments, "--host", host, "--port", str(self.port), **more)
+        self.greeting = self.read_until(f"http://127.0.0.1:{self.port}/\n")
+
+    def close(self) -> None:
+        self._connections.close()
+        super().close()
+
+    def rest(self) -> str:
+        """Stop it: all that it has printed."""
+        self.process.terminate()
+        return self.greeting + self.output.read().decode()
+
+    def get(self, path: str) -> http.client.HTTPResponse:
+        return self._request("GET", path)
+
+    def ask(self, question: str) -> None:
+        assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
+
+    def _request(self, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        self._connections.callback(connection.close)
+        connection.request(
+            method, path, body, {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+        )
+        return connection.getresponse()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def end_event(body: bytes) -> dict[str, str]:
+    """What the last event of a stream says; it has to be its end."""
+    last = body.decode().rstrip("\n").rpartition("\n\n")[2]
+    name, _, data = last.partition("\ndata: ")
+    assert name == "event: end", body
+    found: dict[str, str] = json.loads(data)
+    return found
+
+
+# The command line
+
+
+def test_it_tells_its_version_and_its_commands(tmp_path: Path) -> None:
+    assert run(tmp_path, "--version") == (0, f"kindle-appliance {__version__}\n", "")
+    status, usage, errors = run(tmp_path, "--help")
+    assert (status, errors) == (0, "")
+    assert re.search(r"^ +serve +\w.*\n +ask +\w", usage, re.MULTILINE)
+
+
+def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -> None:
+    _, usage, _ = run(tmp_path, "serve", "--help")
+    flags = {"--help", "--config", "--host", "--port", "--data", "--gemini-url", "--no-mdns", "--demo"}
+    assert set(re.findall(r"--[\w-]+", usage)) == flags
+    assert "8080" in usage
+    assert run(tmp_path, "--key", KEY)[0] == 2
+
+
+WRONG_SETTINGS = {
+    "a flag": (["--port", "0"], {}, ["port = '0'", "the command line, --port", "from 1 to 65535"]),
+    "a variable": (["serve"], {"KINDLE_APPLIANCE_PORT": "http"}, ["'http'", "KINDLE_APPLIANCE_PORT", "from 1 to"]),
+    "for ask": (["ask", "?"], {"KINDLE_APPLIANCE_MODELS": ","}, ["KINDLE_APPLIANCE_MODELS", "at least one model"]),
+    "a host": (["--host", "localhost:80"], {}, ["host = 'localhost:80'", "the command line, --host", "address"]),
+    "a proxy": (
+        [],
+        {"KINDLE_APPLIANCE_PROXY": "http://my pc:1", "GEMINI_API_KEY": KEY},
+        ["proxy = 'http://my pc:1'"],
+    ),
+    "a key": ([], {"GEMINI_API_KEY": f"{KEY} {KEY}"}, ["not shown", "GEMINI_API_KEY", "without spaces"]),
+    "no file": (["--config", "/nowhere/at/all"], {}, ["/nowhere/at/all", "No such file"]),
+    "a folder": (["ask", "?", "--config", "/"], {}, ["settings file /", "directory"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "more", "named"), WRONG_SETTINGS.values(), ids=WRONG_SETTINGS)
+def test_a_wrong_setting_ends_it_with_one_line_and_status_2(
+    tmp_path: Path, arguments: list[str], more: dict[str, str], named: list[str]
+) -> None:
+    status, printed, errors = run(tmp_path, *arguments, **more)
+    assert (status, printed) == (2, "")
+    assert re.fullmatch(r"kindle-appliance: .*\n", errors)
+    assert all(part in errors for part in named)
+    assert KEY not in errors
+    assert not (tmp_path / "state").exists()
+
+
+# Ask
+
+
+# Google does say the key in some of its errors.
+KEY_IN_AN_ERROR = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."
+
+
+@pytest.mark.parametrize("question", ["", " \n", "?" * 4001], ids=["empty", "blank", "too long"])
+def test_a_question_that_the_page_would_refuse_is_refused_on_the_terminal(tmp_path: Path, question: str) -> None:
+    status, printed, errors = run(tmp_path, "ask", question)
+    assert (status, printed) == (2, "")
+    assert re.fullmatch(r"kindle-appliance: .*question.*\n", errors)
+
+
+def test_a_question_on_the_terminal_is_answered_by_a_demo_where_there_is_no_key(tmp_path: Path) -> None:
+    exhibits = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
+    status, printed, errors = run(tmp_path, "ask", "لماذا البحر مالح؟")
+    assert status == 0
+    assert printed.rstrip("\n") == exhibits.partition("<!-- arabic -->\n")[2].partition("<!--")[0].rstrip("\n")
+    assert "demo" in errors
+
+
+def test_an_answer_is_on_the_terminal_while_it_is_written_and_the_key_only_in_its_header(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
+        call = gemini.next_call()
+        assert call.json["contents"] == [{"role": "user", "parts": [{"text": "Why?"}]}]
+        assert {name: value for name, value in call.headers.items() if KEY in value} == {"x-goog-api-key": KEY}
+        assert KEY not in call.path
+        assert KEY.encode() not in call.body
+        call.start()
+        call.text("Because ")
+        assert asking.read_until("Because ") == "Because "
+        call.text("海.", "STOP")
+        call.end()
+        assert asking.output.read().decode() == "海.\n"
+        assert asking.process.wait(timeout=10) == 0
+        assert KEY not in asking.errors.read_text()
+
+
+@pytest.mark.parametrize(("code", "name"), [(403, "PERMISSION_DENIED"), (503, "UNAVAILABLE"), (400, "SO_SO")])
+def test_a_failure_on_the_terminal_is_a_sentence_and_status_1_and_shows_no_key(
+    tmp_path: Path, gemini: FakeGemini, code: int, name: str
+) -> None:
+    gemini.default = Reply.error(code, name, KEY_IN_AN_ERROR)
+    status, printed, errors = run(tmp_path, "ask", "?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)
+    assert (status, printed.strip()) == (1, "")
+    assert re.search(r"^kindle-appliance: [A-Z].*\.$", errors, re.MULTILINE)
+    assert "Traceback" not in errors
+    assert KEY not in errors
+
+
+def test_whoever_reads_the_terminal_may_leave_and_no_other_trouble_is_told(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
+        call = gemini.next_call()
+        call.start()
+        call.text("Because ")
+        asking.read_until("Because ")
+        asking.output.close()
+        call.text("of the sea.")
+        call.wait_gone()
+        asking.process.wait(timeout=10)
+        assert not re.search("listen|Traceback|Error", asking.errors.read_text())
+
+
+def test_a_terminal_that_cannot_show_a_character_shows_another(tmp_path: Path, gemini: FakeGemini) -> None:
+    gemini.replies(Reply.answer("“海” is the sea."))
+    ways = {"GEMINI_API_KEY": KEY, "PYTHONIOENCODING": "ascii"}
+    status, printed, _ = run(tmp_path, "ask", "?", "--gemini-url", gemini.url, **ways)
+    assert (status, printed) == (0, "??? is the sea.\n")
+
+
+# Serve
+
+
+def test_without_a_command_and_a_key_it_serves_a_demo_and_says_so_there_and_on_the_page(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path)) as appliance:
+        response = appliance.get("/")
+        assert response.status == 200
+        assert "Demo: these answers are examples" in response.read().decode()
+        assert "DEMO" in appliance.rest()
+    assert (tmp_path / "state" / "kindle-appliance" / "chats.sqlite").is_file()
+
+
+def test_the_address_for_the_kindle_comes_before_the_one_for_this_machine(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path, host="0.0.0.0")) as appliance:
+        lan = lan_address()
+        hosts = re.findall(rf"http://(.*):{appliance.port}/\n", appliance.greeting)
+        assert hosts == ([lan, "127.0.0.1"] if lan else ["127.0.0.1"])
+        assert appliance.get("/").status == 200
+
+
+def test_with_a_key_nothing_says_demo_and_the_chats_are_where_they_were_wanted(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path, "serve", "--data", str(tmp_path / "own"), GEMINI_API_KEY=KEY)) as appliance:
+        page = appliance.get("/").read().decode()
+        said = page + appliance.rest() + appliance.errors.read_text()
+    assert not re.search(f"DEMO|Demo:|{KEY}", said)
+    assert (tmp_path / "own" / "chats.sqlite").is_file()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_key_that_google_says_in_an_error_is_not_in_the_log_and_not_in_the_answer(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.default = Reply.error(503, "UNAVAILABLE", KEY_IN_AN_ERROR)
+    debug = {"GEMINI_API_KEY": KEY, "KINDLE_APPLIANCE_LOG_LEVEL": "debug"}
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, **debug)) as appliance:
+        appliance.ask("Why?")
+        answer = appliance.get("/answers/1?as=events").read()
+        assert end_event(answer)["finish"] == "failed"
+        log = appliance.errors.read_text()
+    assert "has been suspended" in log
+    assert KEY not in log
+    assert KEY.encode() not in answer
+
+
+def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path)):
+        status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(free_port()))
+    assert (status, printed) == (1, "")
+    assert re.fullmatch(r"kindle-appliance: another appliance uses the chats in .*--data.*\n", errors)
+
+
+def test_a_host_that_nobody_knows_is_told_in_one_line(tmp_path: Path) -> None:
+    status, _, errors = run(tmp_path, "--host", "nobody.invalid", "--port", str(free_port()))
+    assert status == 1
+    assert re.fullmatch(r"kindle-appliance: cannot listen on nobody.invalid.*\n", errors)
+
+
+def test_a_second_one_on_a_taken_port_says_so_and_leaves_the_answers_of_the_first_alone(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask("Why?")
+        gemini.next_call()
+        status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(appliance.port))
+        assert (status, printed) == (1, "")
+        assert re.fullmatch(rf"kindle-appliance: .*port {appliance.port}.*--port.*\n", errors)
+        with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite")) as database:
+            turn = Chats(database).find_turn_by_id(1)
+        assert turn is not None
+        assert turn.ending is None
+
+
+def test_chats_that_cannot_be_opened_end_it_with_a_sentence_and_status_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, printed, errors = run(tmp_path, "--data", str(tmp_path / "file"), "--port", str(free_port()))
+    assert (status, printed) == (1, "")
+    assert re.fullmatch(rf"kindle-appliance: .*{tmp_path}/file/chats.sqlite.*\n", errors)
+
+
+# Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_within_5_s_and_the_reader_and_the_store_keep_what_was_written(
+    tmp_path: Path, gemini: FakeGemini, number: signal.Signals
+) -> None:
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Because the sea")
+        reader = appliance.get("/answers/1?as=events")
+        body = b""
+        while b"Because the sea" not in body:
+            body += reader.read1()
+        appliance.process.send_signal(number)
+        assert appliance.process.wait(timeout=5) == 0
+        call.wait_gone()
+        body += reader.read()  # raises where the stream was cut
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        assert appliance.get("/chats/1/1").status == 200
+        assert appliance.get("/answers/1").read() == b"Because the sea"
+        again = end_event(appliance.get("/answers/1?as=events").read())
+        assert end_event(body) == again
+        assert again["finish"] == "interrupted"
+        assert "switched off" in again["note"]
+        assert "Traceback" not in appliance.errors.read_text()
+
+
+def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path: Path, gemini: FakeGemini) -> None:
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask("Why?")
+        gemini.next_call()
+        appliance.process.kill()
+    with closing(Appliance(tmp_path)) as appliance:
+        assert end_event(appliance.get("/answers/1?as=events").read())["finish"] == "interrupted"
+        assert "1 answers were cut off" in appliance.errors.read_text()
+
+
+def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_connections(tmp_path: Path) -> None:
+    with (
+        swallowing_url() as url,
+        closing(Appliance(tmp_path, "--gemini-url", url, GEMINI_API_KEY=KEY)) as appliance,
+    ):
+        appliance.ask("Why?")
+        reader = appliance.get("/answers/1?as=events")
+        appliance.process.terminate()
+        assert appliance.process.wait(timeout=5) == 0
+        assert end_event(reader.read())["finish"] == "interrupted"
+
+
+@contextmanager
+def swallowing_url() -> Iterator[str]:
+    """A base URL on loopback where connecting hangs: the queue of connections that nobody accepts is full."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            client = sockets.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+# Python
+
+
+def old_pythons() -> Iterator[str]:
+    """The Pythons of this machine that are too old, one of each version, from the path or from pyenv."""
+    folders = [*os.environ["PATH"].split(os.pathsep), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
+    for version in ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10"):
+        for found in filter(None, (shutil.which(f"python{version}", path=folder) for folder in folders)):
+            # On the path it may be one of pyenv's pointers to what is not chosen.
+            if subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
+                yield found
+                break
+
+
+PRETENDING = (
+    "import runpy, sys; sys.version_info = (3, 10, 13); runpy.run_module('kindle_appliance', None, '__main__')"
+)
+TOO_OLD = {"pretending": [sys.executable, "-B", "-c", PRETENDING]}
+TOO_OLD |= {Path(each).name: [each, *PROGRAM[1:]] for each in old_pythons()}
+
+
+@pytest.mark.parametrize("command", TOO_OLD.values(), ids=TOO_OLD)
+def test_a_python_that_is_too_old_is_told_in_the_first_line_which_one_is_needed(
+    tmp_path: Path, command: list[str]
+) -> None:
+    status, printed, errors = complete(command, environment(tmp_path))
+    assert (status, printed) == (1, "")
+    assert re.match("kindle-appliance needs Python 3.11 or newer.* Install", errors)
+    assert "Traceback" not in errors

@@ -1,0 +1,343 @@
+"""The options: where each comes from, what it may be, and that a key is never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kindle_appliance.errors import SettingsError
+from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load
+
+KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
+BY_NAME = {option.name: option for option in OPTIONS}
+
+# One allowed value of each option that is not its default: as text, in the file (TOML), and what it becomes.
+EXAMPLES: dict[str, tuple[str, str, Any]] = {
+    "host": ("127.0.0.1", '"127.0.0.1"', "127.0.0.1"),
+    "port": ("80", "80", 80),
+    "data": ("/srv/chats", '"/srv/chats"', "/srv/chats"),
+    "gemini_url": ("http://127.0.0.1:9/base", '"http://127.0.0.1:9/base"', "http://127.0.0.1:9/base"),
+    "mdns": ("false", "false", False),
+    "demo": ("true", "true", True),
+    "key": (KEY, "", KEY),
+    "key_file": ("key", '"key"', "key"),
+    "language": ("zh-CN", '"zh-CN"', "zh-CN"),
+    "models": (" a-1, b.2 ,", '["a-1", "b.2"]', ("a-1", "b.2")),
+    "system_instruction": ("Be kind. 好", '"Be kind. 好"', "Be kind. 好"),
+    "temperature": ("1.5", "1.5", 1.5),
+    "max_output_tokens": ("100", "100", 100),
+    "thinking_level": ("low", '"low"', "low"),
+    "thinking_budget": ("-1", "-1", -1),
+    "proxy": ("http://proxy.house:3128", '"http://proxy.house:3128"', "http://proxy.house:3128"),
+    "connect_seconds": ("2.5", "2.5", 2.5),
+    "first_byte_seconds": ("60", "60", 60),
+    "progress_seconds": ("0.5", "0.5", 0.5),
+    "followers": ("4", "4", 4),
+    "log_level": ("debug", '"debug"', "debug"),
+}
+
+# What an owner could type wrong, and a piece of what the sentence says is allowed.
+WRONG: list[tuple[str, object, str]] = [
+    *[("host", value, "a name or address") for value in ("", "http://pi", "[::1]", "my pi", "pi:80", 80)],
+    *[("port", value, "from 1 to 65535") for value in ("0", "-1", "65536", "http", "80.0", "", 0, 80.0, True)],
+    *[("port", value, "from 1 to 65535") for value in ([80], {"number": 80}, "9" * 5000)],
+    *[("data", value, "a path") for value in ("", " ", "a\0b", 1, False)],
+    *[
+        ("gemini_url", value, "http://host:port")
+        for value in ("", "pi:80", "ftp://pi", "http://", "http://:80", 80)
+    ],
+    *[("gemini_url", value, "http://host:port") for value in ("http://pi:port", "http://pi:99999", "http://[::1")],
+    *[
+        ("gemini_url", value, "http://host:port")
+        for value in ("http://pi/?key=1", "http://pi/#top", "http://my pi")
+    ],
+    *[("proxy", value, "http://host:port") for value in ("proxy:3128", "socks5://proxy:1080", "http://a\nb:1")],
+    *[("mdns", value, "true or false") for value in ("on", "", "2", 1, 0.0)],
+    *[("demo", value, "true or false") for value in ("maybe", 1)],
+    *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
+    *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
+    ("system_instruction", 5, "a text"),
+    *[("temperature", value, "from 0 to 2") for value in ("2.1", "-0.1", "nan", "inf", "warm", True, 3)],
+    *[("max_output_tokens", value, "from 1 to") for value in ("0", "8k", "1000001", 8.5)],
+    *[("thinking_level", value, "minimal, low, medium, high") for value in ("none", "Low", 1)],
+    *[("thinking_budget", value, "from -1 to") for value in ("-2", "dynamic", 0.5)],
+    *[("connect_seconds", value, "from 0.1 to 600") for value in ("0", "601", "10s")],
+    *[("first_byte_seconds", value, "from 0.1 to 3600") for value in ("0", "nan", "5m")],
+    *[("progress_seconds", value, "from 0.1 to 3600") for value in ("0", 4000)],
+    *[("followers", value, "from 1 to 500") for value in ("0", "501")],
+    *[("log_level", value, "debug, info, warning, error") for value in ("loud", "INFO", 10)],
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "settings.toml"
+
+
+def refused(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> str:
+    """The sentence that settings are refused with: one line, for the terminal."""
+    with pytest.raises(SettingsError) as error:
+        load(flags, environment, config)
+    sentence = str(error.value)
+    assert sentence.splitlines() == [sentence]
+    return sentence
+
+
+# Where a value comes from
+
+
+def test_the_options_are_the_fields_and_each_says_what_it_is_for() -> None:
+    assert list(BY_NAME) == [field.name for field in fields(Settings) if field.name != "origins"]
+    assert set(BY_NAME) == set(EXAMPLES)
+    for option in OPTIONS:
+        assert len(option.help) > 10
+        assert option.env.isupper()
+    assert len({option.env for option in OPTIONS}) == len(OPTIONS)
+
+
+def test_without_anything_set_all_values_are_the_defaults() -> None:
+    settings = load({}, {})
+    assert settings == Settings()
+    assert settings.origins == dict.fromkeys(BY_NAME, "default")
+
+
+def test_every_default_is_a_value_that_is_allowed() -> None:
+    for option in OPTIONS:
+        value = list(option.default) if isinstance(option.default, tuple) else option.default
+        assert value is None or option.kind.accepts(value), option.name
+
+
+@pytest.mark.parametrize("option", [each for each in OPTIONS if each.flag], ids=lambda option: option.name)
+def test_every_flag_sets_its_option(option: Option) -> None:
+    text, _, expected = EXAMPLES[option.name]
+    settings = load({option.name: text}, {})
+    assert getattr(settings, option.name) == expected != option.default
+    assert settings.origins[option.name] == f"the command line, {option.flag}"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_environment_variable_sets_its_option(option: Option, tmp_path: Path) -> None:
+    text, _, expected = EXAMPLES[option.name]
+    if option.name == "key_file":
+        text = expected = str(tmp_path / text)
+        Path(text).touch()
+    settings = load({}, {option.env: f" {text}\n"})
+    assert getattr(settings, option.name) == expected != option.default
+    assert settings.origins[option.name] == f"the environment, {option.env}"
+    assert {each for each, origin in settings.origins.items() if origin != "default"} == {option.name}
+
+
+@pytest.mark.parametrize("option", [each for each in OPTIONS if not each.secret], ids=lambda option: option.name)
+def test_every_line_of_the_file_sets_its_option(option: Option, config: Path) -> None:
+    _, line, expected = EXAMPLES[option.name]
+    if option.name == "key_file":
+        (config.parent / expected).touch()
+        line, expected = f'"{config.parent / expected}"', str(config.parent / expected)
+    config.write_text(f"{option.name} = {line}\n", encoding="utf-8")
+    settings = load({}, {}, config)
+    assert getattr(settings, option.name) == expected != option.default
+    assert settings.origins[option.name] == str(config)
+
+
+def test_the_command_line_goes_before_the_environment_that_before_the_file_that_before_the_default(
+    config: Path,
+) -> None:
+    config.write_text("port = 3\n")
+    environment = {"KINDLE_APPLIANCE_PORT": "2"}
+    assert load({"port": "1"}, environment, config).port == 1
+    assert load({"port": None}, environment, config).port == 2
+    assert load({}, {}, config).port == 3
+    assert load({}, {"KINDLE_APPLIANCE_PORT": ""}, config).port == 3  # as a unit file may leave it: not set
+    assert load({}, {}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("TRUE", True), ("yes", True), ("1", True), ("No", False), ("0", False)]
+)
+def test_a_switch_may_be_said_in_several_words(text: str, value: bool) -> None:
+    assert load({}, {"KINDLE_APPLIANCE_DEMO": text}).demo is value
+
+
+# What is not allowed
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
+def test_a_value_that_is_not_allowed_is_refused_with_its_name_itself_its_origin_and_what_is_allowed(
+    name: str, value: object, allowed: str, config: Path
+) -> None:
+    option = BY_NAME[name]
+    config.write_text(f"{name} = {toml(value)}\n", encoding="utf-8")
+    said = {str(config): refused({}, {}, config)}
+    if isinstance(value, str) and value:
+        said[f"the environment, {option.env}"] = refused({}, {option.env: value})
+    if isinstance(value, str) and option.flag:
+        said[f"the command line, {option.flag}"] = refused({name: value}, {})
+    for origin, sentence in said.items():
+        assert f"{name} = {value!r}"[:200] in sentence
+        assert f", from {origin}, is not allowed" in sentence
+        assert allowed in sentence.partition("Allowed is")[2]
+
+
+def toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in value) + '"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + "}"
+    return "[" + ", ".join(map(toml, value)) + "]" if isinstance(value, list) else repr(value)
+
+
+def test_both_ways_to_set_thinking_at_once_are_refused_with_both_origins(config: Path) -> None:
+    config.write_text('thinking_level = "low"\n')
+    said = refused({}, {"KINDLE_APPLIANCE_THINKING_BUDGET": "0"}, config)
+    for part in ("thinking_level", "thinking_budget", str(config), "KINDLE_APPLIANCE_THINKING_BUDGET", "Allowed"):
+        assert part in said
+
+
+def test_an_unknown_name_in_the_file_is_refused_with_the_names_that_there_are(config: Path) -> None:
+    config.write_text("prot = 80\n")
+    said = refused({}, {}, config)
+    assert said.startswith("prot")
+    assert f"from {config}, is not a setting" in said
+    assert all(name in said.partition("Allowed are")[2] for name in BY_NAME if name != "key")
+
+
+NO_TOML = [b"port: 80", b"port = ", b"port = 80\nport = 81", b"port = 08", b"host = \xff"]
+NO_TOML += [b"a = " + b"[" * 5000, b"port = " + b"9" * 5000]
+
+
+@pytest.mark.parametrize("content", NO_TOML, ids=lambda content: repr(content[:20]))
+def test_a_file_that_is_not_toml_is_refused_by_name(config: Path, content: bytes) -> None:
+    config.write_bytes(content)
+    assert f"The settings file {config} is not valid TOML" in refused({}, {}, config)
+
+
+def test_a_settings_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "directory")):
+        said = refused({}, {}, path)
+        assert f"The settings file {path} cannot be read" in said
+        assert reason in said
+
+
+def test_files_from_an_editor_that_marks_them_as_utf_8_are_read(config: Path, tmp_path: Path) -> None:
+    config.write_text("port = 80\r\n", encoding="utf-8-sig")
+    key = tmp_path / "key"
+    key.write_text(f"{KEY}\r\n", encoding="utf-8-sig")
+    settings = load({}, {"KINDLE_APPLIANCE_KEY_FILE": str(key)}, config)
+    assert (settings.port, settings.key) == (80, KEY)
+
+
+# The key
+
+
+def test_a_key_comes_from_the_environment_before_a_key_file_before_systemds_credentials(tmp_path: Path) -> None:
+    (tmp_path / "gemini-key").write_text("from-systemd\n")
+    own = tmp_path / "own"
+    own.write_text("  from-file\r\n")
+    environment = {
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+        "KINDLE_APPLIANCE_KEY_FILE": str(own),
+        "GEMINI_API_KEY": "from-environment",
+    }
+    for key, origin in (
+        ("from-environment", "the environment, GEMINI_API_KEY"),
+        ("from-file", str(own)),
+        ("from-systemd", str(tmp_path / "gemini-key")),
+    ):
+        settings = load({}, environment)
+        assert (settings.key, settings.origins["key"]) == (key, origin)
+        environment.popitem()
+
+
+@pytest.mark.parametrize("content", ["", " \n", None])
+def test_an_empty_or_missing_credential_means_that_there_is_no_key(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "gemini-key").write_text(content)
+    settings = load({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (settings.key, settings.origins["key"]) == (None, "default")
+
+
+def test_a_key_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    missing = str(tmp_path / "key")
+    assert f"key file {missing} cannot be read: No such file" in refused({}, {"KINDLE_APPLIANCE_KEY_FILE": missing})
+
+
+@pytest.mark.parametrize("bad", [f"{KEY} more", f"{KEY}\n{KEY}", f"{KEY}é", f"{KEY}\x07", KEY * 20])
+def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "gemini-key"
+    path.write_bytes(bad.encode())
+    origins = {
+        "GEMINI_API_KEY": bad,
+        "KINDLE_APPLIANCE_KEY_FILE": str(path),
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+    }
+    for name, value in origins.items():
+        said = refused({}, {name: value})
+        assert said.startswith("key = (a secret, not shown)")
+        assert (name if name == "GEMINI_API_KEY" else str(path)) in said
+        assert "Allowed is the key on one line" in said
+        assert KEY not in said
+
+
+def test_a_key_typed_where_its_file_belongs_is_refused_and_not_shown() -> None:
+    said = refused({}, {"KINDLE_APPLIANCE_KEY_FILE": KEY})
+    assert KEY not in said
+    assert "an absolute path" in said
+
+
+def test_a_misspelt_variable_is_refused_by_name() -> None:
+    assert "KINDLE_APPLIANCE_PROT, from the environment, is not a setting" in refused(
+        {}, {"KINDLE_APPLIANCE_PROT": "80"}
+    )
+
+
+@pytest.mark.parametrize("proxy", ["http://user:password@proxy:1", "http://user@proxy:1"])
+def test_a_proxy_with_a_password_is_refused(proxy: str) -> None:
+    assert "not allowed" in refused({}, {"KINDLE_APPLIANCE_PROXY": proxy})
+
+
+def test_an_unreadable_folder_of_credentials_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gemini-key").mkdir()
+    assert "cannot be read" in refused({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["key", "GEMINI_API_KEY", "api_key", '"gemini key"', "google.key"])
+def test_a_key_in_the_settings_file_is_refused_whatever_it_is_called_and_not_shown(config: Path, name: str) -> None:
+    config.write_text(f'{name} = "{KEY}"\n')
+    said = refused({}, {}, config)
+    assert str(config) in said
+    assert KEY not in said
+
+
+def test_a_key_in_the_settings_file_is_told_where_to_go(config: Path) -> None:
+    config.write_text(f'key = "{KEY}"\n')
+    assert "key_file" in refused({}, {}, config)
+
+
+def test_a_key_is_not_in_the_settings_as_they_are_printed() -> None:
+    settings = load({}, {"GEMINI_API_KEY": KEY})
+    assert settings.key == KEY
+    assert KEY not in f"{settings!r} {settings}"
+    shown = [option.describe(getattr(settings, option.name)) for option in OPTIONS]
+    assert KEY not in shown
+    assert BY_NAME["key"].describe(KEY) != BY_NAME["key"].describe(None)
+
+
+# Where the chats are
+
+
+def test_the_data_folder_is_the_one_set_else_systemds_else_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environment = {"XDG_STATE_HOME": "/home/pi/state", "STATE_DIRECTORY": "/var/lib/first:/var/lib/second"}
+    assert data_folder(load({"data": "/srv/chats"}, environment), environment) == Path("/srv/chats")
+    assert data_folder(Settings(), environment) == Path("/var/lib/first")
+    del environment["STATE_DIRECTORY"]
+    assert data_folder(Settings(), environment) == Path("/home/pi/state/kindle-appliance")
+    assert data_folder(Settings(), {}) == tmp_path / ".local" / "state" / "kindle-appliance"
