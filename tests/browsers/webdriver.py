@@ -1,0 +1,319 @@
+"""A browser as a test sees it: open a page, type, click, run a script, take a picture.
+
+`Browser` is what tests use. Two dialects of WebDriver stand behind it: `GhostDriver` speaks the old JSON wire
+protocol, as built into PhantomJS 1.9.8 (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js
+and src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
+Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. No process is
+started here: `engines` does that.
+"""
+
+import base64
+import contextlib
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+# Longer than any page of ours takes on a loaded machine; a driver that hangs must not hang the test run.
+ANSWER_SECONDS = 60.0
+POLL_SECONDS = 0.02
+TEXT_SHOWN = 2000
+W3C_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 11, "web element identifier"
+
+
+class WebDriverError(Exception):
+    """The driver refused a command, or does not answer. The message says which command and why."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element of the page that is shown now; of no use after the next page is opened."""
+
+    reference: str
+
+    def as_argument(self) -> dict[str, str]:
+        """The element as a script's argument: each dialect looks for its own key and ignores the other."""
+        return {"ELEMENT": self.reference, W3C_ELEMENT: self.reference}
+
+
+class Browser(ABC):
+    """One window of exactly `size` = (width, height) CSS pixels, one device pixel each, without scroll bars.
+
+    Every method raises WebDriverError when the driver refuses, for instance when there is no such element.
+    """
+
+    script_command: str
+
+    def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
+        """Opens a session at the driver listening on `driver` ("127.0.0.1:4444") with these capabilities."""
+        self._host, _, port = driver.partition(":")
+        self._port = int(port)
+        self._session = f"/session/{self._new_session(capabilities)}"
+        self.size = (width, height)
+        self.resize(width, height)
+
+    @abstractmethod
+    def _new_session(self, capabilities: dict[str, Any]) -> str: ...
+
+    @abstractmethod
+    def resize(self, width: int, height: int) -> None:
+        """Gives the page another size in CSS pixels; the page gets its `resize` event."""
+
+    @abstractmethod
+    def errors(self) -> list[str]:
+        """The errors of the pages' scripts since this was last asked, over all pages opened, oldest first."""
+
+    def disable_scripts(self) -> None:
+        """From the next page on no script of a page runs; `script`, `text` and `wait_until` go on working."""
+        raise WebDriverError("this engine cannot be driven without JavaScript")
+
+    def open(self, url: str) -> None:
+        """Opens a page and returns when it has loaded. No answer is an error, an answer like 404 is not."""
+        self.command("POST", "/url", {"url": url})
+
+    def reload(self) -> None:
+        """Loads the page again and returns when it has loaded. A page that came from a form is sent again."""
+        self.command("POST", "/refresh", {})
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return str(self.command("GET", "/url"))
+
+    @property
+    def title(self) -> str:
+        """The title of the page."""
+        return str(self.script("return document.title"))
+
+    @property
+    def text(self) -> str:
+        """What a reader sees of the page as text; hidden elements are left out."""
+        return str(self.script("return document.body ? document.body.innerText : ''"))
+
+    def find(self, css: str) -> Element:
+        """The first element that this CSS selector matches. Does not wait: use `wait_until` before it."""
+        found = self.command("POST", "/element", {"using": "css selector", "value": css})
+        return Element(found.get(W3C_ELEMENT) or found["ELEMENT"])
+
+    def type(self, element: Element, text: str) -> None:
+        """Types behind what the element holds already, key by key."""
+        # The old protocol wants a list of characters under "value", W3C a string under "text".
+        keys = {"value": list(text), "text": text}
+        self.command("POST", f"/element/{element.reference}/value", keys)
+
+    def click(self, element: Element) -> None:
+        """Clicks in the middle of the element; an error if it is hidden or something lies above it.
+
+        A page load that this starts is usually waited for, but no engine promises it: `wait_until` something
+        that only the new page has.
+        """
+        self.command("POST", f"/element/{element.reference}/click", {})
+
+    def script(self, source: str, *args: Any) -> Any:
+        """Runs the body of a function in the page (ES5 for the old engines) and gives back what it returns.
+
+        Arguments arrive as `arguments[0]` and so on: JSON values and Elements. Raises WebDriverError with the
+        page's message when the script throws.
+        """
+        plain = [arg.as_argument() if isinstance(arg, Element) else arg for arg in args]
+        return self.command("POST", self.script_command, {"script": source, "args": plain})
+
+    def wait_until(self, expression: str, seconds: float = 10.0) -> Any:
+        """Waits until a JavaScript expression is truthy in the page, and gives back its value.
+
+        An expression that throws counts as not yet true. Raises AssertionError after `seconds`, with what the
+        page shows and which errors it had.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            thrown = ""
+            try:
+                value = self.script(f"return ({expression});")
+                if value:
+                    return value
+            except WebDriverError as error:
+                value, thrown = None, f"\nit threw: {error}"
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"not true within {seconds:g} s: {expression}\nit was: {value!r}{thrown}\n"
+                    f"page: {self.url}\ntitle: {self.title}\nerrors: {self.errors()}\n"
+                    f"text: {self.text[:TEXT_SHOWN]}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def screenshot(self, path: Path) -> Path:
+        """Writes what the window shows as a PNG of exactly `size` pixels, and gives back its path."""
+        path.write_bytes(base64.b64decode(self.command("GET", "/screenshot")))
+        return path
+
+    def quit(self) -> None:
+        """Closes the window. A driver that has died is not complained about: it shows nothing any more."""
+        with contextlib.suppress(WebDriverError):
+            self.command("DELETE", "")
+
+    def command(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Sends one WebDriver command of this session and gives back its value."""
+        return self._send(method, self._session + path, body)["value"]
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        # A connection each: on a kept one every command to PhantomJS 1.9.8 takes 44 ms instead of 3, because
+        # it sends head and body apart (Nagle against delayed acknowledgement). A "Connection: close" header
+        # does not do: PhantomJS then hangs up without an answer on a script that leaves the page.
+        try:
+            with urllib3.HTTPConnectionPool(self._host, self._port, timeout=ANSWER_SECONDS) as pool:
+                response = pool.request(
+                    method,
+                    path,
+                    body=None if body is None else json.dumps(body).encode(),
+                    headers={"Content-Type": "application/json"},
+                    retries=False,
+                )
+        except urllib3.exceptions.HTTPError as error:
+            raise WebDriverError(f"{method} {path}: the driver does not answer: {error}") from error
+        try:
+            answer: dict[str, Any] = json.loads(response.data)
+        except ValueError:
+            raise WebDriverError(f"{method} {path}: {response.data[:500]!r}") from None
+        if response.status >= 400 or answer.get("status"):
+            raise WebDriverError(f"{method} {path}: {_complaint(answer.get('value'))}")
+        return answer
+
+
+class GhostDriver(Browser):
+    """PhantomJS 1.9, over the JSON wire protocol.
+
+    GhostDriver's own ways to open and click wait until nothing loads any more, and for this WebKit an
+    XMLHttpRequest begun before or in the page's load event is part of loading: a page that follows an answer
+    would be waited for until the answer has ended. Hence PhantomJS's WebPage is told to load and to click.
+    """
+
+    script_command = "/execute"
+
+    def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
+        super().__init__(driver, width, height, capabilities)
+        # GhostDriver forgets its log of errors at every navigation and never by reading; these are kept.
+        self.phantom(
+            "var page = this; page.kept = [];"
+            "page.onError = function (message, trace) {"
+            "  var at = trace.length ? ' (' + trace[0].file + ':' + trace[0].line + ')' : '';"
+            "  page.kept.push(message + at);"
+            "};"
+            # A load that is given up for another one ends before that begins, and does not count.
+            "page.onLoadStarted = function () { page.load = 'under way'; };"
+            "page.onLoadFinished = function (how) { if (page.load === 'under way') { page.load = how; } };"
+        )
+        # After typing, too, GhostDriver would wait for all that loads.
+        self.command("POST", "/timeouts", {"type": "page load", "ms": 0})
+
+    def _new_session(self, capabilities: dict[str, Any]) -> str:
+        return str(self._send("POST", "/session", {"desiredCapabilities": capabilities})["sessionId"])
+
+    def phantom(self, source: str, *args: Any) -> Any:
+        """Runs the body of a function in PhantomJS itself, outside the page, with `this` as its WebPage."""
+        return self.command("POST", "/phantom/execute", {"script": source, "args": list(args)})
+
+    def resize(self, width: int, height: int) -> None:
+        self.command("POST", "/window/current/size", {"width": width, "height": height})
+        self.size = (width, height)
+
+    def errors(self) -> list[str]:
+        kept: list[str] = self.phantom("var kept = this.kept; this.kept = []; return kept;")
+        return kept
+
+    def open(self, url: str) -> None:
+        # Without this, a page that cannot be had would leave the page before it in place and say nothing.
+        if self._load("this.open(arguments[0]);", url) == "fail":
+            raise WebDriverError(f"{url} cannot be had")
+
+    def reload(self) -> None:
+        self._load("this.reload();")
+
+    def click(self, element: Element) -> None:
+        # The middle of the first box is where W3C WebDriver clicks (section 11.1, "in-view center point").
+        x, y, hit = self.script(
+            "var element = arguments[0], box, x, y, hit; element.scrollIntoViewIfNeeded();"
+            "box = element.getClientRects()[0]; if (!box) { return [0, 0, false]; }"
+            "x = box.left + box.width / 2; y = box.top + box.height / 2;"
+            "hit = document.elementFromPoint(x, y); return [x, y, element.contains(hit)];",
+            element,
+        )
+        if not hit:
+            raise WebDriverError(f"the element at {x:g}, {y:g} is hidden, or another one would get the click")
+        self._load(
+            "this.sendEvent('mousemove', arguments[0], arguments[1]);"
+            "this.sendEvent('click', arguments[0], arguments[1]);",
+            x,
+            y,
+        )
+
+    def screenshot(self, path: Path) -> Path:
+        # PhantomJS draws the whole document, however tall, unless it is told which part.
+        left, top = self.script("return [window.pageXOffset, window.pageYOffset];")
+        width, height = self.size
+        part = {"left": left, "top": top, "width": width, "height": height}
+        self.phantom("this.clipRect = arguments[0];", part)
+        return super().screenshot(path)
+
+    def _load(self, source: str, *args: Any) -> str:
+        """Runs in PhantomJS what may load a page, and waits for the page if so.
+
+        Gives back how that went: "none" (no page was loaded), "success", or "fail" (the old page stays).
+        """
+        self.script("window.leftBehind = true;")
+        self.phantom("this.load = 'none';" + source, *args)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)  # a form is sent a moment after the click
+            how = str(self.phantom("return this.load;"))
+            if how != "under way":
+                return how
+            if self.script("return !window.leftBehind && document.readyState === 'complete';"):
+                return "success"
+        raise WebDriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
+
+
+class ChromeDriver(Browser):
+    """Chromium of today, over W3C WebDriver."""
+
+    script_command = "/execute/sync"
+
+    def _new_session(self, capabilities: dict[str, Any]) -> str:
+        wanted = {"goog:loggingPrefs": {"browser": "SEVERE"}, **capabilities}
+        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        return str(answer["value"]["sessionId"])
+
+    def devtools(self, method: str, **params: Any) -> Any:
+        """Sends a Chrome DevTools command, for instance `Network.emulateNetworkConditions`."""
+        return self.command("POST", "/goog/cdp/execute", {"cmd": method, "params": params})
+
+    def resize(self, width: int, height: int) -> None:
+        # A window's own size includes its frame and is at least 500 pixels wide; this is the page's alone.
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.size = (width, height)
+
+    def errors(self) -> list[str]:
+        # A refused or failed request is logged as SEVERE too, by the network and not by a script.
+        log = self.command("POST", "/se/log", {"type": "browser"})
+        return [entry["message"] for entry in log if entry.get("source") != "network"]
+
+    def disable_scripts(self) -> None:
+        self.devtools("Emulation.setScriptExecutionDisabled", value=True)
+
+
+def _complaint(value: Any) -> str:
+    """The sentence in an error's value. GhostDriver's is JSON in JSON and repeats the whole request."""
+    message = str(value.get("message", value)) if isinstance(value, dict) else str(value)
+    try:
+        return str(json.loads(message)["errorMessage"])
+    except (ValueError, TypeError, KeyError):
+        return message

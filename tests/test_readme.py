@@ -1,0 +1,50 @@
+"""What the README says is true: its commands exist, its table is the option table, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+
+from conftest import ROOT
+
+from kindle_appliance.settings import OPTIONS, Option
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def row(option: Option) -> str:
+    """The row of an option in the README's table; printed by the test below when it is missing."""
+    flag = f"`{option.flag}`" if option.flag else ""
+    default = "see settings.py" if option.name == "system_instruction" else option.describe(option.default)
+    name = "" if option.secret else f"`{option.name}`"
+    return f"| {name} | {flag} | `{option.env}` | {default} | {option.help}; {option.kind.allowed} |"
+
+
+def test_the_table_of_settings_is_the_option_table() -> None:
+    table = [line for line in README.splitlines() if re.search(r"\| `[A-Z_]+` \|", line)]
+    expected = [row(option) for option in OPTIONS]
+    assert table == expected, "the table should read:\n" + "\n".join(expected)
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"^ +(?:[A-Z_]+=\S+ )?make (\w+)", README, re.MULTILINE))
+    assert {"run", "quick", "test", "check"} <= named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_option_that_the_readme_uses_exists() -> None:
+    flags = {option.flag for option in OPTIONS} | {"--config", "--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= flags
+
+
+def test_every_link_leads_to_a_file() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert len(links) >= 3
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
+def test_the_readme_and_the_test_command_agree() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make test" in ci and "make check" in ci and "CI=true" in ci
