@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from html import escape
@@ -30,8 +30,7 @@ from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.ruler import RuleOptionsType
-from markdown_it.rules_block import table
+from markdown_it.rules_block import StateBlock, blockquote, list_block, table
 from markdown_it.rules_core import StateCore, inline, text_join
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
@@ -45,6 +44,10 @@ make 2,048 ten times as slow."""
 
 _MAX_COLUMNS = 20
 """Of a table: a wider one stays text. The library fills short rows up, so 100 columns turn 16 KB into 4 MB."""
+
+_MAX_LEVEL = 12
+"""Of nested quotations (one level each) and lists (two): what lies deeper stays text. The library's own limit would
+lose it, and behind a list all that follows too (4.3.0)."""
 
 _GROWTH = 1.25
 """How much a larger open part must have grown before it is parsed again."""
@@ -129,7 +132,7 @@ class Typesetter:
         fresh: dict[str, Any] = {}
         env: MutableMapping[str, Any] = {"references": ChainMap(fresh, self._references)}
         tokens: list[Token] = []
-        _BLOCKS.block.parse(source, _BLOCKS, env, tokens)
+        _MARKDOWN.block.parse(source, _MARKDOWN, env, tokens)
         tops = list(_top_level(tokens))
         setting = _Setting(self, env, len(opening))
         for number, top in enumerate(tops):
@@ -184,8 +187,6 @@ class _Setting:
         """A block that is complete; the next one begins at line `until`."""
         goes_on, self.unfinished = self.unfinished, None
         until = max(until - self._opening, 0)
-        if until <= self.settled_lines:  # the repeated head of a table whose rows have all settled
-            return
         self.add(self._render(top, goes_on), until)
 
     def piecewise(self, top: Sequence[Token], lines: Sequence[str]) -> None:
@@ -272,29 +273,10 @@ class _Setting:
         return _render(piece, self._env, bool(is_rtl))
 
 
-_STOP = "\ufdd0"
-"""Put into a line where the library is to see no more structure, and taken out again: no character, by Unicode."""
-
-_MARKERS = re.compile(r"(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))){40}")
-_MAX_COLUMN = 160  # 80 lists, each two columns inside the one before
-
-
 def _for_parser(line: str) -> str:
-    """A line as the library is to see it: one line, whatever is in it, so that its line numbers are ours; and no
-    deeper and no wider than the library can take.
-    """
+    """A line as the library is to see it: one line, whatever is in it, so that its line numbers are ours."""
     end = "\n" if line.endswith("\n") else ""
-    line = line.removesuffix("\n").removesuffix("\r").replace("\r", " ").replace("\0", "\ufffd")
-    if line.count("|") > _MAX_COLUMNS + 1 and not line.strip(" \t|:-"):
-        line = line.replace("-", _STOP + "-", 1)  # no longer the second line of a table
-    markers = _MARKERS.match(line)
-    ends = [markers.end()] if markers else []
-    indentation = line[: len(line) - len(line.lstrip(" \t>"))]
-    if len(indentation.expandtabs(4)) > _MAX_COLUMN:
-        ends.append(len(indentation))
-    if ends and line.strip(" \t*-_"):  # no rule
-        line = line[: min(ends)] + _STOP + line[min(ends) :]
-    return line + end
+    return line.removesuffix("\n").removesuffix("\r").replace("\r", " ").replace("\0", "\ufffd") + end
 
 
 def _is_rtl(tokens: Sequence[Token]) -> bool | None:
@@ -303,9 +285,7 @@ def _is_rtl(tokens: Sequence[Token]) -> bool | None:
 
 def _render(tokens: Sequence[Token], env: MutableMapping[str, Any], is_rtl: bool) -> str:
     """Settled block tokens as HTML: their inline content is parsed now, once."""
-    for token in tokens:
-        token.content = token.content.replace(_STOP, "")
-    state = StateCore("", _INLINES, env, list(tokens))
+    state = StateCore("", _MARKDOWN, env, list(tokens))
     inline(state)
     text_join(state)
     if is_rtl:
@@ -315,7 +295,7 @@ def _render(tokens: Sequence[Token], env: MutableMapping[str, Any], is_rtl: bool
         style = token.attrs.pop("style", None) if token.type in ("th_open", "td_open") else None
         if isinstance(style, str):
             token.attrSet("class", style.removeprefix("text-align:"))
-    html = _INLINES.renderer.render(state.tokens, _INLINES.options, env)
+    html = _MARKDOWN.renderer.render(state.tokens, _MARKDOWN.options, env)
     return str(html).rstrip("\n")
 
 
@@ -466,24 +446,34 @@ def _fence_as_code(
     return f"<pre{renderer.renderAttrs(token)}><code>{escape(token.content)}</code></pre>\n"
 
 
-def _markdown(max_nesting: int) -> MarkdownIt:
-    markdown = _Markdown("commonmark", {"html": False, "maxNesting": max_nesting}).enable(
-        ["table", "strikethrough"]
-    )
+_BlockRule = Callable[[StateBlock, int, int, bool], bool]
+
+
+def _unless_deep(rule: _BlockRule) -> _BlockRule:
+    def limited(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        # Asked silently, whether it would end a paragraph, it always may: what follows lies less deep again.
+        return (silent or state.level <= _MAX_LEVEL) and rule(state, start, end, silent)
+
+    return limited
+
+
+def _table_unless_wide(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    bars = state.src.count("|", state.bMarks[start], state.eMarks[start])
+    return bars <= _MAX_COLUMNS + 1 and table(state, start, end, silent)
+
+
+def _markdown() -> MarkdownIt:
+    markdown = _Markdown("commonmark", {"html": False}).enable("strikethrough")
+    ruler = markdown.block.ruler
+    ruler.at("blockquote", _unless_deep(blockquote), {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    ruler.at("list", _unless_deep(list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     # The library looks for tables first, and finds one in `2. a | b` or `~~~ a | b` with `-|-` below. A table
     # begins where a paragraph would (GitHub Flavored Markdown 0.29, 4.10).
-    alternatives: RuleOptionsType = {"alt": ["paragraph", "reference"]}
-    markdown.block.ruler.before("lheading", "table after all else", table, alternatives)
-    markdown.block.ruler.disable("table")
+    ruler.before("lheading", "table after all else", _table_unless_wide, {"alt": ["paragraph", "reference"]})
     markdown.add_render_rule("image", _image_as_link)
     markdown.add_render_rule("fence", _fence_as_code)
     markdown.add_render_rule("code_block", _fence_as_code)
     return markdown
 
 
-_BLOCKS = _markdown(max_nesting=250)
-"""Lists count double, and one too many makes the library lose the rest of the text (4.3.0): at the preset's 20 the
-tenth. What `_for_parser` lets through stays below this, and this below Python's limit on recursion."""
-
-_INLINES = _markdown(max_nesting=20)
-"""The cost of `![![![` is proportional to it."""
+_MARKDOWN = _markdown()

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.typesetter import _INLINES, PIECE_LINES, Block, Typesetter
+from kindle_appliance.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter
 
 KIB = 1024
 
@@ -168,7 +168,7 @@ def joined(blocks: Iterable[Block]) -> list[Seen]:
 def at_once(text: str) -> list[Seen]:
     """The look of the whole text rendered at once by the same library, set up in the same way."""
     text = text.removesuffix("\r")  # half a line end, which is nothing to us yet
-    return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', _INLINES.render(text))).seen
+    return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', _MARKDOWN.render(text))).seen
 
 
 @pytest.mark.slow
@@ -444,6 +444,14 @@ def test_hostile_html_becomes_only_the_tags_of_a_page(around: str, shared: Path)
     for payload in payloads:
         for block in typeset([around.replace("{}", payload)]):
             Look(block.html)
+
+
+def test_a_list_goes_on_behind_an_item_that_lies_too_deep() -> None:
+    text = "".join("  " * (number % 12) + f"- x{number}\n" for number in range(36))
+    look = Look("".join(html_of(text)))
+    assert re.findall(r"x\d+", look.text) == [f"x{number}" for number in range(36)]
+    tops = [html for html in html_of(text) if re.search(r"^<ul[^>]*>\n<li>x", html)]
+    assert [re.findall(r"x\d+", html)[0] for html in tops] == ["x0", "x12", "x24"]
 
 
 @pytest.mark.parametrize("depth", [15, 300])
