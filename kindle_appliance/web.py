@@ -197,13 +197,15 @@ class _Routes:
         as_events = wanted == "events"
         headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
         language = self._reader_language()
-        now = _events_now(found, int(offset), language) if as_events else found.text(int(offset)).encode()
+        start = int(offset)
         if request.query.get("wait") == "0":
+            now = _events_now(found, start, language) if as_events else found.text(start).encode()
             return HTTPResponse(now, headers=headers)
         if as_events:
-            follow = _follow_events(found, int(offset), language, _is_gone())
+            follow = _follow_events(found, start, language, _is_gone())
             return HTTPResponse(self._seated(follow, frames.PADDING + frames.retry(_POLL_MS)), headers=headers)
-        return HTTPResponse(self._seated(_follow_text(found, int(offset), _is_gone()), now), headers=headers)
+        follow = _follow_text(found, start, _is_gone())
+        return HTTPResponse(self._seated(follow, found.text(start).encode()), headers=headers)
 
     def _seated(self, body: Iterator[bytes], otherwise: bytes) -> Iterator[bytes]:
         """A body that holds a follower's seat while it lasts; `otherwise` is said when no seat is free."""
