@@ -17,7 +17,7 @@ from typing import Any
 from .answers import News
 from .chats import ChatSummary, Turn
 from .sentences import Sentence
-from .typesetter import maybe_right_to_left
+from .writing_system import is_right_to_left, may_slant
 
 _PACKAGE = Path(__file__).parent
 STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.parent / "static"
@@ -144,8 +144,8 @@ class Pages:
             place=place if turns > 1 else "",
             answer=turn.id,
             question=turn.question,
-            direction=Markup(' dir="rtl"' if maybe_right_to_left(turn.question) else ""),
-            slant="" if _may_slant(turn.question) else " upright",
+            direction=Markup(' dir="rtl"' if is_right_to_left(turn.question) else ""),
+            slant="" if may_slant(turn.question) else " upright",
             blocks=Markup("\n".join(block.html for block in blocks)),
             state=state,
             address=address,
@@ -208,11 +208,6 @@ def _note(sentence: Sentence | None, language: str) -> Markup:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _TITLE_CHARACTERS else text[: _TITLE_CHARACTERS - 1].rstrip() + "…"
-
-
-def _may_slant(text: str) -> bool:
-    """Italics are for alphabets that have them: slanted Han or Arabic is a distortion."""
-    return all(character < "\u0590" or "\u1e00" <= character < "\u2e80" for character in text)
 
 
 def _json(value: Any) -> Markup:

@@ -7,6 +7,10 @@ Three kinds of block may grow without an end and would hang back; they settle pi
 by what stands inside an item, fences and tables by `PIECE_LINES`. A piece that goes on with the one before it, and
 an item that goes on with the one before it, has the class "on".
 
+What only the whole text can tell is written on the blocks, because old browsers cannot find it out: the direction,
+the language whose glyphs East Asian text wants, emphasis that must not slant (class "upright"), and for tables too
+wide for a screen the heading of each cell (`data-label`); those of many columns begin as class "stacked".
+
 All decisions are made at line ends and depend on the text only, so any chunking gives the same blocks and the
 same offsets, also when an answer is typeset again after a restart. A long open part is parsed only when it has
 grown by a quarter, which keeps the cost linear.
@@ -19,7 +23,6 @@ and loose look alike).
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import ChainMap
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from copy import copy
@@ -35,6 +38,8 @@ from markdown_it.rules_core import StateCore, inline, text_join
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from .writing_system import east_asian_language, is_right_to_left, may_slant
+
 PIECE_LINES = 16
 """Lines of a fence, or rows of a table, that settle together."""
 
@@ -44,6 +49,12 @@ make 2,048 ten times as slow."""
 
 _MAX_COLUMNS = 20
 """Of a table: a wider one stays text. The library fills short rows up, so 100 columns turn 16 KB into 4 MB."""
+
+_MANY_COLUMNS = 5
+"""Of a table: from here on its rows are stacked until a script has measured that they fit side by side."""
+
+_LABEL_CHARACTERS = 40
+"""Of a column's heading, beside each cell: a long one would make a huge page of many short rows."""
 
 _MAX_LEVEL = 12
 """Of nested quotations (one level each) and lists (two): what lies deeper stays text. The library's own limit would
@@ -88,6 +99,7 @@ class Typesetter:
         self._offset = 0  # where the open part begins in the raw text
         self._unfinished: _Unfinished | None = None
         self._is_rtl: bool | None = None  # the block that settles piece by piece, once a letter has told
+        self._language: str | None = None  # of the last East Asian piece
         self._references: dict[str, Any] = {}  # of settled link reference definitions
 
     def feed(self, text: str) -> list[Block]:
@@ -267,10 +279,18 @@ class _Setting:
 
     def _render(self, top: Sequence[Token], goes_on: _Unfinished | None) -> str:
         """A piece as HTML, in the direction of the first piece of its block that has any."""
+        _label_cells(top, self._env)
         piece = _continued(top, goes_on)
+        text = "".join(token.content for token in piece if token.type == "inline")
         carried_on = self._typesetter._is_rtl if goes_on else None
-        self._typesetter._is_rtl = is_rtl = _is_rtl(piece) if carried_on is None else carried_on
-        return _render(piece, self._env, bool(is_rtl))
+        self._typesetter._is_rtl = is_rtl = is_right_to_left(text) if carried_on is None else carried_on
+        language = east_asian_language(text, self._typesetter._language)
+        self._typesetter._language = language or self._typesetter._language
+        if is_rtl:
+            piece[0].attrSet("dir", "rtl")
+        if language:
+            piece[0].attrSet("lang", language)
+        return _render(piece, self._env)
 
 
 def _for_parser(line: str) -> str:
@@ -279,19 +299,35 @@ def _for_parser(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r").replace("\r", " ").replace("\0", "\ufffd") + end
 
 
-def _is_rtl(tokens: Sequence[Token]) -> bool | None:
-    return maybe_right_to_left("".join(token.content for token in tokens if token.type == "inline"))
+def _label_cells(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> None:
+    """Give each cell the heading of its column, for rows that are stacked; the first one heads its row itself."""
+    table = tokens[0]
+    heads: list[str] = []
+    column = 0
+    for token, content in pairwise(tokens):
+        if token.type == "table_open":
+            table, heads = token, []
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "th_open":
+            children = _MARKDOWN.parseInline(content.content, env)[0].children
+            heads.append(_RENDERER.renderInlineAsText(children, _MARKDOWN.options, env))
+            if len(heads) == _MANY_COLUMNS:
+                table.attrJoin("class", "stacked")
+        elif token.type == "td_open":
+            if column and content.content and heads[column]:
+                token.attrSet("data-label", heads[column][:_LABEL_CHARACTERS])
+            column += 1
 
 
-def _render(tokens: Sequence[Token], env: MutableMapping[str, Any], is_rtl: bool) -> str:
+def _render(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> str:
     """Settled block tokens as HTML: their inline content is parsed now, once."""
     state = StateCore("", _MARKDOWN, env, list(tokens))
     inline(state)
     text_join(state)
-    if is_rtl:
-        tokens[0].attrSet("dir", "rtl")
     for token in state.tokens:
         _mend_links(token.children or ())
+        _set_upright(token.children or ())
         style = token.attrs.pop("style", None) if token.type in ("th_open", "td_open") else None
         if isinstance(style, str):
             token.attrSet("class", style.removeprefix("text-align:"))
@@ -311,6 +347,18 @@ def _mend_links(tokens: Sequence[Token]) -> None:
             is_in_link = False
         elif token.type == "image":
             token.meta["is in a link"] = is_in_link
+
+
+def _set_upright(tokens: Sequence[Token]) -> None:
+    """Mark emphasis on what must not slant."""
+    begun: list[int] = []
+    for index, token in enumerate(tokens):
+        if token.type == "em_open":
+            begun.append(index)
+        elif token.type == "em_close" and begun:
+            start = begun.pop()
+            if not may_slant("".join(each.content for each in tokens[start:index])):
+                tokens[start].attrSet("class", "upright")
 
 
 def _top_level(tokens: Sequence[Token], level: int = 0) -> Iterator[Sequence[Token]]:
@@ -376,7 +424,8 @@ def _continued(top: Sequence[Token], goes_on: _Unfinished | None) -> list[Token]
 
 def _on(token: Token, number: int | None) -> Token:
     token = copy(token)
-    token.attrs = {**token.attrs, "class": "on"}
+    token.attrs = dict(token.attrs)
+    token.attrJoin("class", "on")
     if number is not None:
         token.attrs["start"] = number
     return token
@@ -406,15 +455,6 @@ def _lines(token: Token) -> list[int]:
     if token.map is None:
         raise ValueError(f"the library gave {token.type} no lines")
     return token.map
-
-
-def maybe_right_to_left(text: str) -> bool | None:
-    """By the first letter that has a direction (Unicode Bidirectional Algorithm, rule P2), None if none has: old
-    WebKit has no `dir="auto"`.
-    """
-    directions = (unicodedata.bidirectional(character) for character in text)
-    strong = next((direction for direction in directions if direction in ("L", "R", "AL")), None)
-    return None if strong is None else strong != "L"
 
 
 def _is_web(url: str) -> bool:
@@ -477,3 +517,4 @@ def _markdown() -> MarkdownIt:
 
 
 _MARKDOWN = _markdown()
+_RENDERER = RendererHTML()

@@ -85,12 +85,14 @@ def answers(shared: Path) -> list[str]:
 
 
 # Every tag that may ever be written, and what its attributes may say.
-_ON = {"class": "on", "dir": "rtl"}
+_ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
 _ALIGNED = {"class": "left|center|right"}
 _ALLOWED: dict[str, dict[str, str]] = {
-    **{tag: {} for tag in ("thead", "tbody", "tr", "code", "em", "strong", "s", "br", "hr")},
-    **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "pre", "table"), _ON),
-    **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on"}, "th": _ALIGNED, "td": _ALIGNED},
+    **{tag: {} for tag in ("thead", "tbody", "tr", "code", "strong", "s", "br", "hr")},
+    **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "pre"), _ON),
+    **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on"}, "em": {"class": "upright"}},
+    **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
+    "td": {**_ALIGNED, "data-label": "(?s:.{1,40})"},
     "a": {"href": "(?i:https?://).*", "title": "(?s:.+)"},
 }
 
@@ -126,7 +128,7 @@ class Look(HTMLParser):
             self.numbers += [] if attrs else [self._next]
             self._next += 1
         if not (tag == "p" and self._open[-1:] == ["li"]):
-            self.seen.append((tag, *sorted(f"{name}={value}" for name, value in attrs if name != "dir")))
+            self.seen.append((tag, *_known_to_the_library(attrs)))
         if tag not in ("br", "hr"):
             self._open.append(tag)
 
@@ -148,6 +150,12 @@ class Look(HTMLParser):
 
     def handle_decl(self, decl: str) -> None:
         self._refuse(decl)
+
+
+def _known_to_the_library(attrs: list[tuple[str, str | None]]) -> list[str]:
+    """The attributes without those that we add to what the library writes."""
+    kept = [(name, (value or "").replace("stacked", "").replace("upright", "").strip()) for name, value in attrs]
+    return sorted(f"{name}={value}" for name, value in kept if value and name not in ("dir", "lang", "data-label"))
 
 
 def joined(blocks: Iterable[Block]) -> list[Seen]:
@@ -325,7 +333,7 @@ def test_a_table_settles_in_pieces_and_its_header_is_not_repeated(after: str) ->
     assert [html.count("<tr>") for html in tables] == [1 + PIECE_LINES, PIECE_LINES, PIECE_LINES // 2]
     assert [html.count("<th ") for html in tables] == [1, 0, 0]
     assert ['<table class="on">' in html for html in tables] == [False, True, True]
-    shown = re.findall(r'<td class="right">(\d+)</td>\n<td>a</td>', "".join(tables))
+    shown = re.findall(r'<td class="right">(\d+)</td>\n<td data-label="b">a</td>', "".join(tables))
     assert shown == [str(n) for n in range(PIECE_LINES * 5 // 2)]
 
 
@@ -381,7 +389,7 @@ def test_no_style_is_written_into_the_html_and_cells_are_aligned_by_class(answer
     for before in ("", "> ", "    "):
         text = "".join(before + line + "\n" for line in ("a | b | c | d", ":--|:-:|--:|---", "1 | 2 | 3 | 4"))
         html = "".join(html_of("- item\n\n" + text if before == "    " else text))
-        assert re.findall('<t[hd] class="(.*?)">', html) == ["left", "center", "right"] * 2
+        assert re.findall('<t[hd][^>]* class="(.*?)"', html) == ["left", "center", "right"] * 2
         assert "style" not in html
     assert not any("style=" in html for text in answers for html in html_of(text))
 
@@ -505,3 +513,40 @@ def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str)
 def test_a_short_line_costs_about_what_a_long_one_does(prefix: str) -> None:
     rounds = [(seconds(prefix + "a\n" * 1000), seconds(prefix + ("a " * 30 + "\n") * 1000)) for _ in range(3)]
     assert min(short for short, _ in rounds) <= 8 * min(long for _, long in rounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "languages"),
+    [
+        ("海水为什么是咸的？", ["zh-CN"]),
+        ("海水為什麼是鹹的？", ["zh-TW"]),
+        ("海は青い。\n\n日本", ["ja", "ja"]),
+        ("바다는 짜다.", ["ko"]),
+        ("日本", ["zh-CN"]),
+        ("The word 海 means sea.\n\nمرحبا", [None, None]),
+    ],
+)
+def test_a_block_in_an_east_asian_script_says_which_glyphs_it_wants(text: str, languages: list[str | None]) -> None:
+    found = [re.match('<p(?: dir="rtl")?(?: lang="(.*?)")?>', html) for html in html_of(text)]
+    assert [match and match[1] for match in found] == languages
+
+
+def test_only_alphabets_that_have_italics_slant() -> None:
+    assert html_of("*Été* and *Ψυχή*, *海*, *بحر*") == [
+        '<p><em>Été</em> and <em>Ψυχή</em>, <em class="upright">海</em>, <em class="upright">بحر</em></p>'
+    ]
+
+
+def test_the_cells_of_a_table_know_the_headings_of_their_columns_for_narrow_screens() -> None:
+    (html,) = html_of("| Planet | *Day* & | |\n|---|---|---|\n| Venus | 243 | x |\n| Mars | | |\n")
+    assert '<td>Venus</td>\n<td data-label="Day &amp;">243</td>\n<td>x</td>' in html
+    assert "<td>Mars</td>\n<td></td>" in html, "nothing to head"
+    long = html_of("| a | " + "b" * 1000 + " |\n|---|---|\n| 1 | 2 |\n")[0]
+    assert f'data-label="{"b" * 40}"' in long
+
+
+@pytest.mark.parametrize(("columns", "is_stacked"), [(4, False), (5, True)])
+def test_the_rows_of_a_table_of_many_columns_are_stacked_to_begin_with(columns: int, is_stacked: bool) -> None:
+    rows = "|a" * columns + "\n" + "|-" * columns + "\n" + ("|b" * columns + "\n") * (PIECE_LINES + 1)
+    assert ["stacked" in html for html in html_of(rows)] == [is_stacked] * 2
+    assert html_of(rows)[1].startswith('<table class="stacked on">' if is_stacked else '<table class="on">')
