@@ -27,9 +27,11 @@ messages: $(VENV)/tested  ## compile the catalogues of sentences
 
 pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	$(BIN)/python -m tests.browsers.engines
-	$(BIN)/pytest -q tests/browsers/test_page.py -k pictures
+	$(BIN)/pytest -q tests/browsers/test_pictures.py -k "every_page and phantomjs-1.9.8"
 	mkdir -p docs
-	cp build/screenshots/prose-600-phantomjs-1.9.8.png docs/reading.png
+	cp build/screenshots/long-600-3-phantomjs-1.9.8.png docs/reading.png
+	cp build/screenshots/asking-600-3-phantomjs-1.9.8.png docs/asking.png
+	cp build/screenshots/middle-600-8-phantomjs-1.9.8.png docs/large.png
 
 bench: $(VENV)/tested  ## the figures that decisions were made by
 	$(BIN)/python -m bench.markdown_libraries

@@ -164,12 +164,12 @@ class AnswerDesk:
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._keeper.start()
 
-    def ask(self, question: str, chat: int | None, form: str) -> Turn:
+    def ask(self, question: str, chat: int | None, form: str, device: str = "") -> Turn:
         """Store a question and start its answer. The same form with the same question starts nothing again.
 
         Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored.
         """
-        turn, is_new = self._chats.ask(question, chat, form)
+        turn, is_new = self._chats.ask(question, chat, form, device)
         if is_new:
             self._start(self._conversation(turn), turn.id)
         return turn

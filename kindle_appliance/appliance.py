@@ -19,7 +19,7 @@ from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
 from .ladder import Ladder
-from .pages import STATIC, Pages
+from .pages import STATIC, Look, Pages
 from .server import Server
 from .settings import Settings, data_folder
 from .upstream import Clocks, Upstream
@@ -42,7 +42,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         chats = Chats(database)
         desk = AnswerDesk(chats, ladder)
         language = None if settings.language == "auto" else settings.language
-        web = Web(desk, chats, Pages(is_demo), language, settings.followers)
+        pages = Pages(is_demo, settings.starters, settings.follow_ups)
+        web = Web(desk, chats, pages, language, Look(settings.text_size), settings.followers)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.

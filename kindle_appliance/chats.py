@@ -30,8 +30,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class ChatSummary:
-    """A chat in a list: its first question, how many there are, when the last was asked (Unix time), and the
-    number of the newest turn.
+    """A chat in a list: its first question, how many there are, when the last was asked (Unix time), and the id of
+    the newest turn.
     """
 
     id: int
@@ -39,6 +39,7 @@ class ChatSummary:
     questions: int
     asked: float
     writing: bool
+    newest: int
 
 
 class Chats:
@@ -47,9 +48,10 @@ class Chats:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, question: str, chat: int | None, form: str) -> tuple[Turn, bool]:
-        """Store a question in `chat`, or in a new one; durable on return. Says whether it is new: the same form
-        sent twice with the same question gives the turn that is there. Raises KeyError for an unknown chat.
+    def ask(self, question: str, chat: int | None, form: str, device: str = "") -> tuple[Turn, bool]:
+        """Store a question in `chat`, or in a new one; durable on return. `device`: the name of the browser that
+        asks. Says whether it is new: the same form sent twice with the same question gives the turn that is there.
+        Raises KeyError for an unknown chat.
         """
         with self._database.write() as connection:
             known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
@@ -60,10 +62,10 @@ class Chats:
             elif not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat,)).fetchone():
                 raise KeyError(chat)
             inserted = connection.execute(
-                "INSERT INTO turns (chat, number, question, form, asked) VALUES"
+                "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
                 " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question, :form,"
-                " :now)",
-                {"chat": chat, "question": question, "form": form, "now": time.time()},
+                " :now, :device)",
+                {"chat": chat, "question": question, "form": form, "now": time.time(), "device": device},
             ).lastrowid
             return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
 
@@ -88,15 +90,16 @@ class Chats:
         """How many turns a chat has; 0 for an unknown one."""
         return int(self._database.read("SELECT count(*) FROM turns WHERE chat = ?", (chat,))[0][0])
 
-    def recent(self, most: int) -> list[ChatSummary]:
-        """The chats that were asked in last, newest first."""
+    def recent(self, most: int, device: str | None = None) -> list[ChatSummary]:
+        """The chats that were asked in last, newest first; with `device`, those that it has asked in."""
         rows = self._database.read(
-            "SELECT chat, max(number), max(asked), max(finish IS NULL),"
+            "SELECT chat, max(number), max(asked), max(finish IS NULL), max(id),"
             " (SELECT question FROM turns WHERE chat = t.chat AND number = 1)"
-            " FROM turns t GROUP BY chat ORDER BY max(id) DESC LIMIT ?",
-            (most,),
+            " FROM turns t WHERE :device IS NULL OR chat IN (SELECT chat FROM turns WHERE device = :device)"
+            " GROUP BY chat ORDER BY max(id) DESC LIMIT :most",
+            {"device": device, "most": most},
         )
-        return [ChatSummary(row[0], row[4], row[1], row[2], bool(row[3])) for row in rows]
+        return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
     def store_texts(self, texts: Mapping[int, str]) -> None:
         """Store how far the answers with these turn ids have been written, all in one transaction."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,10 @@ MIGRATIONS = (
         UNIQUE (form, question)               -- the same form sent twice is one question
     );
     CREATE INDEX unfinished ON turns (id) WHERE finish IS NULL;
+    """,
+    """
+    ALTER TABLE turns ADD COLUMN device TEXT NOT NULL DEFAULT '';  -- the browser that asked, by its cookie
+    CREATE INDEX by_device ON turns (device, chat);
     """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
@@ -81,7 +85,7 @@ class Database:
             self.close()
             raise
 
-    def read(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+    def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         with self._read_lock, _as_storage_error():
             rows: list[sqlite3.Row] = self._reader.execute(query, values).fetchall()

@@ -1,14 +1,16 @@
 """A chat, a turn, a list as an HTML page, from the templates in static/. Pure, but for reading those once.
 
-A page is one response: style and script are inlined, nothing else is loaded. In a template `$name` is a value,
+A page is one response: style and scripts are inlined, nothing else is loaded. In a template `$name` is a value,
 escaped unless it is `Markup`, and `${Some words}` is a sentence of the catalogue.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -17,21 +19,73 @@ from typing import Any
 from .answers import News
 from .chats import ChatSummary, Turn
 from .sentences import Sentence
-from .writing_system import is_right_to_left, may_slant
+from .writing_system import east_asian_language, is_right_to_left, may_slant
 
 _PACKAGE = Path(__file__).parent
 STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.parent / "static"
 """Beside the package in a checkout, inside it once installed."""
 
 SCRIPT_SENTENCES = {
+    "page": Sentence("page {page} of {pages}"),
     "writing": Sentence("Gemini is writing ..."),
+    "stopping": Sentence("Stopping ..."),
     "lost": Sentence("Connection lost. What has arrived stays here."),
-    "goOn": Sentence("Go on reading"),
+    "refresh": Sentence("Refresh"),
+    "zoomed": Sentence("Tap twice quickly to zoom out again."),
+    "sending": Sentence("Sending ..."),
+    "notSent": Sentence("Not sent. Your question is still here."),
+    "bold": Sentence("Bold"),
+    "regular": Sentence("Regular"),
 }
-"""What static/page.js says by itself."""
+"""What the scripts in static/ say by themselves."""
+
+STARTERS = (
+    Sentence("Explain:"),
+    Sentence("Summarize:"),
+    Sentence("Translate into English:"),
+    Sentence("Recommend books like"),
+)
+FOLLOW_UPS = (Sentence("Simpler"), Sentence("Shorter"), Sentence("More"), Sentence("An example"))
+"""What stands for typing on a slow keyboard, unless the house has settings of its own."""
+
+SIZES = range(1, 9)
+"""Text sizes: from about 50 characters a line down to 13. The style sheet has what each means."""
 
 _TITLE_CHARACTERS = 90
 _RELOAD_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a reader wants text: its size, one of `SIZES`, and its weight."""
+
+    size: int = 3
+    is_bold: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Look | None:
+        """From `str(look)`, which a cookie or a form holds; None for anything else."""
+        match = re.fullmatch("([1-8])(b?)", text, re.ASCII)
+        return cls(int(match[1]), bool(match[2])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.size}{'b' if self.is_bold else ''}"
+
+    def sized(self, step: int) -> Look:
+        """So many sizes larger, as far as sizes go."""
+        return Look(min(max(self.size + step, SIZES[0]), SIZES[-1]), self.is_bold)
+
+
+USUAL_LOOK = Look()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Whom a page is for: language, look, and the ids of the answers this device has not yet seen the end of."""
+
+    language: str
+    look: Look = USUAL_LOOK
+    unread: tuple[int, ...] = ()
 
 
 class Markup(str):
@@ -72,17 +126,33 @@ class _Places(Mapping[str, str]):
 
 
 class Pages:
-    """All pages of the appliance. `is_demo`: answers are examples, and every page says so."""
+    """All pages of the appliance. `is_demo`: answers are examples, and every page says so. `starters` and
+    `follow_ups` stand instead of the built-in ones, if there are any.
+    """
 
-    def __init__(self, is_demo: bool, folder: Path = STATIC) -> None:
+    def __init__(
+        self,
+        is_demo: bool,
+        starters: Sequence[str] | None = None,
+        follow_ups: Sequence[str] | None = None,
+        folder: Path = STATIC,
+    ) -> None:
         self._is_demo = is_demo
+        self._starters = starters
+        self._follow_ups = follow_ups
         self._templates = {path.stem: _Template(path.read_text(encoding="utf-8")) for path in folder.glob("*.html")}
-        self._style = Markup((folder / "page.css").read_text(encoding="utf-8"))
-        self._script = Markup((folder / "page.js").read_text(encoding="utf-8"))
+        self._style = _without_comments((folder / "page.css").read_text(encoding="utf-8"))
+        self._scripts = {
+            path.stem: _without_comments(path.read_text(encoding="utf-8")) for path in folder.glob("*.js")
+        }
+
+    def starters(self, language: str) -> list[str]:
+        """Beginnings of questions, to be gone on with."""
+        return _said(self._starters, STARTERS, language)
 
     def asking(
         self,
-        language: str,
+        reader: Reader,
         form: str,
         recent: Sequence[ChatSummary],
         now: float,
@@ -90,105 +160,155 @@ class Pages:
         question: str = "",
         chat: Turn | None = None,
         note: Sentence | None = None,
+        is_first_visit: bool = False,
     ) -> str:
         """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `question` and
         `note` bring back what was typed and why it was not sent. `form` is the one-time id of this form.
         """
-        about = _NOTHING
+        language = reader.language
+        address = f"/?chat={chat.chat}" if chat else "/"
+        about, starters, hint, chats = _NOTHING, _NOTHING, _NOTHING, _NOTHING
         if chat is not None:
             goes_on = escape(Sentence("Goes on with:").to(language))
-            about = Markup(f"{goes_on} <b>{escape(_short(chat.question))}</b>")
-        chats = _NOTHING
+            about = Markup(f'<p class="about ui">{goes_on} <b>{escape(_short(chat.question))}</b></p>\n')
+        else:
+            links = [f'<a href="/?start={i}">{escape(s)}</a>' for i, s in enumerate(self.starters(language))]
+            starters = Markup("\n".join(links))
+        if is_first_visit:
+            sentence = Sentence("To find this page again, add it to your bookmarks in the browser's menu.")
+            hint = Markup(f'<p class="hint ui">{escape(sentence.to(language))}</p>\n')
         if recent:
             heading = escape(Sentence("Go on with").to(language))
-            chats = Markup(f'<h2 class="section">{heading}</h2>\n{self._list(language, recent, now)}')
+            chats = Markup(f'<h2 class="section ui">{heading}</h2>\n{self._list(reader, recent, now)}')
         body = self._templates["asking"].fill(
             language,
             heading=Sentence("Ask more about this" if chat else "Ask").to(language),
-            note=_note(note, language),
+            note=note.to(language) if note else "",
             question=question,
             form=form,
             chat=chat.chat if chat else "",
             about=about,
+            starters=starters,
+            hint=hint,
             recent=chats,
         )
-        return self._frame(language, "asking", Sentence("Ask").to(language), body)
+        title = Sentence("Ask").to(language)
+        return self._frame(reader, "asking", title, address, body, page={"chat": chat.chat if chat else 0})
 
-    def reading(self, language: str, turn: Turn, turns: int, news: News, form: str) -> str:
+    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> str:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
-        form that asks again.
+        forms that ask again or on.
         """
-        blocks, ending = news.blocks, news.ending
+        language, blocks, ending = reader.language, news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
-        state = ending.note.to(language) if ending and ending.note else ""
-        script = _NOTHING
+        page: dict[str, Any] = {"chat": turn.chat}
+        scripts = ["page", "leaf"]
         head = _NOTHING
         if ending is None:
-            state = SCRIPT_SENTENCES["writing"].to(language)
-            script = self._templates["live"].fill(
-                language,
-                script=self._script,
-                answer=_json(
-                    {
-                        "url": f"/answers/{turn.id}",
-                        "upto": blocks[-1].upto if blocks else 0,
-                        "say": {name: sentence.to(language) for name, sentence in SCRIPT_SENTENCES.items()},
-                    }
-                ),
-            )
+            scripts.append("live")
+            page |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0}
             head = Markup(f'<noscript><meta http-equiv="refresh" content="{_RELOAD_SECONDS}"></noscript>\n')
-        place = Sentence("question %(number)d of %(count)d", number=turn.number, count=turns).to(language)
         body = self._templates["reading"].fill(
             language,
-            place=place if turns > 1 else "",
+            place=self._steps(language, turn, turns) if turns > 1 else "",
             answer=turn.id,
             question=turn.question,
-            direction=Markup(' dir="rtl"' if is_right_to_left(turn.question) else ""),
+            direction=_direction(turn.question),
             slant="" if may_slant(turn.question) else " upright",
             blocks=Markup("\n".join(block.html for block in blocks)),
-            state=state,
+            ending=ending.note.to(language) if ending and ending.note else "",
+            state="" if ending else SCRIPT_SENTENCES["writing"].to(language),
             address=address,
             chat=turn.chat,
             form=form,
-            script=script,
+            follow_ups=self._follow_up_form(language, turn, form),
         )
         kind = f"reading ended {ending.finish}" if ending else "reading writing"
-        return self._frame(language, kind, _short(turn.question), body, head)
+        return self._frame(reader, kind, _short(turn.question), address, body, head, page, scripts)
 
-    def list(self, language: str, chats: Sequence[ChatSummary], now: float) -> str:
+    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> str:
         """All chats, newest first."""
+        language = reader.language
         if chats:
-            shown = self._list(language, chats, now)
+            shown = self._list(reader, chats, now)
         else:
-            shown = _note(Sentence("Nothing has been asked yet."), language)
+            shown = _message(Sentence("Nothing has been asked yet."), language)
         body = self._templates["list"].fill(language, chats=shown)
-        return self._frame(language, "listing", Sentence("All chats").to(language), body)
+        return self._frame(reader, "listing", Sentence("All chats").to(language), "/chats", body)
 
-    def message(self, language: str, sentence: Sentence) -> str:
+    def message(self, reader: Reader, sentence: Sentence) -> str:
         """A page that says one thing: an error, mostly."""
-        body = self._templates["message"].fill(language, sentence=sentence.to(language))
-        return self._frame(language, "message", Sentence("Ask").to(language), body)
+        body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
+        return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
 
-    def _frame(self, language: str, kind: str, title: str, body: Markup, head: Markup = _NOTHING) -> str:
+    def _frame(
+        self,
+        reader: Reader,
+        kind: str,
+        title: str,
+        address: str,
+        body: Markup,
+        head: Markup = _NOTHING,
+        page: Mapping[str, Any] | None = None,
+        scripts: Sequence[str] = ("page",),
+    ) -> str:
+        language, look = reader.language, reader.look
         demo = _NOTHING
         if self._is_demo:
             sentence = Sentence("Demo: these answers are examples, the appliance has no Gemini key yet.")
             demo = Markup(f'<div class="demo">{escape(sentence.to(language))}</div>\n')
+        say = {name: sentence.to(language) for name, sentence in SCRIPT_SENTENCES.items()}
         return self._templates["frame"].fill(
-            language, language=language, title=title, head=head, style=self._style, kind=kind, demo=demo, body=body
+            language,
+            language=language,
+            look=f"size-{look.size}{' bold' if look.is_bold else ''}",
+            title=title,
+            head=head,
+            style=self._style,
+            kind=kind,
+            demo=demo,
+            body=body,
+            address=address,
+            smaller=str(look.sized(-1)),
+            larger=str(look.sized(1)),
+            weight=str(Look(look.size, not look.is_bold)),
+            weigh=say["regular" if look.is_bold else "bold"],
+            page=_json({**(page or {}), "say": say}),
+            script=Markup("\n".join(self._scripts[name] for name in scripts)),
         )
 
-    def _list(self, language: str, chats: Sequence[ChatSummary], now: float) -> Markup:
+    def _steps(self, language: str, turn: Turn, turns: int) -> Markup:
+        """The way to the question before this one and to the one after it."""
+        place = Sentence("%(number)d of %(count)d", number=turn.number, count=turns).to(language)
+        back = f'<a href="/chats/{turn.chat}/{turn.number - 1}">&#8249;</a>' if turn.number > 1 else ""
+        on = f'<a href="/chats/{turn.chat}/{turn.number + 1}">&#8250;</a>' if turn.number < turns else ""
+        return Markup(f'<td class="step">{back}</td><td>{escape(place)}</td><td class="step">{on}</td>\n')
+
+    def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
+        """Follow-ups that are sent by one tap, two in a row."""
+        cells = [
+            f'<td><input type="submit" name="question" value="{escape(each)}"></td>'
+            for each in _said(self._follow_ups, FOLLOW_UPS, language)
+        ]
+        if not cells:
+            return _NOTHING
+        rows = "".join(f"<tr>{''.join(cells[i : i + 2])}</tr>" for i in range(0, len(cells), 2))
+        return self._templates["follow_ups"].fill(language, chat=turn.chat, form=form, rows=Markup(rows))
+
+    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Markup:
         rows = []
         for chat in chats:
-            state = Sentence("writing").to(language) if chat.writing else when(chat.asked, now).to(language)
-            count = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions).to(language)
+            if chat.writing:
+                state = Sentence("writing")
+            else:
+                state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
+            count = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
             rows.append(
-                f'<a href="/chats/{chat.id}/{chat.questions}">{escape(_short(chat.title))}'
-                f"<small>{escape(state)} &#183; {escape(count)}</small></a>"
+                f'<a href="/chats/{chat.id}/{chat.questions}"{_direction(chat.title)}>{escape(_short(chat.title))}'
+                f"<small>{escape(state.to(reader.language))} &#183; {escape(count.to(reader.language))}</small></a>"
             )
-        return Markup(f'<div class="list">{"".join(rows)}</div>')
+        return Markup(f'<div class="column"><div class="list sized">{"".join(rows)}</div></div>')
 
 
 def when(moment: float, now: float) -> Sentence:
@@ -201,8 +321,25 @@ def when(moment: float, now: float) -> Sentence:
     return Sentence("on %(date)s", date=then.date().isoformat())
 
 
-def _note(sentence: Sentence | None, language: str) -> Markup:
-    return Markup(f'<p class="note">{escape(sentence.to(language))}</p>\n' if sentence else "")
+def _without_comments(source: str) -> Markup:
+    """Our scripts and style without what only people read: a page is to fit the first flight of a connection. A
+    comment stands in front of a line, or two spaces behind it.
+    """
+    return Markup(re.sub(r"/\*.*?\*/|(?:^|(?<=  ))//[^\n]*|^ +| +$", "", source, flags=re.DOTALL | re.MULTILINE))
+
+
+def _said(chosen: Sequence[str] | None, built_in: Sequence[Sentence], language: str) -> list[str]:
+    return [sentence.to(language) for sentence in built_in] if chosen is None else list(chosen)
+
+
+def _message(sentence: Sentence, language: str) -> Markup:
+    return Markup(f'<div class="column"><p class="saying sized">{escape(sentence.to(language))}</p></div>')
+
+
+def _direction(text: str) -> Markup:
+    """The attributes of an element that holds what somebody typed."""
+    language = east_asian_language(text)
+    return Markup(' dir="rtl"' * bool(is_right_to_left(text)) + (f' lang="{language}"' if language else ""))
 
 
 def _short(text: str) -> str:

@@ -123,6 +123,10 @@ def _parse_list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
+def _is_phrase_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and 0 < len(item.strip()) <= 60 for item in value)
+
+
 def _is_model_list(value: object) -> bool:
     return (
         isinstance(value, list)
@@ -140,6 +144,7 @@ TEXT = Kind("a text", str, lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", _parse_switch, lambda value: isinstance(value, bool))
 WEB_ADDRESS = Kind("an address such as http://host:port", str, _is_web_address)
 MODELS = Kind("a list of at least one model name", _parse_list, _is_model_list)
+PHRASES = Kind("a list of short texts; it may be empty", _parse_list, _is_phrase_list)
 KEY_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
 HOST = Kind("a name or address to listen on", str, _is_host)
@@ -172,6 +177,13 @@ class Settings:
     key_file: str | None = _option(KEY_PATH, None, "a file with nothing but the key")
     language: str = _option(
         one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
+    )
+    text_size: int = _option(whole(1, 8), 3, "text size until a reader chooses another with Aa")
+    starters: tuple[str, ...] | None = _option(
+        PHRASES, None, "beginnings of questions on the page to ask on, instead of the built-in ones"
+    )
+    follow_ups: tuple[str, ...] | None = _option(
+        PHRASES, None, "questions sent by one tap at the end of an answer, instead of the built-in ones"
     )
     models: tuple[str, ...] = _option(
         MODELS,

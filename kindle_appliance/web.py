@@ -1,11 +1,15 @@
 """The routes; the only module with bottle. Thin: parse, ask the right module, answer.
 
+Three cookies, none of them a secret: `device` names a browser, so that it finds its own chats again; `look` is its
+text size; `unread` names its answers whose end it has not seen.
+
 Whatever a stranger sends gets a short page, or JSON under /api/, with the right status and a sentence that a
 reader understands. Everything that changes state is a POST.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
@@ -23,7 +27,7 @@ from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
-from .pages import Pages
+from .pages import USUAL_LOOK, Look, Pages, Reader
 from .sentences import Sentence, choose_language
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,9 @@ _POLL_MS = 2000
 _RECENT_CHATS = 6
 _MOST_CHATS = 200
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
+_MOST_UNREAD = 20
+_KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2})?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
@@ -57,14 +64,15 @@ _BY_STATUS = {
 
 @dataclass(frozen=True)
 class Web:
-    """Everything that the routes need. `language`: the house's, or None for what each browser asks for;
-    `followers`: how many responses may follow an answer at once.
+    """Everything that the routes need. `language`: the house's, or None for what each browser asks for; `look`:
+    until a reader chooses another; `followers`: how many responses may follow an answer at once.
     """
 
     desk: AnswerDesk
     chats: Chats
     pages: Pages
     language: str | None = None
+    look: Look = USUAL_LOOK
     followers: int = 32
 
     def application(self) -> Callable[..., Iterable[bytes]]:
@@ -73,6 +81,7 @@ class Web:
         app = Bottle()
         app.get("/", callback=routes.asking)
         app.post("/ask", callback=routes.ask)
+        app.post("/look", callback=routes.set_look)
         app.get("/chats", callback=routes.list_chats)
         app.get(f"/chats/<chat:re:{_NUMBER}>", callback=routes.newest_turn)
         app.get(f"/chats/<chat:re:{_NUMBER}>/<number:re:{_NUMBER}>", callback=routes.turn)
@@ -102,19 +111,26 @@ class _Routes:
         self._chats = web.chats
         self._pages = web.pages
         self._language = web.language
+        self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
 
     # ---- Asking
 
     def asking(self) -> HTTPResponse:
-        """`GET /`, with `?chat=<id>` for one more question in a chat."""
-        chat = request.query.get("chat", "")
+        """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
+        chat, start = request.query.get("chat", ""), request.query.get("start", "")
         turn = self._first_turn(chat) if chat else None
         note = _CHAT_GONE if chat and turn is None else None
-        return self._asking_page(404 if note else 200, turn, note=note)
+        starters = dict(enumerate(self._pages.starters(self._reader().language)))
+        starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
+        page = self._asking_page(404 if note else 200, turn, starter and starter + " ", note)
+        _remember(page, "device", _device() or secrets.token_urlsafe(12), httponly=True)
+        return page
 
     def ask(self) -> HTTPResponse:
-        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id."""
+        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
+        new turn; a script that accepts JSON is told where that is, or why there is none.
+        """
         if _content_type() not in _FORM_TYPES:
             return self._asking_page(415, None, note=_NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
@@ -127,38 +143,58 @@ class _Routes:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
-            asked = self._desk.ask(question, turn.chat if turn else None, form)
+            asked = self._desk.ask(question, turn.chat if turn else None, form, _device())
         except ReaderError as error:
-            return self._asking_page(error.status, turn, question, error.sentence)
+            return self._not_asked(error.status, turn, question, error.sentence)
         except KeyError:  # deleted in this very moment
-            return self._asking_page(404, None, question, _CHAT_GONE)
+            return self._not_asked(404, None, question, _CHAT_GONE)
         except StorageError as error:
             log.error("web: %s", error)
-            return self._asking_page(503, turn, question, error.sentence)
-        return _see(asked)
+            return self._not_asked(503, turn, question, error.sentence)
+        response = _see(asked)
+        if _wants_json():
+            response = _json_response({"url": response.headers["Location"]}, 201)
+        unread = (*(each for each in _unread() if each != asked.id), asked.id)
+        _remember(response, "unread", ".".join(map(str, unread[-_MOST_UNREAD:])))
+        return response
+
+    def _not_asked(self, status: int, chat: Turn | None, question: str, sentence: Sentence) -> HTTPResponse:
+        if _wants_json():
+            return self._json_error(status, sentence)
+        return self._asking_page(status, chat, question, sentence)
 
     def _asking_page(
         self, status: int, chat: Turn | None, question: str = "", note: Sentence | None = None
     ) -> HTTPResponse:
         page = self._pages.asking(
-            self._reader_language(),
+            self._reader(),
             _new_form_id(),
-            () if chat else self._chats.recent(_RECENT_CHATS),
+            () if chat or not _device() else self._chats.recent(_RECENT_CHATS, _device()),
             time.time(),
             question=question,
             chat=chat,
             note=note,
+            is_first_visit=not _device(),
         )
         return _html(page, status)
 
     def _first_turn(self, chat: str) -> Turn | None:
         return self._chats.find_turn(int(chat), 1) if re.fullmatch(_NUMBER, chat, re.ASCII) else None
 
+    def set_look(self) -> HTTPResponse:
+        """`POST /look`: a form with `look`, the text size and weight, and `back`, the page to go back to."""
+        look, back = Look.read(request.forms.get("look", "")), request.forms.get("back", "")
+        if look is None or not re.fullmatch(_OWN_PAGE, back, re.ASCII):
+            raise HTTPError(400)
+        response = HTTPResponse(status=303, headers={"Location": f"{back}#look"})
+        _remember(response, "look", str(look))
+        return response
+
     # ---- Reading
 
     def list_chats(self) -> HTTPResponse:
         """`GET /chats`."""
-        page = self._pages.list(self._reader_language(), self._chats.recent(_MOST_CHATS), time.time())
+        page = self._pages.list(self._reader(), self._chats.recent(_MOST_CHATS), time.time())
         return _html(page)
 
     def newest_turn(self, chat: str) -> HTTPResponse:
@@ -176,8 +212,10 @@ class _Routes:
             raise HTTPError(404)
         count = self._chats.count_turns(turn.chat)
         news = answer.news(START, 0)
-        page = self._pages.reading(self._reader_language(), turn, count, news, _new_form_id())
-        return _html(page)
+        page = _html(self._pages.reading(self._reader(), turn, count, news, _new_form_id()))
+        if news.ending is not None and turn.id in _unread():
+            _remember(page, "unread", ".".join(str(each) for each in _unread() if each != turn.id))
+        return page
 
     def follow(self, answer: str) -> HTTPResponse:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
@@ -225,7 +263,7 @@ class _Routes:
             raise HTTPError(404)
         self._desk.stop(turn.id)
         found.wait_for_end(_BEAT_SECONDS)
-        return _see(turn)
+        return HTTPResponse(status=204) if _wants_json() else _see(turn)
 
     # ---- Scripts
 
@@ -273,11 +311,14 @@ class _Routes:
         sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, fallback)
         if request.path.startswith("/api/"):
             return self._json_error(status, sentence)
-        return _html(self._pages.message(self._reader_language(), sentence), status)
+        return _html(self._pages.message(self._reader(), sentence), status)
 
     def _json_error(self, status: int, sentence: Sentence, headers: dict[str, str] | None = None) -> HTTPResponse:
-        body = json.dumps({"error": sentence.to(self._reader_language())}, ensure_ascii=False)
-        return HTTPResponse(body, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+        return _json_response({"error": sentence.to(self._reader_language())}, status, headers)
+
+    def _reader(self) -> Reader:
+        look = Look.read(request.get_cookie("look", "")) or self._look
+        return Reader(self._reader_language(), look, _unread())
 
     def _reader_language(self) -> str:
         return choose_language(request.get_header("Accept-Language", ""), self._language)
@@ -377,6 +418,31 @@ def _message(entry: object, place: str) -> Message:
     return Message(role, clean(text))
 
 
+def _wants_json() -> bool:
+    return "application/json" in request.get_header("Accept", "")
+
+
+def _json_response(body: object, status: int, headers: dict[str, str] | None = None) -> HTTPResponse:
+    text = json.dumps(body, ensure_ascii=False)
+    return HTTPResponse(text, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+def _device() -> str:
+    """The name that this browser was given, "" if it has none yet."""
+    name = str(request.get_cookie("device", ""))
+    return name if re.fullmatch(r"[\w-]{8,64}", name, re.ASCII) else ""
+
+
+def _unread() -> tuple[int, ...]:
+    ids = str(request.get_cookie("unread", "")).split(".")
+    return tuple(int(each) for each in ids if re.fullmatch(_NUMBER, each, re.ASCII))[-_MOST_UNREAD:]
+
+
+def _remember(response: HTTPResponse, name: str, value: str, httponly: bool = False) -> None:
+    """Give the browser a cookie; no other site may send it here."""
+    response.set_cookie(name, value, path="/", max_age=_KEEP_SECONDS, httponly=httponly, samesite="lax")
+
+
 def _accepts_events(accept: str) -> bool:
     return "text/event-stream" in accept
 
@@ -390,4 +456,8 @@ def _see(turn: Turn) -> HTTPResponse:
 
 
 def _html(page: str, status: int = 200) -> HTTPResponse:
-    return HTTPResponse(page.encode(), status, {"Content-Type": "text/html; charset=utf-8"})
+    """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
+    body, headers = page.encode(), {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+    if "gzip" in request.get_header("Accept-Encoding", ""):
+        body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
+    return HTTPResponse(body, status, headers)

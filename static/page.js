@@ -1,200 +1,203 @@
-/* Follows an answer while it is being written. ES5 at most, for WebKit 528 and up: one newer token would stop the
-   whole script. The page works without it.
+/* On every page: the text size, the Aa panel, and forms that outlive a sleeping network. All scripts of a page run in
+   one function, this one first. ES5 at most, for WebKit 528 and up: one newer token would stop everything. Every page
+   works without. */
+var SIZES = 8;
+var SEND_LIMIT = 20000;    // ms; old WebKit has no xhr.timeout
 
-   The appliance sends settled blocks, and raw text behind them; a block empties that raw tail. Every response
-   begins behind the last settled block, so a stream, a poll and a stream taken up again are all the same. */
-(function () {
-  var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
-  var POLL_EVERY = 2000;
-  var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
-  var PATIENCE = 3000;       // without a byte; then we ask whether there is news that does not get through
-  var MOST_PATIENCE = 15000;
-  var RETRIES = [1000, 2000, 4000, 8000, 16000];
+var root = document.documentElement;
+var whenFitted = [];       // what is laid out anew when a size has changed
+var fittedWidth = 0;
 
-  var say = ANSWER.say;
-  var settled = ANSWER.upto; // offset of the last block; only ever echoed, never counted here
-  var tail = '';             // raw text behind it
-  var blocks = [];           // HTML that has come and is not on the page yet
-  var end = null;
+function byId(id) { return document.getElementById(id); }
 
-  function byId(id) { return document.getElementById(id); }
+function now() { return new Date().getTime(); }
 
-  // ---- Drawing: at most every half second, only at the end of the page, and always once all has come.
-
-  var drawTimer = null, drawnAt = 0, isLost = false;
-
-  function wantDraw() {
-    if (drawTimer === null) {
-      drawTimer = setTimeout(draw, Math.max(0, drawnAt + DRAW_EVERY - new Date().getTime()));
-    }
-  }
-
-  function draw() {
-    var text = byId('text'), holder = document.createElement('div');
-    drawTimer = null;
-    drawnAt = new Date().getTime();
-    if (blocks.length) {
-      holder.innerHTML = blocks.join('\n');
-      blocks = [];
-      while (holder.firstChild) { text.appendChild(holder.firstChild); }
-    }
-    setText(byId('tail'), tail);
-    if (end) {
-      setText(byId('state'), end.note);
-      document.body.className = 'reading ended ' + end.finish;
-    } else if (isLost) {
-      setText(byId('state'), say.lost + ' ');
-      byId('state').appendChild(link(say.goOn, location.href));
-    } else {
-      setText(byId('state'), say.writing);
-    }
-  }
-
-  function setText(element, text) {
-    if (element.childNodes.length !== 1 || element.firstChild.nodeValue !== text) {
-      element.innerHTML = '';
-      element.appendChild(document.createTextNode(text));
-    }
-  }
-
-  function link(text, address) {
-    var element = document.createElement('a');
-    element.href = address;
+function setText(element, text) {
+  if (element.childNodes.length !== 1 || element.firstChild.nodeValue !== text) {
+    element.innerHTML = '';
     element.appendChild(document.createTextNode(text));
-    return element;
   }
+}
 
-  // ---- What one response says: lines, however the network cut them, each event's data as JSON on one line.
+function mark(element, name, isOn) {
+  var names = (' ' + element.className + ' ').replace(' ' + name + ' ', ' ') + (isOn ? name : '');
+  names = names.replace(/^\s+|\s+$/g, '');
+  if (element.className !== names) { element.className = names; }
+}
 
-  function EventReader() {
-    var partial = '', name = '', data = '', isFirst = true;
+// ---- Size: the root's is a twentieth of the column (page.css).
 
-    this.askedToPoll = false;   // too many follow already
-    this.feed = function (text) {
-      var lines = (partial + text).split('\n'), i;
-      partial = lines.pop();
-      for (i = 0; i < lines.length; i += 1) { this.line(lines[i]); }
-    };
-    this.line = function (line) {
-      if (line.indexOf('event: ') === 0) { name = line.slice(7); }
-      if (line.indexOf('data: ') === 0) { data = line.slice(6); }
-      if (line.indexOf('retry: ') === 0) { this.askedToPoll = true; }
-      if (line === '' && name) {
-        take(name, JSON.parse(data));
-        name = '';
-      }
-    };
-    function take(event, value) {
-      if (isFirst) { tail = ''; isFirst = false; }   // this response begins behind the last block
-      if (event === 'text') { tail += value; }
-      if (event === 'block') { blocks.push(value.html); settled = value.upto; tail = ''; }
-      if (event === 'end') { end = value; }
-      wantDraw();
+// Old Kindles zoom at a double tap, and nothing can prevent it. Their window then shows less of the page; Chromium's
+// (since 61) keeps its size and has a viewport that tells.
+function isZoomed() {
+  var scale = window.visualViewport ? window.visualViewport.scale : root.clientWidth / window.innerWidth;
+  return scale > 1.05;
+}
+
+function fit() {
+  var width = root.clientWidth, height = window.innerHeight, i;
+  if (!width || !height || isZoomed()) { return; }   // a Paperwhite 3 says 0 x 0 until its first `resize`
+  if (width !== fittedWidth) {                       // a keyboard takes height only
+    fittedWidth = width;
+    root.style.fontSize = Math.floor(0.045 * Math.min(width, width > height ? height * 8 / 9 : width)) + 'px';
+  }
+  for (i = 0; i < whenFitted.length; i += 1) { whenFitted[i](); }
+}
+
+window.onresize = fit;
+
+// ---- The Aa panel. Without script its buttons post to /look.
+
+function look() { return { size: Number(/size-(\d)/.exec(root.className)[1]), isBold: /bold/.test(root.className) }; }
+
+function setLook(size, isBold) {
+  if (size < 1 || size > SIZES) { return; }
+  mark(root, 'size-' + look().size, false);
+  mark(root, 'size-' + size, true);
+  mark(root, 'bold', isBold);
+  setText(byId('weight'), isBold ? PAGE.say.regular : PAGE.say.bold);
+  document.cookie = 'look=' + size + (isBold ? 'b' : '') + '; path=/; expires=Fri, 31 Dec 2038 12:00:00 GMT';
+  fit();
+}
+
+function onTap(id, action) {
+  var element = byId(id);
+  if (element) { element.onclick = function () { action(); return false; }; }
+}
+
+function showPanel(isShown) { byId('look').style.display = isShown ? 'block' : 'none'; }
+
+// Black, then white, once over everything: what e-ink has kept of earlier pages is gone.
+function clearScreen() {
+  var veil = document.createElement('div');
+  veil.id = 'veil';
+  veil.style.left = -document.body.offsetLeft + 'px';
+  veil.style.width = root.clientWidth + 'px';
+  veil.style.height = Math.max(window.innerHeight, document.body.offsetHeight) + 'px';
+  veil.className = 'black';
+  document.body.appendChild(veil);
+  setTimeout(function () { veil.className = 'white'; }, 400);
+  setTimeout(function () { document.body.removeChild(veil); }, 800);
+}
+
+mark(root, 'scripted', true);
+onTap('aa', function () { showPanel(byId('look').style.display !== 'block'); });
+onTap('close', function () { showPanel(false); });
+onTap('smaller', function () { setLook(look().size - 1, look().isBold); });
+onTap('larger', function () { setLook(look().size + 1, look().isBold); });
+onTap('weight', function () { setLook(look().size, !look().isBold); });
+onTap('clear', clearScreen);
+
+// ---- Asking: the page is left only when the question has been taken; until then it stays where it was typed.
+
+var isSending = false;
+
+function post(url, body, onReply) {
+  var xhr = new XMLHttpRequest(), isOver = false, limit;
+
+  function finish(status, text) {
+    if (isOver) { return; }                          // abort() reports readyState 4 once more
+    isOver = true;
+    clearTimeout(limit);
+    onReply(status, text);
+  }
+  xhr.onreadystatechange = function () {
+    if (xhr.readyState === 4) { finish(xhr.status, xhr.responseText); }
+  };
+  limit = setTimeout(function () { finish(0, ''); xhr.abort(); }, SEND_LIMIT);
+  xhr.open('POST', url, true);
+  xhr.setRequestHeader('Accept', 'application/json');
+  xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
+  xhr.send(body);
+}
+
+function encode(form, button) {
+  var pairs = [], i, field;
+  for (i = 0; i < form.elements.length; i += 1) {
+    field = form.elements[i];
+    if (field.name && (field.type !== 'submit' || field === button)) {
+      pairs.push(encodeURIComponent(field.name) + '=' + encodeURIComponent(field.value));
     }
   }
+  return pairs.join('&');
+}
 
-  // ---- One request. The callbacks get each piece of its text, and once whether it ended in good order.
-
-  function get(query, onText, onClose) {
-    var xhr = new XMLHttpRequest(), seen = 0, isOver = false;
-
-    function read() {
-      // On a cut connection PhantomJS (WebKit 534) empties responseText: what had come is in our state by then.
-      var all = xhr.status === 200 ? xhr.responseText : '';
-      if (all.length > seen) {
-        onText(all.slice(seen));
-        seen = all.length;
-      }
+function ask(body) {
+  isSending = true;
+  setText(byId('sent'), PAGE.say.sending);
+  post('/ask', body, function (status, text) {
+    var reply = {};
+    isSending = false;
+    try { reply = JSON.parse(text); } catch (problem) { reply = {}; }   // nothing came, or something in between
+    if (status === 201) {
+      dropDraft();
+      location.href = reply.url;
+    } else {
+      setText(byId('sent'), reply.error || PAGE.say.notSent);
     }
-    xhr.onprogress = function () { if (!isOver) { read(); } };
-    xhr.onreadystatechange = function () {
-      if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 once more
-      read();
-      if (xhr.readyState === 4) {
-        isOver = true;
-        onClose(xhr.status === 200);
-      }
-    };
-    xhr.open('GET', ANSWER.url + '?as=events&from=' + settled + query, true);
-    xhr.send(null);
-    return { stop: function () { isOver = true; xhr.abort(); } };
+    fit();
+  });
+  fit();
+}
+
+function bindForm(form) {
+  var button = null, i;
+
+  function bindButton(each) {
+    each.onclick = function () { button = each; };
+    each.onmousedown = function () { return false; };                  // keeps the keyboard open
   }
-
-  // ---- Following: a stream first; polling where a network or a browser holds streams back. (No public report
-  //      says that streaming works on every Kindle.)
-
-  var isLeaving = false, retry = 0;
-
-  function stream() {
-    var reader = new EventReader(), patience = PATIENCE, silence, probe = null, request;
-
-    function waitForText() {
-      clearTimeout(silence);
-      silence = setTimeout(ask, patience);
-    }
-    function ask() {
-      var answer = '';
-      patience = Math.min(patience * 2, MOST_PATIENCE);
-      probe = get('&wait=0', function (text) { answer += text; }, function (isComplete) {
-        probe = null;
-        if (isComplete && isNews(answer)) {
-          request.stop();
-          poll();
-        } else {
-          waitForText();
-        }
-      });
-    }
-    request = get('', function (text) {
-      if (probe) { probe.stop(); probe = null; }
-      isLost = false;
-      retry = 0;
-      reader.feed(text);
-      waitForText();
-    }, function (isComplete) {
-      clearTimeout(silence);
-      if (probe) { probe.stop(); }
-      if (isComplete && reader.askedToPoll) { poll(); } else { connectionEnded(stream); }
-    });
-    waitForText();
+  for (i = 0; i < form.elements.length; i += 1) {
+    if (form.elements[i].type === 'submit') { bindButton(form.elements[i]); }
   }
+  form.onsubmit = function () {
+    var body;
+    try { body = encode(form, button); } catch (problem) { return true; }   // half a character: let the browser try
+    if (!isSending) { ask(body); }
+    return false;
+  };
+}
 
-  // Whether a probe's response tells more than the stream has told.
-  function isNews(answer) {
-    var had = tail, hadSettled = settled;
-    new EventReader().feed(answer);
-    return end !== null || settled !== hadSettled || tail !== had;
+(function () {
+  var i;
+  for (i = 0; i < document.forms.length; i += 1) {
+    if (/\bask\b/.test(document.forms[i].className)) { bindForm(document.forms[i]); }
   }
+}());
 
-  function poll() {
-    var reader = new EventReader(), limit, request;
-    request = get('&wait=0', function (text) { reader.feed(text); }, function (isComplete) {
-      clearTimeout(limit);
-      if (isComplete && !end) {
-        isLost = false;
-        retry = 0;
-        wantDraw();
-        setTimeout(poll, POLL_EVERY);
-      } else {
-        connectionEnded(poll);
-      }
-    });
-    limit = setTimeout(function () { request.stop(); connectionEnded(poll); }, POLL_LIMIT);
+// ---- The draft: what has been typed and not been sent survives a reload. localStorage may throw, or be wiped.
+
+var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || '');
+
+function readDraft() {
+  try { return localStorage.getItem(draftKey) || ''; } catch (problem) { return window.name.slice(1); }
+}
+
+function keepDraft() {
+  try { localStorage.setItem(draftKey, question.value); } catch (problem) { window.name = '?' + question.value; }
+}
+
+function dropDraft() {
+  if (question) {
+    question.value = '';
+    keepDraft();
   }
+}
 
-  function connectionEnded(again) {
-    if (end || isLeaving) { return; }
-    isLost = true;
-    wantDraw();
-    if (retry < RETRIES.length) {
-      setTimeout(again, RETRIES[retry]);
-      retry += 1;
-    }
-  }
+function bindStarter(link) {
+  link.onclick = function () {
+    question.value = link.firstChild.nodeValue + ' ' + question.value;
+    question.focus();
+    keepDraft();
+    return false;
+  };
+}
 
-  // Leaving the page cuts the connection, and that is no loss. Old WebKit cuts it before `pagehide`.
-  window.onbeforeunload = function () { isLeaving = true; };
-
-  // A request begun before `load` has been dealt with keeps PhantomJS's (WebKit 534) page loading until it ends.
-  window.onload = function () { setTimeout(stream, 0); };
+(function () {
+  var links, i;
+  if (!question) { return; }
+  if (!question.value) { question.value = readDraft(); }
+  question.oninput = question.onkeyup = question.onchange = keepDraft;
+  links = byId('starters').getElementsByTagName('a');
+  for (i = 0; i < links.length; i += 1) { bindStarter(links[i]); }
 }());

@@ -81,7 +81,9 @@ def test_each_module_imports_only_its_neighbours_downstream() -> None:
 def test_the_table_of_imports_has_no_cycle_and_no_dead_row() -> None:
     known: set[str] = set()
     for name, allowed in MAY_IMPORT.items():
-        assert allowed <= known | {"errors", "ending", "sentences", "writing_system"}, f"{name} may import what stands above it only"
+        assert allowed <= known | {"errors", "ending", "sentences", "writing_system"}, (
+            f"{name} may import what stands above it only"
+        )
         known.add(name)
     for name, tree in modules().items():
         if name in MAY_IMPORT:

@@ -11,11 +11,12 @@ import pytest
 from kindle_appliance.answers import News, Position
 from kindle_appliance.chats import ChatSummary, Turn
 from kindle_appliance.ending import Ending, Finish
-from kindle_appliance.pages import Pages, when
+from kindle_appliance.pages import Pages, Reader, when
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.typesetter import Block
 
 NASTY = "<script>alert(1)</script> \"'&amp; ${Ask} $style </textarea></title>"
+ENGLISH_READER = Reader(ENGLISH)
 NOON = datetime(2026, 11, 22, 12, 0).timestamp()
 
 
@@ -57,15 +58,15 @@ def news(ending: Ending | None, *blocks: str) -> News:
 
 
 def all_pages(pages: Pages, language: str, text: str) -> list[str]:
-    chats = [ChatSummary(3, text, 2, NOON, True), ChatSummary(2, text, 1, NOON - 86400, False)]
+    chats = [ChatSummary(3, text, 2, NOON, True, 9), ChatSummary(2, text, 1, NOON - 86400, False, 8)]
     note = Sentence("Please type a question first.")
     return [
-        pages.asking(language, "form-id", chats, NOON),
-        pages.asking(language, "form-id", (), NOON, question=text, chat=turn(text), note=note),
-        pages.reading(language, turn(text), 2, news(None, "<p>one</p>"), "form-id"),
-        pages.reading(language, turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
-        pages.list(language, chats, NOON),
-        pages.message(language, Sentence("There is no such page here.")),
+        pages.asking(Reader(language), "form-id", chats, NOON),
+        pages.asking(Reader(language), "form-id", (), NOON, question=text, chat=turn(text), note=note),
+        pages.reading(Reader(language), turn(text), 2, news(None, "<p>one</p>"), "form-id"),
+        pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
+        pages.list(Reader(language), chats, NOON),
+        pages.message(Reader(language), Sentence("There is no such page here.")),
     ]
 
 
@@ -92,13 +93,13 @@ def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
             self.text += data if self.inside else ""
 
     field = Field()
-    field.feed(pages.asking(ENGLISH, "f", (), NOON, question="\n" + NASTY + "\n two lines"))
+    field.feed(pages.asking(ENGLISH_READER, "f", (), NOON, question="\n" + NASTY + "\n two lines"))
     # Browsers drop one line break behind the tag (HTML standard, 13.2.6.4.7); html.parser does not.
     assert field.text == "\n" + "\n" + NASTY + "\n two lines"
 
 
 def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> None:
-    known = {"Gemini", "appliance", "html", "lang"}
+    known = {"Gemini", "appliance", "html", "lang", "Aa"}
     for page in all_pages(pages, CHINESE, "海"):
         body = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
         words = set(re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>|&\w+;", " ", body)))
@@ -106,17 +107,17 @@ def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> Non
 
 
 def test_a_page_under_way_brings_its_script_and_what_has_settled(pages: Pages) -> None:
-    page = pages.reading(ENGLISH, turn(), 2, news(None, "<p>one</p>", "<p>two</p>"), "f")
+    page = pages.reading(ENGLISH_READER, turn(), 2, news(None, "<p>one</p>", "<p>two</p>"), "f")
     assert "<p>one</p>\n<p>two</p>" in page and "the raw tail" not in page
-    assert '"url": "/answers/7"' in page and '"upto": 20' in page
-    assert "question 2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
+    assert '"answer": 7' in page and '"upto": 20' in page
+    assert "2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
 
 
-def test_a_finished_page_brings_no_script_and_says_how_it_ended(pages: Pages) -> None:
+def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
-    page = pages.reading(ENGLISH, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
-    assert "<script" not in page and "Gemini&#x27;s answer broke off here." in page
-    assert 'class="reading ended interrupted"' in page and "question 2 of 1" not in page
+    page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
+    assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#x27;s answer broke off here." in page
+    assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_finished_page_brings_no_script_and_says_how_it_ended(pages: Pages) ->
 def test_a_question_is_set_as_its_script_wants(
     pages: Pages, question: str, is_upright: bool, is_right_to_left: bool
 ) -> None:
-    page = pages.reading(ENGLISH, turn(question), 1, news(None), "f")
+    page = pages.reading(ENGLISH_READER, turn(question), 1, news(None), "f")
     match = re.search(r'<div class="question([^"]*)"([^>]*)>', page)
     assert match
     assert ("upright" in match[1], "rtl" in match[2]) == (is_upright, is_right_to_left)
@@ -139,9 +140,9 @@ def test_a_question_is_set_as_its_script_wants(
 
 def test_long_questions_are_shortened_in_lists_only(pages: Pages) -> None:
     long = "word " * 200
-    listed = pages.list(ENGLISH, [ChatSummary(1, long, 1, NOON, False)], NOON)
+    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9)], NOON)
     assert listed.count("word ") < 20 and "…" in listed
-    assert pages.reading(ENGLISH, turn(long), 1, news(None), "f").count("word ") > 200
+    assert pages.reading(ENGLISH_READER, turn(long), 1, news(None), "f").count("word ") > 200
 
 
 @pytest.mark.parametrize(

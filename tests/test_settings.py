@@ -26,6 +26,9 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
     "language": ("zh-CN", '"zh-CN"', "zh-CN"),
+    "text_size": ("5", "5", 5),
+    "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
+    "follow_ups": ("Shorter", '["Shorter"]', ("Shorter",)),
     "models": (" a-1, b.2 ,", '["a-1", "b.2"]', ("a-1", "b.2")),
     "system_instruction": ("Be kind. 好", '"Be kind. 好"', "Be kind. 好"),
     "temperature": ("1.5", "1.5", 1.5),
@@ -60,6 +63,12 @@ WRONG: list[tuple[str, object, str]] = [
     *[("demo", value, "true or false") for value in ("maybe", 1)],
     *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
     *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
+    *[("text_size", value, "from 1 to 8") for value in ("0", "9", "large", 2.5)],
+    *[
+        (name, value, "a list of short")
+        for name in ("starters", "follow_ups")
+        for value in ([""], ["x" * 61], [1], 5)
+    ],
     ("system_instruction", 5, "a text"),
     *[("temperature", value, "from 0 to 2") for value in ("2.1", "-0.1", "nan", "inf", "warm", True, 3)],
     *[("max_output_tokens", value, "from 1 to") for value in ("0", "8k", "1000001", 8.5)],

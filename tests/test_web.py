@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, retry_info
 from fakes.house import KEY, House, PageState
 
+from kindle_appliance.pages import Look, Pages
 from kindle_appliance.upstream import Clocks
 
 LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
@@ -41,7 +44,7 @@ def test_the_first_page_asks_and_nothing_else_is_loaded(house: House) -> None:
     page = house.get("/")
     text = page.data.decode()
     assert page.status == 200 and page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert '<textarea name="question"' in text and 'action="/ask" method="post"' in text
+    assert re.search('<textarea [^>]*name="question"', text) and 'action="/ask" method="post"' in text
     assert not re.search(r'<(link rel="stylesheet|script src|img|iframe)', text)
     assert 'href="data:,"' in text, "no request for an icon"
 
@@ -142,13 +145,163 @@ def test_a_form_that_is_none_gets_a_page_and_no_turn(
     assert not house.chats.recent(10)
 
 
+@pytest.mark.parametrize("start", ["0", "3", "99", "x"])
+def test_a_starter_begins_the_question_without_script_too(house: House, start: str) -> None:
+    page = house.get(f"/?start={start}").data.decode()
+    assert ("\nExplain: </textarea>" in page) == (start == "0")
+
+
+def test_a_script_that_asks_is_told_where_the_answer_is_or_why_there_is_none(
+    gemini: FakeGemini, house: House
+) -> None:
+    gemini.replies(Reply.answer("Because."))
+    fields = {"question": "Why?", "chat": "", "form": "a-form"}
+    for _ in range(2):
+        response = house.post("/ask", fields, Accept="application/json")
+        assert (response.status, response.json()) == (201, {"url": "/chats/1/1"})
+    for wrong, status, words in (
+        ({"question": " "}, 400, "type a question"),
+        ({"question": "x" * 4001}, 413, "at most 4000"),
+        ({"chat": "99"}, 404, "That chat is gone"),
+    ):
+        response = house.post("/ask", {**fields, **wrong}, Accept="application/json")
+        assert response.status == status and words in response.json()["error"]
+    assert house.chats.count_turns(1) == 1
+
+
+def test_a_device_finds_its_own_chats_on_the_first_page(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("One."), Reply.answer("Two."))
+    first = house.get("/")
+    assert "bookmarks" in first.data.decode()
+    cookie = re.match(r"device=([\w-]{16});.*HttpOnly; .*SameSite=lax", first.headers["Set-Cookie"])
+    assert cookie and "Path=/" in cookie[0]
+    mine = {"Cookie": f"device={cookie[1]}"}
+    house.post("/ask", {"question": "Mine?", "form": "1"}, **mine)
+    house.post("/ask", {"question": "Of another?", "form": "2"}, Cookie="device=another-device")
+    page = house.get("/", **mine).data.decode()
+    assert "Mine?" in page and "Of another?" not in page and "bookmarks" not in page
+    assert "Mine?" not in house.get("/").data.decode(), "not for whom nobody knows"
+    assert "Of another?" in house.get("/chats", **mine).data.decode(), "the list has all"
+
+
+@pytest.mark.parametrize(
+    "cookie", ["device=; x", "device=a b", "device=<script>", "device=" + "x" * 99, "device=é"]
+)
+def test_a_cookie_that_is_none_of_ours_is_replaced(house: House, cookie: str) -> None:
+    response = house.get("/", Cookie=cookie)
+    assert response.status == 200 and re.match(r"device=[\w-]{16};", response.headers["Set-Cookie"])
+
+
+def test_an_answer_is_unread_until_its_end_has_been_shown(gemini: FakeGemini, house: House) -> None:
+    asked = house.post("/ask", {"question": "Why?", "form": "1"}, Cookie="unread=7.8")
+    assert asked.headers["Set-Cookie"].startswith("unread=7.8.1;")
+    call = gemini.next_call()
+    call.start()
+    assert "Set-Cookie" not in house.get("/chats/1/1", Cookie="unread=7.8.1").headers, "it is being written"
+    call.text("Because.", finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_to_end()
+    gemini.replies(Reply.answer("So."))
+    cookies = {"Cookie": "device=the-device; unread=7.1.8"}
+    assert "<small>ready" in house.get("/chats", **cookies).data.decode()
+    assert house.get("/chats/1/1", **cookies).headers["Set-Cookie"].startswith("unread=7.8;")
+    assert "<small>ready" not in house.get("/chats", Cookie="unread=7.8").data.decode()
+    many = ".".join(map(str, range(100, 200)))
+    asked = house.post("/ask", {"question": "How?", "form": "2"}, Cookie=f"unread={many}")
+    kept = re.match(r"unread=([\d.]+);", asked.headers["Set-Cookie"])
+    assert kept and kept[1].split(".") == [*map(str, range(181, 200)), "2"], "the newest twenty"
+
+
+def test_the_look_is_kept_in_a_cookie_without_script_too(house: House) -> None:
+    response = house.post("/look", {"look": "5b", "back": "/chats/1/2"})
+    assert (response.status, response.headers["Location"]) == (303, "/chats/1/2#look")
+    assert response.headers["Set-Cookie"].startswith("look=5b;")
+    page = house.get("/", Cookie="look=5b").data.decode()
+    assert 'class="size-5 bold"' in page
+    assert re.findall(r'name="look" value="(\w+)"', page) == ["4b", "6b", "5"]
+    for look, buttons in (("1", ["1", "2", "1b"]), ("8", ["7", "8", "8b"])):
+        page = house.get("/", Cookie=f"look={look}").data.decode()
+        assert re.findall(r'name="look" value="(\w+)"', page) == buttons
+
+
+def test_the_house_has_a_look_of_its_own(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, look=Look(6)) as house:
+        assert 'class="size-6"' in house.get("/").data.decode()
+        assert 'class="size-2"' in house.get("/", Cookie="look=2").data.decode()
+        for wrong in ("0", "9", "2x", "", "b", "２"):
+            cookie = f"look={wrong}".encode().decode("latin-1")
+            assert 'class="size-6"' in house.get("/", Cookie=cookie).data.decode()
+
+
+@pytest.mark.parametrize(
+    ("look", "back"),
+    [("9", "/"), ("", "/"), ("3", "//evil.example"), ("3", "http://evil.example/"), ("3", "/\r\nX: y"),
+     ("3", "/?chat=1&x"), ("3", ""), ("3", "/look"), ("3", "/chats/1/2/3")],
+)  # fmt: skip
+def test_a_look_that_makes_no_sense_or_leads_away_is_refused(house: House, look: str, back: str) -> None:
+    response = house.post("/look", {"look": look, "back": back})
+    assert response.status == 400 and "Set-Cookie" not in response.headers
+
+
+def test_starters_and_follow_ups_are_the_houses(gemini: FakeGemini, tmp_path: Path) -> None:
+    pages = Pages(False, ["In <simple> words:"], ["Why & how?", "Who?", "When?"])
+    with House(gemini.url, tmp_path, pages=pages) as house:
+        assert '<a href="/?start=0">In &lt;simple&gt; words:</a>' in house.get("/").data.decode()
+        assert "In &lt;simple&gt; words: </textarea>" in house.get("/?start=0").data.decode()
+        page = house.get(answered(gemini, house, "A.")).data.decode()
+        assert re.findall('type="submit" name="question" value="([^"]*)"', page) == [
+            "Why &amp; how?",
+            "Who?",
+            "When?",
+        ]
+    with House(gemini.url, tmp_path, pages=Pages(False, [], [])) as house:
+        assert "start=0" not in house.get("/").data.decode()
+        assert 'name="question" value="Simpler"' not in house.get("/chats/1/1").data.decode()
+
+
 # ---- Reading
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("is_written", [True, False])
+def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
+    gemini: FakeGemini, tmp_path: Path, language: str, is_written: bool
+) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz    " if language == "en" else [chr(0x4E00 + n) for n in range(3000)]
+    text = "".join(Random(1).choice(letters) for _ in range(1500)) + "\n\n"
+    with House(gemini.url, tmp_path, is_demo=True) as house:
+        house.ask("Why is the sea salty, and why are lakes not?")
+        call = gemini.next_call()
+        call.start()
+        call.text(text)
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_until(text.strip()[-10:])
+        if not is_written:
+            call.text("", finish="STOP")
+        call.end()
+        with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
+            browser.sendall(
+                f"GET /chats/1/1 HTTP/1.1\r\nHost: kindle\r\nAccept-Encoding: gzip, deflate\r\n"
+                f"Accept-Language: {language}\r\nConnection: close\r\n\r\n".encode()
+            )
+            received = b"".join(iter(lambda: browser.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"Content-Encoding: gzip" in head and text.strip()[-10:].encode() in gzip.decompress(body)
+    assert len(received) <= 14_600
+
+
+def test_a_browser_that_takes_no_gzip_gets_none(house: House) -> None:
+    for accepted in ("", "deflate", "identity"):
+        response = house.get("/", Accept_Encoding=accepted)
+        assert "Content-Encoding" not in response.headers and response.headers["Vary"] == "Accept-Encoding"
+        assert response.data.startswith(b"<!DOCTYPE html>")
 
 
 def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
     page = house.get(answered(gemini, house, LONG)).data.decode()
     assert "<h1>One</h1>" in page and "<strong>three</strong>" in page and "last paragraph" in page
-    assert "<script" not in page and "http-equiv" not in page
+    assert "EventReader" not in page and "http-equiv" not in page, "nothing is followed"
     assert 'class="reading ended complete"' in page
 
 
@@ -165,7 +318,7 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     assert "<p>Settled.</p>" in page and "Not yet" not in page
     assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
     assert re.search(r'<noscript>.*href="/chats/1/1">Refresh', page)
-    answer = re.search(r"var ANSWER = (\{.*\});", page)
+    answer = re.search(r"var PAGE = (\{.*\});", page)
     assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
     call.text(".", finish="STOP")
     call.end()
@@ -194,7 +347,7 @@ def test_what_is_not_there_gets_a_short_page(house: House, path: str) -> None:
 
 def test_pages_speak_the_readers_language(house: House) -> None:
     chinese = house.get("/", Accept_Language="zh-CN,zh;q=0.9").data.decode()
-    assert '<html lang="zh-CN">' in chinese and "您的问题" in chinese and "Your question" not in chinese
+    assert '<html lang="zh-CN"' in chinese and "您的问题" in chinese and "Your question" not in chinese
     assert "没有这个页面" in house.get("/nothing", Accept_Language="zh").data.decode()
 
 
@@ -528,7 +681,7 @@ def test_a_mistake_of_ours_shows_no_traceback_to_the_reader(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(house.chats, "recent", lambda most: 1 // 0)
-    response = house.get("/")
+    response = house.get("/chats")
     page = response.data.decode()
     assert response.status == 500 and "The appliance made a mistake." in page
     assert "Traceback" not in page and "ZeroDivision" not in page

@@ -1,4 +1,4 @@
-"""The network between a browser and the appliance: a cable that can be pulled, or that holds streams back."""
+"""The network between a browser and the appliance: it can be cut, fall asleep, or hold streams back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a goodbye
 class Cable:
     """Forwards from its own `url` to a port on loopback.
 
-    `pull()` cuts every connection and refuses new ones until `plug()`. With `holds_streams` no byte of a streamed
-    answer gets through, as behind a proxy that buffers; polls (`wait=0`) and pages do.
+    `pull()` cuts every connection and refuses new ones until `plug()`. Between `sleep()` and `wake()` nothing gets
+    through, and nobody is told, as with Wi-Fi that has been switched off; `forget()` does that for good to the
+    connections that there are, as a router does. With `holds_streams` no byte of a
+    streamed answer gets through, as behind a proxy that buffers; polls (`wait=0`) and pages do.
     """
 
     def __init__(self, port: int, holds_streams: bool = False) -> None:
         self._port = port
         self._holds_streams = holds_streams
         self._is_plugged = True
+        self._awake = threading.Event()
+        self._awake.set()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._passing: list[threading.Event] = []
+        self._forgotten: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -38,6 +44,9 @@ class Cable:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.wake()
+        for passes in self._passing:
+            passes.set()
         self.pull()
         for thread in self._threads:
             thread.join(5)
@@ -55,6 +64,20 @@ class Cable:
         """Let connections through again."""
         with self._lock:
             self._is_plugged = True
+
+    def sleep(self) -> None:
+        """Let nothing through, without a word."""
+        self._awake.clear()
+
+    def wake(self) -> None:
+        """Let through what has been waiting, and all that follows."""
+        self._awake.set()
+
+    def forget(self) -> None:
+        """Let nothing through any more on the connections of now; who says something on one finds it reset."""
+        self._forgotten = list(self._passing)
+        for passes in self._forgotten:
+            passes.clear()
 
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args, name="cable", daemon=True)  # type: ignore[arg-type]
@@ -76,12 +99,16 @@ class Cable:
                 self._open |= {browser, appliance}
             passes = threading.Event()
             passes.set()
+            self._passing.append(passes)
             self._start(self._upload, browser, appliance, passes)
             self._start(self._download, browser, appliance, passes)
 
     def _upload(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := browser.recv(65536):
+                self._awake.wait()
+                if passes in self._forgotten:
+                    break
                 line = data.partition(b"\r\n")[0]
                 self.requests.append(line)
                 if self._holds_streams and b"/answers/" in line and b"wait=0" not in line:
@@ -93,6 +120,7 @@ class Cable:
         with contextlib.suppress(OSError):
             while data := appliance.recv(65536):
                 passes.wait()
+                self._awake.wait()
                 browser.sendall(data)
         self._drop(browser, appliance, passes)
 

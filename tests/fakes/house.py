@@ -23,7 +23,7 @@ from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.ladder import Ladder
-from kindle_appliance.pages import Pages
+from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.server import Server
 from kindle_appliance.upstream import Clocks, Upstream
 from kindle_appliance.web import Web
@@ -44,6 +44,8 @@ class House:
         followers: int = 32,
         language: str | None = None,
         is_demo: bool = False,
+        pages: Pages | None = None,
+        look: Look = USUAL_LOOK,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -51,7 +53,8 @@ class House:
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
         self._language = language
-        self._is_demo = is_demo
+        self._pages = pages or Pages(is_demo)
+        self._look = look
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -60,7 +63,7 @@ class House:
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
         self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
-        web = Web(self.desk, self.chats, Pages(self._is_demo), self._language, self._followers)
+        web = Web(self.desk, self.chats, self._pages, self._language, self._look, self._followers)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")

@@ -1,0 +1,226 @@
+/* Reading: the answer in pages that turn. All lines stand on a grid (page.css), so a page is cut between two of them
+   without measuring any. What has settled never moves: new text only adds pages. */
+var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text'), tail = byId('tail');
+var settled = [];          // the blocks of the answer, as elements
+var line = 1, room = 1;    // px: the height of a line, of a page
+var pages = [];            // of each page: its first pixel of the flow, its last, and the first of the next page
+var still = 0;             // down to here in the flow all has settled
+var shown = 0;             // the page that is read
+var place = readPlace();   // what stands at its top, for a reload, another text size, a turned screen
+
+// ---- Blocks
+
+// Settled children of `parent`, from the one behind `last` on.
+function takeBlocks(parent, last) {
+  var each = last ? last.nextSibling : parent.firstChild;
+  for (; each; each = each.nextSibling) {
+    if (each.nodeType === 1) {
+      settled.push(each);
+      fitTables(each);
+    }
+  }
+}
+
+// What follows the blocks: text that has not settled, and what one can do at the end, all of it on the last page.
+function rest() {
+  var found = tail.offsetHeight ? [tail] : [], after = byId('after'), each = after.firstChild;
+  if (after.offsetHeight && after.offsetHeight <= room) { return found.concat(after); }
+  for (; each; each = each.nextSibling) {
+    if (each.nodeType === 1 && each.offsetHeight) { found.push(each); }
+  }
+  return found;
+}
+
+// The index of the last of these elements that begins above `y`; -1 if none does.
+function lastAbove(elements, y) {
+  var low = -1, high = elements.length, middle;
+  while (high - low > 1) {
+    middle = (low + high) >> 1;
+    if (elements[middle].offsetTop < y) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+// Whether of this element only a heading would stand at the end of the page from `top` to `y`.
+function headsNext(element, top, y) {
+  var isTableHead = element.tHead && y - element.offsetTop <= element.tHead.offsetHeight;
+  return element.offsetTop > top && (isHeading(element) || isTableHead);
+}
+
+function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
+
+// ---- Tables: rows are stacked where they would not fit. A piece of a table is set like the one before it.
+
+var tableBefore = null;
+
+function fitTables(block) {
+  var tables = block.nodeName === 'TABLE' ? [block] : block.getElementsByTagName('table'), i;
+  for (i = 0; i < tables.length; i += 1) { fitTable(tables[i]); }
+}
+
+function fitTable(table) {
+  var goesOn = tableBefore && /\bon\b/.test(table.className), isStacked;
+  if (goesOn) {
+    isStacked = /\bstacked\b/.test(tableBefore.className);
+  } else {
+    mark(table, 'stacked', false);
+    mark(table, 'fitted', false);
+    mark(table, 'measured', true);
+    isStacked = table.offsetWidth > table.parentNode.clientWidth;
+    mark(table, 'measured', false);
+  }
+  mark(table, 'stacked', isStacked);
+  mark(table, 'fitted', !isStacked && !goesOn);
+  if (goesOn) { copyWidths(tableBefore, table, isStacked); }
+  tableBefore = table;
+}
+
+function copyWidths(model, table, isStacked) {
+  var cells = model.rows[0].cells, copies = table.rows[0].cells, i;
+  for (i = 0; i < cells.length && i < copies.length; i += 1) {
+    copies[i].style.width = isStacked ? 'auto' : 100 * cells[i].offsetWidth / model.offsetWidth + '%';
+  }
+}
+
+// ---- Pages
+
+function paginate() {
+  var last = rest(), height = flow.offsetHeight, page;
+  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // the last one was not full
+  do {
+    page = cut(pages.length ? pages[pages.length - 1].next : 0, last, height);
+    pages.push(page);
+  } while (page.end < height);
+  still = tail.offsetTop;
+}
+
+// The page that begins at `top`: as many lines as there is room for, but a heading goes to what it heads, and what
+// is no text (the forms at the end) is not cut.
+function cut(top, last, height) {
+  var y = top + room, next, index, block;
+  if (y >= height) { return { top: top, end: height, next: height }; }
+  index = lastAbove(last, y);
+  if (index >= 0) {
+    block = last[index];
+    if (block !== tail && block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
+  } else {
+    for (index = lastAbove(settled, y); index > 0 && headsNext(settled[index], top, y); index -= 1) {
+      y = settled[index].offsetTop;
+    }
+  }
+  next = y;
+  block = settled[lastAbove(settled, y + 1)];
+  if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // its blank line is for mid-page
+  return { top: top, end: y, next: next };
+}
+
+function show(index) {
+  var page;
+  shown = Math.max(0, Math.min(index, pages.length - 1));
+  page = pages[shown];
+  clip.style.height = page.end - page.top + 'px';
+  flow.style.top = -page.top + 'px';
+  setText(byId('count'), PAGE.say.page.replace('{page}', shown + 1).replace('{pages}', pages.length));
+  mark(byId('back'), 'off', shown === 0);
+  mark(byId('next'), 'off', shown === pages.length - 1);
+}
+
+function turn(step) {
+  if (!pages[shown + step]) { return; }
+  show(shown + step);
+  place = placeAt(pages[shown].top);
+  location.replace('#' + (place ? place.join('.') : ''));
+}
+
+// What has been written since: settled elements behind `last`, or only the tail.
+function grow(last) {
+  takeBlocks(text, last);
+  paginate();
+  show(shown);
+}
+
+// ---- The place: [block, line within it, lines of it], kept in the address
+
+function placeAt(y) {
+  var index = lastAbove(settled, y + 1), block = settled[index];
+  if (y === 0 || !block) { return null; }
+  if (index === settled.length - 1 && y >= tail.offsetTop) {
+    return [settled.length, Math.round((y - tail.offsetTop) / line), 0];
+  }
+  return [index, Math.round((y - block.offsetTop) / line), Math.round(block.offsetHeight / line)];
+}
+
+function readPlace() {
+  var match = /^#(\d+)\.(\d+)\.(\d+)$/.exec(location.hash);
+  return match && [Number(match[1]), Number(match[2]), Number(match[3])];
+}
+
+function pageOf(wanted) {
+  var block, y, index;
+  if (!wanted) { return 0; }
+  block = settled[wanted[0]] || tail;
+  y = wanted[1];
+  if (wanted[2]) { y = Math.floor(y / wanted[2] * Math.round(block.offsetHeight / line)); }
+  y = block.offsetTop + Math.min(y * line, Math.max(0, block.offsetHeight - line));
+  for (index = pages.length - 1; index > 0 && pages[index].top > y; index -= 1) { }
+  return index;
+}
+
+// ---- Taps: the right third leads on, the left one back. While zoomed, too: a double tap zooms.
+
+function isControl(element) {
+  for (; element && element !== leaf; element = element.parentNode) {
+    if (/^(A|INPUT|BUTTON)$/.test(element.nodeName)) { return true; }
+  }
+  return false;
+}
+
+function tapTurn(step) {
+  turn(step);
+  hintAtZoom();
+}
+
+function hintAtZoom() {
+  var hint = byId('zoomed');
+  if (isZoomed() && !hint) {
+    hint = document.createElement('div');
+    hint.id = 'zoomed';
+    setText(hint, PAGE.say.zoomed);
+    document.body.appendChild(hint);
+  }
+  if (hint) {
+    hint.style.display = isZoomed() ? 'block' : 'none';
+    hint.style.left = window.pageXOffset + 'px';
+    hint.style.top = window.pageYOffset + 'px';
+  }
+}
+
+leaf.onclick = function (event) {
+  var third = event.pageX / root.clientWidth * 3;
+  if (isControl(event.target) || String(window.getSelection())) { return; }
+  if (third < 1) { tapTurn(-1); }
+  if (third > 2) { tapTurn(1); }
+};
+onTap('back', function () { tapTurn(-1); });
+onTap('next', function () { tapTurn(1); });
+document.onkeydown = function (event) {          // Kindles with keys, and computers
+  if (/^(INPUT|TEXTAREA)$/.test(event.target.nodeName)) { return; }
+  if (event.keyCode === 33 || event.keyCode === 37) { turn(-1); }
+  if (event.keyCode === 34 || event.keyCode === 39) { turn(1); }
+};
+
+whenFitted.push(function () {
+  var i;
+  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.45);
+  byId('answer').style.lineHeight = line + 'px';
+  room = window.innerHeight - leaf.offsetTop - byId('turn').offsetHeight;
+  leaf.style.height = room + 'px';
+  room = Math.max(1, Math.floor(room / line)) * line;
+  tableBefore = null;
+  for (i = 0; i < settled.length; i += 1) { fitTables(settled[i]); }
+  pages = [];
+  paginate();
+  show(pageOf(place));
+});
+
+takeBlocks(text, null);

@@ -1,0 +1,243 @@
+/* Follows an answer while it is being written. The appliance sends settled blocks, and raw text behind them; a block
+   empties that raw tail. Every response begins behind the last settled block, so a stream, a poll and a stream taken
+   up again are all the same. */
+var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
+var POLL_EVERY = 2000;
+var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
+var PATIENCE = 3000;       // without a byte; then we ask whether there is news that does not get through
+var MOST_PATIENCE = 15000;
+var RETRIES = [1000, 2000, 4000, 8000, 16000];
+var TICK = 2000, SLEEP = 10000;
+
+var say = PAGE.say;
+var upto = PAGE.upto;      // offset of the last block; only ever echoed, never counted here
+var raw = '';              // text behind it
+var arrived = [];          // HTML of blocks that are not on the page yet
+var end = null;
+
+// ---- Drawing: at most every half second, only at the end of the answer, and always once all has come.
+
+var drawTimer = null, drawnAt = 0, isLost = false;
+
+function wantDraw() {
+  if (drawTimer === null) { drawTimer = setTimeout(draw, Math.max(0, drawnAt + DRAW_EVERY - now())); }
+}
+
+function draw() {
+  var last = settled[settled.length - 1] || null;
+  drawTimer = null;
+  drawnAt = now();
+  if (arrived.length) { appendBlocks(); }
+  setText(tail, raw);
+  drawState();
+  grow(last);
+}
+
+function appendBlocks() {
+  var holder = document.createElement('div'), old = tail;
+  holder.innerHTML = arrived.join('\n');
+  arrived = [];
+  while (holder.firstChild) { text.appendChild(holder.firstChild); }
+  tail = old.cloneNode(false);                   // a new one, so that the old one does not move
+  old.parentNode.replaceChild(tail, old);
+}
+
+function drawState() {
+  var state = byId('state'), link;
+  if (end) {
+    setText(state, '');
+    setText(byId('ending'), end.note);
+    document.body.className = 'reading ended ' + end.finish;
+    markRead();
+  } else if (isLost) {
+    setText(state, say.lost + ' ');
+    link = document.createElement('a');
+    link.href = PAGE.url;
+    link.onclick = function () { location.reload(); return false; };
+    setText(link, say.refresh);
+    state.appendChild(link);
+  } else {
+    setText(state, say.writing);
+  }
+}
+
+// The cookie names this device's answers that nobody has seen the end of.
+function markRead() {
+  var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
+  if (unread) {
+    unread = ('.' + unread[1] + '.').replace('.' + PAGE.answer + '.', '.').slice(1, -1);
+    document.cookie = 'unread=' + unread + '; path=/; expires=Fri, 31 Dec 2038 12:00:00 GMT';
+  }
+}
+
+// ---- What one response says: lines, however the network cut them, each event's data as JSON on one line.
+
+function EventReader() {
+  var partial = '', name = '', data = '', isFirst = true;
+
+  this.askedToPoll = false;   // too many follow already
+  this.feed = function (more) {
+    var lines = (partial + more).split('\n'), i;
+    partial = lines.pop();
+    for (i = 0; i < lines.length; i += 1) { this.line(lines[i]); }
+  };
+  this.line = function (each) {
+    if (each.indexOf('event: ') === 0) { name = each.slice(7); }
+    if (each.indexOf('data: ') === 0) { data = each.slice(6); }
+    if (each.indexOf('retry: ') === 0) { this.askedToPoll = true; }
+    if (each === '' && name) {
+      take(name, JSON.parse(data));
+      name = '';
+    }
+  };
+  function take(event, value) {
+    if (isFirst) { raw = ''; isFirst = false; }    // this response begins behind the last block
+    if (event === 'text') { raw += value; }
+    if (event === 'block') { arrived.push(value.html); upto = value.upto; raw = ''; }
+    if (event === 'end') { end = value; }
+    wantDraw();
+  }
+}
+
+// ---- One request. The callbacks get each piece of its text, and once whether it ended in good order.
+
+function get(query, onText, onClose) {
+  var xhr = new XMLHttpRequest(), seen = 0, isOver = false;
+
+  function read() {
+    // On a cut connection PhantomJS (WebKit 534) empties responseText: what had come is in our state by then.
+    var all = xhr.status === 200 ? xhr.responseText : '';
+    if (all.length > seen) {
+      onText(all.slice(seen));
+      seen = all.length;
+    }
+  }
+  xhr.onprogress = function () { if (!isOver) { read(); } };
+  xhr.onreadystatechange = function () {
+    if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 once more
+    read();
+    if (xhr.readyState === 4) {
+      isOver = true;
+      onClose(xhr.status === 200);
+    }
+  };
+  xhr.open('GET', '/answers/' + PAGE.answer + '?as=events&from=' + upto + query, true);
+  xhr.send(null);
+  return { stop: function () { isOver = true; xhr.abort(); } };
+}
+
+// ---- Following: a stream first; polling where a network or a browser holds streams back. (No public report
+//      says that streaming works on every Kindle.)
+
+var isLeaving = false, retry = 0, again = stream, timer = null, stopFollowing = null;
+
+function stream() {
+  var reader = new EventReader(), patience = PATIENCE, silence, probe = null, request;
+
+  function waitForText() {
+    clearTimeout(silence);
+    silence = setTimeout(askOnce, patience);
+  }
+  function askOnce() {
+    var answer = '';
+    patience = Math.min(patience * 2, MOST_PATIENCE);
+    probe = get('&wait=0', function (more) { answer += more; }, function (isComplete) {
+      probe = null;
+      if (isComplete && isNews(answer)) {
+        request.stop();
+        poll();
+      } else {
+        waitForText();
+      }
+    });
+  }
+  stopFollowing = function () {
+    clearTimeout(silence);
+    if (probe) { probe.stop(); }
+    request.stop();
+  };
+  request = get('', function (more) {
+    if (probe) { probe.stop(); probe = null; }
+    wakeUp();
+    reader.feed(more);
+    waitForText();
+  }, function (isComplete) {
+    clearTimeout(silence);
+    if (probe) { probe.stop(); }
+    if (isComplete && reader.askedToPoll) { poll(); } else { connectionEnded(); }
+  });
+  waitForText();
+}
+
+// Whether a probe's response tells more than the stream has told.
+function isNews(answer) {
+  var had = raw, hadUpto = upto;
+  new EventReader().feed(answer);
+  return end !== null || upto !== hadUpto || raw !== had;
+}
+
+function poll() {
+  var reader = new EventReader(), limit, request;
+  again = poll;
+  request = get('&wait=0', function (more) { reader.feed(more); }, function (isComplete) {
+    clearTimeout(limit);
+    if (isComplete && !end) {
+      wakeUp();
+      timer = setTimeout(poll, POLL_EVERY);
+    } else {
+      connectionEnded();
+    }
+  });
+  stopFollowing = function () { clearTimeout(limit); request.stop(); };
+  limit = setTimeout(function () { request.stop(); connectionEnded(); }, POLL_LIMIT);
+}
+
+function wakeUp() {
+  retry = 0;
+  if (isLost) {
+    isLost = false;
+    wantDraw();
+  }
+}
+
+function connectionEnded() {
+  if (end || isLeaving) { return; }
+  isLost = true;
+  wantDraw();
+  if (retry < RETRIES.length) {
+    timer = setTimeout(again, RETRIES[retry]);
+    retry += 1;
+  }
+}
+
+// A Kindle that slept has lost its connection and often does not notice: the clock tells.
+function watchClock(before) {
+  setTimeout(function () {
+    if (end) { return; }
+    if (now() - before > TICK + SLEEP) {
+      stopFollowing();
+      clearTimeout(timer);
+      retry = 0;
+      again();
+    }
+    watchClock(now());
+  }, TICK);
+}
+
+// Leaving the page cuts the connection, and that is no loss. Old WebKit cuts it before `pagehide`.
+window.onbeforeunload = function () { isLeaving = true; };
+
+// Stopped without leaving the page, so that what is read stays where it is.
+byId('stop').onsubmit = function () {
+  setText(byId('state'), say.stopping);
+  post('/answers/' + PAGE.answer + '/stop', '', wantDraw);   // says again that it writes, if that went wrong
+  return false;
+};
+
+// A request begun before `load` has been dealt with keeps PhantomJS's (WebKit 534) page loading until it ends.
+window.onload = function () {
+  setTimeout(function () {
+    stream();
+    watchClock(now());
+  }, 0);
+};

@@ -1,0 +1,146 @@
+"""What readers do and see, in the words of the tests."""
+
+from __future__ import annotations
+
+import json
+
+from fakes.gemini import Call, FakeGemini
+from fakes.house import House
+
+from .engines import Engine
+from .webdriver import Browser
+
+ENDED = "document.body.className.indexOf('ended') >= 0"
+LONG = "\n\n".join(
+    f"Paragraph {n} goes on for a while, so that a page of a book is full after some of it. " * 2 for n in range(24)
+)
+
+
+def ask(browser: Browser, url: str, question: str = "Why is the sea salty?") -> None:
+    """Ask on the page itself; returns on the page of the new turn."""
+    browser.open(url + "/")
+    browser.type(browser.find("textarea"), question)
+    browser.click(browser.find(".go input"))
+    browser.wait_until("location.pathname.indexOf('/chats/') === 0 && document.getElementById('answer')")
+
+
+def begin(gemini: FakeGemini) -> Call:
+    """The call that Gemini gets for a question, its answer begun."""
+    call = gemini.next_call(20)
+    call.start()
+    return call
+
+
+def finish(gemini: FakeGemini, text: str) -> None:
+    """Answer Gemini's next call with this text, to its end."""
+    call = begin(gemini)
+    call.text(text, finish="STOP")
+    call.end()
+
+
+def read(browser: Browser, house: House, gemini: FakeGemini, text: str, question: str = "Why?") -> str:
+    """Open the page of a finished answer; its address."""
+    address = house.url + answered(house, gemini, text, question)
+    browser.open(address)
+    return address
+
+
+def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?", chat: int | str = "") -> str:
+    """The path of a turn whose answer is finished."""
+    path = "/chats/{}/{}".format(*house.ask(question, chat))
+    finish(gemini, text)
+    turn = house.chats.recent(1)[0].newest
+    with house.follow(f"/answers/{turn}?as=text") as follow:
+        follow.read_to_end()
+    return path
+
+
+def text_of(browser: Browser, identity: str) -> str:
+    return str(browser.script(f"return document.getElementById('{identity}').textContent"))
+
+
+def paragraphs(browser: Browser) -> list[str]:
+    """The settled paragraphs of the answer."""
+    source = "var found = document.getElementById('text').getElementsByTagName('p'), texts = [];"
+    source += "for (var i = 0; i < found.length; i += 1) { texts.push(found[i].textContent); } return texts;"
+    return list(browser.script(source))
+
+
+def shows(words: str) -> str:
+    """A condition: the answer, settled or not, has these words."""
+    return (
+        "(document.getElementById('text').textContent + document.getElementById('tail').textContent)"
+        f".indexOf({json.dumps(words)}) >= 0"
+    )
+
+
+def page_number(browser: Browser) -> tuple[int, int]:
+    """Which page of the answer is read, and how many there are: "page 2 of 5"."""
+    words = text_of(browser, "count").split()
+    return int(words[1]), int(words[3])
+
+
+def turn(browser: Browser, way: str) -> None:
+    """Turn by the big button, "next" or "back"."""
+    browser.click(browser.find(f"#{way}"))
+
+
+def tap(browser: Browser, part: float) -> None:
+    """Tap into the middle of the page's height, at this part of its width, as a finger does: a click."""
+    browser.script(
+        "var leaf = document.getElementById('leaf'), box = leaf.getBoundingClientRect();"
+        "var x = arguments[0] * document.documentElement.clientWidth, y = (box.top + box.bottom) / 2;"
+        "var event = document.createEvent('MouseEvents');"
+        "event.initMouseEvent('click', true, true, window, 1, x, y, x, y, false, false, false, false, 0, null);"
+        "(document.elementFromPoint(x, y) || leaf).dispatchEvent(event);",
+        part,
+    )
+
+
+def lines_shown(browser: Browser) -> list[str]:
+    """The texts that stand on the page that is read, by the piece; fails if a line is cut at the page's edge.
+
+    What a line shows lies within its boxes. A box that is partly inside of the clipping box and partly outside is
+    cut, apart from what a tall font sticks out of its line by.
+    """
+    shown, cut = browser.script(
+        """
+        var clip = document.getElementById('clip').getBoundingClientRect(), shown = [], cut = [];
+        var line = parseFloat(window.getComputedStyle(document.getElementById('answer'), null).lineHeight);
+        function look(text, box) {
+          var height = box.bottom - box.top, allowed = Math.max(2, (height - line) / 2 + 2);
+          var inside = Math.min(box.bottom, clip.bottom) - Math.max(box.top, clip.top);
+          if (inside <= allowed) { return; }
+          if (inside < height - allowed) { cut.push([text.slice(0, 30), inside, height, line]); }
+          shown.push(text);
+        }
+        function walk(node) {
+          var child, range, boxes, i;
+          for (child = node.firstChild; child; child = child.nextSibling) {
+            if (child.nodeType === 1) { walk(child); }
+            if (child.nodeType !== 3 || !/\\S/.test(child.nodeValue)) { continue; }
+            range = document.createRange();
+            range.selectNodeContents(child);
+            boxes = range.getClientRects();
+            for (i = 0; i < boxes.length; i += 1) { look(child.nodeValue, boxes[i]); }
+          }
+        }
+        walk(document.getElementById('answer'));
+        return [shown, cut];
+        """
+    )
+    assert not cut, f"cut at the edge of the page: {cut}"
+    return list(shown)
+
+
+KINDLES = ((600, 706), (758, 899), (1072, 1231))
+OTHERS = ((390, 844), (1280, 800))
+
+
+def has_window(engine: Engine) -> bool:
+    return getattr(engine, "has_window", True)
+
+
+def sizes(engine: Engine) -> tuple[tuple[int, int], ...]:
+    """The screens that this engine is tried on, in CSS pixels."""
+    return KINDLES + (OTHERS if engine.name == "chromium" else ())

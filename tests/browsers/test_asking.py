@@ -1,0 +1,212 @@
+"""Asking, in each engine: the field and Send above the keyboard, sending over a network that sleeps, the draft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakes.cable import Cable
+from fakes.gemini import FakeGemini, Reply, chunk
+from fakes.house import House
+
+from .engines import Engine
+from .steps import ENDED, answered, ask, begin, finish, has_window, shows, sizes, text_of
+from .webdriver import Browser
+
+LOOKS = ("1", "2", "3", "4b", "5", "6", "7", "8b")
+NOT_SENT = "document.getElementById('sent').textContent.indexOf('Not sent. Your question is still here.') >= 0"
+
+
+def field(browser: Browser) -> str:
+    return str(browser.script("return document.getElementById('question').value"))
+
+
+def send(browser: Browser) -> None:
+    browser.click(browser.find(".go input"))
+
+
+def test_the_field_and_send_stand_in_the_upper_part_at_every_text_size(
+    engine: Engine, gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, is_demo=True) as house:
+        for width, height in sizes(engine):
+            with engine.start(width, height) as browser:
+                for look in LOOKS:
+                    browser.open(house.url + "/")
+                    browser.script(f"document.cookie = 'look={look}; path=/'")
+                    browser.reload()
+                    browser.wait_until("document.documentElement.style.fontSize")
+                    bottoms = browser.script(
+                        "return [document.getElementById('question').getBoundingClientRect().bottom,"
+                        " document.querySelector('.go input').getBoundingClientRect().bottom];"
+                    )
+                    assert max(bottoms) <= 0.45 * height, f"{width}x{height}, look {look}"
+                    assert browser.script("return document.documentElement.scrollWidth") <= width
+                assert browser.errors() == []
+
+
+def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    with Cable(house.server.port) as cable:
+        browser.open(cable.url + "/")
+        browser.type(browser.find("textarea"), "Why is the sea salty? 海 & +")
+        cable.sleep()
+        send(browser)
+        browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
+        assert browser.script("return location.pathname") == "/" and "salty" in field(browser)
+        cable.wake()
+        browser.wait_until("location.pathname === '/chats/1/1'")
+        assert text_of(browser, "answer").startswith("Why is the sea salty? 海 & +")
+        finish(gemini, "Because.")
+        browser.wait_until(shows("Because."))
+        posts = [line for line in cable.requests if line.startswith(b"POST /ask")]
+        assert len(posts) == 1
+    assert browser.errors() == []
+
+
+def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
+) -> None:
+    with Cable(house.server.port) as cable:
+        browser.open(cable.url + "/")
+        browser.type(browser.find("textarea"), "Why?")
+        cable.pull()
+        send(browser)
+        browser.wait_until(NOT_SENT)
+        assert field(browser) == "Why?" and not gemini.calls
+        if has_window(engine):
+            browser.screenshot(screenshots / f"not-sent-{engine.name}.png")
+        cable.plug()
+        cable.sleep()  # let the question through later, and the answer to it never
+        send(browser)
+        browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
+        house.post("/ask", {"question": "Why?", "form": form_id(browser)})
+        finish(gemini, "Because.")
+        cable.pull()
+        browser.wait_until(NOT_SENT)
+        cable.wake()
+        cable.plug()
+        send(browser)
+        browser.wait_until("location.pathname === '/chats/1/1'")
+        browser.wait_until(ENDED)
+    assert len(gemini.calls) == 1, "the appliance knows the form"
+    assert browser.errors() == []
+
+
+def form_id(browser: Browser) -> str:
+    return str(browser.script("return document.forms[0].elements.form.value"))
+
+
+def test_a_network_that_says_nothing_is_given_up_after_a_while(browser: Browser, house: House) -> None:
+    with Cable(house.server.port) as cable:
+        browser.open(cable.url + "/")
+        browser.type(browser.find("textarea"), "Why?")
+        # The page's 20 s in a twentieth of the time.
+        browser.script(
+            "var set = window.setTimeout;"
+            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
+        )
+        cable.sleep()
+        send(browser)
+        browser.wait_until(NOT_SENT)
+        assert field(browser) == "Why?"
+    assert browser.errors() == []
+
+
+def test_the_draft_survives_a_reload_and_goes_when_it_has_been_sent(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    answered(house, gemini, "An answer.")
+    browser.open(house.url + "/")
+    browser.type(browser.find("textarea"), "A draft for later")
+    browser.reload()
+    browser.wait_until("document.getElementById('question').value === 'A draft for later'")
+    browser.open(house.url + "/?chat=1")
+    assert field(browser) == "", "each chat has a draft of its own"
+    browser.open(house.url + "/")
+    assert field(browser) == "A draft for later"
+    send(browser)
+    browser.wait_until("location.pathname === '/chats/2/1'")
+    finish(gemini, "Yes.")
+    browser.wait_until(ENDED)
+    browser.open(house.url + "/")
+    assert field(browser) == ""
+    assert browser.errors() == []
+
+
+def test_a_draft_survives_where_there_is_no_storage(browser: Browser, house: House) -> None:
+    browser.open(house.url + "/")
+    # Some old browsers throw at it, and so does any browser whose storage is full.
+    browser.script(
+        "Storage.prototype.setItem = Storage.prototype.getItem = function () { throw new Error('none'); };"
+    )
+    browser.type(browser.find("textarea"), "Kept")
+    assert browser.script("return window.name") == "?Kept"
+
+
+def test_starters_fill_the_field(browser: Browser, house: House) -> None:
+    browser.open(house.url + "/")
+    browser.type(browser.find("textarea"), "tides")
+    browser.click(browser.find(".starters a"))
+    browser.wait_until("document.getElementById('question').value === 'Explain: tides'")
+    assert browser.script("return location.pathname + location.search") == "/"
+    assert browser.errors() == []
+
+
+def test_a_question_that_cannot_be_asked_stays_in_the_form(
+    browser: Browser, engine: Engine, house: House, screenshots: Path
+) -> None:
+    question = "x" * 4001
+    browser.open(house.url + "/")
+    browser.script("document.getElementById('question').value = arguments[0]", question)
+    send(browser)
+    browser.wait_until("document.body.textContent.indexOf('at most 4000 fit') >= 0")
+    assert field(browser) == question
+    if has_window(engine):
+        browser.screenshot(screenshots / f"too-long-{engine.name}.png")
+    assert browser.errors() == []
+
+
+def test_recent_chats_of_this_device_are_writing_ready_or_dated(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    answered(house, gemini, "Of another device.", "Not mine?")
+    browser.open(house.url + "/")
+    assert "bookmarks" in browser.text and "Not mine?" not in browser.text
+    ask(browser, house.url, "Mine?")
+    call = begin(gemini)
+    browser.open(house.url + "/")
+    assert "writing" in browser.text and "Mine?" in browser.text and "bookmarks" not in browser.text
+    call.text("Done.", finish="STOP")
+    call.end()
+    with house.follow("/answers/2?as=text") as follow:
+        follow.read_to_end()
+    browser.reload()
+    assert "ready" in browser.text, "nobody has seen its end"
+    browser.open(house.url + "/chats/2/1")
+    browser.open(house.url + "/")
+    assert "ready" not in browser.text and "today, " in browser.text
+
+
+def test_an_answer_whose_end_was_watched_is_not_offered_as_ready(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    ask(browser, house.url)
+    finish(gemini, "Done.")
+    browser.wait_until(ENDED)
+    browser.open(house.url + "/")
+    assert "ready" not in browser.text and "today, " in browser.text
+
+
+def test_an_answer_that_failed_is_asked_again_with_one_tap(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
+    ask(browser, house.url, 'Say "hello" & <b>bye</b>')
+    browser.wait_until(ENDED)
+    assert "did not understand" in text_of(browser, "ending")
+    browser.click(browser.find(".again input[type=submit]"))
+    browser.wait_until("location.pathname === '/chats/1/2'")
+    browser.wait_until(shows("Now it works."))
+    assert gemini.calls[1].json["contents"][-1]["parts"][0]["text"] == 'Say "hello" & <b>bye</b>'
+    assert browser.errors() == []

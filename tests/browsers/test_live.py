@@ -1,0 +1,219 @@
+"""Live, in each engine: the answer while it is written, over networks that are cut, sleep, or hold streams back."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fakes.cable import Cable
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from .engines import Engine
+from .steps import ENDED, LONG, ask, begin, finish, has_window, page_number, paragraphs, shows, text_of, turn
+from .webdriver import Browser
+
+RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
+
+
+def test_the_main_job_runs_on_a_recorded_stream(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House, shared: Path, screenshots: Path
+) -> None:
+    stream = (shared / "streams" / RECORDED).read_bytes()
+    events = stream.split(b"\r\n\r\n")
+    ask(browser, house.url, "Write about cats and dogs")
+    call = begin(gemini)
+    for event in events[:8]:
+        call.send(event + b"\r\n\r\n")
+    browser.wait_until(shows("Cats vs. Dogs"))
+    assert "Gemini is writing" in text_of(browser, "state"), "the first text is there, the end is not"
+    assert browser.script(f"return !({ENDED})")
+    if has_window(engine):
+        browser.screenshot(screenshots / f"reading-while-written-{engine.name}.png")
+
+    before = "".join(text_of(browser, "text").split())
+    browser.reload()
+    browser.wait_until(shows("Cats vs. Dogs"))
+    assert "".join(text_of(browser, "text").split()).startswith(before), "a reload loses nothing"
+    for event in events[8:]:
+        call.send(event + b"\r\n\r\n")
+    call.end()
+    browser.wait_until(ENDED)
+
+    with house.follow("/answers/1?as=events&wait=0") as follow:
+        follow.read_to_end()
+    expected = "\n".join(follow.state.blocks)
+    page = browser.script(
+        "var a = document.createElement('div'); a.innerHTML = arguments[0];"
+        "return [a.innerHTML, document.getElementById('text').innerHTML]",
+        expected,
+    )
+    assert "".join(page[0].split()) == "".join(page[1].split()), "the page is the answer, rendered once"
+    assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
+    assert browser.script("return document.getElementById('text').getElementsByTagName('li').length") > 20
+    assert browser.errors() == []
+    if has_window(engine):
+        browser.screenshot(screenshots / f"reading-finished-{engine.name}.png")
+
+
+def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
+) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        call = begin(gemini)
+        call.text("Settled first.\n\nThen the open")
+        browser.wait_until(shows("Then the open"))
+        cable.pull()
+        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
+        assert browser.script("return " + shows("Then the open")), "what has arrived stays"
+        assert browser.find("#state a"), "a way to go on"
+        if has_window(engine):
+            browser.screenshot(screenshots / f"connection-lost-{engine.name}.png")
+        call.text(" tail, and more.", finish="STOP")
+        call.end()
+        cable.plug()
+        browser.wait_until(ENDED, 30)
+        assert paragraphs(browser) == ["Settled first.", "Then the open tail, and more."]
+        assert text_of(browser, "state") == ""
+    assert browser.errors() == []
+
+
+def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    with Cable(house.server.port, holds_streams=True) as cable:
+        ask(browser, cable.url)
+        call = begin(gemini)
+        call.text("Word one.\n\nWord")
+        browser.wait_until(shows("Word one."), 30)
+        call.text(" two.", finish="STOP")
+        call.end()
+        browser.wait_until(ENDED, 30)
+        assert paragraphs(browser) == ["Word one.", "Word two."]
+        streams = [line for line in cable.requests if b"/answers/" in line and b"wait=0" not in line]
+        assert len(streams) == 1, "once it knows, it does not stream again"
+    assert browser.errors() == []
+
+
+def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
+    browser: Browser, gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        house.ask("Why?")
+        call = begin(gemini)
+        call.text("Word one")
+        with house.follow("/answers/1?as=events") as other:
+            other.read_until("Word one")
+            browser.open(house.url + "/chats/1/1")
+            browser.wait_until(shows("Word one"), 20)
+            assert "Gemini is writing" in text_of(browser, "state"), "not: connection lost"
+            call.text(" and two.", finish="STOP")
+            call.end()
+            browser.wait_until(ENDED, 20)
+            assert text_of(browser, "text") == "Word one and two."
+    assert browser.errors() == []
+
+
+def test_stop_ends_the_answer_and_moves_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text(LONG + "\n\nAs far as this")
+    browser.wait_until(shows("As far as this"))
+    turn(browser, "next")
+    browser.script("window.isSamePage = true")
+    browser.click(browser.find("#stop input"))
+    call.wait_gone(10)
+    browser.wait_until(ENDED)
+    assert browser.script("return window.isSamePage") and page_number(browser)[0] == 2
+    assert "You stopped this answer." in text_of(browser, "ending")
+    assert paragraphs(browser)[-1] == "As far as this"
+    assert browser.errors() == []
+
+
+def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        # Without the other way out, which asks after 3 s of silence whether there is news.
+        browser.script(
+            "var set = window.setTimeout;"
+            "window.setTimeout = function (action, ms) { return set(action, ms === 3000 ? 60000 : ms); };"
+        )
+        call = begin(gemini)
+        call.text("Settled first.\n\nThen the open")
+        browser.wait_until(shows("Then the open"))
+        cable.forget()
+        call.text(" tail.\n\nWritten while it slept.", finish="STOP")
+        call.end()
+        before = len(cable.requests)
+        # The clock of a machine that slept has moved on by more than its timers have.
+        browser.script(
+            "var getTime = Date.prototype.getTime;"
+            "Date.prototype.getTime = function () { return getTime.call(this) + 3600000; };"
+        )
+        browser.wait_until(ENDED, 20)
+        assert paragraphs(browser) == ["Settled first.", "Then the open tail.", "Written while it slept."]
+        streams = [line for line in cable.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
+        assert streams and b"from=16" in streams[0], "from the last settled block on"
+    assert browser.errors() == []
+
+
+def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        call = begin(gemini)
+        call.text("Settled first.\n\nThen the open tail.")
+        browser.wait_until(shows("open tail."))
+        # 1, 2, 4, 8 and 16 s in a twentieth of the time.
+        browser.script(
+            "window.waits = []; var set = window.setTimeout;"
+            "window.setTimeout = function (action, ms) { window.waits.push(ms); return set(action, ms / 20); };"
+        )
+        cable.pull()
+        browser.wait_until("window.waits.join().indexOf('16000') >= 0", 20)
+        retries = browser.script("return window.waits")
+        assert [ms for ms in retries if ms in (1000, 4000, 8000, 16000)] == [1000, 4000, 8000, 16000]
+        browser.wait_until("document.getElementById('state').textContent.indexOf('Refresh') >= 0")
+        assert browser.script("return " + shows("Then the open tail.")), "what has arrived stays"
+        call.text("", finish="STOP")
+        call.end()
+        cable.plug()
+        browser.click(browser.find("#state a"))
+        browser.wait_until(ENDED, 20)
+        assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
+
+
+def test_there_is_no_traffic_once_the_answer_has_ended(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        finish(gemini, "Because.")
+        browser.wait_until(ENDED)
+        requests = len(cable.requests)
+        threading.Event().wait(4.5)  # two polls, or the patience of a stream, would fall into this time
+        assert len(cable.requests) == requests
+    assert browser.errors() == []
+
+
+def test_without_script_the_same_is_done_with_forms_and_reloads(
+    scriptless_browser: Browser, gemini: FakeGemini, house: House, screenshots: Path
+) -> None:
+    browser = scriptless_browser
+    browser.open(house.url + "/")
+    browser.type(browser.find("textarea"), "Without script?")
+    browser.click(browser.find("input[type=submit]"))
+    call = begin(gemini)
+    call.text("This has settled.\n\nThis has not")
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_until("has not")
+    browser.open(house.url + "/chats/1/1")
+    assert "This has settled." in browser.text and "This has not" not in browser.text
+    assert browser.find("noscript a") or "Refresh" in browser.text
+    browser.screenshot(screenshots / "no-script-while-written.png")
+    call.text(" yet.", finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_to_end()
+    browser.open(house.url + "/chats/1/1")
+    assert "This has not yet." in browser.text and "Ask more about this" in browser.text

@@ -1,0 +1,177 @@
+"""The look, in each engine: characters on a line, controls large enough for a finger, the Aa panel."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from .engines import Engine
+from .steps import LONG, answered, has_window, lines_shown, page_number, sizes, turn
+from .webdriver import Browser
+
+CENTIMETRE = {600: 66, 758: 84, 1072: 118, 390: 60, 1280: 38}
+"""In CSS pixels, by the width of the screen: Kindles of 167, 212 and 300 ppi, a phone of 460 ppi at three device
+pixels to one, and CSS's own for a computer."""
+
+LATIN = (
+    "The quick brown fox jumps over the lazy dog while the farmer sleeps in the shade of an old apple tree. " * 8
+)
+HAN = "海水为什么是咸的雨水略带酸性流过岩石时会溶解极少量的矿物质河流再把这些离子带到海里" * 8
+
+
+def characters_on_a_line(browser: Browser) -> int:
+    """Of the second line of the answer's last paragraph, which has no indent."""
+    return int(
+        browser.script(
+            "var node = document.getElementById('text').lastChild.firstChild;"
+            "var range = document.createRange(), line = 0, top = null, count = 0, i, box;"
+            "for (i = 0; i < node.nodeValue.length; i += 1) {"
+            "  range.setStart(node, i); range.setEnd(node, i + 1); box = range.getClientRects()[0];"
+            "  if (box && box.width && (top === null || box.top > top + 5)) { top = box.top; line += 1; }"
+            "  if (line === 2) { count += 1; } if (line > 2) { break; } } return count;"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("look", "latin", "han"),
+    [("1", (40, 60), (24, 25)), ("3", (32, 48), (19, 20)), ("8", (9, 16), (6, 7))],
+)
+def test_a_line_has_as_many_characters_as_its_text_size_says_on_every_kindle(
+    engine: Engine,
+    gemini: FakeGemini,
+    house: House,
+    look: str,
+    latin: tuple[int, int],
+    han: tuple[int, int],
+) -> None:
+    paths = [answered(house, gemini, text) for text in (LATIN, HAN)]
+    for width, height in sizes(engine):
+        with engine.start(width, height) as browser:
+            counts = []
+            for path in paths:
+                browser.open(house.url + path)
+                browser.script(f"document.cookie = 'look={look}; path=/'")
+                browser.reload()
+                browser.wait_until("document.documentElement.style.fontSize")
+                counts.append(characters_on_a_line(browser))
+            assert latin[0] <= counts[0] <= latin[1], (width, counts)
+            assert han[0] <= counts[1] <= han[1], (width, counts)
+            left, right = browser.script(
+                "var box = document.getElementById('flow').getBoundingClientRect(); return [box.left, box.right];"
+            )
+            assert abs(left - (width - right)) <= 1.5, "the column is centred"
+            assert right - left <= height * 1.2, "and capped on wide screens"
+
+
+@pytest.mark.parametrize("look", ["1", "3", "8b"])
+def test_controls_are_a_centimetre_high_on_every_screen(
+    engine: Engine, gemini: FakeGemini, house: House, look: str
+) -> None:
+    answered(house, gemini, "One.")
+    path = answered(house, gemini, "Two.", chat=1)
+    controls = (
+        "var all = document.querySelectorAll('a, input[type=submit], button, textarea');"
+        "var small = [], seen = 0, i, box;"
+        "for (i = 0; i < all.length; i += 1) { box = all[i].getBoundingClientRect();"
+        "  if (box.width) { seen += 1;"
+        "    if (box.height < arguments[0]) { small.push([all[i].textContent || all[i].value, box.height]); } } }"
+        "return [seen, small];"
+    )
+    for width, height in sizes(engine):
+        with engine.start(width, height) as browser:
+            for page, least in ((path, 9), ("/", 8), ("/?chat=1", 4), ("/chats", 4), ("/nothing", 3)):
+                browser.open(house.url + page)
+                browser.script(f"document.cookie = 'look={look}; path=/'")
+                browser.reload()
+                browser.wait_until("document.documentElement.style.fontSize")
+                browser.click(browser.find("#aa"))
+                seen, small = browser.script(controls, CENTIMETRE[width])
+                assert seen >= least and small == [], f"{page} at {width}: {small}"
+                assert browser.script("return document.documentElement.scrollWidth") <= width
+            assert browser.errors() == []
+
+
+def test_the_text_size_is_set_at_once_and_kept_on_all_pages(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    path = answered(house, gemini, LONG)
+    browser.open(house.url + path)
+    pages = [page_number(browser)[1]]
+    assert "Bold" not in browser.text, "all behind Aa"
+    browser.click(browser.find("#aa"))
+    for button in ("#larger", "#larger", "#weight"):
+        browser.click(browser.find(button))
+        pages.append(page_number(browser)[1])
+        lines_shown(browser)
+    assert pages[0] < pages[1] < pages[2] <= pages[3]
+    assert browser.script("return document.documentElement.className") == "scripted size-5 bold"
+    browser.click(browser.find("#close"))
+    assert "Bold" not in browser.text and "Regular" not in browser.text
+    for address in ("/", path):
+        browser.open(house.url + address)
+        assert browser.script("return document.documentElement.className") == "size-5 bold scripted"
+    browser.click(browser.find("#aa"))
+    for _ in range(5):
+        browser.click(browser.find("#larger"))
+    assert browser.script("return document.documentElement.className").endswith("size-8 bold"), "and no larger"
+    assert browser.errors() == []
+
+
+def test_ghosts_are_cleared_on_request(browser: Browser, house: House) -> None:
+    browser.open(house.url + "/")
+    # The two steps last 400 ms each; here each lasts until it has been looked at.
+    browser.script("window.steps = []; window.setTimeout = function (action) { window.steps.push(action); };")
+    browser.click(browser.find("#aa"))
+    browser.click(browser.find("#clear"))
+    veil = (
+        "var veil = document.getElementById('veil'), box = veil && veil.getBoundingClientRect();"
+        "return veil && [window.getComputedStyle(veil, null).backgroundColor, box.top < 1 && box.left < 1,"
+        " box.right > document.documentElement.clientWidth - 1, box.bottom >= window.innerHeight];"
+    )
+    assert browser.script(veil) == ["rgb(0, 0, 0)", True, True, True]
+    browser.script("window.steps[0]();")
+    assert browser.script(veil) == ["rgb(255, 255, 255)", True, True, True]
+    browser.script("window.steps[1]();")
+    assert browser.script(veil) is None
+    assert browser.errors() == []
+
+
+def test_without_script_the_panel_posts(scriptless_browser: Browser, gemini: FakeGemini, house: House) -> None:
+    browser = scriptless_browser
+    path = answered(house, gemini, "An answer.")
+    browser.open(house.url + path)
+    assert "A+" not in browser.text
+    browser.click(browser.find("#aa"))
+    assert "A+" in browser.text and "Clear screen" not in browser.text
+    browser.click(browser.find("#larger"))
+    browser.wait_until("document.documentElement.className === 'size-4'")
+    assert browser.url.endswith(path + "#look") and "A+" in browser.text, "the panel stays open"
+    browser.click(browser.find("#weight"))
+    browser.wait_until("document.documentElement.className === 'size-4 bold'")
+    browser.click(browser.find("#close"))
+    assert "A+" not in browser.text
+    browser.open(house.url + "/")
+    assert browser.script("return document.documentElement.className") == "size-4 bold"
+
+
+def test_what_a_screen_says_late_is_heard(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House
+) -> None:
+    path = answered(house, gemini, LONG)
+    browser.open(house.url + path)
+    before = page_number(browser)
+    # A Paperwhite 3 says 0 x 0 until its first resize event; a keyboard takes height away and gives it back.
+    turn(browser, "next")
+    if has_window(engine):
+        width, height = browser.size
+        size = "return document.documentElement.style.fontSize"
+        font = browser.script(size)
+        browser.resize(width, height // 2)
+        browser.wait_until(f"window.innerHeight === {height // 2}")
+        browser.wait_until(f"document.getElementById('count').textContent.indexOf('of {before[1]}') < 0")
+        assert browser.script(size) == font, "text keeps its size when only the height changes"
+        lines_shown(browser)
+        browser.resize(width, height)
+        browser.wait_until(f"document.getElementById('count').textContent === 'page 2 of {before[1]}'")

@@ -1,0 +1,86 @@
+"""The gallery, in each engine that paints: every page, on every screen, at the usual and the largest text size.
+
+People look at the pictures in build/screenshots. What a machine can tell, it tells here: nothing is wider than the
+screen, no line is cut, no script failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fakes.house import House
+
+from kindle_appliance.demo import DemoGemini
+from kindle_appliance.pages import STATIC
+
+from .engines import Engine
+from .steps import ENDED, has_window, lines_shown, page_number, sizes, turn
+from .webdriver import Browser
+
+QUESTIONS = {
+    "long": "Tell me a long story of the sea",
+    "list": "List the steps of making tea",
+    "table": "Compare the planets in a table",
+    "code": "Show me some Python code",
+    "chinese": "海水为什么是咸的？",
+    "arabic": "لماذا البحر مالح؟",
+}
+
+
+@pytest.fixture(scope="module")
+def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The demo, with one answer of each kind."""
+    demo = DemoGemini(STATIC / "exhibits.md", pause=0)
+    try:
+        with House(demo.url, tmp_path_factory.mktemp("gallery"), is_demo=True) as house:
+            for question in QUESTIONS.values():
+                house.ask(question)
+            for each in house.chats.recent(10):
+                with house.follow(f"/answers/{each.newest}?as=text") as follow:
+                    follow.read_to_end()
+            yield house
+    finally:
+        demo.close()
+
+
+@pytest.mark.parametrize("look", ["3", "8"])
+def test_every_page_on_every_screen(engine: Engine, demo_house: House, screenshots: Path, look: str) -> None:
+    for width, height in sizes(engine) if has_window(engine) else ():
+        with engine.start(width, height) as browser:
+            browser.open(demo_house.url + "/no")
+            browser.script(f"document.cookie = 'look={look}; path=/'")
+            name = f"-{width}-{look}-{engine.name}.png"
+            for number, kind in enumerate(QUESTIONS, 1):
+                browser.open(f"{demo_house.url}/chats/{number}/1")
+                browser.wait_until(ENDED)
+                take(browser, screenshots / f"{kind}{name}")
+                lines_shown(browser)
+                if kind == "long":
+                    _, last = page_number(browser)
+                    for _ in range(last // 2):
+                        turn(browser, "next")
+                    take(browser, screenshots / f"middle{name}")
+                    for _ in range(last - 1 - last // 2):
+                        turn(browser, "next")
+                    take(browser, screenshots / f"last{name}")
+                    browser.click(browser.find("#aa"))
+                    take(browser, screenshots / f"panel{name}")
+            for path, kind in (("/", "asking"), ("/?chat=1", "asking-more"), ("/chats", "chats"), ("/no", "error")):
+                browser.open(demo_house.url + path)
+                take(browser, screenshots / f"{kind}{name}")
+
+
+def take(browser: Browser, path: Path) -> None:
+    browser.screenshot(path)
+    width = browser.script("return document.documentElement.scrollWidth")
+    assert width <= browser.size[0], f"{path.name} is {width} wide"
+    assert browser.errors() == []
+
+
+def test_the_pictures_in_the_readme_are_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = [path.name for path in (ROOT / "docs").glob("*.png")]
+    assert len(pictures) >= 3 and all(f"docs/{name}" in readme for name in pictures)
