@@ -5,6 +5,7 @@ import socket
 import struct
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,9 +14,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from .conftest import demand
-from .engines import Chromium, Engine, SetUpError, unpack
-from .webdriver import Browser, WebDriverError
+from .engines import ENGINES, Chromium, Engine, PhantomJS, SetUpError, unpack
+from .webdriver import Browser, GhostDriver, WebDriverError
 
+LATE_SECONDS = 0.2
 PAGES = {
     "/form": """<title>Ask 问</title><p>Ask me</p>
         <form method="post" action="/ask"><textarea name="question"></textarea><button>Send</button></form>
@@ -45,7 +47,10 @@ PAGES = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves PAGES, keeps what forms send, and sends the second half of /stream only after `go_on` is set."""
+    """Serves PAGES, keeps what forms send, and sends the second half of /stream only after `go_on` is set.
+
+    /late begins after LATE_SECONDS and sends its second half after as long again.
+    """
 
     daemon_threads = True
 
@@ -65,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/stream":
             return self.stream()
+        if self.path == "/late":
+            return self.late()
         page = PAGES.get(self.path)
         return self.page(page or "<title>missing</title>", 200 if page else 404)
 
@@ -92,6 +99,17 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):  # the reader may have left
             self.chunk(" second 二")
             self.chunk("")
+
+    def late(self) -> None:
+        time.sleep(LATE_SECONDS)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.chunk("<!DOCTYPE html><title>late</title><p>first half</p>" + 2000 * " ")
+        time.sleep(LATE_SECONDS)
+        self.chunk("<p>second half</p>")
+        self.chunk("")
 
     def chunk(self, text: str) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text.encode()), text.encode()))
@@ -192,6 +210,42 @@ def test_syntax_too_new_for_an_old_engine_is_an_error_in_it(
         assert errors == ["SyntaxError: Parse error"]
     else:
         assert errors == []
+
+
+def test_a_page_that_comes_late_and_in_halves_is_whole_when_it_is_opened(browser: Browser, server: Server) -> None:
+    browser.open(server.address("/late"))
+    assert "second half" in browser.text
+    browser.script("window.old = true;")
+    browser.reload()
+    assert browser.script("return !window.old;")
+    assert "second half" in browser.text
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [each for each in ENGINES if isinstance(each, PhantomJS)],
+    indirect=True,
+    ids=lambda engine: engine.name,
+)
+def test_a_page_whose_load_begins_late_is_waited_for(engine: Engine, browser: Browser, server: Server) -> None:
+    assert isinstance(browser, GhostDriver)
+    browser.open(server.address("/form"))
+    browser.phantom(
+        "var page = this, open = page.open;"
+        "page.open = function (url) {"
+        f"  setTimeout(function () {{ open.call(page, url); }}, {LATE_SECONDS * 1000});"
+        "};"
+    )
+    browser.open(server.address("/quiet"))
+    assert browser.title == "quiet"
+
+
+def test_opening_another_place_of_the_same_page_loads_nothing(browser: Browser, server: Server) -> None:
+    browser.open(server.address("/tall"))
+    browser.script("window.old = true;")
+    browser.open(server.address("/tall#end"))
+    assert browser.url == server.address("/tall#end")
+    assert browser.script("return window.old;") is True
 
 
 def test_a_page_that_cannot_be_had_is_an_error(browser: Browser, server: Server) -> None:

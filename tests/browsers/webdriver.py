@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urldefrag
 
 import urllib3
 
@@ -226,11 +227,13 @@ class GhostDriver(Browser):
 
     def open(self, url: str) -> None:
         # Without this, a page that cannot be had would leave the page before it in place and say nothing.
-        if self._load("this.open(arguments[0]);", url) == "fail":
+        here, there = urldefrag(self.url), urldefrag(url)
+        jumps = here.url == there.url and "#" in url  # within the page: nothing is loaded
+        if self._load("this.open(arguments[0]);", url, begins=not jumps) == "fail":
             raise WebDriverError(f"{url} cannot be had")
 
     def reload(self) -> None:
-        self._load("this.reload();")
+        self._load("this.reload();", begins=True)
 
     def click(self, element: Element) -> None:
         # The middle of the first box is where W3C WebDriver clicks (section 11.1, "in-view center point").
@@ -248,6 +251,7 @@ class GhostDriver(Browser):
             "this.sendEvent('click', arguments[0], arguments[1]);",
             x,
             y,
+            begins=False,
         )
 
     def screenshot(self, path: Path) -> Path:
@@ -258,8 +262,8 @@ class GhostDriver(Browser):
         self.phantom("this.clipRect = arguments[0];", part)
         return super().screenshot(path)
 
-    def _load(self, source: str, *args: Any) -> str:
-        """Runs in PhantomJS what may load a page, and waits for the page if so.
+    def _load(self, source: str, *args: Any, begins: bool) -> str:
+        """Runs in PhantomJS what loads a page if `begins`, or else may load one, and waits for the page.
 
         Gives back how that went: "none" (no page was loaded), "success", or "fail" (the old page stays).
         """
@@ -269,9 +273,12 @@ class GhostDriver(Browser):
         while time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)  # a form is sent a moment after the click
             how = str(self.phantom("return this.load;"))
-            if how != "under way":
+            if how == "none" and begins:
+                continue  # PhantomJS tells of a load from its event loop, and that may be busy
+            if how in ("none", "fail"):
                 return how
-            if self.script("return !window.leftBehind && document.readyState === 'complete';"):
+            known = "true" if how == "success" else "!window.leftBehind"
+            if self.script(f"return {known} && document.readyState === 'complete';"):
                 return "success"
         raise WebDriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
 
