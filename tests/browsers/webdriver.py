@@ -1,8 +1,8 @@
 """A browser as a test sees it: open a page, type, click, run a script, take a picture.
 
 `Browser` is what tests use. Two dialects of WebDriver stand behind it: `GhostDriver` speaks the old JSON wire
-protocol, as built into PhantomJS 1.9.8 (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js
-and src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
+protocol, as built into PhantomJS (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js and
+src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
 Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. No process is
 started here: `engines` does that.
 """
@@ -185,7 +185,7 @@ class Browser(ABC):
 
 
 class GhostDriver(Browser):
-    """PhantomJS 1.9, over the JSON wire protocol.
+    """PhantomJS 1.9 and 2.1, over the JSON wire protocol.
 
     GhostDriver's own ways to open and click wait until nothing loads any more, and for this WebKit an
     XMLHttpRequest begun before or in the page's load event is part of loading: a page that follows an answer
@@ -199,9 +199,15 @@ class GhostDriver(Browser):
         # GhostDriver forgets its log of errors at every navigation and never by reading; these are kept.
         self.phantom(
             "var page = this; page.kept = [];"
-            "page.onError = function (message, trace) {"
-            "  var at = trace.length ? ' (' + trace[0].file + ':' + trace[0].line + ')' : '';"
-            "  page.kept.push(message + at);"
+            # Not by page.onError, to which PhantomJS 2.1.1 says nothing of a syntax error.
+            "page.onCallback = function (error) { page.kept.push(error); };"
+            "page.onInitialized = function () {"
+            "  page.evaluate(function () {"
+            "    window.addEventListener('error', function (event) {"
+            "      var at = event.filename ? ' (' + event.filename + ':' + event.lineno + ')' : '';"
+            "      window.callPhantom(event.message + at);"
+            "    }, false);"
+            "  });"
             "};"
             # A load that is given up for another one ends before that begins, and does not count.
             "page.onLoadStarted = function () { page.load = 'under way'; };"
