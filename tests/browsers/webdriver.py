@@ -1,10 +1,10 @@
 """A browser as a test sees it: open a page, type, click, run a script, take a picture.
 
-`Browser` is what tests use. Two dialects of WebDriver stand behind it: `GhostDriver` speaks the old JSON wire
+`Browser` is what tests use. Two dialects of WebDriver stand behind it here: `GhostDriver` speaks the old JSON wire
 protocol, as built into PhantomJS (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js and
 src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
-Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. No process is
-started here: `engines` does that.
+Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. Engines without
+WebDriver have a module each beside this one. No process is started here: `engines` does that.
 """
 
 import base64
@@ -47,18 +47,7 @@ class Browser(ABC):
     Every method raises WebDriverError when the driver refuses, for instance when there is no such element.
     """
 
-    script_command: str
-
-    def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
-        """Opens a session at the driver listening on `driver` ("127.0.0.1:4444") with these capabilities."""
-        self._host, _, port = driver.partition(":")
-        self._port = int(port)
-        self._session = f"/session/{self._new_session(capabilities)}"
-        self.size = (width, height)
-        self.resize(width, height)
-
-    @abstractmethod
-    def _new_session(self, capabilities: dict[str, Any]) -> str: ...
+    size: tuple[int, int]
 
     @abstractmethod
     def resize(self, width: int, height: int) -> None:
@@ -72,18 +61,18 @@ class Browser(ABC):
         """From the next page on no script of a page runs; `script`, `text` and `wait_until` go on working."""
         raise WebDriverError("this engine cannot be driven without JavaScript")
 
+    @abstractmethod
     def open(self, url: str) -> None:
         """Opens a page and returns when it has loaded. No answer is an error, an answer like 404 is not."""
-        self.command("POST", "/url", {"url": url})
 
+    @abstractmethod
     def reload(self) -> None:
         """Loads the page again and returns when it has loaded. A page that came from a form is sent again."""
-        self.command("POST", "/refresh", {})
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """The address of the page."""
-        return str(self.command("GET", "/url"))
 
     @property
     def title(self) -> str:
@@ -95,33 +84,43 @@ class Browser(ABC):
         """What a reader sees of the page as text; hidden elements are left out."""
         return str(self.script("return document.body ? document.body.innerText : ''"))
 
+    @abstractmethod
     def find(self, css: str) -> Element:
         """The first element that this CSS selector matches. Does not wait: use `wait_until` before it."""
-        found = self.command("POST", "/element", {"using": "css selector", "value": css})
-        return Element(found.get(W3C_ELEMENT) or found["ELEMENT"])
 
+    @abstractmethod
     def type(self, element: Element, text: str) -> None:
         """Types behind what the element holds already, key by key."""
-        # The old protocol wants a list of characters under "value", W3C a string under "text".
-        keys = {"value": list(text), "text": text}
-        self.command("POST", f"/element/{element.reference}/value", keys)
 
+    @abstractmethod
     def click(self, element: Element) -> None:
         """Clicks in the middle of the element; an error if it is hidden or something lies above it.
 
         A page load that this starts is usually waited for, but no engine promises it: `wait_until` something
         that only the new page has.
         """
-        self.command("POST", f"/element/{element.reference}/click", {})
 
+    @abstractmethod
     def script(self, source: str, *args: Any) -> Any:
         """Runs the body of a function in the page (ES5 for the old engines) and gives back what it returns.
 
         Arguments arrive as `arguments[0]` and so on: JSON values and Elements. Raises WebDriverError with the
         page's message when the script throws.
         """
-        plain = [arg.as_argument() if isinstance(arg, Element) else arg for arg in args]
-        return self.command("POST", self.script_command, {"script": source, "args": plain})
+
+    def _point(self, element: Element) -> tuple[float, float]:
+        """Scrolls to the element and gives the point of the page where it takes a click."""
+        # The middle of the first box is where W3C WebDriver clicks (section 11.1, "in-view center point").
+        x, y, hit = self.script(
+            "var element = arguments[0], box, x, y, hit; element.scrollIntoViewIfNeeded();"
+            "box = element.getClientRects()[0]; if (!box) { return [0, 0, false]; }"
+            "x = box.left + box.width / 2; y = box.top + box.height / 2;"
+            "hit = document.elementFromPoint(x, y); return [x, y, element.contains(hit)];",
+            element,
+        )
+        if not hit:
+            raise WebDriverError(f"the element at {x:g}, {y:g} is hidden, or another one would get the click")
+        return x, y
 
     def wait_until(self, expression: str, seconds: float = 10.0) -> Any:
         """Waits until a JavaScript expression is truthy in the page, and gives back its value.
@@ -146,13 +145,61 @@ class Browser(ABC):
                 )
             time.sleep(POLL_SECONDS)
 
+    @abstractmethod
     def screenshot(self, path: Path) -> Path:
         """Writes what the window shows as a PNG of exactly `size` pixels, and gives back its path."""
+
+    @abstractmethod
+    def quit(self) -> None:
+        """Closes the window. A driver that has died is not complained about: it shows nothing any more."""
+
+
+class WebDriver(Browser):
+    """What both dialects of WebDriver have in common."""
+
+    script_command: str
+
+    def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
+        """Opens a session at the driver listening on `driver` ("127.0.0.1:4444") with these capabilities."""
+        self._host, _, port = driver.partition(":")
+        self._port = int(port)
+        self._session = f"/session/{self._new_session(capabilities)}"
+        self.resize(width, height)
+
+    @abstractmethod
+    def _new_session(self, capabilities: dict[str, Any]) -> str: ...
+
+    def open(self, url: str) -> None:
+        self.command("POST", "/url", {"url": url})
+
+    def reload(self) -> None:
+        self.command("POST", "/refresh", {})
+
+    @property
+    def url(self) -> str:
+        return str(self.command("GET", "/url"))
+
+    def find(self, css: str) -> Element:
+        found = self.command("POST", "/element", {"using": "css selector", "value": css})
+        return Element(found.get(W3C_ELEMENT) or found["ELEMENT"])
+
+    def type(self, element: Element, text: str) -> None:
+        # The old protocol wants a list of characters under "value", W3C a string under "text".
+        keys = {"value": list(text), "text": text}
+        self.command("POST", f"/element/{element.reference}/value", keys)
+
+    def click(self, element: Element) -> None:
+        self.command("POST", f"/element/{element.reference}/click", {})
+
+    def script(self, source: str, *args: Any) -> Any:
+        plain = [arg.as_argument() if isinstance(arg, Element) else arg for arg in args]
+        return self.command("POST", self.script_command, {"script": source, "args": plain})
+
+    def screenshot(self, path: Path) -> Path:
         path.write_bytes(base64.b64decode(self.command("GET", "/screenshot")))
         return path
 
     def quit(self) -> None:
-        """Closes the window. A driver that has died is not complained about: it shows nothing any more."""
         with contextlib.suppress(WebDriverError):
             self.command("DELETE", "")
 
@@ -184,7 +231,7 @@ class Browser(ABC):
         return answer
 
 
-class GhostDriver(Browser):
+class GhostDriver(WebDriver):
     """PhantomJS 1.9 and 2.1, over the JSON wire protocol.
 
     GhostDriver's own ways to open and click wait until nothing loads any more, and for this WebKit an
@@ -242,16 +289,7 @@ class GhostDriver(Browser):
         self._load("this.reload();", begins=True)
 
     def click(self, element: Element) -> None:
-        # The middle of the first box is where W3C WebDriver clicks (section 11.1, "in-view center point").
-        x, y, hit = self.script(
-            "var element = arguments[0], box, x, y, hit; element.scrollIntoViewIfNeeded();"
-            "box = element.getClientRects()[0]; if (!box) { return [0, 0, false]; }"
-            "x = box.left + box.width / 2; y = box.top + box.height / 2;"
-            "hit = document.elementFromPoint(x, y); return [x, y, element.contains(hit)];",
-            element,
-        )
-        if not hit:
-            raise WebDriverError(f"the element at {x:g}, {y:g} is hidden, or another one would get the click")
+        x, y = self._point(element)
         self._load(
             "this.sendEvent('mousemove', arguments[0], arguments[1]);"
             "this.sendEvent('click', arguments[0], arguments[1]);",
@@ -289,7 +327,7 @@ class GhostDriver(Browser):
         raise WebDriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
 
 
-class ChromeDriver(Browser):
+class ChromeDriver(WebDriver):
     """Chromium of today, over W3C WebDriver."""
 
     script_command = "/execute/sync"

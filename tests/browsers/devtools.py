@@ -1,0 +1,189 @@
+"""Chromium over the DevTools protocol, for the versions that no chromedriver of a package registry goes with.
+
+One websocket to one page. Commands are answered in order, and events come in between; both are read only
+while an answer or an event is waited for, so there is no thread here. Facts: chromedevtools.github.io/
+devtools-protocol, tried with Chromium 75.
+"""
+
+import base64
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from .webdriver import ANSWER_SECONDS, Browser, Element, WebDriverError
+
+KEYS: dict[str, dict[str, Any]] = {
+    "\n": {"text": "\r", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13},
+}
+
+
+class DevTools(Browser):
+    """A page of a Chromium that was started with --remote-debugging-port."""
+
+    def __init__(self, driver: str, width: int, height: int) -> None:
+        """Opens a page in the browser at `driver` ("127.0.0.1:4444")."""
+        page = urllib3.request("GET", f"http://{driver}/json/new", timeout=ANSWER_SECONDS).json()
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(
+            connect(page["webSocketDebuggerUrl"], compression=None, max_size=None, proxy=None, close_timeout=1)
+        )
+        self._sent = 0
+        self._errors: list[str] = []
+        self._loading = ""  # the id of the document of the last navigation that got an answer
+        self._loaded: set[str] = set()  # those of all documents whose load event is over
+        self._busy = False  # between the begin and the end of all that belongs to a navigation
+        for domain in ("Page", "Runtime"):
+            self.command(f"{domain}.enable")
+        tree = self.command("Page.getFrameTree")
+        self._frame = tree["frameTree"]["frame"]["id"]
+        self.command("Page.setLifecycleEventsEnabled", enabled=True)
+        self.resize(width, height)
+
+    def command(self, method: str, **params: Any) -> Any:
+        """Sends a DevTools command and gives back its result."""
+        self._sent += 1
+        number = self._sent
+        try:
+            self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        except (OSError, WebSocketException) as error:
+            raise WebDriverError(f"{method}: the browser does not answer: {error}") from error
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            message = self._receive(deadline, method)
+            if message.get("id") == number:
+                break
+        if "error" in message:
+            raise WebDriverError(f"{method}: {message['error']['message']}")
+        return message["result"]
+
+    def _receive(self, deadline: float, what: str) -> dict[str, Any]:
+        """The next message, whose event is taken in already. Raises WebDriverError at the deadline."""
+        try:
+            message: dict[str, Any] = json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))
+        except (OSError, WebSocketException) as error:
+            raise WebDriverError(f"{what}: the browser does not answer: {error!r}") from error
+        event, params = message.get("method"), message.get("params", {})
+        if event == "Runtime.exceptionThrown":
+            self._errors.append(_complaint(params["exceptionDetails"]))
+        elif event == "Page.lifecycleEvent" and params["frameId"] == self._frame:
+            if params["name"] == "init":
+                self._loading = params["loaderId"]
+            elif params["name"] == "load":
+                self._loaded.add(params["loaderId"])
+        elif event == "Page.frameStartedLoading" and params["frameId"] == self._frame:
+            self._busy = True
+        elif event == "Page.frameStoppedLoading" and params["frameId"] == self._frame:
+            self._busy = False
+        return message
+
+    def resize(self, width: int, height: int) -> None:
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.size = (width, height)
+
+    def errors(self) -> list[str]:
+        self.command("Page.getFrameTree")  # what has happened before arrives before the answer
+        errors, self._errors = self._errors, []
+        return errors
+
+    def disable_scripts(self) -> None:
+        self.command("Emulation.setScriptExecutionDisabled", value=True)
+
+    def open(self, url: str) -> None:
+        begun = self.command("Page.navigate", url=url)
+        if begun.get("errorText"):
+            raise WebDriverError(f"{url} cannot be had: {begun['errorText']}")
+        if "loaderId" in begun:  # or else it is another place of the same page
+            deadline = time.monotonic() + ANSWER_SECONDS
+            while begun["loaderId"] not in self._loaded:
+                self._receive(deadline, f"loading {url}")
+
+    def reload(self) -> None:
+        old = self._loading
+        self.command("Page.reload")
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self._loading == old or self._loading not in self._loaded:
+            self._receive(deadline, "reloading")
+
+    @property
+    def url(self) -> str:
+        return str(self.script("return location.href;"))
+
+    def find(self, css: str) -> Element:
+        found = self._call("return document.querySelector(arguments[0]);", [css], by_value=False)
+        if "objectId" not in found:
+            raise WebDriverError(f"no element matches {css}")
+        return Element(found["objectId"])
+
+    def type(self, element: Element, text: str) -> None:
+        self.script(
+            "var field = arguments[0], end = field.value.length; field.focus();field.setSelectionRange(end, end);",
+            element,
+        )
+        for character in text:
+            key = KEYS.get(character, {"text": character, "key": character})
+            self.command("Input.dispatchKeyEvent", type="keyDown", **key)
+            self.command("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
+
+    def click(self, element: Element) -> None:
+        x, y = self._point(element)
+        at = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        self.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.command("Input.dispatchMouseEvent", type="mousePressed", **at)
+        self.command("Input.dispatchMouseEvent", type="mouseReleased", **at)
+        self.command("Page.getFrameTree")  # a navigation that the click begins is told before the answer
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self._busy:
+            self._receive(deadline, "loading after a click")
+
+    def script(self, source: str, *args: Any) -> Any:
+        return self._call(source, list(args), by_value=True).get("value")
+
+    def _call(self, source: str, args: list[Any], *, by_value: bool) -> dict[str, Any]:
+        function = f"function () {{ {source}\n}}"
+        elements = [arg for arg in args if isinstance(arg, Element)]
+        if elements:
+            arguments = [
+                {"objectId": arg.reference} if isinstance(arg, Element) else {"value": arg} for arg in args
+            ]
+            answer = self.command(
+                "Runtime.callFunctionOn",
+                functionDeclaration=function,
+                objectId=elements[0].reference,  # names the page that it runs in
+                arguments=arguments,
+                returnByValue=by_value,
+            )
+        else:
+            # In one command, because between two the page may be left.
+            expression = f"({function}).apply(null, {json.dumps(args)})"
+            answer = self.command("Runtime.evaluate", expression=expression, returnByValue=by_value)
+        if "exceptionDetails" in answer:
+            raise WebDriverError(_complaint(answer["exceptionDetails"]))
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def screenshot(self, path: Path) -> Path:
+        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
+        return path
+
+    def quit(self) -> None:
+        with contextlib.suppress(OSError, WebSocketException):
+            self._open.close()
+
+
+def _complaint(details: dict[str, Any]) -> str:
+    """The first line of an exception, and where it was thrown."""
+    thrown = details.get("exception", {})
+    message = str(thrown.get("description") or thrown.get("value") or details["text"]).splitlines()[0]
+    return f"{message} ({details.get('url', '')}:{details['lineNumber'] + 1})"
