@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from .engines import CHROMIUM, ENGINES, Engine
+from .engines import CHROMIUM, ENGINES, W3M, Engine, W3m
 from .webdriver import Browser
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Keyboard's is smaller, by 18 pixels of width
 
 
-def demand(engine: Engine, in_ci: bool) -> None:
+def demand(engine: Engine | W3m, in_ci: bool) -> None:
     """Ends the test when the engine cannot run here: skipped, but in CI failed, so that no test is lost."""
     reason = engine.missing()
     if reason and in_ci:
@@ -48,6 +48,13 @@ def scriptless_browser() -> Iterator[Browser]:
     with CHROMIUM.start(*KINDLE_4) as browser:
         browser.disable_scripts()
         yield browser
+
+
+@pytest.fixture
+def w3m() -> W3m:
+    """The text browser."""
+    demand(W3M, _in_ci())
+    return W3M
 
 
 @pytest.fixture(scope="session")

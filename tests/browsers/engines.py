@@ -324,6 +324,42 @@ class Wkhtmltopdf(Engine):
         raise NotImplementedError("it has no driver to connect to: see start")
 
 
+class W3m:
+    """The system's w3m: shows a page as text, knows forms and links, and runs no script."""
+
+    name = "w3m"
+    columns = 80
+    seconds = 60.0
+
+    def install(self) -> None:
+        if self.missing():
+            _apt_install("w3m")
+
+    def missing(self) -> str | None:
+        return None if shutil.which("w3m") else f"No w3m on the PATH: run `{SET_UP}` as root."
+
+    def dump(self, url: str, form: str | None = None) -> str:
+        """The page as text, `columns` wide; with a form's encoded fields, the page that answers to them.
+
+        Waits for the end of the page. Raises subprocess.SubprocessError if w3m fails or takes `seconds`.
+        """
+        with tempfile.TemporaryDirectory(prefix="engine-") as folder:
+            command = ["w3m", "-dump", "-cols", str(self.columns), "-no-proxy", "-I", "UTF-8", "-O", "UTF-8"]
+            if form is not None:
+                Path(folder, "form").write_text(form)
+                command += ["-post", str(Path(folder, "form"))]
+            done = subprocess.run(
+                [*command, url],
+                env={**os.environ, "HOME": folder},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self.seconds,
+                check=True,
+            )
+        return done.stdout.decode()
+
+
+W3M = W3m()
 CHROMIUM = Chromium()
 ENGINES: tuple[Engine, ...] = (
     # the harshest, for the Kindles Keyboard and 4
@@ -500,7 +536,8 @@ def main() -> int:
     except SetUpError as error:
         print(f"fonts: {error}")
     ready = True
-    for engine in ENGINES:
+    programs: tuple[Engine | W3m, ...] = (*ENGINES, W3M)
+    for engine in programs:
         reason: str | None
         try:
             engine.install()

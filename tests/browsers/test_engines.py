@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
 from .conftest import demand
-from .engines import ENGINES, Chromium, Engine, PhantomJS, SetUpError, unpack
+from .engines import ENGINES, Chromium, Engine, PhantomJS, SetUpError, W3m, unpack
 from .webdriver import Browser, GhostDriver, WebDriverError
 
 LATE_SECONDS = 0.2
@@ -362,6 +362,18 @@ def test_an_engine_ends_when_its_test_fails(engine: Engine) -> None:
         raise ZeroDivisionError
     with pytest.raises(WebDriverError, match="does not answer"):
         browser.open("about:blank")
+
+
+def test_the_text_browser_shows_a_page_without_its_scripts(w3m: W3m, server: Server) -> None:
+    shown = w3m.dump(server.address("/form"))
+    assert "Ask me" in shown
+    assert "Send" in shown
+    assert "No script runs here." in shown
+
+
+def test_the_text_browser_sends_a_form(w3m: W3m, server: Server) -> None:
+    assert "You asked something." in w3m.dump(server.address("/ask"), urlencode({"question": "为什么 & how?"}))
+    assert server.questions == ["为什么 & how?"]
 
 
 class Absent(Chromium):

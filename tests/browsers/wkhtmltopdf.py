@@ -43,10 +43,7 @@ driver.ask = function (answer) {
         }
     };
     request.open('POST', '/__driver__/', true);
-    // In ASCII: of other text this WebKit sends fewer bytes than it announces, or more.
-    request.send(JSON.stringify(answer).replace(/[^\\x00-\\x7f]/g, function (letter) {
-        return '\\\\u' + ('000' + letter.charCodeAt(0).toString(16)).slice(-4);
-    }));
+    request.send(JSON.stringify(answer));
 };
 driver.obey = function (command) {
     if (!command) { return driver.ask(null); }
