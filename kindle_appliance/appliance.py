@@ -20,6 +20,7 @@ from .errors import StartError
 from .gemini import Generation
 from .ladder import Ladder
 from .pages import STATIC, Look, Pages
+from .reports import Reports
 from .server import Server
 from .settings import Settings, data_folder
 from .upstream import Clocks, Upstream
@@ -43,7 +44,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, language, Look(settings.text_size), settings.followers)
+        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.

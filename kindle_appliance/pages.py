@@ -18,6 +18,7 @@ from typing import Any
 
 from .answers import News
 from .chats import ChatSummary, Turn
+from .reports import Report
 from .sentences import Sentence
 from .writing_system import east_asian_language, is_right_to_left, may_slant
 
@@ -53,6 +54,11 @@ SIZES = range(1, 9)
 
 _TITLE_CHARACTERS = 90
 _RELOAD_SECONDS = 5
+_FIGURES = (
+    *("device", "engine", "page", "keyboard", "zoom", "ratio", "screen", "answers", "pieces", "first", "lacks"),
+    *("untested", "cookies", "sentCookies", "storage", "windowName", "clock", "zone", "agent", "row"),
+)
+"""What static/check.js finds and static/report.html has a place for."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,30 @@ class Pages:
         body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
         return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
 
+    def check(self, reader: Reader, now: float) -> str:
+        """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""
+        language = reader.language
+        zone = datetime.fromtimestamp(now).astimezone().utcoffset() or timedelta()
+        body = self._templates["check"].fill(language, now=int(now * 1000), zone=zone // timedelta(minutes=1))
+        title = Sentence("This browser").to(language)
+        return self._frame(reader, "check", title, "/check", body, scripts=("page", "check"))
+
+    def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> str:
+        """What browsers have said of themselves, newest first; all of it is shown as text."""
+        language = reader.language
+        shown = Markup("".join(self._report(report, language, now) for report in reports))
+        if not reports:
+            shown = _message(Sentence("No browser has been checked yet."), language)
+        body = self._templates["reports"].fill(language, reports=shown)
+        return self._frame(reader, "check", Sentence("Checked browsers").to(language), "/check/reports", body)
+
+    def _report(self, report: Report, language: str, now: float) -> str:
+        said = {key: _in_words(value, language) for key, value in report.values.items()}
+        figures = {name: said.pop(name, "") for name in _FIGURES}
+        more = "".join(f"<tr><th>{escape(key)}</th><td>{escape(said[key])}</td></tr>\n" for key in said)
+        moment = when(report.received, now).to(language)
+        return self._templates["report"].fill(language, when=moment, more=Markup(more), **figures)
+
     def _frame(
         self,
         reader: Reader,
@@ -340,6 +370,17 @@ def _direction(text: str) -> Markup:
     """The attributes of an element that holds what somebody typed."""
     language = east_asian_language(text)
     return Markup(' dir="rtl"' * bool(is_right_to_left(text)) + (f' lang="{language}"' if language else ""))
+
+
+def _in_words(value: Any, language: str) -> str:
+    """A value of a report as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_in_words(each, language)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(each, language) for each in value) or "-"
+    if isinstance(value, bool):
+        return (Sentence("yes") if value else Sentence("no")).to(language)
+    return Sentence("not tested").to(language) if value is None else str(value)
 
 
 def _short(text: str) -> str:

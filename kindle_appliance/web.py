@@ -28,6 +28,7 @@ from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
 from .pages import USUAL_LOOK, Look, Pages, Reader
+from .reports import Reports
 from .sentences import Sentence, choose_language
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,13 @@ _KEEP_ALIVE_SECONDS = 10.0
 _POLL_MS = 2000
 _RECENT_CHATS = 6
 _MOST_CHATS = 200
+_REPORT_BYTES = 8 * 1024  # ours have about 1 KB
+_CHECK_PIECES = 3
+_CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
-_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2})?"
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
@@ -71,6 +75,7 @@ class Web:
     desk: AnswerDesk
     chats: Chats
     pages: Pages
+    reports: Reports
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
@@ -88,6 +93,10 @@ class Web:
         app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
         app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
         app.post("/api/chat", callback=routes.converse)
+        app.get("/check", callback=routes.check)
+        app.post("/check", callback=routes.add_report)
+        app.get("/check/stream", callback=routes.check_stream)
+        app.get("/check/reports", callback=routes.list_reports)
         app.default_error_handler = routes.error
         return _with_headers(app)
 
@@ -110,6 +119,7 @@ class _Routes:
         self._desk = web.desk
         self._chats = web.chats
         self._pages = web.pages
+        self._reports = web.reports
         self._language = web.language
         self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
@@ -300,6 +310,36 @@ class _Routes:
             # Waitress takes an OSError as a broken connection: it closes without the last chunk.
             raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")
 
+    # ---- Checking a browser
+
+    def check(self) -> HTTPResponse:
+        """`GET /check`: the page that tests the browser which opens it."""
+        now = time.time()
+        response = _html(self._pages.check(self._reader(), now))
+        response.set_cookie("server", str(int(now * 1000)), path="/check")  # to be found by the script
+        return response
+
+    def check_stream(self) -> HTTPResponse:
+        """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
+        return HTTPResponse(self._seated(_pieces(_is_gone()), b""), headers={"Content-Type": frames.EVENT_STREAM})
+
+    def add_report(self) -> HTTPResponse:
+        """`POST /check`: what the page found, as JSON."""
+        try:
+            if request.content_length > _REPORT_BYTES:
+                raise ReaderError(_BY_STATUS[413], 413)
+            self._reports.add(_json_body())
+        except ReaderError as error:
+            return self._json_error(error.status, error.sentence)
+        except StorageError as error:
+            log.error("web: %s", error)
+            return self._json_error(503, error.sentence)
+        return HTTPResponse(status=204)
+
+    def list_reports(self) -> HTTPResponse:
+        """`GET /check/reports`: what browsers have said of themselves."""
+        return _html(self._pages.reports(self._reader(), self._reports.latest(), time.time()))
+
     # ---- What goes wrong
 
     def error(self, error: HTTPError) -> Any:
@@ -361,6 +401,15 @@ def _follow_text(answer: Answer, offset: int, gone: Callable[[], bool]) -> Itera
             yield text.encode()
         if news.ending is not None:
             return
+
+
+def _pieces(gone: Callable[[], bool]) -> Iterator[bytes]:
+    yield frames.PADDING
+    for number in range(_CHECK_PIECES):
+        if gone():
+            return
+        yield b"data: %d\n\n" % number
+        time.sleep(_CHECK_SECONDS)
 
 
 def _status_of(answer: Answer) -> int:

@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "database": {"errors"},
     "chats": {"database", "ending", "errors"},
     "answers": {"ladder", "typesetter", "chats", "ending", "errors"},
+    "reports": {"database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
-    "pages": {"answers", "chats", "writing_system"},
-    "web": {"answers", "chats", "frames", "pages", "ending", "errors"},
+    "pages": {"answers", "chats", "reports", "writing_system"},
+    "web": {"answers", "chats", "frames", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.

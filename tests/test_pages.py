@@ -12,6 +12,7 @@ from kindle_appliance.answers import News, Position
 from kindle_appliance.chats import ChatSummary, Turn
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.pages import Pages, Reader, when
+from kindle_appliance.reports import Report
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.typesetter import Block
 
@@ -67,6 +68,9 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
         pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
         pages.list(Reader(language), chats, NOON),
         pages.message(Reader(language), Sentence("There is no such page here.")),
+        pages.check(Reader(language), NOON),
+        pages.reports(Reader(language), [Report(NOON, {"device": text, "row": text, text: [text, {}]})], NOON),
+        pages.reports(Reader(language), (), NOON),
     ]
 
 
@@ -99,7 +103,7 @@ def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
 
 
 def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> None:
-    known = {"Gemini", "appliance", "html", "lang", "Aa"}
+    known = {"Gemini", "appliance", "html", "lang", "Aa", "JavaScript", "Kindle", "Cookie"}
     for page in all_pages(pages, CHINESE, "海"):
         body = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
         words = set(re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>|&\w+;", " ", body)))
@@ -118,6 +122,21 @@ def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> 
     page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
     assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#x27;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
+
+
+def test_a_report_is_shown_in_words_with_what_it_says_besides(pages: Pages) -> None:
+    report = {
+        **{"page": "600 x 706", "answers": True, "storage": False, "keyboard": None, "lacks": ["bind", "trim"]},
+        **{"untested": [], "clock": -3.5, "colour": "grey", "more": {"a": 1, "b": True}, "row": "| ? | x |"},
+    }
+    page = pages.reports(ENGLISH_READER, [Report(NOON, report), Report(NOON - 86400, {})], NOON)
+    cells = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", page.partition("yesterday")[0]))
+    assert (cells["Page"], cells["Answers while they are written"], cells["Storage"]) == ("600 x 706", "yes", "no")
+    assert (cells["Page above the keyboard"], cells["JavaScript lacks"]) == ("not tested", "bind, trim")
+    assert (cells["JavaScript, not tested"], cells["Clock, seconds ahead"], cells["Engine"]) == ("-", "-3.5", "")
+    assert (cells["colour"], cells["more"]) == ("grey", "a: 1, b: yes"), "what we do not know is kept"
+    assert re.search(r"today, 12:00.*\| \? \| x \|.*yesterday, 12:00", page, re.DOTALL)
+    assert "是" in pages.reports(Reader(CHINESE), [Report(NOON, report)], NOON)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
 
-from .engines import Engine
+from .engines import CHROMIUM, Engine
 from .webdriver import Browser
 
 ENDED = "document.body.className.indexOf('ended') >= 0"
@@ -137,10 +138,15 @@ KINDLES = ((600, 706), (758, 899), (1072, 1231))
 OTHERS = ((390, 844), (1280, 800))
 
 
-def has_window(engine: Engine) -> bool:
-    return getattr(engine, "has_window", True)
-
-
 def sizes(engine: Engine) -> tuple[tuple[int, int], ...]:
     """The screens that this engine is tried on, in CSS pixels."""
-    return KINDLES + (OTHERS if engine.name == "chromium" else ())
+    return KINDLES + (OTHERS if engine is CHROMIUM else ())
+
+
+def take(browser: Browser, engine: Engine, path: Path) -> None:
+    """Take a picture, where the engine can; the page is to be no wider than the screen, and without a fault."""
+    if engine.pictures:
+        browser.screenshot(path)
+    width = browser.script("return document.documentElement.scrollWidth")
+    assert width <= browser.size[0], f"{path.name} is {width} wide"
+    assert browser.errors() == []

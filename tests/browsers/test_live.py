@@ -10,7 +10,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 
 from .engines import Engine
-from .steps import ENDED, LONG, ask, begin, finish, has_window, page_number, paragraphs, shows, text_of, turn
+from .steps import ENDED, LONG, ask, begin, finish, page_number, paragraphs, shows, take, text_of, turn
 from .webdriver import Browser
 
 RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
@@ -28,8 +28,7 @@ def test_the_main_job_runs_on_a_recorded_stream(
     browser.wait_until(shows("Cats vs. Dogs"))
     assert "Gemini is writing" in text_of(browser, "state"), "the first text is there, the end is not"
     assert browser.script(f"return !({ENDED})")
-    if has_window(engine):
-        browser.screenshot(screenshots / f"reading-while-written-{engine.name}.png")
+    take(browser, engine, screenshots / f"reading-while-written-{engine.name}.png")
 
     before = "".join(text_of(browser, "text").split())
     browser.reload()
@@ -52,8 +51,7 @@ def test_the_main_job_runs_on_a_recorded_stream(
     assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
     assert browser.script("return document.getElementById('text').getElementsByTagName('li').length") > 20
     assert browser.errors() == []
-    if has_window(engine):
-        browser.screenshot(screenshots / f"reading-finished-{engine.name}.png")
+    take(browser, engine, screenshots / f"reading-finished-{engine.name}.png")
 
 
 def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
@@ -68,8 +66,7 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
         assert browser.script("return " + shows("Then the open")), "what has arrived stays"
         assert browser.find("#state a"), "a way to go on"
-        if has_window(engine):
-            browser.screenshot(screenshots / f"connection-lost-{engine.name}.png")
+        take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
         call.text(" tail, and more.", finish="STOP")
         call.end()
         cable.plug()

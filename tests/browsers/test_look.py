@@ -7,7 +7,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 
 from .engines import Engine
-from .steps import LONG, answered, has_window, lines_shown, page_number, sizes, turn
+from .steps import LONG, answered, lines_shown, page_number, sizes, turn
 from .webdriver import Browser
 
 CENTIMETRE = {600: 66, 758: 84, 1072: 118, 390: 60, 1280: 38}
@@ -164,14 +164,13 @@ def test_what_a_screen_says_late_is_heard(
     before = page_number(browser)
     # A Paperwhite 3 says 0 x 0 until its first resize event; a keyboard takes height away and gives it back.
     turn(browser, "next")
-    if has_window(engine):
-        width, height = browser.size
-        size = "return document.documentElement.style.fontSize"
-        font = browser.script(size)
-        browser.resize(width, height // 2)
-        browser.wait_until(f"window.innerHeight === {height // 2}")
-        browser.wait_until(f"document.getElementById('count').textContent.indexOf('of {before[1]}') < 0")
-        assert browser.script(size) == font, "text keeps its size when only the height changes"
-        lines_shown(browser)
-        browser.resize(width, height)
-        browser.wait_until(f"document.getElementById('count').textContent === 'page 2 of {before[1]}'")
+    width, height = browser.size
+    size = "return document.documentElement.style.fontSize"
+    font = browser.script(size)
+    browser.resize(width, height // 2)
+    browser.wait_until(f"window.innerHeight === {height // 2}")
+    browser.wait_until(f"document.getElementById('count').textContent.indexOf('of {before[1]}') < 0")
+    assert browser.script(size) == font, "text keeps its size when only the height changes"
+    lines_shown(browser)
+    browser.resize(width, height)
+    browser.wait_until(f"document.getElementById('count').textContent === 'page 2 of {before[1]}'")

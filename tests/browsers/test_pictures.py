@@ -17,8 +17,7 @@ from kindle_appliance.demo import DemoGemini
 from kindle_appliance.pages import STATIC
 
 from .engines import Engine
-from .steps import ENDED, has_window, lines_shown, page_number, sizes, turn
-from .webdriver import Browser
+from .steps import ENDED, lines_shown, page_number, sizes, take, turn
 
 QUESTIONS = {
     "long": "Tell me a long story of the sea",
@@ -48,7 +47,7 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.mark.parametrize("look", ["3", "8"])
 def test_every_page_on_every_screen(engine: Engine, demo_house: House, screenshots: Path, look: str) -> None:
-    for width, height in sizes(engine) if has_window(engine) else ():
+    for width, height in sizes(engine):
         with engine.start(width, height) as browser:
             browser.open(demo_house.url + "/no")
             browser.script(f"document.cookie = 'look={look}; path=/'")
@@ -56,28 +55,21 @@ def test_every_page_on_every_screen(engine: Engine, demo_house: House, screensho
             for number, kind in enumerate(QUESTIONS, 1):
                 browser.open(f"{demo_house.url}/chats/{number}/1")
                 browser.wait_until(ENDED)
-                take(browser, screenshots / f"{kind}{name}")
+                take(browser, engine, screenshots / f"{kind}{name}")
                 lines_shown(browser)
                 if kind == "long":
                     _, last = page_number(browser)
                     for _ in range(last // 2):
                         turn(browser, "next")
-                    take(browser, screenshots / f"middle{name}")
+                    take(browser, engine, screenshots / f"middle{name}")
                     for _ in range(last - 1 - last // 2):
                         turn(browser, "next")
-                    take(browser, screenshots / f"last{name}")
+                    take(browser, engine, screenshots / f"last{name}")
                     browser.click(browser.find("#aa"))
-                    take(browser, screenshots / f"panel{name}")
+                    take(browser, engine, screenshots / f"panel{name}")
             for path, kind in (("/", "asking"), ("/?chat=1", "asking-more"), ("/chats", "chats"), ("/no", "error")):
                 browser.open(demo_house.url + path)
-                take(browser, screenshots / f"{kind}{name}")
-
-
-def take(browser: Browser, path: Path) -> None:
-    browser.screenshot(path)
-    width = browser.script("return document.documentElement.scrollWidth")
-    assert width <= browser.size[0], f"{path.name} is {width} wide"
-    assert browser.errors() == []
+                take(browser, engine, screenshots / f"{kind}{name}")
 
 
 def test_the_pictures_in_the_readme_are_there() -> None:

@@ -16,7 +16,6 @@ from .steps import (
     answered,
     ask,
     begin,
-    has_window,
     lines_shown,
     page_number,
     read,
@@ -164,15 +163,14 @@ def test_the_place_survives_a_reload_another_text_size_and_a_turned_screen(
         browser.click(browser.find("#smaller"))
     assert page_number(browser) == before, "there and back leads to the same page"
     browser.click(browser.find("#close"))
-    if has_window(engine):
-        width, height = browser.size
-        browser.resize(height, width)
-        browser.wait_until(f"document.documentElement.clientWidth === {height}")
-        browser.wait_until("document.documentElement.style.fontSize !== '27px'")
-        assert first in lines_shown(browser)
-        browser.resize(width, height)
-        browser.wait_until("document.documentElement.style.fontSize === '27px'")
-        assert page_number(browser) == before
+    width, height = browser.size
+    browser.resize(height, width)
+    browser.wait_until(f"document.documentElement.clientWidth === {height}")
+    browser.wait_until("document.documentElement.style.fontSize !== '27px'")
+    assert first in lines_shown(browser)
+    browser.resize(width, height)
+    browser.wait_until("document.documentElement.style.fontSize === '27px'")
+    assert page_number(browser) == before
     assert browser.errors() == []
 
 

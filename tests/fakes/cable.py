@@ -111,7 +111,8 @@ class Cable:
                     break
                 line = data.partition(b"\r\n")[0]
                 self.requests.append(line)
-                if self._holds_streams and b"/answers/" in line and b"wait=0" not in line:
+                is_stream = b"/check/stream" in line or (b"/answers/" in line and b"wait=0" not in line)
+                if self._holds_streams and is_stream:
                     passes.clear()
                 appliance.sendall(data)
         self._drop(browser, appliance, passes)

@@ -24,6 +24,7 @@ from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
+from kindle_appliance.reports import Reports
 from kindle_appliance.server import Server
 from kindle_appliance.upstream import Clocks, Upstream
 from kindle_appliance.web import Web
@@ -63,7 +64,8 @@ class House:
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
         self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
-        web = Web(self.desk, self.chats, self._pages, self._language, self._look, self._followers)
+        self.reports = Reports(self.database)
+        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
@@ -99,6 +101,16 @@ class House:
             self.url + path,
             body=urlencode(fields),
             headers={"Content-Type": "application/x-www-form-urlencoded", **_named(headers)},
+            redirect=False,
+        )
+
+    def send(self, path: str, body: object, **headers: str) -> urllib3.BaseHTTPResponse:
+        """JSON, as a script sends it; `bytes` go out as they are."""
+        return self.client.request(
+            "POST",
+            self.url + path,
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **_named(headers)},
             redirect=False,
         )
 

@@ -1,0 +1,232 @@
+"""/check in each engine: what it finds out is said in words, sent and shown to the owner; and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fakes.cable import Cable
+from fakes.house import House
+
+from kindle_appliance import frames, web
+from kindle_appliance.pages import Pages, Reader
+
+from .engines import CHROMIUM, Engine
+from .steps import take
+from .webdriver import Browser, ChromeDriver
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TESTED = "document.body.className === 'check tested'"
+DEVICE = 'A <Kindle> | "1.2" \\ é海'
+SIZES = ((600, 706), (1072, 1231))
+
+
+def says(identity: str, words: str) -> str:
+    return f"document.getElementById('{identity}').textContent.indexOf({json.dumps(words)}) >= 0"
+
+
+def send(browser: Browser) -> None:
+    browser.click(browser.find("#send"))
+    browser.wait_until(says("state", "Sent to the appliance."))
+
+
+def table(readme: str) -> list[list[str]]:
+    """The rows of the README's table of devices, its header first."""
+    found = re.search(r"^\| device, firmware .*(?:\n\|.*)+", readme, re.MULTILINE)
+    assert found, "the README has a table of devices"
+    return [cells(row) for row in found[0].splitlines() if not row.startswith("|--")]
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_browser_is_tested_says_so_in_words_and_is_stored(
+    engine: Engine, size: tuple[int, int], house: House, screenshots: Path
+) -> None:
+    with engine.start(*size) as browser:
+        browser.open(house.url + "/check")
+        browser.wait_until(TESTED)
+        assert house.reports.latest() == [], "nothing is sent unasked"
+        take(browser, engine, screenshots / f"check-{size[0]}-{engine.name}.png")
+        browser.type(browser.find("#device"), DEVICE)
+        browser.resize(size[0], size[1] // 2)  # as the keyboard does
+        browser.wait_until(says("result", f"and {size[0]} x {size[1] // 2} while the keyboard is open"))
+        browser.resize(*size)
+        browser.click(browser.find("#box"))
+        browser.click(browser.find("#box"))
+        browser.wait_until(says("result", "A double tap does not magnify the page."))
+        for words in (
+            "Answers appear while they are written: yes",
+            "Cookies: yes",
+            "The time zone is the appliance's.",
+        ):
+            assert browser.script("return " + says("result", words))
+        browser.script("document.getElementById('result').scrollIntoView()")
+        take(browser, engine, screenshots / f"check-result-{size[0]}-{engine.name}.png")
+        send(browser)
+        browser.script("document.getElementById('row').scrollIntoView()")
+        take(browser, engine, screenshots / f"check-sent-{size[0]}-{engine.name}.png")
+        shown = browser.script("return document.getElementById('row').textContent")
+
+        (report,) = house.reports.latest()
+        values = report.values
+        assert values["row"] == shown and values["device"] == DEVICE
+        assert (values["page"], values["zoom"], values["answers"]) == (f"{size[0]} x {size[1]}", 1, True)
+        assert values["keyboard"] == f"{size[0]} x {size[1] // 2}"
+        assert values["agent"] == browser.script("return navigator.userAgent")
+        assert values["cookies"] is values["sentCookies"] is values["storage"] is values["windowName"] is True
+        assert values["pieces"] > 1 and abs(values["clock"]) < 60
+        browser.open(house.url + "/check/reports")
+        assert shown in browser.text and DEVICE in browser.text
+        take(browser, engine, screenshots / f"check-reports-{size[0]}-{engine.name}.png")
+
+
+def test_a_double_tap_that_magnifies_is_noticed(browser: Browser, house: House) -> None:
+    browser.open(house.url + "/check")
+    browser.wait_until(TESTED)
+    if isinstance(browser, ChromeDriver):
+        browser.devtools("Emulation.setPageScaleFactor", pageScaleFactor=2)
+    else:
+        browser.script(f"window.innerWidth = {browser.size[0] // 2};")  # as WebKit has it when it magnifies
+    browser.script("document.getElementById('box').onclick();")  # the second tap may be swallowed
+    browser.wait_until(says("result", "A double tap magnifies the page: 2 times"))
+    browser.script("document.getElementById('send').onclick();")
+    browser.wait_until(says("state", "Sent to the appliance."))
+    values = house.reports.latest()[0].values
+    assert values["zoom"] == 2 and cells(values["row"])[4] == "x 2"
+    assert values["page"] == f"{browser.size[0]} x {browser.size[1]}", "the size before it"
+
+
+def test_the_readmes_row_of_an_engine_is_what_the_engine_says(
+    browser: Browser, engine: Engine, house: House
+) -> None:
+    browser.open(house.url + "/check")
+    browser.wait_until(TESTED)
+    send(browser)
+    (report,) = house.reports.latest()
+    found = cells(report.values["row"])
+    header, *rows = table(README)
+    assert len(found) == len(header)
+    (row,) = [row for row in rows if row[0].lower().startswith(engine.name.split("-")[0])]
+    found[1] = re.sub(r"Chromium \d+", "Chromium", found[1])  # the system's, whichever it is
+    assert found[1:] == row[1:]
+
+
+def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Pages.check
+    # Taken away from the browser itself, they would be missed by its driver too.
+    renamed = {
+        "window.JSON": "window.noJSON",
+        "new Function": "new NoFunction",
+        "'forEach']": "'noForEach']",
+        "localStorage": "noStorage",
+        "navigator.": "noNavigator.",
+        "screen.width": "noScreen.width",
+    }
+
+    def check_in_an_older_one(pages: Pages, reader: Reader, now: float) -> str:
+        page = check(pages, reader, now)
+        for name, absent in renamed.items():
+            assert name in page
+            page = page.replace(name, absent)
+        return page
+
+    monkeypatch.setattr(Pages, "check", check_in_an_older_one)
+    browser.open(house.url + "/check")
+    browser.wait_until(says("result", "JavaScript, not tested: { delete: 1 }"))
+    assert browser.script("return " + says("result", "noForEach"))
+    assert browser.script("return " + says("result", "Storage in the browser: no"))
+    send(browser)
+    values = house.reports.latest()[0].values
+    assert values["untested"] == ["{ delete: 1 }"] and {"JSON", "noForEach"} <= set(values["lacks"])
+    assert (values["agent"], values["screen"], values["storage"]) == ("null", None, False)
+    assert browser.errors() == []
+
+
+def test_where_streams_are_held_back_it_says_so(browser: Browser, house: House) -> None:
+    with Cable(house.server.port, holds_streams=True) as cable:
+        browser.open(cable.url + "/check")
+        browser.wait_until(says("result", "Answers appear while they are written: no"), 30)
+        send(browser)
+    assert house.reports.latest()[0].values["answers"] is False
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("are_held", [False, True], ids=["at the end", "before the end"])
+def test_pieces_that_come_all_together_are_no_stream(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, are_held: bool
+) -> None:
+    check, may_end = Pages.check, threading.Event()
+
+    def check_watched(pages: Pages, reader: Reader, now: float) -> str:
+        return check(pages, reader, now).replace("found.pieces += 1;", "found.pieces += 1; window.saw = true;")
+
+    def together(gone: object) -> Iterator[bytes]:
+        yield frames.PADDING + b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+        if are_held:
+            assert may_end.wait(20)
+
+    monkeypatch.setattr(Pages, "check", check_watched)
+    monkeypatch.setattr(web, "_pieces", together)
+    browser.open(house.url + "/check")
+    if are_held:
+        browser.wait_until("window.saw")
+    may_end.set()
+    browser.wait_until(says("result", "Answers appear while they are written: no"))
+
+
+def test_a_report_that_cannot_be_sent_can_be_sent_again(
+    browser: Browser, engine: Engine, house: House, screenshots: Path
+) -> None:
+    with Cable(house.server.port) as cable:
+        browser.open(cable.url + "/check")
+        browser.wait_until(TESTED)
+        cable.pull()
+        browser.click(browser.find("#send"))
+        browser.wait_until(says("state", "Not sent."))
+        assert browser.script("return document.getElementById('send').value") == "Send again"
+        take(browser, engine, screenshots / f"check-not-sent-{engine.name}.png")
+        cable.plug()
+        send(browser)
+    assert len(house.reports.latest()) == 1
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(-110, "The clock is the appliance's"), (-200, "ahead of the appliance's: 3 minutes"),
+     (7300, "behind the appliance's: 2 hours"), (-400_000, "ahead of the appliance's: 5 days")],
+)  # fmt: skip
+def test_a_clock_that_differs_from_the_appliances_is_said_in_words(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, ahead: int, words: str
+) -> None:
+    check = Pages.check
+
+    def check_elsewhere(pages: Pages, reader: Reader, now: float) -> str:
+        page = check(pages, reader, now + ahead)
+        return re.sub(r'(name="ownZone" value=")[^"]*', r"\g<1>-825", page)
+
+    monkeypatch.setattr(Pages, "check", check_elsewhere)
+    browser.open(house.url + "/check")
+    browser.wait_until(says("result", words))
+    assert browser.script("return " + says("result", "the appliance's is UTC-13:45."))
+    assert browser.script("return " + says("result", "Cookies: no")), "the one of the appliance is another"
+
+
+def test_without_script_the_page_says_that_this_is_all_that_is_missing(
+    scriptless_browser: Browser, house: House, screenshots: Path
+) -> None:
+    browser = scriptless_browser
+    browser.open(house.url + "/check")
+    assert "JavaScript is off or missing in this browser. Asking and reading work all the same" in browser.text
+    assert "Tap" not in browser.text, "no step that would do nothing"
+    take(browser, CHROMIUM, screenshots / "check-no-script.png")
