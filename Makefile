@@ -27,13 +27,15 @@ messages: $(VENV)/tested  ## compile the catalogues of sentences
 
 pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	$(BIN)/python -m tests.browsers.engines
-	$(BIN)/pytest -q tests/browsers/test_pictures.py -k "every_page and phantomjs-1.9.8"
+	$(BIN)/pytest -q tests/browsers/test_pictures.py -k "every_page and phantomjs-2.1.1"
 	mkdir -p docs
-	cp build/screenshots/long-600-3-phantomjs-1.9.8.png docs/reading.png
-	cp build/screenshots/asking-600-3-phantomjs-1.9.8.png docs/asking.png
-	cp build/screenshots/middle-600-8-phantomjs-1.9.8.png docs/large.png
+	cp build/screenshots/long-600-3-phantomjs-2.1.1.png docs/reading.png
+	cp build/screenshots/asking-600-3-phantomjs-2.1.1.png docs/asking.png
+	cp build/screenshots/middle-600-8-phantomjs-2.1.1.png docs/large.png
 
-bench: $(VENV)/tested  ## the figures that decisions were made by
+bench: $(VENV)/tested  ## the figures of the page, on this machine
+	$(BIN)/python -m tests.browsers.engines
+	PYTHONPATH=tests $(BIN)/python -m bench.page
 	$(BIN)/python -m bench.markdown_libraries
 
 clean:

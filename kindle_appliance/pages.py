@@ -313,7 +313,9 @@ class Pages:
         place = Sentence("%(number)d of %(count)d", number=turn.number, count=turns).to(language)
         back = f'<a href="/chats/{turn.chat}/{turn.number - 1}">&#8249;</a>' if turn.number > 1 else ""
         on = f'<a href="/chats/{turn.chat}/{turn.number + 1}">&#8250;</a>' if turn.number < turns else ""
-        return Markup(f'<td class="step">{back}</td><td>{escape(place)}</td><td class="step">{on}</td>\n')
+        return Markup(
+            f'<td class="step">{back}</td><td class="place">{escape(place)}</td><td class="step">{on}</td>\n'
+        )
 
     def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
         """Follow-ups that are sent by one tap, two in a row."""

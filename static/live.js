@@ -44,17 +44,18 @@ function appendBlocks() {
 
 function drawState() {
   var state = byId('state'), link;
+  mark(root, 'lost', isLost && !end);
   if (end) {
     setText(state, '');
     setText(byId('ending'), end.note);
     document.body.className = 'reading ended ' + end.finish;
     markRead();
   } else if (isLost) {
-    setText(state, say.lost + ' ');
     link = document.createElement('a');
     link.href = PAGE.url;
     link.onclick = function () { location.reload(); return false; };
-    setText(link, say.refresh);
+    setText(link, say.lost + ' ' + say.refresh);
+    setText(state, '');
     state.appendChild(link);
   } else {
     setText(state, say.writing);

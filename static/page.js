@@ -169,12 +169,14 @@ function bindForm(form) {
 
 var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || '');
 
+function nameDraft() { return window.name.indexOf(draftKey + ':') === 0 ? window.name.slice(draftKey.length + 1) : ''; }
+
 function readDraft() {
-  try { return localStorage.getItem(draftKey) || ''; } catch (problem) { return window.name.slice(1); }
+  try { return localStorage.getItem(draftKey) || ''; } catch (problem) { return nameDraft(); }
 }
 
 function keepDraft() {
-  try { localStorage.setItem(draftKey, question.value); } catch (problem) { window.name = '?' + question.value; }
+  try { localStorage.setItem(draftKey, question.value); } catch (problem) { window.name = draftKey + ':' + question.value; }
 }
 
 function dropDraft() {

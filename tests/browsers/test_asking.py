@@ -141,7 +141,7 @@ def test_a_draft_survives_where_there_is_no_storage(browser: Browser, house: Hou
         "if (window.localStorage) { Storage.prototype.setItem = Storage.prototype.getItem = fail; }"
     )
     browser.type(browser.find("textarea"), "Kept")
-    assert browser.script("return window.name") == "?Kept"
+    assert browser.script("return window.name") == "draft :Kept"
 
 
 def test_starters_fill_the_field(browser: Browser, house: House) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from urllib.parse import urlencode
 
 from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from .engines import Engine
+from .engines import Engine, W3m
 from .steps import ENDED, LONG, ask, begin, finish, page_number, paragraphs, shows, take, text_of, turn
 from .webdriver import Browser
 
@@ -65,7 +66,8 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
         cable.pull()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
         assert browser.script("return " + shows("Then the open")), "what has arrived stays"
-        assert browser.find("#state a"), "a way to go on"
+        height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
+        assert height >= 66, "a way to go on, a centimetre high"
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
         call.text(" tail, and more.", finish="STOP")
         call.end()
@@ -214,3 +216,20 @@ def test_without_script_the_same_is_done_with_forms_and_reloads(
         follow.read_to_end()
     browser.open(house.url + "/chats/1/1")
     assert "This has not yet." in browser.text and "Ask more about this" in browser.text
+
+
+def test_a_text_browser_asks_and_reads(w3m: W3m, gemini: FakeGemini, house: House) -> None:
+    shown = w3m.dump(house.url + "/")
+    assert "Your question" in shown or "Send" in shown
+    shown = w3m.dump(house.url + "/ask", urlencode({"question": "Why is the sea salty?", "form": "w3m"}))
+    assert "Why is the sea salty?" in shown and "Gemini is writing" in shown and "Refresh" in shown
+    call = begin(gemini)
+    call.text("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item", finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_to_end()
+    shown = w3m.dump(house.url + "/chats/1/1")
+    assert all(
+        words in shown for words in ("Salt", "Rivers bring it.", "one", "two", "an item", "Ask more about this")
+    )
+    assert "writing" not in shown

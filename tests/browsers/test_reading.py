@@ -23,8 +23,9 @@ from .steps import (
     tap,
     text_of,
     turn,
+    zoom,
 )
-from .webdriver import Browser, ChromeDriver
+from .webdriver import Browser
 
 MIXED = """\
 ## A heading
@@ -249,7 +250,7 @@ def visible_controls(browser: Browser) -> set[str]:
     return set(
         browser.script(
             "var all = document.querySelectorAll('#after input[type=submit], #turn a'), found = [], i, box, style;"
-            "var clip = document.getElementById('leaf').getBoundingClientRect();"
+            "var clip = document.getElementById('clip').getBoundingClientRect();"
             "for (i = 0; i < all.length; i += 1) {"
             "  box = all[i].getBoundingClientRect(); style = window.getComputedStyle(all[i], null);"
             "  if (box.width && style.visibility === 'visible' && "
@@ -337,14 +338,7 @@ def test_while_zoomed_taps_turn_pages_and_a_hint_says_how_to_get_back(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House
 ) -> None:
     read(browser, house, gemini, LONG)
-    # What a double tap does to an old Kindle: the window shows a part of the page, which is as wide as before.
-    browser.script(
-        "if (!window.visualViewport) { window.__defineGetter__('innerWidth', function () {"
-        "  return document.documentElement.clientWidth / 2; }); }"
-    )
-    if isinstance(browser, ChromeDriver):
-        browser.devtools("Emulation.setPageScaleFactor", pageScaleFactor=2)
-        browser.wait_until("window.visualViewport.scale === 2")
+    zoom(browser)
     before = page_number(browser)
     tap(browser, 0.9)
     tap(browser, 0.9)

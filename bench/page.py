@@ -1,0 +1,47 @@
+"""The figures of a page that is being written; `make bench` prints them, and they hold on that machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from browsers.engines import CHROMIUM, ENGINES, Engine
+from browsers.figures import change_times, layout_shifts, update_times
+from browsers.webdriver import Browser
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+
+@contextmanager
+def _page(engine: Engine) -> Iterator[tuple[Browser, House, FakeGemini]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FakeGemini() as gemini,
+        House(gemini.url, Path(folder)) as house,
+        engine.start(600, 706) as browser,
+    ):
+        yield browser, house, gemini
+
+
+def main() -> None:
+    """Print the figures, and what they are to be."""
+    old = next(engine for engine in ENGINES if engine.name == "phantomjs-1.9.8")
+    with _page(old) as (browser, house, gemini):
+        times = update_times(browser, house, gemini, kilobytes=100, updates=30)
+    print("One update with 100 KB of answer on the page, PhantomJS 1.9.8:")
+    print(f"  {times['update']:.1f} ms (under 5), slowest {times['slowest']:.0f} ms;", end=" ")
+    factor = times["whole"] / max(times["update"], 0.1)
+    print(f"all drawn anew {times['whole']:.0f} ms, {factor:.0f} times as long (at least 20)")
+    with _page(CHROMIUM) as (browser, house, gemini):
+        shifts = layout_shifts(browser, house, gemini, blocks=20)
+    print(f"Layout shift while 20 blocks are written, Chromium: {sum(score for score, _ in shifts):g} (0)")
+    for engine in (old, CHROMIUM):
+        with _page(engine) as (browser, house, gemini):
+            changes = change_times(browser, engine.modern, house, gemini, seconds=60, per_second=20)
+        print(f"Changes of the document in an answer of 60 s, {engine.name}: {len(changes)} (at most 121)")
+
+
+if __name__ == "__main__":
+    main()

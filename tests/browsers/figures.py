@@ -1,0 +1,116 @@
+"""The figures of a page that is being written: how long an update takes, how often it changes, what moves.
+
+test_figures.py asserts them on a small scale; `make bench` prints them on the full one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from statistics import median
+from typing import Any
+
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from .steps import ENDED, ask, begin, shows
+from .webdriver import Browser
+
+_BLOCK = (
+    "A paragraph of the answer with *some* emphasis, `code`, and enough words to go on for more than one line.\n\n"
+)
+
+
+def update_times(
+    browser: Browser, house: House, gemini: FakeGemini, kilobytes: int, updates: int
+) -> dict[str, float]:
+    """Milliseconds of one drawing (median) with so much answer on the page, and of drawing the whole answer anew.
+
+    A drawing is what the page's timers do, and the layout that it leaves to be done.
+    """
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text(_BLOCK * (kilobytes * 1024 // len(_BLOCK)) + "The last of them.\n\n")
+    browser.wait_until(shows("The last of them."), 60)
+    browser.script(
+        "window.times = []; var set = window.setTimeout;"
+        "window.setTimeout = function (action, ms) { return set(function () {"
+        "  var before = document.getElementById('answer').textContent.length, start = new Date().getTime(), end;"
+        "  action();"
+        "  end = document.body.offsetHeight && new Date().getTime();"
+        "  if (document.getElementById('answer').textContent.length !== before) { window.times.push(end - start); }"
+        "}, ms); };"
+    )
+    call.text("0 ")  # drawn by a timer that was set before
+    browser.wait_until(shows("0 "))
+    for number in range(1, updates + 1):
+        call.text(f"{number} words that were written since. " if number % 5 else f"A block {number}.\n\nand ")
+        browser.wait_until(f"window.times.length >= {number}", 20)
+    times = [float(each) for each in browser.script("return window.times")]
+    whole = browser.script(
+        "var text = document.getElementById('text'), html = text.innerHTML, times = [], i, start;"
+        "for (i = 0; i < 5; i += 1) { start = new Date().getTime(); text.innerHTML = html;"
+        "  times.push(document.body.offsetHeight && new Date().getTime() - start); } return times;"
+    )
+    call.text("", finish="STOP")
+    call.end()
+    return {"update": sum(times) / len(times), "slowest": max(times), "whole": median(whole)}
+
+
+_WATCH = {
+    # Chromium counts by itself. Old WebKit has no observer: there the ways to change a document are counted.
+    True: (
+        "window.changes = []; new MutationObserver(function () { window.changes.push(new Date().getTime()); })"
+        ".observe(document.body, { childList: true, characterData: true, attributes: true, subtree: true });"
+    ),
+    False: (
+        "window.changes = [];"
+        "document.body.addEventListener('DOMSubtreeModified', function () {"
+        "  window.changes.push(new Date().getTime()); }, false);"
+    ),
+}
+
+
+def change_times(
+    browser: Browser, is_modern: bool, house: House, gemini: FakeGemini, seconds: float, per_second: int
+) -> list[float]:
+    """When the document changed (ms) while an answer was written for so long. What happens at once counts once."""
+    ask(browser, house.url)
+    call = begin(gemini)
+    browser.script(_WATCH[is_modern])
+    begun = time.monotonic()
+    for number in range(int(seconds * per_second)):
+        time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
+        call.text(f"word{number}{chr(10) * 2 if number % 40 == 39 else ' '}")
+    call.text("The end.", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED, 20)
+    times: list[float] = []
+    for moment in browser.script("return window.changes"):
+        if not times or moment - times[-1] > 100:
+            times.append(moment)
+    return times
+
+
+def layout_shifts(browser: Browser, house: House, gemini: FakeGemini, blocks: int) -> list[Any]:
+    """What moved above the tail, and with it, while so many blocks were written, as Chromium has it: of each shift
+    its score and what moved. The bar below, which says how far the answer is, does not count.
+    """
+    ask(browser, house.url)
+    call = begin(gemini)
+    browser.script(
+        "window.shifts = []; new PerformanceObserver(function (list) { list.getEntries().forEach(function (entry) {"
+        "  entry.sources.forEach(function (source) {"
+        "    if (source.node && source.node.closest && !source.node.closest('#turn')) {"
+        "      window.shifts.push([entry.value, source.node.outerHTML.slice(0, 80)]); } }); });"
+        "}).observe({ type: 'layout-shift', buffered: true });"
+    )
+    for number in range(blocks):
+        call.text(f"## Heading {number}\n\nA paragraph, first its beginning")
+        browser.wait_until(shows(f"Heading {number}"))
+        call.text(f" and then its end, {number}.\n\n" + ("- an item\n- another\n\n" if number % 3 == 0 else ""))
+        browser.wait_until(shows(f"its end, {number}."))
+    call.text("The end.", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED)
+    return list(json.loads(browser.script("return JSON.stringify(window.shifts)")))

@@ -1,0 +1,44 @@
+"""The figures of a page that is being written, on a small scale; times only as ratios within one run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from conftest import IN_CI
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from .conftest import demand
+from .engines import CHROMIUM, ENGINES, Engine
+from .figures import change_times, layout_shifts, update_times
+from .steps import shows
+from .webdriver import Browser
+
+
+def test_the_document_changes_at_most_every_half_second(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House
+) -> None:
+    seconds = 4
+    times = change_times(browser, engine.modern, house, gemini, seconds, per_second=20)
+    assert len(times) >= 4, "the answer is drawn while it is written"
+    assert all(later - earlier >= 480 for earlier, later in pairwise(times)), times
+    assert (times[-1] - times[0]) / 500 + 1 >= len(times) - 1
+    assert browser.script("return " + shows("The end.")), "and always at the end"
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("engine", [each for each in ENGINES if each.name == "phantomjs-1.9.8"], indirect=True)
+def test_an_update_costs_a_twentieth_of_drawing_all_anew(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House
+) -> None:
+    times = update_times(browser, house, gemini, kilobytes=100, updates=10)
+    assert times["update"] <= times["whole"] / 20, times
+
+
+def test_nothing_moves_while_blocks_are_written(gemini: FakeGemini, house: House) -> None:
+    demand(CHROMIUM, IN_CI)
+    with CHROMIUM.start(600, 706) as browser:
+        shifts = layout_shifts(browser, house, gemini, blocks=20)
+        assert shifts == [], "\n".join(map(str, shifts))
+        assert browser.errors() == []
