@@ -18,6 +18,7 @@ from typing import Any
 
 from .answers import News
 from .chats import ChatSummary, Turn
+from .ending import Ending, Finish
 from .reports import Report
 from .sentences import Sentence
 from .writing_system import east_asian_language, is_right_to_left, may_slant
@@ -228,6 +229,7 @@ class Pages:
             address=address,
             chat=turn.chat,
             form=form,
+            again=self._again_form(language, turn, form, ending),
             follow_ups=self._follow_up_form(language, turn, form),
         )
         kind = f"reading ended {ending.finish}" if ending else "reading writing"
@@ -316,6 +318,12 @@ class Pages:
         return Markup(
             f'<td class="step">{back}</td><td class="place">{escape(place)}</td><td class="step">{on}</td>\n'
         )
+
+    def _again_form(self, language: str, turn: Turn, form: str, ending: Ending | None) -> Markup:
+        """The form that asks again. While nobody knows how the answer ends, it is there for a script to show."""
+        if ending is not None and ending.finish not in (Finish.FAILED, Finish.INTERRUPTED):
+            return _NOTHING
+        return self._templates["again"].fill(language, question=turn.question, chat=turn.chat, form=form)
 
     def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
         """Follow-ups that are sent by one tap, two in a row."""

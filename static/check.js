@@ -68,8 +68,11 @@
       return isKept;
     }) === true;
     found.windowName = attempt(function () {
+      var before = window.name, isKept;  // maybe a draft
       window.name = 'check';
-      return window.name === 'check';
+      isKept = window.name === 'check';
+      window.name = before;
+      return isKept;
     });
   }
 

@@ -1,7 +1,7 @@
 /* Reading: the answer in pages that turn. All lines stand on a grid (page.css), so a page is cut between two of them
    without measuring any. What has settled never moves: new text only adds pages. */
 var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text'), tail = byId('tail');
-var settled = [];          // the blocks of the answer, as elements
+var settled = [];          // the question, and the blocks of the answer, as elements
 var line = 1, room = 1;    // px: the height of a line, of a page
 var pages = [];            // of each page: its first pixel of the flow, its last, and the first of the next page
 var still = 0;             // down to here in the flow all has settled
@@ -10,9 +10,9 @@ var place = readPlace();   // what stands at its top, for a reload, another text
 
 // ---- Blocks
 
-// Settled children of `parent`, from the one behind `last` on.
-function takeBlocks(parent, last) {
-  var each = last ? last.nextSibling : parent.firstChild;
+// The blocks behind `last`.
+function takeBlocks(last) {
+  var each = last.parentNode === text ? last.nextSibling : text.firstChild;
   for (; each; each = each.nextSibling) {
     if (each.nodeType === 1) {
       settled.push(each);
@@ -104,7 +104,7 @@ function cut(top, last, height) {
     block = last[index];
     if (block !== tail && block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
   } else {
-    for (index = lastAbove(settled, y); index > 0 && headsNext(settled[index], top, y); index -= 1) {
+    for (index = lastAbove(settled, y); index > 1 && headsNext(settled[index], top, y); index -= 1) {
       y = settled[index].offsetTop;
     }
   }
@@ -134,12 +134,13 @@ function turn(step) {
 
 // What has been written since: settled elements behind `last`, or only the tail.
 function grow(last) {
-  takeBlocks(text, last);
+  takeBlocks(last);
+  if (!fittedWidth) { return; }                  // all will be, once there is a size
   paginate();
   show(shown);
 }
 
-// ---- The place: [block, line within it, lines of it], kept in the address
+// ---- The place: [block, line within it, lines of it], kept in the address. Behind the last block: no lines.
 
 function placeAt(y) {
   var index = lastAbove(settled, y + 1), block = settled[index];
@@ -156,13 +157,15 @@ function readPlace() {
 }
 
 function pageOf(wanted) {
-  var block, y, index;
+  var block, lines, y, index;
   if (!wanted) { return 0; }
   block = settled[wanted[0]] || tail;
-  y = wanted[1];
-  if (wanted[2]) { y = Math.floor(y / wanted[2] * Math.round(block.offsetHeight / line)); }
-  y = block.offsetTop + Math.min(y * line, Math.max(0, block.offsetHeight - line));
-  for (index = pages.length - 1; index > 0 && pages[index].top > y; index -= 1) { }
+  y = block.offsetTop + wanted[1] * line;
+  if (wanted[2]) {                               // it had settled: as far into it as then
+    lines = Math.round(block.offsetHeight / line);
+    y = block.offsetTop + Math.min(Math.floor(wanted[1] / wanted[2] * lines), Math.max(0, lines - 1)) * line;
+  }
+  for (index = 0; index < pages.length - 1 && pages[index].end <= y; index += 1) { }
   return index;
 }
 
@@ -213,7 +216,7 @@ whenFitted.push(function () {
   var i;
   line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.45);
   byId('answer').style.lineHeight = line + 'px';
-  room = window.innerHeight - leaf.offsetTop - byId('turn').offsetHeight;
+  room = viewHeight - leaf.offsetTop - byId('turn').offsetHeight;
   leaf.style.height = room + 'px';
   room = Math.max(1, Math.floor(room / line)) * line;
   tableBefore = null;
@@ -223,4 +226,5 @@ whenFitted.push(function () {
   show(pageOf(place));
 });
 
-takeBlocks(text, null);
+settled.push(byId('answer').firstChild);
+takeBlocks(settled[0]);

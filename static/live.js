@@ -8,6 +8,10 @@ var PATIENCE = 3000;       // without a byte; then we ask whether there is news 
 var MOST_PATIENCE = 15000;
 var RETRIES = [1000, 2000, 4000, 8000, 16000];
 var TICK = 2000, SLEEP = 10000;
+var LEAVING = 3000;
+
+// By its first letter: Hebrew, Arabic and their like.
+var RIGHT_TO_LEFT = /^[^A-Za-z\u00c0-\u058f\u0900-\ufb1c]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 var say = PAGE.say;
 var upto = PAGE.upto;      // offset of the last block; only ever echoed, never counted here
@@ -20,15 +24,17 @@ var end = null;
 var drawTimer = null, drawnAt = 0, isLost = false;
 
 function wantDraw() {
-  if (drawTimer === null) { drawTimer = setTimeout(draw, Math.max(0, drawnAt + DRAW_EVERY - now())); }
+  if (drawTimer === null) { drawTimer = setTimeout(draw, Math.min(DRAW_EVERY, Math.max(0, drawnAt + DRAW_EVERY - now()))); }
 }
 
 function draw() {
-  var last = settled[settled.length - 1] || null;
+  var last = settled[settled.length - 1];
   drawTimer = null;
   drawnAt = now();
   if (arrived.length) { appendBlocks(); }
   setText(tail, raw);
+  tail.dir = RIGHT_TO_LEFT.test(raw) ? 'rtl' : 'ltr';
+  tail.lang = last.lang;
   drawState();
   grow(last);
 }
@@ -67,7 +73,7 @@ function markRead() {
   var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
   if (unread) {
     unread = ('.' + unread[1] + '.').replace('.' + PAGE.answer + '.', '.').slice(1, -1);
-    document.cookie = 'unread=' + unread + '; path=/; expires=Fri, 31 Dec 2038 12:00:00 GMT';
+    document.cookie = 'unread=' + unread + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
   }
 }
 
@@ -87,7 +93,7 @@ function EventReader() {
     if (each.indexOf('data: ') === 0) { data = each.slice(6); }
     if (each.indexOf('retry: ') === 0) { this.askedToPoll = true; }
     if (each === '' && name) {
-      take(name, JSON.parse(data));
+      take(name, parseJson(data));
       name = '';
     }
   };
@@ -137,20 +143,22 @@ function stream() {
 
   function waitForText() {
     clearTimeout(silence);
-    silence = setTimeout(askOnce, patience);
+    if (!end) { silence = setTimeout(askOnce, patience); }
   }
   function askOnce() {
     var answer = '';
     patience = Math.min(patience * 2, MOST_PATIENCE);
     probe = get('&wait=0', function (more) { answer += more; }, function (isComplete) {
+      clearTimeout(silence);
       probe = null;
-      if (isComplete && isNews(answer)) {
-        request.stop();
-        poll();
-      } else {
-        waitForText();
-      }
+      if (!isComplete) { giveUp(); } else if (isNews(answer)) { request.stop(); poll(); } else { waitForText(); }
     });
+    silence = setTimeout(giveUp, POLL_LIMIT);
+  }
+  // Not even a page gets through: this connection is as good as lost.
+  function giveUp() {
+    stopFollowing();
+    connectionEnded();
   }
   stopFollowing = function () {
     clearTimeout(silence);
@@ -161,7 +169,7 @@ function stream() {
     if (probe) { probe.stop(); probe = null; }
     wakeUp();
     reader.feed(more);
-    waitForText();
+    if (end) { stopFollowing(); } else { waitForText(); }
   }, function (isComplete) {
     clearTimeout(silence);
     if (probe) { probe.stop(); }
@@ -202,7 +210,11 @@ function wakeUp() {
 }
 
 function connectionEnded() {
-  if (end || isLeaving) { return; }
+  if (end) { return; }
+  if (isLeaving) {
+    timer = setTimeout(connectionEnded, LEAVING + 500);
+    return;
+  }
   isLost = true;
   wantDraw();
   if (retry < RETRIES.length) {
@@ -225,8 +237,12 @@ function watchClock(before) {
   }, TICK);
 }
 
-// Leaving the page cuts the connection, and that is no loss. Old WebKit cuts it before `pagehide`.
-window.onbeforeunload = function () { isLeaving = true; };
+// Leaving the page cuts the connection, and that is no loss. Old WebKit cuts it before `pagehide`. A page that is
+// still here a while later has not been left: the link led to a download, or nowhere.
+window.onbeforeunload = function () {
+  isLeaving = true;
+  setTimeout(function () { isLeaving = false; }, LEAVING);
+};
 
 // Stopped without leaving the page, so that what is read stays where it is.
 byId('stop').onsubmit = function () {

@@ -6,7 +6,7 @@ var SEND_LIMIT = 20000;    // ms; old WebKit has no xhr.timeout
 
 var root = document.documentElement;
 var whenFitted = [];       // what is laid out anew when a size has changed
-var fittedWidth = 0;
+var fittedWidth = 0, viewHeight = 0;
 
 function byId(id) { return document.getElementById(id); }
 
@@ -34,13 +34,22 @@ function isZoomed() {
   return scale > 1.05;
 }
 
-function fit() {
-  var width = root.clientWidth, height = window.innerHeight, i;
-  if (!width || !height || isZoomed()) { return; }   // a Paperwhite 3 says 0 x 0 until its first `resize`
+// While zoomed the sizes of before stand. A Paperwhite 3 says 0 x 0 until its first `resize`.
+function measure() {
+  var width = root.clientWidth, height = window.innerHeight;
+  if (!width || !height || (fittedWidth && isZoomed())) { return; }
+  viewHeight = Math.round(isZoomed() && !window.visualViewport ? height * width / window.innerWidth : height);
   if (width !== fittedWidth) {                       // a keyboard takes height only
     fittedWidth = width;
+    height = viewHeight;
     root.style.fontSize = Math.floor(0.045 * Math.min(width, width > height ? height * 8 / 9 : width)) + 'px';
   }
+}
+
+function fit() {
+  var i;
+  measure();
+  if (!fittedWidth) { return; }
   for (i = 0; i < whenFitted.length; i += 1) { whenFitted[i](); }
 }
 
@@ -56,7 +65,7 @@ function setLook(size, isBold) {
   mark(root, 'size-' + size, true);
   mark(root, 'bold', isBold);
   setText(byId('weight'), isBold ? PAGE.say.regular : PAGE.say.bold);
-  document.cookie = 'look=' + size + (isBold ? 'b' : '') + '; path=/; expires=Fri, 31 Dec 2038 12:00:00 GMT';
+  document.cookie = 'look=' + size + (isBold ? 'b' : '') + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
   fit();
 }
 
@@ -122,14 +131,20 @@ function encode(form, button) {
   return pairs.join('&');
 }
 
-function ask(body) {
+// The oldest engines have no JSON; what comes here is the appliance's own.
+function parseJson(text) {
+  return window.JSON ? JSON.parse(text) : eval('(' + text.replace(/\u2028|\u2029/g, ' ') + ')');
+}
+
+function ask(form, body) {
   isSending = true;
   setText(byId('sent'), PAGE.say.sending);
   post('/ask', body, function (status, text) {
     var reply = {};
     isSending = false;
-    try { reply = JSON.parse(text); } catch (problem) { reply = {}; }   // nothing came, or something in between
-    if (status === 201) {
+    try { reply = parseJson(text); } catch (problem) { reply = {}; }   // nothing came, or something in between
+    if (status === 404) { leaveChat(form); }
+    if (status === 201 && reply.url) {
       dropDraft();
       location.href = reply.url;
     } else {
@@ -139,6 +154,16 @@ function ask(body) {
   });
   fit();
 }
+
+// The chat is gone: what was typed for it starts a new one.
+function leaveChat(form) {
+  form.elements.chat.value = '';
+  draftKey = 'draft ';
+  if (question) { keepDraft(); }
+}
+
+// A page that comes back from the browser's cache is as it was left.
+window.onpageshow = function (event) { if (event.persisted && byId('sent')) { setText(byId('sent'), ''); } };
 
 function bindForm(form) {
   var button = null, i;
@@ -153,7 +178,7 @@ function bindForm(form) {
   form.onsubmit = function () {
     var body;
     try { body = encode(form, button); } catch (problem) { return true; }   // half a character: let the browser try
-    if (!isSending) { ask(body); }
+    if (!isSending) { ask(form, body); }
     return false;
   };
 }
@@ -165,18 +190,36 @@ function bindForm(form) {
   }
 }());
 
-// ---- The draft: what has been typed and not been sent survives a reload. localStorage may throw, or be wiped.
+// ---- The draft: what has been typed and not been sent survives a reload, with the id of its form: if the question
+//      has arrived and only the reply has not, sending again finds it. localStorage may throw, or be wiped.
 
 var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || '');
 
-function nameDraft() { return window.name.indexOf(draftKey + ':') === 0 ? window.name.slice(draftKey.length + 1) : ''; }
+function namedDraft() { return window.name.indexOf(draftKey + ':') === 0 ? window.name.slice(draftKey.length + 1) : ''; }
 
 function readDraft() {
-  try { return localStorage.getItem(draftKey) || ''; } catch (problem) { return nameDraft(); }
+  try { return namedDraft() || localStorage.getItem(draftKey) || ''; } catch (problem) { return namedDraft(); }
+}
+
+function storeDraft(draft) {
+  try { localStorage.setItem(draftKey, draft); } catch (problem) { return false; }
+  return true;
 }
 
 function keepDraft() {
-  try { localStorage.setItem(draftKey, question.value); } catch (problem) { window.name = draftKey + ':' + question.value; }
+  var draft = question.value && question.form.elements.form.value + ':' + question.value;
+  if (!storeDraft(draft)) {
+    window.name = draftKey + ':' + draft;
+  } else if (namedDraft()) {
+    window.name = '';
+  }
+}
+
+function restoreDraft() {
+  var draft = readDraft(), end = draft.indexOf(':');
+  if (question.value || end < 0) { return; }
+  question.form.elements.form.value = draft.slice(0, end);
+  question.value = draft.slice(end + 1);
 }
 
 function dropDraft() {
@@ -198,7 +241,7 @@ function bindStarter(link) {
 (function () {
   var links, i;
   if (!question) { return; }
-  if (!question.value) { question.value = readDraft(); }
+  restoreDraft();
   question.oninput = question.onkeyup = question.onchange = keepDraft;
   links = byId('starters').getElementsByTagName('a');
   for (i = 0; i < links.length; i += 1) { bindStarter(links[i]); }

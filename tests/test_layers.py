@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "reports": {"database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
-    "pages": {"answers", "chats", "reports", "writing_system"},
+    "pages": {"answers", "chats", "ending", "reports", "writing_system"},
     "web": {"answers", "chats", "frames", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),

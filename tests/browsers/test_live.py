@@ -184,6 +184,80 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
         assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
 
 
+def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        call = begin(gemini)
+        browser.script(
+            "var set = window.setTimeout;"
+            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
+        )
+        call.text("Settled first.\n\nThen the open tail.")
+        browser.wait_until(shows("open tail."))
+        cable.vanish()
+        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
+        assert browser.script("return " + shows("open tail."))
+        call.text("", finish="STOP")
+        call.end()
+    assert browser.errors() == []
+
+
+def test_a_link_that_leads_nowhere_does_not_hide_a_lost_connection(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        call = begin(gemini)
+        call.text("Settled first.\n\nThen the open tail.")
+        browser.wait_until(shows("open tail."))
+        browser.script("window.onbeforeunload();")  # as for a download
+        cable.pull()
+        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
+        cable.plug()
+        call.text("", finish="STOP")
+        call.end()
+        browser.wait_until(ENDED, 40)
+    assert browser.errors() == []
+
+
+def test_a_clock_that_is_set_back_stops_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text("Settled first.\n\nThen")
+    browser.wait_until(shows("Then"))
+    browser.script(
+        "var getTime = Date.prototype.getTime;"
+        "Date.prototype.getTime = function () { return getTime.call(this) - 3600000; };"
+    )
+    call.text(" the rest.", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED)
+    assert paragraphs(browser) == ["Settled first.", "Then the rest."]
+    assert browser.errors() == []
+
+
+def test_the_open_end_of_an_arabic_answer_runs_as_it_will(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
+) -> None:
+    ask(browser, house.url, "لماذا البحر مالح؟")
+    call = begin(gemini)
+    call.text("ماء المطر حمضي قليلاً.\n\n(1) عندما يجري فوق الصخور يذيب كميات ضئيلة من المعادن " * 2)
+    browser.wait_until(shows("المعادن"))
+    shape = (
+        "var style = window.getComputedStyle(document.getElementById('tail'), null);"
+        "return [style.direction, style.textAlign];"
+    )
+    assert browser.script(shape) == ["rtl", "right"]
+    take(browser, engine, screenshots / f"arabic-tail-{engine.name}.png")
+    call.text("\n\nIn English", finish=None)
+    browser.wait_until(shows("In English"))
+    assert browser.script(shape)[0] == "ltr"
+    call.text(".", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED)
+    assert browser.errors() == []
+
+
 def test_there_is_no_traffic_once_the_answer_has_ended(browser: Browser, gemini: FakeGemini, house: House) -> None:
     with Cable(house.server.port) as cable:
         ask(browser, cable.url)

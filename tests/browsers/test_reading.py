@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+
+from kindle_appliance import pages
 
 from .engines import Engine
 from .steps import (
@@ -232,6 +235,10 @@ def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
         turn(browser, "next")
     assert {"Simpler", "Shorter", "More", "An example"} <= visible_controls(browser)
     assert not {"next"} & visible_controls(browser), "nothing to tap in a hurry where Next was"
+    before = page_number(browser)
+    browser.reload()
+    browser.wait_until("document.getElementById('count').textContent")
+    assert page_number(browser) == before and "Shorter" in visible_controls(browser)
     browser.click(browser.find(".more input[value='Shorter']"))
     call = begin(gemini)
     contents = call.json["contents"]
@@ -347,3 +354,88 @@ def test_while_zoomed_taps_turn_pages_and_a_hint_says_how_to_get_back(
     browser.script("window.onresize()")
     assert page_number(browser) == (before[0] + 2, before[1]), "nothing is set anew while zoomed"
     assert browser.errors() == []
+
+
+def test_the_text_size_changes_while_zoomed_too(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    read(browser, house, gemini, LONG)
+    before = page_number(browser)[1]
+    zoom(browser)
+    for _ in range(3):
+        browser.script("document.getElementById('larger').onclick()")  # it may lie outside of what is shown
+    assert page_number(browser)[1] > before
+    lines_shown(browser)
+    assert browser.errors() == []
+
+
+def test_a_screen_without_a_size_at_first_gets_its_pages_later(
+    browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A Paperwhite 3 says 0 x 0 until its first `resize`.
+    fill = pages._Template.fill
+    monkeypatch.setattr(
+        pages._Template,
+        "fill",
+        lambda *args, **values: pages.Markup(
+            fill(*args, **values).replace("window.innerHeight", "(window.late ? window.innerHeight : 0)")
+        ),
+    )
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text(LONG + "\n\nand a tail")
+    browser.wait_until(shows("and a tail"))
+    assert text_of(browser, "count") == "", "no pages yet"
+    browser.script("window.late = true; window.onresize();")
+    number, last = page_number(browser)
+    assert number == 1 and 4 < last < 100
+    lines_shown(browser)
+    call.text(".", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED)
+    assert browser.errors() == []
+
+
+def test_the_place_in_a_long_question_is_kept(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    read(browser, house, gemini, "An answer.", "A question of some words. " * 100)
+    for _ in range(2):
+        turn(browser, "next")
+    before = page_number(browser)
+    assert before[0] == 3 and before[1] > 3
+    browser.reload()
+    browser.wait_until("document.getElementById('count').textContent")
+    assert page_number(browser) == before
+
+
+def test_the_place_at_a_heading_is_kept_when_the_text_grows_smaller(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    short = "A short paragraph.\n\n" * 12
+    heading = "# A heading of some words that is long enough to wrap it\n\n"
+    read(browser, house, gemini, short + heading + LONG)
+    for _ in range(2):
+        browser.script("document.getElementById('larger').onclick()")
+    while not lines_shown(browser)[0].startswith("A heading"):
+        turn(browser, "next")
+    for _ in range(2):
+        browser.script("document.getElementById('smaller').onclick()")
+        assert any(text.startswith("A heading") for text in lines_shown(browser))
+
+
+def test_what_is_said_of_sending_stands_where_the_tap_was(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    for paragraphs in range(4, 8):
+        with Cable(house.server.port) as cable:
+            path = answered(house, gemini, "A paragraph of one line.\n\n" * paragraphs)
+            browser.open(cable.url + path)
+            while page_number(browser)[0] < page_number(browser)[1]:
+                turn(browser, "next")
+            before = page_number(browser)
+            cable.pull()
+            browser.click(browser.find(".more input[value='Shorter']"))
+            browser.wait_until("document.getElementById('sent').textContent.indexOf('Not sent.') >= 0")
+            assert page_number(browser) == before and "Shorter" in visible_controls(browser)
+            inside = browser.script(
+                "return document.getElementById('sent').getBoundingClientRect().bottom"
+                " <= document.getElementById('clip').getBoundingClientRect().bottom"
+            )
+            assert inside, f"{paragraphs} paragraphs"

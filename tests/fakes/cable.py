@@ -79,6 +79,12 @@ class Cable:
         for passes in self._forgotten:
             passes.clear()
 
+    def vanish(self) -> None:
+        """The appliance is switched off: old connections are silent, new ones refused."""
+        self.forget()
+        with self._lock:
+            self._is_plugged = False
+
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args, name="cable", daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)

@@ -1,0 +1,70 @@
+"""The whole way of a reader, in each engine on each of its screens."""
+
+from __future__ import annotations
+
+from fakes.cable import Cable
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from .engines import Engine
+from .steps import ENDED, LONG, ask, begin, lines_shown, page_number, shows, sizes, text_of, turn
+from .webdriver import Browser
+
+
+def test_ask_follow_turn_resize_reload_stop_and_follow_up(engine: Engine, gemini: FakeGemini, house: House) -> None:
+    for width, height in sizes(engine):
+        with engine.start(width, height) as browser:
+            journey(browser, gemini, house)
+            assert browser.errors() == []
+
+
+def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text("The beginning.\n\nAnd then")
+    browser.wait_until(shows("And then"))
+    call.text(f" the rest.\n\n{LONG}\n\nand a tail")
+    browser.wait_until(shows("and a tail"))
+    pages = page_number(browser)[1]
+    assert page_number(browser)[0] == 1 and pages > 2 and "writing" in text_of(browser, "state")
+    turn(browser, "next")
+    first = lines_shown(browser)[0]
+    browser.click(browser.find("#aa"))
+    browser.click(browser.find("#larger"))
+    browser.click(browser.find("#close"))
+    assert page_number(browser)[1] > pages and first in lines_shown(browser)
+    browser.reload()
+    browser.wait_until(shows("and a tail"))
+    assert page_number(browser)[0] > 1 and first in lines_shown(browser)
+    browser.click(browser.find("#stop input"))
+    call.wait_gone(10)
+    browser.wait_until(ENDED)
+    assert first in lines_shown(browser)
+    while page_number(browser)[0] < page_number(browser)[1]:
+        turn(browser, "next")
+    assert "You stopped this answer." in browser.text
+    before = browser.script("return location.pathname")
+    browser.click(browser.find(".more input[value='Simpler']"))
+    call = begin(gemini)
+    browser.wait_until(f"location.pathname !== '{before}' && !!document.getElementById('answer')")
+    call.text("Simple.", finish="STOP")
+    call.end()
+    browser.wait_until(ENDED)
+    assert text_of(browser, "text") == "Simple."
+
+
+def test_a_page_is_one_request_and_one_response(browser: Browser, gemini: FakeGemini, house: House) -> None:
+    with Cable(house.server.port) as cable:
+        for path in ("/", "/chats", "/no"):
+            before = len(cable.requests)
+            browser.open(cable.url + path)
+            assert [line.split()[1].decode() for line in cable.requests[before:]] == [path]
+        ask(browser, cable.url)
+        before = len(cable.requests)
+        call = begin(gemini)
+        call.text("All.", finish="STOP")
+        call.end()
+        browser.wait_until(ENDED)
+        browser.open(cable.url + "/chats/1/1")
+        paths = [line.split()[1].decode() for line in cable.requests[before:]]
+        assert paths[-1] == "/chats/1/1" and all(path.startswith("/answers/1?") for path in paths[:-1])
