@@ -198,11 +198,22 @@ function hintAtZoom() {
   }
 }
 
+var HURRY = 1000;          // ms
+var tapped = { at: 0, x: 0, y: 0 };
+
+// A second tap in a hurry is not meant for what has just appeared under the finger.
+function isHasty(event) {
+  var near = room / 8;
+  return now() - tapped.at < HURRY && Math.abs(event.pageX - tapped.x) < near && Math.abs(event.pageY - tapped.y) < near;
+}
+
 leaf.onclick = function (event) {
   var third = event.pageX / root.clientWidth * 3;
-  if (isControl(event.target) || String(window.getSelection())) { return; }
-  if (third < 1) { tapTurn(-1); }
-  if (third > 2) { tapTurn(1); }
+  if (isControl(event.target)) { return !isHasty(event); }
+  if (String(window.getSelection()) || (third > 1 && third < 2)) { return true; }
+  tapped = { at: now(), x: event.pageX, y: event.pageY };
+  tapTurn(third < 1 ? -1 : 1);
+  return true;
 };
 onTap('back', function () { tapTurn(-1); });
 onTap('next', function () { tapTurn(1); });

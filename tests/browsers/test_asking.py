@@ -12,7 +12,7 @@ from fakes.house import House
 from kindle_appliance import pages
 
 from .engines import Engine
-from .steps import ENDED, answered, ask, begin, finish, shows, sizes, take, text_of
+from .steps import ENDED, answered, ask, begin, finish, paragraphs, shows, sizes, take, text_of
 from .webdriver import Browser
 
 LOOKS = ("1", "2", "3", "4b", "5", "6", "7", "8b")
@@ -266,5 +266,5 @@ def test_without_json_a_question_is_asked_and_its_answer_followed(
     ask(browser, house.url, "Why is the sea \u2028 salty?")
     finish(gemini, 'First.\n\nSecond \u2028 \\ "quoted".')
     browser.wait_until(ENDED)
-    assert text_of(browser, "text").split() == ["First.", "Second", "\\", '"quoted".']
+    assert [each.split() for each in paragraphs(browser)] == [["First."], ["Second", "\\", '"quoted".']]
     assert browser.errors() == []
