@@ -142,7 +142,7 @@ function ask(form, body) {
   post('/ask', body, function (status, text) {
     var reply = {};
     isSending = false;
-    try { reply = parseJson(text); } catch (problem) { reply = {}; }   // nothing came, or something in between
+    try { reply = parseJson(text) || {}; } catch (problem) { reply = {}; }   // nothing, or something in between
     if (status === 404) { leaveChat(form); }
     if (status === 201 && reply.url) {
       dropDraft();

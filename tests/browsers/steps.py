@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
+
+from kindle_appliance import pages
 
 from .devtools import DevTools
 from .engines import CHROMIUM, Engine
@@ -55,6 +59,16 @@ def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?"
     with house.follow(f"/answers/{turn}?as=text") as follow:
         follow.read_to_end()
     return path
+
+
+def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Serve pages that say `new` for `old`: the page alone misses what its browser has, and its driver needs."""
+    fill = pages._Template.fill
+
+    def altered(*args: Any, **values: Any) -> pages.Markup:
+        return pages.Markup(fill(*args, **values).replace(old, new))
+
+    monkeypatch.setattr(pages._Template, "fill", altered)
 
 
 def text_of(browser: Browser, identity: str) -> str:

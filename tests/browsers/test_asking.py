@@ -9,10 +9,8 @@ from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance import pages
-
 from .engines import Engine
-from .steps import ENDED, answered, ask, begin, finish, paragraphs, shows, sizes, take, text_of
+from .steps import ENDED, alter_pages, answered, ask, begin, finish, paragraphs, shows, sizes, take, text_of
 from .webdriver import Browser
 
 LOOKS = ("1", "2", "3", "4b", "5", "6", "7", "8b")
@@ -257,12 +255,7 @@ def test_without_json_a_question_is_asked_and_its_answer_followed(
     browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # WebKit 528 has none. Taken away from the browser, it would be missed by its driver too.
-    fill = pages._Template.fill
-    monkeypatch.setattr(
-        pages._Template,
-        "fill",
-        lambda *args, **values: pages.Markup(fill(*args, **values).replace("window.JSON ?", "window.noJSON ?")),
-    )
+    alter_pages(monkeypatch, "window.JSON ?", "window.noJSON ?")
     ask(browser, house.url, "Why is the sea \u2028 salty?")
     finish(gemini, 'First.\n\nSecond \u2028 \\ "quoted".')
     browser.wait_until(ENDED)

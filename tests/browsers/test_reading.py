@@ -10,12 +10,11 @@ from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from kindle_appliance import pages
-
 from .engines import Engine
 from .steps import (
     ENDED,
     LONG,
+    alter_pages,
     answered,
     ask,
     begin,
@@ -374,14 +373,7 @@ def test_a_screen_without_a_size_at_first_gets_its_pages_later(
     browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A Paperwhite 3 says 0 x 0 until its first `resize`.
-    fill = pages._Template.fill
-    monkeypatch.setattr(
-        pages._Template,
-        "fill",
-        lambda *args, **values: pages.Markup(
-            fill(*args, **values).replace("window.innerHeight", "(window.late ? window.innerHeight : 0)")
-        ),
-    )
+    alter_pages(monkeypatch, "window.innerHeight", "(window.late ? window.innerHeight : 0)")
     ask(browser, house.url)
     call = begin(gemini)
     call.text(LONG + "\n\nand a tail")
