@@ -101,15 +101,17 @@ def turn(browser: Browser, way: str) -> None:
     browser.click(browser.find(f"#{way}"))
 
 
-def tap(browser: Browser, part: float) -> None:
-    """Tap into the middle of the page's height, at this part of its width, as a finger does: a click."""
+def tap(browser: Browser, part: float, y: float | None = None) -> None:
+    """Tap at this part of the page's width, in the middle of its height or at `y`, as a finger does: a click."""
     browser.script(
         "var leaf = document.getElementById('leaf'), box = leaf.getBoundingClientRect();"
-        "var x = arguments[0] * document.documentElement.clientWidth, y = (box.top + box.bottom) / 2;"
+        "var x = arguments[0] * document.documentElement.clientWidth;"
+        "var y = arguments[1] === null ? (box.top + box.bottom) / 2 : arguments[1];"
         "var event = document.createEvent('MouseEvents');"
         "event.initMouseEvent('click', true, true, window, 1, x, y, x, y, false, false, false, false, 0, null);"
         "(document.elementFromPoint(x, y) || leaf).dispatchEvent(event);",
         part,
+        y,
     )
 
 
