@@ -131,7 +131,7 @@ class _Routes:
         chat, start = request.query.get("chat", ""), request.query.get("start", "")
         turn = self._first_turn(chat) if chat else None
         note = _CHAT_GONE if chat and turn is None else None
-        starters = dict(enumerate(self._pages.starters(self._reader().language)))
+        starters = dict(enumerate(self._pages.starters(self._reader_language())))
         starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
         page = self._asking_page(404 if note else 200, turn, starter and starter + " ", note)
         _remember(page, "device", _device() or secrets.token_urlsafe(12), httponly=True)
@@ -164,8 +164,7 @@ class _Routes:
         response = _see(asked)
         if _wants_json():
             response = _json_response({"url": response.headers["Location"]}, 201)
-        unread = (*(each for each in _unread() if each != asked.id), asked.id)
-        _remember(response, "unread", ".".join(map(str, unread[-_MOST_UNREAD:])))
+        _remember_unread(response, [*_unread_but(asked.id), asked.id])
         return response
 
     def _not_asked(self, status: int, chat: Turn | None, question: str, sentence: Sentence) -> HTTPResponse:
@@ -222,9 +221,10 @@ class _Routes:
             raise HTTPError(404)
         count = self._chats.count_turns(turn.chat)
         news = answer.news(START, 0)
-        page = _html(self._pages.reading(self._reader(), turn, count, news, _new_form_id()))
-        if news.ending is not None and turn.id in _unread():
-            _remember(page, "unread", ".".join(str(each) for each in _unread() if each != turn.id))
+        reader = self._reader()
+        page = _html(self._pages.reading(reader, turn, count, news, _new_form_id()))
+        if news.ending is not None and turn.id in reader.unread:
+            _remember_unread(page, _unread_but(turn.id))
         return page
 
     def follow(self, answer: str) -> HTTPResponse:
@@ -485,6 +485,14 @@ def _device() -> str:
 def _unread() -> tuple[int, ...]:
     ids = str(request.get_cookie("unread", "")).split(".")
     return tuple(int(each) for each in ids if re.fullmatch(_NUMBER, each, re.ASCII))[-_MOST_UNREAD:]
+
+
+def _unread_but(turn: int) -> list[int]:
+    return [each for each in _unread() if each != turn]
+
+
+def _remember_unread(response: HTTPResponse, turns: list[int]) -> None:
+    _remember(response, "unread", ".".join(map(str, turns[-_MOST_UNREAD:])))
 
 
 def _remember(response: HTTPResponse, name: str, value: str, httponly: bool = False) -> None:
