@@ -145,10 +145,11 @@ SWITCH = Kind("true or false", _parse_switch, lambda value: isinstance(value, bo
 WEB_ADDRESS = Kind("an address such as http://host:port", str, _is_web_address)
 MODELS = Kind("a list of at least one model name", _parse_list, _is_model_list)
 PHRASES = Kind("a list of short texts; it may be empty", _parse_list, _is_phrase_list)
-KEY_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
+SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
 HOST = Kind("a name or address to listen on", str, _is_host)
 KEY = Kind("the key on one line, without spaces", str, _is_key)
+PIN = Kind("4 to 12 digits", str, lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)))
 
 
 def _option(
@@ -174,7 +175,11 @@ class Settings:
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
     demo: bool = _option(SWITCH, False, "answer from built-in examples instead of Gemini", "--demo")
     key: str | None = _option(KEY, None, "the Gemini API key", env="GEMINI_API_KEY", secret=True)
-    key_file: str | None = _option(KEY_PATH, None, "a file with nothing but the key")
+    key_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the key")
+    pin: str | None = _option(
+        PIN, None, "the PIN that a browser is asked for once; none: nobody is asked", secret=True
+    )
+    pin_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the PIN")
     language: str = _option(
         one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
     )
@@ -231,6 +236,10 @@ OPTIONS: tuple[Option, ...] = tuple(
 )
 
 
+CREDENTIALS = {"key": "gemini-key", "pin": "pin"}
+"""The secrets, and the name under which systemd hands each over."""
+
+
 def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
     """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
     `config`: the settings file; it must exist if it is named.
@@ -257,7 +266,8 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
         if origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
-    _find_key(values, origins, environment)
+    for name, credential in CREDENTIALS.items():
+        _find_secret(name, credential, values, origins, environment)
     if values["thinking_level"] is not None and values["thinking_budget"] is not None:
         raise SettingsError(
             "thinking_level and thinking_budget are both set; Gemini refuses that."
@@ -281,7 +291,7 @@ def _checked(option: Option, value: object, origin: str) -> object:
 
 def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
     # Some type the key where its file belongs.
-    shown = "(a secret, not shown)" if option.secret or option.kind is KEY_PATH else f"{value!r}"[:200]
+    shown = "(a secret, not shown)" if option.secret or option.kind is SECRET_PATH else f"{value!r}"[:200]
     return SettingsError(
         f"{option.name} = {shown}, from {origin}, is not allowed. Allowed is {option.kind.allowed}."
     )
@@ -306,27 +316,30 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _find_key(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
-    """A key that is not in the environment: from `key_file`, or from systemd's credentials directory
-    (systemd.exec(5), "Credentials"). An empty file means that there is no key.
+def _find_secret(
+    name: str, credential: str, values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]
+) -> None:
+    """A secret that is not in the environment: from its file, or from systemd's credentials directory
+    (systemd.exec(5), "Credentials"). An empty file means that there is none.
     """
-    if values["key"] is not None:
+    if values[name] is not None:
         return
-    key = next(option for option in OPTIONS if option.name == "key")
-    if values["key_file"]:
-        path = Path(values["key_file"])
+    named = values[f"{name}_file"]
+    if named:
+        path = Path(named)
     elif environment.get("CREDENTIALS_DIRECTORY"):
-        path = Path(environment["CREDENTIALS_DIRECTORY"]) / "gemini-key"
+        path = Path(environment["CREDENTIALS_DIRECTORY"]) / credential
     else:
         return
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not values["key_file"]:
-            return  # systemd has no key for us
-        raise SettingsError(f"The key file {path} cannot be read: {error.strerror}.") from error
+        if isinstance(error, FileNotFoundError) and not named:
+            return  # systemd has none for us
+        raise SettingsError(f"The {name} file {path} cannot be read: {error.strerror}.") from error
     if text:
-        values["key"], origins["key"] = _checked(key, text, str(path)), str(path)
+        option = next(option for option in OPTIONS if option.name == name)
+        values[name], origins[name] = _checked(option, text, str(path)), str(path)
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

@@ -25,6 +25,8 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "demo": ("true", "true", True),
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
+    "pin": ("0123", "", "0123"),
+    "pin_file": ("pin", '"pin"', "pin"),
     "language": ("zh-CN", '"zh-CN"', "zh-CN"),
     "text_size": ("5", "5", 5),
     "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
@@ -131,7 +133,7 @@ def test_every_flag_sets_its_option(option: Option) -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_environment_variable_sets_its_option(option: Option, tmp_path: Path) -> None:
     text, _, expected = EXAMPLES[option.name]
-    if option.name == "key_file":
+    if option.name.endswith("_file"):
         text = expected = str(tmp_path / text)
         Path(text).touch()
     settings = load({}, {option.env: f" {text}\n"})
@@ -143,7 +145,7 @@ def test_every_environment_variable_sets_its_option(option: Option, tmp_path: Pa
 @pytest.mark.parametrize("option", [each for each in OPTIONS if not each.secret], ids=lambda option: option.name)
 def test_every_line_of_the_file_sets_its_option(option: Option, config: Path) -> None:
     _, line, expected = EXAMPLES[option.name]
-    if option.name == "key_file":
+    if option.name.endswith("_file"):
         (config.parent / expected).touch()
         line, expected = f'"{config.parent / expected}"', str(config.parent / expected)
     config.write_text(f"{option.name} = {line}\n", encoding="utf-8")
@@ -213,7 +215,7 @@ def test_an_unknown_name_in_the_file_is_refused_with_the_names_that_there_are(co
     said = refused({}, {}, config)
     assert said.startswith("prot")
     assert f"from {config}, is not a setting" in said
-    assert all(name in said.partition("Allowed are")[2] for name in BY_NAME if name != "key")
+    assert all(name in said.partition("Allowed are")[2] for name in BY_NAME if not BY_NAME[name].secret)
 
 
 NO_TOML = [b"port: 80", b"port = ", b"port = 80\nport = 81", b"port = 08", b"host = \xff"]
@@ -291,6 +293,20 @@ def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
         assert (name if name == "GEMINI_API_KEY" else str(path)) in said
         assert "Allowed is the key on one line" in said
         assert KEY not in said
+
+
+def test_a_pin_comes_as_the_key_does(tmp_path: Path) -> None:
+    (tmp_path / "pin").write_text("0042\n")
+    settings = load({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (settings.pin, settings.origins["pin"]) == ("0042", str(tmp_path / "pin"))
+    assert "0042" not in repr(settings)
+
+
+@pytest.mark.parametrize("bad", ["777", "7" * 13, "77 77", "７７７７", "77a7"])
+def test_a_bad_pin_is_refused_and_never_shown(bad: str) -> None:
+    said = refused({}, {"KINDLE_APPLIANCE_PIN": bad})
+    assert said.startswith("pin = (a secret, not shown)")
+    assert "4 to 12 digits" in said and bad not in said
 
 
 def test_a_key_typed_where_its_file_belongs_is_refused_and_not_shown() -> None:
