@@ -6,6 +6,8 @@ escaped unless it is `Markup`, and `${Some words}` is a sentence of the catalogu
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import string
@@ -101,6 +103,20 @@ class Markup(str):
     __slots__ = ()
 
 
+class Page(str):
+    """A whole page, and the policy it is to be sent with (Content Security Policy, W3C 2016): nothing runs and
+    nothing styles but what has these hashes.
+    """
+
+    __slots__ = ("policy",)
+    policy: str
+
+    def __new__(cls, html: str, policy: str) -> Page:
+        page = super().__new__(cls, html)
+        page.policy = policy
+        return page
+
+
 _NOTHING = Markup()
 
 
@@ -168,7 +184,7 @@ class Pages:
         chat: Turn | None = None,
         note: Sentence | None = None,
         is_first_visit: bool = False,
-    ) -> str:
+    ) -> Page:
         """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `question` and
         `note` bring back what was typed and why it was not sent. `form` is the one-time id of this form.
         """
@@ -202,7 +218,7 @@ class Pages:
         title = Sentence("Ask").to(language)
         return self._frame(reader, "asking", title, address, body, page={"chat": chat.chat if chat else 0})
 
-    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> str:
+    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> Page:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
         forms that ask again or on.
@@ -235,7 +251,7 @@ class Pages:
         kind = f"reading ended {ending.finish}" if ending else "reading writing"
         return self._frame(reader, kind, _short(turn.question), address, body, head, page, scripts)
 
-    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> str:
+    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Page:
         """All chats, newest first."""
         language = reader.language
         if chats:
@@ -245,12 +261,12 @@ class Pages:
         body = self._templates["list"].fill(language, chats=shown)
         return self._frame(reader, "listing", Sentence("All chats").to(language), "/chats", body)
 
-    def message(self, reader: Reader, sentence: Sentence) -> str:
+    def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
         body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
         return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
 
-    def check(self, reader: Reader, now: float) -> str:
+    def check(self, reader: Reader, now: float) -> Page:
         """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""
         language = reader.language
         zone = datetime.fromtimestamp(now).astimezone().utcoffset() or timedelta()
@@ -258,7 +274,7 @@ class Pages:
         title = Sentence("This browser").to(language)
         return self._frame(reader, "check", title, "/check", body, scripts=("page", "check"))
 
-    def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> str:
+    def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> Page:
         """What browsers have said of themselves, newest first; all of it is shown as text."""
         language = reader.language
         shown = Markup("".join(self._report(report, language, now) for report in reports))
@@ -284,14 +300,17 @@ class Pages:
         head: Markup = _NOTHING,
         page: Mapping[str, Any] | None = None,
         scripts: Sequence[str] = ("page",),
-    ) -> str:
+    ) -> Page:
         language, look = reader.language, reader.look
         demo = _NOTHING
         if self._is_demo:
             sentence = Sentence("Demo: these answers are examples, the appliance has no Gemini key yet.")
             demo = Markup(f'<div class="demo">{escape(sentence.to(language))}</div>\n')
         say = {name: sentence.to(language) for name, sentence in SCRIPT_SENTENCES.items()}
-        return self._templates["frame"].fill(
+        script = self._templates["script"].fill(
+            language, scripts=Markup("\n".join(self._scripts[name] for name in scripts))
+        )
+        html = self._templates["frame"].fill(
             language,
             language=language,
             look=f"size-{look.size}{' bold' if look.is_bold else ''}",
@@ -307,8 +326,9 @@ class Pages:
             weight=str(Look(look.size, not look.is_bold)),
             weigh=say["regular" if look.is_bold else "bold"],
             page=_json({**(page or {}), "say": say}),
-            script=Markup("\n".join(self._scripts[name] for name in scripts)),
+            script=script,
         )
+        return Page(html, _policy(script, self._style))
 
     def _steps(self, language: str, turn: Turn, turns: int) -> Markup:
         """The way to the question before this one and to the one after it."""
@@ -366,6 +386,20 @@ def _without_comments(source: str) -> Markup:
     comment stands in front of a line, or two spaces behind it.
     """
     return Markup(re.sub(r"/\*.*?\*/|(?:^|(?<=  ))//[^\n]*|^ +| +$", "", source, flags=re.DOTALL | re.MULTILINE))
+
+
+def _policy(script: str, style: str) -> str:
+    """Engines that know hashes pass over 'unsafe-inline' beside them; older ones (PhantomJS 2.1.1) would run
+    nothing without it. A style that a script sets on an element is no attribute, and allowed.
+    """
+    return (
+        f"default-src 'none'; script-src 'unsafe-inline' {_hash(script)}; style-src 'unsafe-inline' {_hash(style)};"
+        " connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _said(chosen: Sequence[str] | None, built_in: Sequence[Sentence], language: str) -> list[str]:

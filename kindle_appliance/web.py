@@ -27,7 +27,7 @@ from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
-from .pages import USUAL_LOOK, Look, Pages, Reader
+from .pages import USUAL_LOOK, Look, Page, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
 
@@ -51,7 +51,12 @@ _OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
     ("Cache-Control", "no-store"),
+    ("X-Frame-Options", "DENY"),
+    # With `no-referrer` Chromium would send `Origin: null` with the forms of our own pages.
+    ("Referrer-Policy", "same-origin"),
 )
+_POLICY = "Content-Security-Policy"
+_NO_PAGE = (_POLICY, "default-src 'none'; frame-ancestors 'none'")
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -106,7 +111,8 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            return start_response(status, [*headers, *_HEADERS], exc_info)
+            policy = [] if any(name == _POLICY for name, _ in headers) else [_NO_PAGE]
+            return start_response(status, [*headers, *policy, *_HEADERS], exc_info)
 
         result: Iterable[bytes] = app(environ, start)
         return result
@@ -512,9 +518,10 @@ def _see(turn: Turn) -> HTTPResponse:
     return HTTPResponse(status=303, headers={"Location": f"/chats/{turn.chat}/{turn.number}"})
 
 
-def _html(page: str, status: int = 200) -> HTTPResponse:
+def _html(page: Page, status: int = 200) -> HTTPResponse:
     """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
     body, headers = page.encode(), {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+    headers[_POLICY] = page.policy
     if "gzip" in request.get_header("Accept-Encoding", ""):
         body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
     return HTTPResponse(body, status, headers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
 import re
 import socket
@@ -321,7 +323,7 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     assert "<p>Settled.</p>" in page and "Not yet" not in page
     assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
     assert re.search(r'<noscript>[^/]*href="/chats/1/1">Refresh', page)
-    answer = re.search(r"var PAGE = (\{.*\});", page)
+    answer = re.search(r'<script type="application/json" id="given">(\{.*\})</script>', page)
     assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
     call.text(".", finish="STOP")
     call.end()
@@ -366,11 +368,47 @@ def test_the_demo_says_so_on_every_page(gemini: FakeGemini, tmp_path: Path) -> N
             assert "Demo: these answers are examples" in house.get(each).data.decode()
 
 
-def test_every_response_is_marked_as_private_and_not_to_be_sniffed(gemini: FakeGemini, house: House) -> None:
+def test_every_response_is_private_not_to_be_sniffed_not_to_be_framed_and_has_a_policy(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = answered(gemini, house, "A.")
-    for each in ("/", path, "/chats", "/nothing", "/answers/1?as=events", "/answers/1", "/answers/1?from=x"):
-        headers = house.get(each).headers
+    paths = ("/", path, "/chats", "/nothing", "/answers/1?as=events", "/answers/1", "/answers/1?from=x", "/check")
+    responses = [house.get(each) for each in paths]
+    responses += [house.post("/ask", {}), house.post("/look", {"look": "3", "back": "/"}), house.post("/chats", {})]
+    responses += [house.send("/api/chat", {}), house.send("/check", {}), house.client.request("PUT", house.url)]
+    monkeypatch.setattr(house.chats, "recent", lambda most: 1 // 0)
+    responses.append(house.get("/chats"))
+    assert {each.status for each in responses} == {200, 204, 303, 400, 404, 405, 500}, "of all kinds"
+    for each in responses:
+        headers = each.headers
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
+        assert headers["X-Frame-Options"] == "DENY" and headers["Referrer-Policy"] == "same-origin"
+        (policy,) = headers.getlist("Content-Security-Policy")
+        assert policy.startswith("default-src 'none'; ") and policy.endswith("frame-ancestors 'none'")
+        assert ("script-src" in policy) == (b"</html>" in each.data)
+
+
+def test_the_policy_of_a_page_allows_its_own_script_and_style_and_nothing_else(
+    gemini: FakeGemini, house: House
+) -> None:
+    path = answered(gemini, house, "A.")
+    house.ask("Not yet?")
+    call = gemini.next_call()
+    policies = []
+    for each in ("/", path, "/chats/2/1", "/chats", "/check", "/check/reports", "/nothing"):
+        response = house.get(each)
+        policy = response.headers["Content-Security-Policy"]
+        policies.append(policy)
+        allowed = dict(re.findall(r"(script|style)-src 'unsafe-inline' '(sha256-[^' ]{44})';", policy))
+        for element, allowed_hash in allowed.items():
+            (text,) = re.findall(rf"<{element}>(.*?)</{element}>", response.data.decode(), re.DOTALL)
+            digest = hashlib.sha256(text.encode()).digest()
+            assert f"sha256-{base64.b64encode(digest).decode()}" == allowed_hash
+        assert set(allowed) == {"script", "style"} and "unsafe-eval" not in policy
+    assert len(set(policies)) == 4, "one for each set of scripts: what differs from page to page is no script"
+    call.start()
+    call.text("Now.", finish="STOP")
+    call.end()
 
 
 # ---- Following
