@@ -18,6 +18,7 @@ from .database import Database
 from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
+from .guard import Guard, names_of_machine
 from .ladder import Ladder
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -44,7 +45,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
+        look = Look(settings.text_size)
+        guard = _guard(settings)
+        web = Web(desk, chats, pages, Reports(database), language, look, settings.followers, guard=guard)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -82,6 +85,20 @@ def _listen(web: Web, settings: Settings) -> Server:
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."
             " If another program uses the port, choose another with --port."
         ) from error
+
+
+def _guard(settings: Settings) -> Guard:
+    greeted = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104 - compared, not bound
+    return Guard(machine_names, settings.networks, (*greeted, *settings.hosts), settings.proxies)
+
+
+def machine_names() -> set[str]:
+    """What this machine is called at the moment: networks, and with them their domains, come late and change."""
+    try:
+        resolver = Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        resolver = ""
+    return names_of_machine(socket.gethostname(), resolver)
 
 
 def needs_demo(settings: Settings) -> bool:

@@ -49,6 +49,7 @@ class Server:
             max_request_header_size=_MAX_HEADER_BYTES,
             connection_limit=_MAX_CONNECTIONS,
             channel_timeout=_IDLE_SECONDS,
+            clear_untrusted_proxy_headers=False,  # the guard looks at them
             log_socket_errors=False,
             ident=None,
             asyncore_use_poll=True,

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
+from .guard import HOUSE_NETWORKS
 from .sentences import LANGUAGES
 
 SYSTEM_INSTRUCTION = (
@@ -54,7 +55,7 @@ class Option:
         if self.secret:
             return "(set)" if value else "(not set)"
         if isinstance(value, list | tuple):
-            return ", ".join(map(str, value))
+            return ", ".join(map(str, value)) or "(none)"
         return "(not set)" if value is None else str(value)
 
 
@@ -100,6 +101,21 @@ def _is_host(value: object) -> bool:
     except ValueError:
         return re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?", value, re.ASCII | re.IGNORECASE) is not None
     return True
+
+
+def _is_host_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_host, value))
+
+
+def _is_network(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        return False
+
+
+def _is_network_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_network, value))
 
 
 def _is_web_address(value: object) -> bool:
@@ -148,6 +164,10 @@ PHRASES = Kind("a list of short texts; it may be empty", _parse_list, _is_phrase
 SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
 HOST = Kind("a name or address to listen on", str, _is_host)
+HOSTS = Kind("a list of names and addresses, without ports; it may be empty", _parse_list, _is_host_list)
+NETWORKS = Kind(
+    "a list of networks such as 192.168.178.0/24, or addresses; it may be empty", _parse_list, _is_network_list
+)
 KEY = Kind("the key on one line, without spaces", str, _is_key)
 PIN = Kind("4 to 12 digits", str, lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)))
 
@@ -180,6 +200,15 @@ class Settings:
         PIN, None, "the PIN that a browser is asked for once; none: nobody is asked", secret=True
     )
     pin_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the PIN")
+    networks: tuple[str, ...] = _option(
+        NETWORKS, HOUSE_NETWORKS, "networks whose addresses may connect, besides this machine's own"
+    )
+    hosts: tuple[str, ...] = _option(
+        HOSTS, (), "what browsers may call the appliance, besides its own names and addresses of those networks"
+    )
+    proxies: tuple[str, ...] = _option(
+        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto are believed"
+    )
     language: str = _option(
         one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
     )

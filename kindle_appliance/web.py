@@ -17,7 +17,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
@@ -27,6 +27,7 @@ from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
+from .guard import Guard, Visit
 from .pages import USUAL_LOOK, Look, Page, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
@@ -45,6 +46,7 @@ _CHECK_PIECES = 3
 _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
+_MOST_TOLD = 100
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
 _OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
 
@@ -57,6 +59,12 @@ _HEADERS = (
 )
 _POLICY = "Content-Security-Policy"
 _NO_PAGE = (_POLICY, "default-src 'none'; frame-ancestors 'none'")
+
+# What the guard wants to know, in the order of `Visit`.
+_FACTS = (
+    *("REQUEST_METHOD", "REMOTE_ADDR", "HTTP_HOST", "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"),
+    *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
+)
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -74,7 +82,8 @@ _BY_STATUS = {
 @dataclass(frozen=True)
 class Web:
     """Everything that the routes need. `language`: the house's, or None for what each browser asks for; `look`:
-    until a reader chooses another; `followers`: how many responses may follow an answer at once.
+    until a reader chooses another; `followers`: how many responses may follow an answer at once; `guard`: who may
+    ask.
     """
 
     desk: AnswerDesk
@@ -84,6 +93,7 @@ class Web:
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
+    guard: Guard = field(default_factory=Guard)
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application."""
@@ -102,6 +112,7 @@ class Web:
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
         app.get("/check/reports", callback=routes.list_reports)
+        app.add_hook("before_request", routes.admit)
         app.default_error_handler = routes.error
         return _with_headers(app)
 
@@ -129,6 +140,25 @@ class _Routes:
         self._language = web.language
         self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
+        self._guard = web.guard
+        self._told: set[str] = set()
+
+    # ---- Who may ask
+
+    def admit(self) -> None:
+        """Before every route: raises what the client gets instead, if it may not ask."""
+        visit = Visit(*(request.environ.get(fact, "") for fact in _FACTS))
+        try:
+            self._guard.admit(visit)
+        except ReaderError as error:
+            self._tell(f"refused {visit.peer}: {error}")
+            raise HTTPError(error.status, error.sentence) from None
+
+    def _tell(self, event: str) -> None:
+        """Log what may happen many times a second, once."""
+        if event not in self._told:
+            self._told = {event, *list(self._told)[:_MOST_TOLD]}
+            log.info("web: %s", event)
 
     # ---- Asking
 
@@ -355,7 +385,7 @@ class _Routes:
             log.error("web: a mistake in %s %s", request.method, request.path, exc_info=error.exception)
         fallback = _OWN_MISTAKE if status >= 500 else _NOT_UNDERSTOOD
         sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, fallback)
-        if request.path.startswith("/api/"):
+        if request.path.startswith("/api/") or _wants_json():
             return self._json_error(status, sentence)
         return _html(self._pages.message(self._reader(), sentence), status)
 

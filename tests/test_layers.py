@@ -30,11 +30,12 @@ MAY_IMPORT = {
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},
-    "web": {"answers", "chats", "frames", "pages", "reports", "ending", "errors"},
+    "guard": {"errors"},
+    "web": {"guard", "answers", "chats", "frames", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
-    "settings": {"errors", "sentences"},
+    "settings": {"guard", "errors", "sentences"},
 }
 TOP = {"appliance", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}

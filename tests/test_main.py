@@ -101,18 +101,18 @@ class Appliance(Program):
         self.process.terminate()
         return self.greeting + self.output.read().decode()
 
-    def get(self, path: str) -> http.client.HTTPResponse:
-        return self._request("GET", path)
+    def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
+        return self._request("GET", path, **headers)
 
     def ask(self, question: str) -> None:
         assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
 
-    def _request(self, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
+    def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         self._connections.callback(connection.close)
-        connection.request(
-            method, path, body, {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
-        )
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
+        connection.request(method, path, body, headers)
         return connection.getresponse()
 
 
@@ -293,6 +293,19 @@ def test_a_key_that_google_says_in_an_error_is_not_in_the_log_and_not_in_the_ans
     assert "has been suspended" in log
     assert KEY not in log
     assert KEY.encode() not in answer
+
+
+def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_path: Path) -> None:
+    name = socket.gethostname()
+    more = {"KINDLE_APPLIANCE_HOSTS": "ai.home", "KINDLE_APPLIANCE_NETWORKS": "100.64.0.0/10"}
+    more["KINDLE_APPLIANCE_PROXIES"] = "127.0.0.1"
+    with closing(Appliance(tmp_path, **more)) as appliance:
+        for host in (name, f"{name.partition('.')[0]}.local:80", "localhost", "ai.home", "100.99.1.2", "127.0.0.1"):
+            assert appliance.get("/", Host=host).status == 200, host
+        for host in ("evil.example", "192.168.1.2", "kindle.local"):
+            assert appliance.get("/", Host=host).status == 421, host
+        assert appliance.get("/", X_Forwarded_For="100.99.1.2").status == 200
+        assert appliance.get("/", X_Forwarded_For="192.168.1.2").status == 403
 
 
 def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "key_file": ("key", '"key"', "key"),
     "pin": ("0123", "", "0123"),
     "pin_file": ("pin", '"pin"', "pin"),
+    "networks": (
+        "192.168.178.0/24, fd00::/8",
+        '["192.168.178.0/24", "fd00::/8"]',
+        ("192.168.178.0/24", "fd00::/8"),
+    ),
+    "hosts": ("ai.home, 203.0.113.9", '["ai.home", "203.0.113.9"]', ("ai.home", "203.0.113.9")),
+    "proxies": ("127.0.0.1", '["127.0.0.1"]', ("127.0.0.1",)),
     "language": ("zh-CN", '"zh-CN"', "zh-CN"),
     "text_size": ("5", "5", 5),
     "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
@@ -63,6 +70,15 @@ WRONG: list[tuple[str, object, str]] = [
     *[("proxy", value, "http://host:port") for value in ("proxy:3128", "socks5://proxy:1080", "http://a\nb:1")],
     *[("mdns", value, "true or false") for value in ("on", "", "2", 1, 0.0)],
     *[("demo", value, "true or false") for value in ("maybe", 1)],
+    *[
+        (name, value, "such as 192.168.178.0/24")
+        for name in ("networks", "proxies")
+        for value in (["10.0.0.0/33"], ["lan"], [""], [10], "10.0.0.1-9", "10.0.0.0/8 fd00::/8", 10)
+    ],
+    *[
+        ("hosts", value, "without ports")
+        for value in (["pi:80"], ["[::1]"], ["http://pi"], [""], [1], "my pi", "*.home", True)
+    ],
     *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
     *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
     *[("text_size", value, "from 1 to 8") for value in ("0", "9", "large", 2.5)],

@@ -287,7 +287,7 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
         call.end()
         with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
             browser.sendall(
-                f"GET /chats/1/1 HTTP/1.1\r\nHost: kindle\r\nAccept-Encoding: gzip, deflate\r\n"
+                f"GET /chats/1/1 HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n"
                 f"Accept-Language: {language}\r\nConnection: close\r\n\r\n".encode()
             )
             received = b"".join(iter(lambda: browser.recv(65536), b""))
@@ -683,7 +683,8 @@ def test_a_late_failure_cuts_the_body_so_that_clients_notice(gemini: FakeGemini,
     with socket.create_connection(("127.0.0.1", house.server.port)) as client:
         body = b'{"message": "x"}'
         head = (
-            f"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+            "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}"
         )
         client.sendall(head.encode() + b"\r\n\r\n" + body)
         received = b"".join(iter(lambda: client.recv(65536), b""))
@@ -708,7 +709,8 @@ def test_an_api_client_that_leaves_stops_its_answer(gemini: FakeGemini, house: H
 def test_an_api_client_that_leaves_before_the_first_word_stops_its_answer(gemini: FakeGemini, house: House) -> None:
     with socket.create_connection(("127.0.0.1", house.server.port)) as client:
         client.sendall(
-            b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+            b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 16\r\n\r\n"
             b'{"message": "x"}'
         )
         call = gemini.next_call()

@@ -266,11 +266,13 @@ class GhostDriver(WebDriver):
             "for (i = 0; i < args.length; i += 1) {"
             "  if (args[i] && args[i].ELEMENT !== undefined) { args[i] = cache[args[i].ELEMENT]; }"
             "}"
-            "try { return JSON.stringify({ value: (function () {%s\n}).apply(window, args) }); }"
-            "catch (error) { return JSON.stringify({ error: String(error.message || error) }); }" % source
+            "try { return JSON.stringify({ value: (function () {" + source + "\n}).apply(window, args) }); }"
+            "catch (error) { return JSON.stringify({ error: String(error.message || error) }); }"
         )
         plain = [arg.as_argument() if isinstance(arg, Element) else arg for arg in args]
-        text = self.phantom("return this.evaluate(new Function('args', arguments[0]), arguments[1]);", called, plain)
+        text = self.phantom(
+            "return this.evaluate(new Function('args', arguments[0]), arguments[1]);", called, plain
+        )
         answer = json.loads(text) if text else {"error": "the page does not answer"}
         if "error" in answer:
             raise WebDriverError(answer["error"])

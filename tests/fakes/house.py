@@ -22,6 +22,7 @@ from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
+from kindle_appliance.guard import Guard
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
@@ -47,6 +48,7 @@ class House:
         is_demo: bool = False,
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
+        guard: Guard | None = None,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -56,6 +58,7 @@ class House:
         self._language = language
         self._pages = pages or Pages(is_demo)
         self._look = look
+        self._guard = guard or Guard()
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -65,7 +68,16 @@ class House:
         self.upstream = Upstream(self._gemini_url, self._clocks)
         self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
         self.reports = Reports(self.database)
-        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
+        web = Web(
+            self.desk,
+            self.chats,
+            self._pages,
+            self.reports,
+            self._language,
+            self._look,
+            self._followers,
+            guard=self._guard,
+        )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
