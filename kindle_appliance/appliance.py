@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_bytes
 from typing import TextIO
 
 from . import __version__, demo
@@ -18,7 +19,7 @@ from .database import Database
 from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
-from .guard import Guard, names_of_machine
+from .guard import Gate, Guard, names_of_machine
 from .ladder import Ladder
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
+_SECRET_BYTES = 32
 
 
 def serve(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -47,7 +49,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
         look = Look(settings.text_size)
         guard = _guard(settings)
-        web = Web(desk, chats, pages, Reports(database), language, look, settings.followers, guard=guard)
+        gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
+        web = Web(desk, chats, pages, Reports(database), language, look, settings.followers, guard=guard, gate=gate)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -90,6 +93,21 @@ def _listen(web: Web, settings: Settings) -> Server:
 def _guard(settings: Settings) -> Guard:
     greeted = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104 - compared, not bound
     return Guard(machine_names, settings.networks, (*greeted, *settings.hosts), settings.proxies)
+
+
+def _secret(file: Path) -> bytes:
+    """What the passes of browsers are signed with, made once. It is not in the database, for no backup to have it:
+    with the secret a PIN could be guessed as fast as one likes.
+    """
+    try:
+        file.touch(mode=0o600)
+        secret = file.read_bytes()
+        if len(secret) != _SECRET_BYTES:
+            secret = token_bytes(_SECRET_BYTES)
+            file.write_bytes(secret)
+    except OSError as error:
+        raise StartError(f"cannot keep a secret in {file}: {error.strerror}.") from error
+    return secret
 
 
 def machine_names() -> set[str]:

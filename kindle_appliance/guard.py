@@ -6,12 +6,16 @@ The appliance stands on a network with guests, televisions, and browsers that sh
 - it answers only to its own names and to addresses of those networks: a stranger's page can let the page's own name
   lead to this machine and then read everything (DNS rebinding), but `Host` still says that name;
 - what changes something comes from a page of this very host (`Origin`, else `Referer`), or from what says nothing:
-  a script, or a very old browser.
+  a script, or a very old browser;
+- where there is a PIN, somebody has entered it once in this browser (`Gate`).
 """
 
 from __future__ import annotations
 
+import hmac
+import math
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -22,6 +26,11 @@ from .sentences import Sentence
 
 HOUSE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
 """Private and link-local (RFC 1918, 3927, 4193, 4291). Python's `is_private` admits more."""
+
+OWN_TRIES, ALL_TRIES = 5, 50
+"""Wrong PINs that cost no pause: of one address, of all."""
+
+FIRST_PAUSE, LONGEST_PAUSE, FORGOTTEN_AFTER = 60.0, 3600.0, 86400.0  # seconds
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
 
@@ -141,6 +150,77 @@ class Guard:
         if name in self._hosts:
             return True
         return name in self._names() if isinstance(name, str) else _is_in(name, self._networks)
+
+
+class Gate:
+    """The PIN, and what browsers have that entered it. Threads may share it.
+
+    A pass says until when it is good, signed with the secret and the PIN: another PIN signs everybody out. Wrong
+    tries are counted for each address, and for all together, because a network has many addresses: after a few,
+    each costs a pause that doubles. A day without any forgets them.
+    """
+
+    def __init__(self, pin: str, secret: bytes) -> None:
+        self._pin = pin.encode()
+        self._key = hmac.digest(secret, self._pin, "sha256")
+        self._lock = threading.Lock()
+        self._wrong: dict[str, _Wrong] = {}
+        self._all = _Wrong(ALL_TRIES)
+
+    def pass_until(self, end: float) -> str:
+        """The pass of a browser that is signed in until `end` (Unix time)."""
+        return f"{int(end)}.{self._signature(int(end))}"
+
+    def takes(self, text: str, now: float) -> bool:
+        """Whether this is a pass, and still good at `now` (Unix time)."""
+        end, _, signature = text.partition(".")
+        if not re.fullmatch("[0-9]{1,12}", end, re.ASCII) or not signature.isascii():
+            return False
+        return hmac.compare_digest(signature, self._signature(int(end))) and now < int(end)
+
+    def is_right(self, pin: str, client: str, now: float) -> bool:
+        """Try a PIN. During a pause none is right. `now` and that of `pause()` are of a clock that nobody sets."""
+        with self._lock:
+            own = self._wrong.get(client) or _Wrong(OWN_TRIES)
+            if max(own.until, self._all.until) > now:
+                return False
+            if hmac.compare_digest(pin.encode(), self._pin):
+                self._wrong.pop(client, None)
+                self._all.count = max(0, self._all.count - own.count)
+                return True
+            self._wrong = {each: wrong for each, wrong in self._wrong.items() if not wrong.is_forgotten(now)}
+            self._wrong[client] = own
+            own.add(now)
+            self._all.add(now)
+            return False
+
+    def pause(self, client: str, now: float) -> int:
+        """Seconds until this client may try again; 0: at once."""
+        with self._lock:
+            own = self._wrong.get(client)
+            return max(0, math.ceil(max(own.until if own else 0, self._all.until) - now))
+
+    def _signature(self, end: int) -> str:
+        return hmac.digest(self._key, str(end).encode(), "sha256").hex()
+
+
+class _Wrong:
+    """Wrong tries: how many, when the last was, and until when there is to be no other."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._last = 0.0
+        self.count = 0
+        self.until = 0.0
+
+    def is_forgotten(self, now: float) -> bool:
+        return now - self._last > FORGOTTEN_AFTER
+
+    def add(self, now: float) -> None:
+        self.count = 1 if self.is_forgotten(now) else self.count + 1
+        self._last = now
+        if self.count >= self._free:
+            self.until = now + min(FIRST_PAUSE * 2 ** min(self.count - self._free, 9), LONGEST_PAUSE)
 
 
 def names_of_machine(host_name: str, resolver: str) -> set[str]:

@@ -266,6 +266,16 @@ class Pages:
         body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
         return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
 
+    def pin(self, reader: Reader, back: str, digits: str = "", note: Sentence | None = None) -> Page:
+        """The page that asks for the PIN. `digits`: those of it that have been entered; `back`: the page to go on
+        to; `note`: why the PIN that was sent did not do.
+        """
+        language = reader.language
+        body = self._templates["pin"].fill(
+            language, back=back, digits=digits, note=note.to(language) if note else ""
+        )
+        return self._frame(reader, "pin", Sentence("PIN").to(language), "/", body, scripts=("page", "pin"))
+
     def check(self, reader: Reader, now: float) -> Page:
         """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""
         language = reader.language

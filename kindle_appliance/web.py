@@ -1,7 +1,8 @@
 """The routes; the only module with bottle. Thin: parse, ask the right module, answer.
 
-Three cookies, none of them a secret: `device` names a browser, so that it finds its own chats again; `look` is its
-text size; `unread` names its answers whose end it has not seen.
+Three cookies are no secrets: `device` names a browser, so that it finds its own chats again; `look` is its text
+size; `unread` names its answers whose end it has not seen. Where there is a PIN, `pin` is the pass of a browser in
+which it has been entered.
 
 Whatever a stranger sends gets a short page, or JSON under /api/, with the right status and a sentence that a
 reader understands. Everything that changes state is a POST.
@@ -12,12 +13,14 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import math
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
@@ -27,7 +30,7 @@ from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
-from .guard import Guard, Visit
+from .guard import Gate, Guard, Visit
 from .pages import USUAL_LOOK, Look, Page, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
@@ -68,6 +71,12 @@ _FACTS = (
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
+_CLIENT = "kindle_appliance.client"  # in the environment of a request: who the guard says that it is
+_PIN_DIGITS = 12
+_YEAR = 365 * 86400
+
+_PIN_FIRST = Sentence("Please enter the PIN of the house first.")
+_WRONG_PIN = Sentence("That is not the PIN.")
 _NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
 _OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
@@ -83,7 +92,7 @@ _BY_STATUS = {
 class Web:
     """Everything that the routes need. `language`: the house's, or None for what each browser asks for; `look`:
     until a reader chooses another; `followers`: how many responses may follow an answer at once; `guard`: who may
-    ask.
+    ask; `gate`: the PIN, if there is one.
     """
 
     desk: AnswerDesk
@@ -94,6 +103,7 @@ class Web:
     look: Look = USUAL_LOOK
     followers: int = 32
     guard: Guard = field(default_factory=Guard)
+    gate: Gate | None = None
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application."""
@@ -112,6 +122,9 @@ class Web:
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
         app.get("/check/reports", callback=routes.list_reports)
+        if self.gate:
+            app.get("/pin", callback=lambda: HTTPResponse(status=303, headers={"Location": "/"}))
+            app.post("/pin", callback=partial(routes.enter_pin, self.gate))
         app.add_hook("before_request", routes.admit)
         app.default_error_handler = routes.error
         return _with_headers(app)
@@ -141,6 +154,7 @@ class _Routes:
         self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
         self._guard = web.guard
+        self._gate = web.gate
         self._told: set[str] = set()
 
     # ---- Who may ask
@@ -149,10 +163,54 @@ class _Routes:
         """Before every route: raises what the client gets instead, if it may not ask."""
         visit = Visit(*(request.environ.get(fact, "") for fact in _FACTS))
         try:
-            self._guard.admit(visit)
+            client = request.environ[_CLIENT] = self._guard.admit(visit)
         except ReaderError as error:
             self._tell(f"refused {visit.peer}: {error}")
             raise HTTPError(error.status, error.sentence) from None
+        gate = self._gate
+        if gate and not (request.path == "/pin" and request.method == "POST") and not _is_signed_in(gate, client):
+            page = request.path + (f"?{request.query_string}" if request.query_string else "")
+            note = _WRONG_PIN if "HTTP_AUTHORIZATION" in request.environ else None
+            raise self._locked(gate, client, _own_page(page), note)
+
+    def enter_pin(self, gate: Gate) -> HTTPResponse:
+        """`POST /pin`: a form with `pin`, the digits so far; `key`, which is one more or takes one back, or none if
+        that was all; and `back`, the page that was wanted.
+        """
+        client = request.environ[_CLIENT]
+        back, key = _own_page(request.forms.get("back", "")), request.forms.get("key", "")
+        typed = request.forms.get("pin", "") + (key if key != "delete" else "")
+        digits = re.sub("[^0-9]", "", typed)[:_PIN_DIGITS]
+        if key:
+            return _html(self._pages.pin(self._reader(), back, digits[:-1] if key == "delete" else digits))
+        if not digits:
+            return self._locked(gate, client, back, _PIN_FIRST)
+        if not gate.is_right(digits, client, time.monotonic()):
+            return self._locked(gate, client, back, _WRONG_PIN)
+        response = HTTPResponse(status=303, headers={"Location": back})
+        _remember(response, "pin", gate.pass_until(time.time() + _YEAR), httponly=True, seconds=_YEAR)
+        return response
+
+    def _locked(self, gate: Gate, client: str, back: str, note: Sentence | None) -> HTTPResponse:
+        """What they get who have not entered the PIN, or a wrong one."""
+        status, headers = (
+            403,
+            {},
+        )  # with 401 some old browsers would ask for a name and a password, and show no page
+        if pause := gate.pause(client, time.monotonic()):
+            self._tell(f"too many wrong PINs, the last from {client}")
+            status, headers = 429, {"Retry-After": str(pause)}
+            note = Sentence(
+                "Too many wrong PINs. Please try again in %(count)d minute.",
+                plural="Too many wrong PINs. Please try again in %(count)d minutes.",
+                count=math.ceil(pause / 60),
+            )
+        if request.path.startswith("/api/") or _wants_json():
+            status, headers = (status, headers) if pause else (401, {"WWW-Authenticate": "Bearer"})
+            return self._json_error(status, note or _PIN_FIRST, headers)
+        page = _html(self._pages.pin(self._reader(), back, note=note), status)
+        page.headers.update(headers)
+        return page
 
     def _tell(self, event: str) -> None:
         """Log what may happen many times a second, once."""
@@ -531,9 +589,24 @@ def _remember_unread(response: HTTPResponse, turns: list[int]) -> None:
     _remember(response, "unread", ".".join(map(str, turns[-_MOST_UNREAD:])))
 
 
-def _remember(response: HTTPResponse, name: str, value: str, httponly: bool = False) -> None:
+def _remember(
+    response: HTTPResponse, name: str, value: str, httponly: bool = False, seconds: int = _KEEP_SECONDS
+) -> None:
     """Give the browser a cookie; no other site may send it here."""
-    response.set_cookie(name, value, path="/", max_age=_KEEP_SECONDS, httponly=httponly, samesite="lax")
+    response.set_cookie(name, value, path="/", max_age=seconds, httponly=httponly, samesite="lax")
+
+
+def _is_signed_in(gate: Gate, client: str) -> bool:
+    """Whether a browser has brought its pass, or a script the PIN."""
+    if gate.takes(request.get_cookie("pin", ""), time.time()):
+        return True
+    scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return scheme.lower() == "bearer" and gate.is_right(pin.strip(), client, time.monotonic())
+
+
+def _own_page(path: str) -> str:
+    """A page of ours to go to; the first one, if this is none."""
+    return path if re.fullmatch(_OWN_PAGE, path, re.ASCII) else "/"
 
 
 def _accepts_events(accept: str) -> bool:

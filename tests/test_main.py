@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,7 @@ class Appliance(Program):
     def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
         self.port = free_port()
         self._connections = ExitStack()
+        self._cookie: dict[str, str] = {}
         super().__init__(folder, *arguments, "--host", host, "--port", str(self.port), **more)
         self.greeting = self.read_until(f"http://127.0.0.1:{self.port}/\n")
 
@@ -101,19 +103,31 @@ class Appliance(Program):
         self.process.terminate()
         return self.greeting + self.output.read().decode()
 
+    def sign_in(self, cookie: str) -> None:
+        """Bring this cookie along from now on."""
+        self._cookie = {"Cookie": cookie}
+
     def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
         return self._request("GET", path, **headers)
 
+    def post(self, path: str, **fields: str) -> http.client.HTTPResponse:
+        return self._request("POST", path, urlencode(fields))
+
     def ask(self, question: str) -> None:
-        assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
+        assert self.post("/ask", question=question, form="form").status == 303
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         self._connections.callback(connection.close)
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
-        headers |= {name.replace("_", "-"): value for name, value in more.items()}
+        headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
         connection.request(method, path, body, headers)
         return connection.getresponse()
+
+
+def read(response: http.client.HTTPResponse) -> str:
+    """All that a response says."""
+    return f"{response.headers}{response.read().decode()}"
 
 
 def free_port() -> int:
@@ -306,6 +320,49 @@ def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_p
             assert appliance.get("/", Host=host).status == 421, host
         assert appliance.get("/", X_Forwarded_For="100.99.1.2").status == 200
         assert appliance.get("/", X_Forwarded_For="192.168.1.2").status == 403
+
+
+def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_it_changes(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+        assert appliance.get("/").status == 403
+        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        assert appliance.get("/", Cookie=cookie).status == 200
+    secret = tmp_path / "state" / "kindle-appliance" / "pin-secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    for pin, status in (("70413", 200), ("70414", 403), ("70413", 200)):
+        with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=pin)) as appliance:
+            assert appliance.get("/", Cookie=cookie).status == status
+    secret.write_bytes(b"cut")  # as a power cut may leave it
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+        assert appliance.get("/", Cookie=cookie).status == 403
+    assert len(secret.read_bytes()) == 32
+
+
+def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_processes(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.default = Reply.error(403, "PERMISSION_DENIED", KEY_IN_AN_ERROR)
+    for name, secret in (("gemini-key", KEY), ("pin", "70413")):
+        (tmp_path / name).write_text(secret + "\n")
+    more = {"CREDENTIALS_DIRECTORY": str(tmp_path), "KINDLE_APPLIANCE_LOG_LEVEL": "debug"}
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, **more)) as appliance:
+        said = read(appliance.get("/"))
+        for pin, key in (("90909", ""), ("7041", "3")):
+            said += read(appliance.post("/pin", pin=pin, key=key))
+        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        appliance.sign_in(cookie)
+        appliance.ask("Why?")
+        for path in ("/answers/1?as=events", "/chats/1/1", "/chats", "/", "/check/reports", "/nothing", "/pin"):
+            said += read(appliance.get(path))
+        said += cookie
+        assert gemini.calls[0].headers["x-goog-api-key"] == KEY and 'class="reading ended failed"' in said
+        processes = Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
+        said += appliance.rest() + appliance.errors.read_text()
+    stored = b"".join(each.read_bytes() for each in (tmp_path / "state").rglob("*") if each.is_file())
+    allowed = 'name="pin" value="70413"'  # what a browser without script has typed, and gets back
+    assert said.count("70413") == said.count(allowed) == 1
+    for secret in (KEY, "70413", "90909"):
+        assert secret.encode() not in stored + processes and secret not in said.replace(allowed, "")
 
 
 def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:

@@ -41,8 +41,36 @@ def test_every_option_that_the_readme_uses_exists() -> None:
 def test_every_link_leads_to_a_file() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
     assert len(links) >= 3
+    places = {"#" + re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings(README)}
     for link in links:
-        assert (ROOT / link).is_file(), link
+        assert link in places if link.startswith("#") else (ROOT / link).is_file(), link
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+def test_the_owner_is_told_what_comes_with_a_key_before_being_asked_for_one() -> None:
+    told = README.partition("## Before you get a key\n")[2].partition("\n## ")[0]
+    for words in (
+        "sees every chat",
+        "Delete this chat",
+        "free key",
+        "18 or older",
+        "regions",
+        "/gemini-api/terms)",
+    ):
+        assert words in told
+    assert README.index("(#before-you-get-a-key)") < README.index("GEMINI_API_KEY=... make run")
+
+
+def test_everything_that_security_md_points_at_is_there() -> None:
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for module in re.findall(r"`(\w+\.py)`", security):
+        assert (ROOT / "kindle_appliance" / module).is_file(), module
+    for path in re.findall(r"`(tests/[\w/.]+)`", security):
+        assert (ROOT / path).is_file(), path
+    assert len(security.split()) < 1000, "one page"
 
 
 def test_the_readme_and_the_test_command_agree() -> None:

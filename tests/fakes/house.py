@@ -22,7 +22,7 @@ from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
-from kindle_appliance.guard import Guard
+from kindle_appliance.guard import Gate, Guard
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
@@ -49,6 +49,7 @@ class House:
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
         guard: Guard | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -59,6 +60,7 @@ class House:
         self._pages = pages or Pages(is_demo)
         self._look = look
         self._guard = guard or Guard()
+        self._gate = gate
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -77,6 +79,7 @@ class House:
             self._look,
             self._followers,
             guard=self._guard,
+            gate=self._gate,
         )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
