@@ -41,7 +41,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         database = Database(folder / "chats.sqlite")
         stops.callback(database.close)
         chats = Chats(database)
-        desk = AnswerDesk(chats, ladder)
+        desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
         web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)

@@ -20,12 +20,13 @@ MAY_IMPORT = {
     "sse": {"errors"},
     "gemini": {"sse", "ending", "errors"},
     "upstream": {"errors"},
+    "history": {"gemini"},
     "ladder": {"gemini", "upstream", "ending", "errors"},
     # From text to stored answers that readers follow.
     "typesetter": {"writing_system"},
     "database": {"errors"},
     "chats": {"database", "ending", "errors"},
-    "answers": {"ladder", "typesetter", "chats", "ending", "errors"},
+    "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "reports": {"database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},

@@ -47,6 +47,7 @@ class House:
         is_demo: bool = False,
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
+        history: int = 24_000,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -56,6 +57,7 @@ class House:
         self._language = language
         self._pages = pages or Pages(is_demo)
         self._look = look
+        self._history = history
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -63,7 +65,7 @@ class House:
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
-        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
+        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()), self._history)
         self.reports = Reports(self.database)
         web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
