@@ -21,13 +21,14 @@ MAY_IMPORT = {
     "gemini": {"sse", "ending", "errors"},
     "upstream": {"errors"},
     "history": {"gemini"},
-    "ladder": {"gemini", "upstream", "ending", "errors"},
+    "database": {"errors"},
+    "models": {"database", "errors"},
+    "ladder": {"gemini", "upstream", "models", "ending", "errors"},
     # From text to stored answers that readers follow.
     "typesetter": {"writing_system"},
-    "database": {"errors"},
     "chats": {"database", "ending", "errors"},
-    "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "reports": {"database", "errors"},
+    "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},

@@ -23,6 +23,7 @@ from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.ladder import Ladder
+from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
 from kindle_appliance.server import Server
@@ -65,7 +66,9 @@ class House:
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
-        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()), self._history)
+        self.desk = AnswerDesk(
+            self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
+        )
         self.reports = Reports(self.database)
         web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
