@@ -74,9 +74,10 @@ def _ask(values: settings.Settings, question: str) -> int:
         return 1
 
 
-def _tell(sentence: Sentence) -> None:
+def _tell(state: Sentence | None) -> None:
     """What is being waited for goes where it does not mix with the answer."""
-    print(f"({sentence})", file=sys.stderr)
+    if state is not None:
+        print(f"({state})", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -207,7 +207,7 @@ class Pages:
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
         forms that ask again or on.
         """
-        language, blocks, ending = reader.language, news.blocks, news.ending
+        language, blocks, ending, state = reader.language, news.blocks, news.ending, news.position.state
         address = f"/chats/{turn.chat}/{turn.number}"
         page: dict[str, Any] = {"chat": turn.chat}
         scripts = ["page", "leaf"]
@@ -225,7 +225,7 @@ class Pages:
             slant="" if may_slant(turn.question) else " upright",
             blocks=Markup("\n".join(block.html for block in blocks)),
             ending=ending.words(language) if ending else "",
-            state="" if ending else SCRIPT_SENTENCES["writing"].to(language),
+            state="" if ending else (state or SCRIPT_SENTENCES["writing"]).to(language),
             address=address,
             chat=turn.chat,
             form=form,

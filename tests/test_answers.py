@@ -14,6 +14,7 @@ from fakes.house import House
 from kindle_appliance.answers import START, Answer, Position
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.ladder import Message
+from kindle_appliance.sentences import Sentence
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -107,6 +108,31 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     answer.append("x")
     reader.join(30)
     assert woken == ["x"], "long before its minute is over"
+
+
+def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
+    answer, waits = Answer(), Sentence("Stop")
+    assert answer.news(START, 0).states == ()
+    answer.tell(waits)
+    first = answer.news(START, 5)
+    assert first.states == (waits,)
+    assert answer.news(first.position, 0).states == ()
+    answer.append("x")
+    second = answer.news(first.position, 5)
+    assert (second.states, second.text) == ((None,), "x")
+    assert answer.news(second.position, 0).states == ()
+    assert answer.news(START, 0).states == (), "who joins later need not know"
+
+
+def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers._THINKING_AFTER_SECONDS", 0.2)
+    answer = Answer()
+    position = START
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert "thinking" in str(news.states[0])
+    answer.append("x")
+    assert answer.news(news.position, 5).states == (None,)
 
 
 # ---- The desk

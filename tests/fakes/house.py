@@ -201,6 +201,7 @@ class PageState:
         self.blocks: list[str] = []
         self.upto = 0
         self.tail = ""
+        self.state = ""
         self.end: dict[str, str] | None = None
         self.events: list[tuple[str, Any]] = []
         self._partial = ""
@@ -216,6 +217,8 @@ class PageState:
             self.events.append((name, value))
             if name == "text":
                 self.tail += value
+            elif name == "state":
+                self.state = value
             elif name == "block":
                 assert lines["id"] == str(value["upto"])
                 self.blocks.append(value["html"])
