@@ -41,6 +41,9 @@ SCRIPT_SENTENCES = {
 }
 """What the scripts in static/ say by themselves."""
 
+GO_ON = Sentence("Please go on exactly where your answer broke off.")
+"""The question that is sent by "Go on"."""
+
 STARTERS = (
     Sentence("Explain:"),
     Sentence("Summarize:"),
@@ -320,10 +323,24 @@ class Pages:
         )
 
     def _again_form(self, language: str, turn: Turn, form: str, ending: Ending | None) -> Markup:
-        """The form that asks again. While nobody knows how the answer ends, it is there for a script to show."""
-        if ending is not None and ending.finish not in (Finish.FAILED, Finish.INTERRUPTED):
+        """The form that goes on with an answer that lacks its end, or asks for it anew. While nobody knows how the
+        answer ends, it has all its buttons, and the style sheet shows those that fit.
+        """
+        finish = ending.finish if ending else None
+        buttons = []
+        if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and turn.answer):
+            buttons.append(("go-on", GO_ON.to(language), Sentence("Go on")))
+        if finish in (None, Finish.INTERRUPTED):
+            buttons.append(("retry", turn.question, Sentence("Try again")))
+        if finish in (None, Finish.FAILED):
+            buttons.append(("anew", turn.question, Sentence("Ask again")))
+        if not buttons:
             return _NOTHING
-        return self._templates["again"].fill(language, question=turn.question, chat=turn.chat, form=form)
+        shown = " ".join(
+            f'<button class="{kind}" name="question" value="{escape(sent)}">{escape(label.to(language))}</button>'
+            for kind, sent, label in buttons
+        )
+        return self._templates["again"].fill(language, chat=turn.chat, form=form, buttons=Markup(shown))
 
     def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
         """Follow-ups that are sent by one tap, two in a row."""

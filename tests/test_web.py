@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fakes.gemini import FakeGemini, Reply, chunk, error_body, retry_info
+from fakes.gemini import FakeGemini, Reply, chunk, error_body, quota_failure, retry_info
 from fakes.house import KEY, House, PageState
 
 from kindle_appliance.errors import StorageError
@@ -325,6 +325,39 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
     call.text(".", finish="STOP")
     call.end()
+
+
+def test_a_question_beyond_the_quota_of_the_day_is_kept_with_a_sentence_and_one_tap_to_ask_it_again(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
+    with House(gemini.url, tmp_path) as house:
+        read_answer(house, *house.ask("Why?"))
+    with House(gemini.url, tmp_path) as house:
+        page = read_answer(house, *house.ask("And why not?"))
+        assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", page)
+        assert '<button class="anew" name="question" value="And why not?">Ask again</button>' in page
+        assert "go-on" not in page.partition("<body")[2] and "Try again" not in page
+        assert [chat.title for chat in house.chats.recent(9)] == ["And why not?", "Why?"]
+        refused = house.send("/api/chat", {"message": "And now?"})
+        assert refused.status == 503 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+    assert len(gemini.calls) == 2, "both models once, before the restart"
+
+
+def test_an_answer_that_grew_too_long_can_go_on(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("So long", "MAX_TOKENS")]))
+    page = read_answer(house, *house.ask("Tell me all"))
+    assert "reached its greatest length" in page
+    assert re.findall(r'<button class="([\w-]+)" name="question"', page) == ["go-on"]
+
+
+def read_answer(house: House, chat: int, number: int) -> str:
+    """The page of a turn once its answer has ended."""
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=text") as follow:
+        follow.read_to_end()
+    return house.get(f"/chats/{chat}/{number}").data.decode()
 
 
 def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
