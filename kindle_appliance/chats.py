@@ -101,6 +101,12 @@ class Chats:
         )
         return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
+    def delete(self, chat: int) -> None:
+        """Forget a chat with all its turns. Raises KeyError for an unknown one."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
+                raise KeyError(chat)
+
     def store_texts(self, texts: Mapping[int, str]) -> None:
         """Store how far the answers with these turn ids have been written, all in one transaction."""
         with self._database.write() as connection:

@@ -242,11 +242,23 @@ class Pages:
         """All chats, newest first."""
         language = reader.language
         if chats:
-            shown = self._list(reader, chats, now)
+            shown = self._list(reader, chats, now, can_delete=True)
         else:
             shown = _message(Sentence("Nothing has been asked yet."), language)
         body = self._templates["list"].fill(language, chats=shown)
         return self._frame(reader, "listing", Sentence("All chats").to(language), "/chats", body)
+
+    def deletion(self, reader: Reader, turn: Turn, turns: int) -> str:
+        """Asks whether the chat that begins with `turn`, and has so many turns, is really to be deleted."""
+        language = reader.language
+        body = self._templates["deletion"].fill(
+            language,
+            chat=turn.chat,
+            title=_short(turn.question),
+            direction=_direction(turn.question),
+            count=_questions(turns).to(language),
+        )
+        return self._frame(reader, "message", Sentence("Delete").to(language), f"/chats/{turn.chat}/delete", body)
 
     def message(self, reader: Reader, sentence: Sentence) -> str:
         """A page that says one thing: an error, mostly."""
@@ -353,19 +365,28 @@ class Pages:
         rows = "".join(f"<tr>{''.join(cells[i : i + 2])}</tr>" for i in range(0, len(cells), 2))
         return self._templates["follow_ups"].fill(language, chat=turn.chat, form=form, rows=Markup(rows))
 
-    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Markup:
+    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float, can_delete: bool = False) -> Markup:
         rows = []
+        delete = escape(Sentence("Delete").to(reader.language))
         for chat in chats:
             if chat.writing:
                 state = Sentence("writing")
             else:
                 state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-            count = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
-            rows.append(
+            count = _questions(chat.questions).to(reader.language)
+            row = (
                 f'<a href="/chats/{chat.id}/{chat.questions}"{_direction(chat.title)}>{escape(_short(chat.title))}'
-                f"<small>{escape(state.to(reader.language))} &#183; {escape(count.to(reader.language))}</small></a>"
+                f"<small>{escape(state.to(reader.language))} &#183; {escape(count)}</small></a>"
             )
+            if can_delete:
+                link = f'<td class="delete"><a href="/chats/{chat.id}/delete">{delete}</a></td>'
+                row = f"<table><tr><td>{row}</td>{link}</tr></table>"
+            rows.append(row)
         return Markup(f'<div class="column"><div class="list sized">{"".join(rows)}</div></div>')
+
+
+def _questions(count: int) -> Sentence:
+    return Sentence("%(count)d question", plural="%(count)d questions", count=count)
 
 
 def when(moment: float, now: float) -> Sentence:

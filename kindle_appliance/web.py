@@ -46,7 +46,7 @@ _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
-_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}(/([0-9]{1,15}|delete))?)?|check(/reports)?)?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
@@ -89,6 +89,8 @@ class Web:
         app.post("/look", callback=routes.set_look)
         app.get("/chats", callback=routes.list_chats)
         app.get(f"/chats/<chat:re:{_NUMBER}>", callback=routes.newest_turn)
+        app.get(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.confirm_deletion)
+        app.post(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.delete)
         app.get(f"/chats/<chat:re:{_NUMBER}>/<number:re:{_NUMBER}>", callback=routes.turn)
         app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
         app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
@@ -212,6 +214,24 @@ class _Routes:
         if not count:
             raise HTTPError(404)
         return HTTPResponse(status=303, headers={"Location": f"/chats/{int(chat)}/{count}"})
+
+    def confirm_deletion(self, chat: str) -> HTTPResponse:
+        """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""
+        turn, count = self._first_turn(chat), self._chats.count_turns(int(chat))
+        if turn is None:
+            raise HTTPError(404)
+        return _html(self._pages.deletion(self._reader(), turn, count))
+
+    def delete(self, chat: str) -> HTTPResponse:
+        """`POST /chats/<chat>/delete`: forget this chat; back to the others."""
+        try:
+            self._desk.delete(int(chat))
+        except KeyError:
+            raise HTTPError(404) from None
+        except StorageError as error:
+            log.error("web: %s", error)
+            raise HTTPError(503, error.sentence) from None
+        return HTTPResponse(status=303, headers={"Location": "/chats"})
 
     def turn(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
