@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from . import __version__, demo
+from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
 from .database import Database
@@ -45,7 +46,14 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
+        allowance = Allowance(
+            database,
+            settings.questions_per_minute,
+            settings.device_questions_per_day,
+            settings.questions_per_day,
+        )
+        look, reports = Look(settings.text_size), Reports(database)
+        web = Web(desk, chats, pages, reports, allowance, language, look, settings.followers)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.

@@ -69,6 +69,10 @@ class Chats:
             ).lastrowid
             return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
 
+    def was_asked(self, question: str, form: str) -> bool:
+        """Whether this form has brought this question before."""
+        return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
+
     def find_turn(self, chat: int, number: int) -> Turn | None:
         """The turn with this number in this chat."""
         rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))

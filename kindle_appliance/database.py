@@ -52,6 +52,14 @@ MIGRATIONS = (
     ) STRICT;
     ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the ladder that answered; 0 is the first
     """,
+    """
+    CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
+        day TEXT NOT NULL,
+        reader TEXT NOT NULL,
+        questions INTEGER NOT NULL,
+        PRIMARY KEY (day, reader)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
 

@@ -205,10 +205,12 @@ class Pages:
         title = Sentence("Ask").to(language)
         return self._frame(reader, "asking", title, address, body, page={"chat": chat.chat if chat else 0})
 
-    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> str:
+    def reading(
+        self, reader: Reader, turn: Turn, turns: int, news: News, form: str, notice: Sentence | None = None
+    ) -> str:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
-        forms that ask again or on.
+        forms that ask again or on. `notice`: what to say beside them.
         """
         language, blocks, ending, state = reader.language, news.blocks, news.ending, news.position.state
         address = f"/chats/{turn.chat}/{turn.number}"
@@ -232,6 +234,7 @@ class Pages:
             address=address,
             chat=turn.chat,
             form=form,
+            notice=notice.to(language) if notice else "",
             again=self._again_form(language, turn, form, ending),
             follow_ups=self._follow_up_form(language, turn, form),
         )

@@ -371,6 +371,47 @@ def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemin
     assert "First &lt;b&gt;chat&lt;/b&gt;?" in page and "2 questions" in page and "1 question<" in page
 
 
+def test_who_asks_too_much_at_once_gets_the_question_back_and_hears_for_how_long(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with House(gemini.url, tmp_path, allowed=(2, None, None)) as house:
+        for number in range(2):
+            house.ask("Again?", form=f"form-{number}")
+        assert house.post("/ask", {"question": "Again?", "form": "form-1"}).status == 303, "sent twice, asked once"
+        refused = house.post("/ask", {"question": "And a <third>?", "form": "form-2"})
+        assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 31
+        page = refused.data.decode()
+        assert "That was a lot at once. Please ask again in" in page and "And a &lt;third&gt;?</textarea>" in page
+        by_script = house.post("/ask", {"question": "Third?", "form": "form-3"}, Accept="application/json")
+        assert by_script.status == 429 and "a lot at once" in json.loads(by_script.data)["error"]
+        assert "Retry-After" in by_script.headers
+        for_scripts = house.send("/api/chat", {"message": "Third?"})
+        assert for_scripts.status == 429 and "Retry-After" in for_scripts.headers
+        other = house.post("/ask", {"question": "Me too?", "form": "form-4"}, Cookie="device=another-kindle")
+        assert other.status == 303, "each device has its own"
+    assert len(gemini.calls) == 3
+
+
+def test_a_reader_sees_what_is_left_when_it_gets_short(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, allowed=(1000, None, 7)) as house:
+        assert "left for today" not in house.get("/").data.decode()
+        path = answered(gemini, house, "Yes.")
+        answered(gemini, house, "Yes.")
+        for shown in (path, "/", "/?chat=1"):
+            assert "5 questions left for today." in house.get(shown).data.decode()
+        assert house.send("/api/chat", {"message": 5}).status == 400
+        assert "5 questions left" in house.get("/").data.decode(), "what is refused is not counted"
+        gemini.default = Reply.answer("Yes.")
+        for _ in range(5):
+            house.send("/api/chat", {"message": "Script?"})
+        assert "questions of this house for today are used up" in house.get("/").data.decode()
+        refused = house.post("/ask", {"question": "One more?", "form": "f"})
+        assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+        assert "One more?</textarea>" in refused.data.decode()
+    assert len(gemini.calls) == 7
+
+
 def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: FakeGemini, house: House) -> None:
     answered(gemini, house, "Forty-two.", "What is the secret?")
     assert '<a href="/chats/1/delete">Delete</a>' in house.get("/chats").data.decode()

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from kindle_appliance.allowance import Allowance
 from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
@@ -49,6 +50,7 @@ class House:
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
         history: int = 24_000,
+        allowed: tuple[int, int | None, int | None] = (1000, None, None),
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -59,6 +61,7 @@ class House:
         self._pages = pages or Pages(is_demo)
         self._look = look
         self._history = history
+        self._allowed = allowed
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -70,7 +73,16 @@ class House:
             self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
         )
         self.reports = Reports(self.database)
-        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
+        web = Web(
+            self.desk,
+            self.chats,
+            self._pages,
+            self.reports,
+            Allowance(self.database, *self._allowed),
+            self._language,
+            self._look,
+            self._followers,
+        )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
