@@ -214,15 +214,17 @@ class AnswerDesk:
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn, being written or as stored."""
         # Twice, because an answer can end and leave the desk between the look at the desk and at the store.
-        for _ in range(2):
+        for is_last_look in (False, True):
             live = self._find_writing(turn)
             if live is not None:
                 return live.answer
             stored = self._chats.find_turn_by_id(turn)
             if stored is None:
                 return None
-            if stored.ending is not None:
-                return Answer.of(stored.answer, stored.ending)
+            # Cut off by a power cut, if it has no ending even then, and the card cannot be written since.
+            ending = stored.ending or (Ending(Finish.INTERRUPTED, _SWITCHED_OFF) if is_last_look else None)
+            if ending is not None:
+                return Answer.of(stored.answer, ending)
         return None
 
     def stop(self, turn: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import signal
@@ -9,7 +10,6 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from . import __version__, demo
 from .allowance import Allowance
@@ -17,7 +17,7 @@ from .answers import AnswerDesk
 from .chats import Chats
 from .database import Database
 from .demo import DemoGemini
-from .errors import StartError
+from .errors import StartError, StorageError
 from .gemini import Generation
 from .ladder import Ladder
 from .models import Models
@@ -60,27 +60,29 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        stops.callback(_claim(folder).close)
-        if interrupted := chats.interrupt_unfinished():
-            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        _claim(folder, stops)
+        try:
+            if interrupted := chats.interrupt_unfinished():
+                log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        except StorageError as error:
+            log.error("only reading is possible: %s", error)
         _greet(settings, server.port, is_demo)
         server.run()
         log.info("stopping")
 
 
-def _claim(folder: Path) -> TextIO:
-    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
-    interrupted what the first one is writing.
+def _claim(folder: Path, stops: ExitStack) -> None:
+    """A lock on the folder with the chats until the end: a second appliance would take for interrupted what the
+    first one is writing. On a read-only card nobody writes.
     """
-    file = (folder / "lock").open("w")
     try:
+        file = stops.enter_context((folder / "lock").open("w"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.close()
-        raise StartError(
-            f"another appliance uses the chats in {folder}. Name another folder with --data."
-        ) from error
-    return file
+        if error.errno != errno.EROFS:
+            raise StartError(
+                f"another appliance uses the chats in {folder}. Name another folder with --data."
+            ) from error
 
 
 def _listen(web: Web, settings: Settings) -> Server:
