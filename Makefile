@@ -20,6 +20,7 @@ test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
 	-$(BIN)/python -m tests.browsers.engines
+	-$(BIN)/python -m tests.appliance.tools
 	$(BIN)/pytest -m soak --soak $(ARGS)
 
 check: $(VENV)/tested  ## style, types
