@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import signal
@@ -10,17 +11,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_bytes
-from typing import TextIO
 
 from . import __version__, demo
+from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
 from .database import Database
 from .demo import DemoGemini
-from .errors import StartError
+from .errors import StartError, StorageError
 from .gemini import Generation
 from .guard import Gate, Guard, names_of_machine
 from .ladder import Ladder
+from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
 from .server import Server
@@ -39,45 +41,63 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
     with ExitStack() as stops:
         is_demo = needs_demo(settings)
-        ladder = open_ladder(settings, stops)
         folder = data_folder(settings, environment)
         database = Database(folder / "chats.sqlite")
         stops.callback(database.close)
+        ladder = open_ladder(settings, stops, database)
         chats = Chats(database)
-        desk = AnswerDesk(chats, ladder)
+        desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        look = Look(settings.text_size)
-        guard = _guard(settings)
+        allowance = Allowance(
+            database,
+            settings.questions_per_minute,
+            settings.device_questions_per_day,
+            settings.questions_per_day,
+        )
+        look, reports = Look(settings.text_size), Reports(database)
         gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
-        web = Web(desk, chats, pages, Reports(database), language, look, settings.followers, guard=guard, gate=gate)
+        web = Web(
+            desk,
+            chats,
+            pages,
+            reports,
+            allowance,
+            language,
+            look,
+            settings.followers,
+            guard=_guard(settings),
+            gate=gate,
+        )
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        stops.callback(_claim(folder).close)
-        if interrupted := chats.interrupt_unfinished():
-            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        _claim(folder, stops)
+        try:
+            if interrupted := chats.interrupt_unfinished():
+                log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        except StorageError as error:
+            log.error("only reading is possible: %s", error)
         _greet(settings, server.port, is_demo)
         server.run()
         log.info("stopping")
 
 
-def _claim(folder: Path) -> TextIO:
-    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
-    interrupted what the first one is writing.
+def _claim(folder: Path, stops: ExitStack) -> None:
+    """A lock on the folder with the chats until the end: a second appliance would take for interrupted what the
+    first one is writing. On a read-only card nobody writes.
     """
-    file = (folder / "lock").open("w")
     try:
+        file = stops.enter_context((folder / "lock").open("w"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.close()
-        raise StartError(
-            f"another appliance uses the chats in {folder}. Name another folder with --data."
-        ) from error
-    return file
+        if error.errno != errno.EROFS:
+            raise StartError(
+                f"another appliance uses the chats in {folder}. Name another folder with --data."
+            ) from error
 
 
 def _listen(web: Web, settings: Settings) -> Server:
@@ -124,15 +144,15 @@ def needs_demo(settings: Settings) -> bool:
     return settings.demo or settings.key is None
 
 
-def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
-    """The way to Gemini, or to the built-in examples."""
+def open_ladder(settings: Settings, stops: ExitStack, database: Database | None = None) -> Ladder:
+    """The way to Gemini, or to the built-in examples. `database` remembers which models are out for the day."""
     clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
     models, key = settings.models, settings.key or ""
     if needs_demo(settings):
         stand_in = DemoGemini(STATIC / "exhibits.md")
         stops.callback(stand_in.close)
         upstream = Upstream(stand_in.url, clocks)
-        models, key = (demo.MODEL,), ""
+        models, key, database = (demo.MODEL,), "", None
     else:
         upstream = Upstream(settings.gemini_url, clocks, settings.proxy)
     stops.callback(upstream.close)
@@ -143,7 +163,7 @@ def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
         settings.thinking_level,
         settings.thinking_budget,
     )
-    return Ladder(upstream, key, models, generation)
+    return Ladder(upstream, key, Models(models, database), generation)
 
 
 def _greet(settings: Settings, port: int, is_demo: bool) -> None:

@@ -69,6 +69,10 @@ class Chats:
             ).lastrowid
             return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
 
+    def was_asked(self, question: str, form: str) -> bool:
+        """Whether this form has brought this question before."""
+        return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
+
     def find_turn(self, chat: int, number: int) -> Turn | None:
         """The turn with this number in this chat."""
         rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))
@@ -101,6 +105,12 @@ class Chats:
         )
         return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
+    def delete(self, chat: int) -> None:
+        """Forget a chat with all its turns. Raises KeyError for an unknown one."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
+                raise KeyError(chat)
+
     def store_texts(self, texts: Mapping[int, str]) -> None:
         """Store how far the answers with these turn ids have been written, all in one transaction."""
         with self._database.write() as connection:
@@ -114,8 +124,8 @@ class Chats:
         note = ending.note.to_json() if ending.note else None
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ? WHERE id = ?",
-                (text, ending.finish, note, ending.model, ending.tokens, turn),
+                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ? WHERE id = ?",
+                (text, ending.finish, note, ending.model, ending.tokens, ending.rung, turn),
             )
 
     def interrupt_unfinished(self) -> int:
@@ -150,12 +160,12 @@ def check_question(question: str) -> None:
         )
 
 
-_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens FROM turns"
+_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung FROM turns"
 
 
 def _turn(row: sqlite3.Row) -> Turn:
     ending = None
     if row["finish"] is not None:
         note = Sentence.from_json(row["note"]) if row["note"] else None
-        ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"])
+        ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"], row["rung"])
     return Turn(row["id"], row["chat"], row["number"], row["question"], row["asked"], row["answer"], ending)

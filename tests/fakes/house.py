@@ -18,12 +18,14 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from kindle_appliance.allowance import Allowance
 from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.guard import Gate, Guard
 from kindle_appliance.ladder import Ladder
+from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
 from kindle_appliance.server import Server
@@ -50,6 +52,8 @@ class House:
         look: Look = USUAL_LOOK,
         guard: Guard | None = None,
         gate: Gate | None = None,
+        history: int = 24_000,
+        allowed: tuple[int, int | None, int | None] = (1000, None, None),
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -61,6 +65,8 @@ class House:
         self._look = look
         self._guard = guard or Guard()
         self._gate = gate
+        self._history = history
+        self._allowed = allowed
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -68,13 +74,16 @@ class House:
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
-        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
+        self.desk = AnswerDesk(
+            self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
+        )
         self.reports = Reports(self.database)
         web = Web(
             self.desk,
             self.chats,
             self._pages,
             self.reports,
+            Allowance(self.database, *self._allowed),
             self._language,
             self._look,
             self._followers,
@@ -211,6 +220,7 @@ class PageState:
         self.blocks: list[str] = []
         self.upto = 0
         self.tail = ""
+        self.state = ""
         self.end: dict[str, str] | None = None
         self.events: list[tuple[str, Any]] = []
         self._partial = ""
@@ -226,6 +236,8 @@ class PageState:
             self.events.append((name, value))
             if name == "text":
                 self.tail += value
+            elif name == "state":
+                self.state = value
             elif name == "block":
                 assert lines["id"] == str(value["upto"])
                 self.blocks.append(value["html"])
