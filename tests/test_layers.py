@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "demo": set(),
     # What puts it together.
     "settings": {"errors", "sentences"},
+    "installation": {"settings", "errors"},
 }
 TOP = {"appliance", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}
