@@ -18,6 +18,7 @@ from .ending import Finish
 from .errors import OwnerError, ReaderError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
+from .sentences import ENGLISH, Sentence
 
 COMMANDS = ("serve", "ask")
 
@@ -59,7 +60,7 @@ def _ask(values: settings.Settings, question: str) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
     with ExitStack() as stops:
-        climb = open_ladder(values, stops).ask([Message("user", question)])
+        climb = open_ladder(values, stops).ask([Message("user", question)], _tell)
         if needs_demo(values):
             print("(a demo answer)", file=sys.stderr)
         try:
@@ -75,8 +76,13 @@ def _ask(values: settings.Settings, question: str) -> int:
         ending = climb.ending
         if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
             return 0
-        print(f"kindle-appliance: {ending.note}", file=sys.stderr)
+        print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
         return 1
+
+
+def _tell(sentence: Sentence) -> None:
+    """What is being waited for goes where it does not mix with the answer."""
+    print(f"({sentence})", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from .errors import StartError
 from .gemini import Generation
 from .health import Health
 from .ladder import Ladder
+from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
 from .server import Server
@@ -37,12 +38,12 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
     with ExitStack() as stops:
         is_demo = needs_demo(settings)
-        ladder = open_ladder(settings, stops)
         folder = data_folder(settings, environment)
         database = Database(folder / "chats.sqlite")
         stops.callback(database.close)
+        ladder = open_ladder(settings, stops, database)
         chats = Chats(database)
-        desk = AnswerDesk(chats, ladder)
+        desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
         health = Health(__version__, database, desk, is_demo)
@@ -92,15 +93,15 @@ def needs_demo(settings: Settings) -> bool:
     return settings.demo or settings.key is None
 
 
-def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
-    """The way to Gemini, or to the built-in examples."""
+def open_ladder(settings: Settings, stops: ExitStack, database: Database | None = None) -> Ladder:
+    """The way to Gemini, or to the built-in examples. `database` remembers which models are out for the day."""
     clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
     models, key = settings.models, settings.key or ""
     if needs_demo(settings):
         stand_in = DemoGemini(STATIC / "exhibits.md")
         stops.callback(stand_in.close)
         upstream = Upstream(stand_in.url, clocks)
-        models, key = (demo.MODEL,), ""
+        models, key, database = (demo.MODEL,), "", None
     else:
         upstream = Upstream(settings.gemini_url, clocks, settings.proxy)
     stops.callback(upstream.close)
@@ -111,7 +112,7 @@ def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
         settings.thinking_level,
         settings.thinking_budget,
     )
-    return Ladder(upstream, key, models, generation)
+    return Ladder(upstream, key, Models(models, database), generation)
 
 
 def _greet(settings: Settings, port: int, is_demo: bool) -> None:

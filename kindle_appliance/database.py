@@ -45,6 +45,13 @@ MIGRATIONS = (
     """
     CREATE TABLE reports (id INTEGER PRIMARY KEY, received REAL NOT NULL, report TEXT NOT NULL) STRICT;
     """,
+    """
+    CREATE TABLE quotas (  -- models that are out for the day, and when that was said (Unix time)
+        model TEXT PRIMARY KEY,
+        moment REAL NOT NULL
+    ) STRICT;
+    ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the ladder that answered; 0 is the first
+    """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
 

@@ -212,6 +212,9 @@ class Settings:
     thinking_budget: int | None = _option(
         whole(-1, 1_000_000), None, "tokens for thinking, for models without levels; -1: as the model likes"
     )
+    history_characters: int = _option(
+        whole(5000, 1_000_000), 24_000, "how much of what was said before goes along with a question"
+    )
     proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
     first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")

@@ -20,13 +20,15 @@ MAY_IMPORT = {
     "sse": {"errors"},
     "gemini": {"sse", "ending", "errors"},
     "upstream": {"errors"},
-    "ladder": {"gemini", "upstream", "ending", "errors"},
+    "history": {"gemini"},
+    "database": {"errors"},
+    "models": {"database", "errors"},
+    "ladder": {"gemini", "upstream", "models", "ending", "errors"},
     # From text to stored answers that readers follow.
     "typesetter": {"writing_system"},
-    "database": {"errors"},
     "chats": {"database", "ending", "errors"},
-    "answers": {"ladder", "typesetter", "chats", "ending", "errors"},
     "reports": {"database", "errors"},
+    "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "health": {"answers", "database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
