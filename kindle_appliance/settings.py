@@ -246,9 +246,15 @@ SETTINGS_CREDENTIAL = "settings.toml"
 """The settings file, handed over in the same way: a dynamic user could not read it where it lies."""
 
 
-def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    with_secrets: bool = True,
+) -> Settings:
     """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
     `config`: the settings file, which must exist if it is named; else the one that systemd hands over, if any.
+    `with_secrets`: whether those are looked for that lie in files of their own.
 
     Raises `SettingsError`.
     """
@@ -273,7 +279,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
         if origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
-    for name, credential in CREDENTIALS.items():
+    for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
     if values["thinking_level"] is not None and values["thinking_budget"] is not None:
         raise SettingsError(

@@ -38,9 +38,16 @@ MAY_IMPORT = {
     "demo": set(),
     # What puts it together.
     "settings": {"errors", "sentences"},
+    # What the owner does beside it.
+    "claim": {"errors"},
     "installation": {"settings", "errors"},
+    "service": {"installation", "errors"},
+    "credential": set(),
+    "offer": {"gemini", "upstream", "errors"},
+    "backup": {"claim", "database", "errors"},
+    "doctor": {"database", "offer", "service", "settings", "upstream", "errors"},
 }
-TOP = {"appliance", "__main__"}
+TOP = {"appliance", "commands", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}
 
 ONLY_IN = {
@@ -51,7 +58,7 @@ ONLY_IN = {
     "waitress": {"server"},
     "zeroconf": {"mdns"},
     "gettext": {"sentences"},
-    "os": {"settings", "__main__"},  # who may look at the environment
+    "os": {"settings", "credential", "commands", "__main__"},
 }
 
 
@@ -129,7 +136,7 @@ def test_nothing_runs_at_import_but_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 4000
+    assert 1000 < len(lines) < 5200
 
 
 def test_every_module_and_every_public_name_says_what_it_is() -> None:
