@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from . import __version__, demo
+from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
 from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
-from .errors import StartError
+from .errors import StartError, StorageError
 from .gemini import Generation
 from .health import Health
 from .ladder import Ladder
@@ -44,9 +45,15 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
+        allowance = Allowance(
+            database,
+            settings.questions_per_minute,
+            settings.device_questions_per_day,
+            settings.questions_per_day,
+        )
         health = Health(__version__, database, desk, is_demo)
-        look = Look(settings.text_size)
-        web = Web(desk, chats, pages, Reports(database), health, language, look, settings.followers)
+        look, reports = Look(settings.text_size), Reports(database)
+        web = Web(desk, chats, pages, reports, allowance, health, language, look, settings.followers)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -54,8 +61,11 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
         claim = stops.enter_context(Claim(folder))
-        if interrupted := chats.interrupt_unfinished():
-            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        try:
+            if interrupted := chats.interrupt_unfinished():
+                log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        except StorageError as error:
+            log.error("only reading is possible: %s", error)
         _greet(settings, server.port, is_demo)
         claim.announce(own_url(settings.host, server.port))
         server.run()

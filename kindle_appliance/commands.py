@@ -19,6 +19,7 @@ from .errors import OwnerError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
 from .offer import ask_for_offer
+from .sentences import ENGLISH, Sentence
 from .service import Service
 from .settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from .upstream import Clocks, Upstream
@@ -45,7 +46,7 @@ def ask_service(running: Service, question: str) -> int:
 def ask(values: Settings, question: str) -> int:
     """Ask Gemini without the appliance, and stream the answer to the terminal."""
     with ExitStack() as stops:
-        climb = open_ladder(values, stops).ask([Message("user", question)])
+        climb = open_ladder(values, stops).ask([Message("user", question)], _tell)
         stops.callback(climb.cancel)
         if needs_demo(values):
             print("(a demo answer)", file=sys.stderr)
@@ -54,8 +55,14 @@ def ask(values: Settings, question: str) -> int:
         ending = climb.ending
         if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
             return 0
-        print(f"kindle-appliance: {ending.note}", file=sys.stderr)
+        print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
         return 1
+
+
+def _tell(state: Sentence | None) -> None:
+    """What is being waited for goes where it does not mix with the answer."""
+    if state is not None:
+        print(f"({state})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:
