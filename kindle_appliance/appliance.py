@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import signal
 import socket
@@ -16,11 +14,13 @@ from . import __version__, demo
 from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
+from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
 from .errors import StartError, StorageError
 from .gemini import Generation
 from .guard import Gate, Guard, names_of_machine
+from .health import Health
 from .ladder import Ladder
 from .models import Models
 from .pages import STATIC, Look, Pages
@@ -55,6 +55,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             settings.device_questions_per_day,
             settings.questions_per_day,
         )
+        health = Health(__version__, database, desk, is_demo)
         look, reports = Look(settings.text_size), Reports(database)
         gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
         web = Web(
@@ -63,6 +64,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             pages,
             reports,
             allowance,
+            health,
             language,
             look,
             settings.followers,
@@ -75,29 +77,16 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        _claim(folder, stops)
+        claim = stops.enter_context(Claim(folder))
         try:
             if interrupted := chats.interrupt_unfinished():
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         except StorageError as error:
             log.error("only reading is possible: %s", error)
         _greet(settings, server.port, is_demo)
+        claim.announce(own_url(settings.host, server.port))
         server.run()
         log.info("stopping")
-
-
-def _claim(folder: Path, stops: ExitStack) -> None:
-    """A lock on the folder with the chats until the end: a second appliance would take for interrupted what the
-    first one is writing. On a read-only card nobody writes.
-    """
-    try:
-        file = stops.enter_context((folder / "lock").open("w"))
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise StartError(
-                f"another appliance uses the chats in {folder}. Name another folder with --data."
-            ) from error
 
 
 def _listen(web: Web, settings: Settings) -> Server:
@@ -181,6 +170,13 @@ def _greet(settings: Settings, port: int, is_demo: bool) -> None:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
+
+
+def own_url(host: str, port: int) -> str:
+    """Where an appliance that listens on `host` answers on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def lan_address() -> str | None:

@@ -11,11 +11,14 @@ import errno
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import OwnerError, StorageError
 from .sentences import Sentence
+
+SQLITE = sqlite3.sqlite_version
 
 MIGRATIONS = (
     """
@@ -93,9 +96,7 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
-            # A log that was folded in cannot be begun anew there, and without one SQLite opens nothing. One that a
-            # power cut has left is read.
-            as_is = _is_read_only(path) and not path.with_name(f"{path.name}-wal").exists()
+            as_is = _is_as_is(path)
             self._writer = self._connect(path, as_is)
             if not as_is:
                 self._writer.execute("PRAGMA journal_mode=WAL")
@@ -165,8 +166,13 @@ class Database:
             )
 
 
-def _is_read_only(path: Path) -> bool:
-    """Whether the file is there, on a file system that is mounted read-only, as Linux does with a failing card."""
+def _is_as_is(path: Path) -> bool:
+    """Whether the file can only be read as it is: it is there, on a file system that is mounted read-only, as Linux
+    does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
+    nothing. One that a power cut has left is read.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return False
     try:
         path.open("r+b").close()
     except OSError as error:
@@ -188,3 +194,49 @@ def _as_storage_error() -> Iterator[None]:
             ),
             str(error),
         ) from error
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds: its schema's version, its chats, and what is wrong with it ("": nothing)."""
+
+    version: int
+    chats: int
+    trouble: str
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at the file of a database, also while it is in use; nothing is changed."""
+    try:
+        with closing(_attach(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"chats", "turns"} <= tables:
+                return Inspection(version, 0, "it holds no chats of the appliance")
+            (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
+            return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
+    except sqlite3.Error as error:
+        return Inspection(0, 0, str(error))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target`, which others may have open, hold what `source` holds; both stay usable, and a copy that fails
+    changes nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
+    """
+    with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
+        old.backup(new)
+
+
+def compact(path: Path) -> None:
+    """Make a database that nobody has open one file, without what was deleted from it. Raises `StorageError`."""
+    with _as_storage_error(), closing(_attach(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("VACUUM")
+
+
+def _attach(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there already."""
+    how = "immutable=1" if _is_as_is(path) else "mode=rw"
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -32,6 +32,7 @@ from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
 from .guard import Gate, Guard, Visit
+from .health import Health
 from .pages import USUAL_LOOK, Look, Page, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
@@ -73,6 +74,7 @@ _FACTS = (
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 _CLIENT = "kindle_appliance.client"  # in the environment of a request: who the guard says that it is
+_WITHOUT_PIN = (("POST", "/pin"), ("GET", "/healthz"))
 _PIN_DIGITS = 12
 _YEAR = 365 * 86400
 
@@ -101,6 +103,7 @@ class Web:
     pages: Pages
     reports: Reports
     allowance: Allowance
+    health: Health
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
@@ -126,6 +129,7 @@ class Web:
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
         app.get("/check/reports", callback=routes.list_reports)
+        app.get("/healthz", callback=routes.check_health)
         if self.gate:
             app.get("/pin", callback=lambda: HTTPResponse(status=303, headers={"Location": "/"}))
             app.post("/pin", callback=partial(routes.enter_pin, self.gate))
@@ -155,6 +159,7 @@ class _Routes:
         self._pages = web.pages
         self._reports = web.reports
         self._allowance = web.allowance
+        self._health = web.health
         self._language = web.language
         self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
@@ -173,7 +178,7 @@ class _Routes:
             self._tell(f"refused {visit.peer}: {error}")
             raise HTTPError(error.status, error.sentence) from None
         gate = self._gate
-        if gate and not (request.path == "/pin" and request.method == "POST") and not _is_signed_in(gate, client):
+        if gate and (request.method, request.path) not in _WITHOUT_PIN and not _is_signed_in(gate, client):
             page = request.path + (f"?{request.query_string}" if request.query_string else "")
             note = _WRONG_PIN if "HTTP_AUTHORIZATION" in request.environ else None
             raise self._locked(gate, client, _own_page(page), note)
@@ -464,6 +469,16 @@ class _Routes:
     def list_reports(self) -> HTTPResponse:
         """`GET /check/reports`: what browsers have said of themselves."""
         return _html(self._pages.reports(self._reader(), self._reports.latest(), time.time()))
+
+    # ---- Looking after it
+
+    def check_health(self) -> HTTPResponse:
+        """`GET /healthz`: whether pages can be served, as a status and as JSON; more only to who knows the PIN."""
+        checkup = self._health.check()
+        facts, gate = checkup.facts, self._gate
+        if gate and not _is_signed_in(gate, request.environ[_CLIENT]):
+            facts = {"status": facts["status"]}
+        return _json_response(facts, 200 if checkup.is_well else 503)
 
     # ---- What goes wrong
 

@@ -240,7 +240,9 @@ def test_only_methods_that_change_nothing_may_come_from_elsewhere(house: House, 
     assert say(house, head(method, "/", "127.0.0.1", FOREIGN))[0] == status
 
 
-@pytest.mark.parametrize("path", ["/ask", "/look", "/answers/1/stop", "/api/chat", "/check", "/no-such-page"])
+@pytest.mark.parametrize(
+    "path", ["/ask", "/look", "/answers/1/stop", "/chats/1/delete", "/api/chat", "/check", "/no-such-page"]
+)
 def test_nothing_that_changes_something_may_come_from_elsewhere(house: House, path: str) -> None:
     for header in FOREIGN:
         status, response = say(house, head("POST", path, "127.0.0.1", {header: FOREIGN[header]}), "question=Why%3f")

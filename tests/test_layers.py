@@ -30,17 +30,26 @@ MAY_IMPORT = {
     "reports": {"database", "errors"},
     "allowance": {"database", "errors"},
     "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
+    "health": {"answers", "database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},
     "guard": {"errors"},
-    "web": {"guard", "answers", "allowance", "chats", "frames", "pages", "reports", "ending", "errors"},
+    "web": {"guard", "answers", "allowance", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
     "settings": {"guard", "errors", "sentences"},
+    # What the owner does beside it.
+    "claim": {"errors"},
+    "installation": {"settings", "errors"},
+    "service": {"installation", "errors"},
+    "credential": set(),
+    "offer": {"gemini", "upstream", "errors"},
+    "backup": {"claim", "database", "errors"},
+    "doctor": {"database", "offer", "service", "settings", "upstream", "errors"},
 }
-TOP = {"appliance", "__main__"}
+TOP = {"appliance", "commands", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}
 
 ONLY_IN = {
@@ -51,7 +60,7 @@ ONLY_IN = {
     "waitress": {"server"},
     "zeroconf": {"mdns"},
     "gettext": {"sentences"},
-    "os": {"settings", "__main__"},  # who may look at the environment
+    "os": {"settings", "credential", "commands", "__main__"},
 }
 
 

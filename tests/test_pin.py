@@ -12,6 +12,7 @@ import urllib3
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
+from kindle_appliance.errors import StorageError
 from kindle_appliance.guard import (
     ALL_TRIES,
     FIRST_PAUSE,
@@ -20,6 +21,7 @@ from kindle_appliance.guard import (
     OWN_TRIES,
     Gate,
 )
+from kindle_appliance.sentences import Sentence
 
 PIN = "70413"
 SECRET = b"s" * 32
@@ -131,7 +133,9 @@ def test_a_hundred_tries_at_once_are_not_more_than_one_after_the_other() -> None
 # ---- The pages
 
 
-@pytest.mark.parametrize("path", ["/", "/?chat=1", "/chats", "/chats/1/1", "/check", "/check/reports"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?chat=1", "/chats", "/chats/1/1", "/chats/1/delete", "/check", "/check/reports"]
+)
 def test_every_page_asks_for_the_pin_first_and_leads_to_where_one_wanted_to_go(
     gemini: FakeGemini, locked: House, path: str
 ) -> None:
@@ -161,7 +165,7 @@ def test_nothing_else_is_told_without_the_pin_either(locked: House, path: str) -
 
 
 def test_nothing_is_changed_without_the_pin(locked: House) -> None:
-    for path in ("/ask", "/look", "/answers/1/stop", "/check"):
+    for path in ("/ask", "/look", "/answers/1/stop", "/chats/1/delete", "/check"):
         response = locked.post(path, {"question": "Why?", "form": "f", "look": "3", "back": "/"})
         assert response.status == 403 and "Set-Cookie" not in response.headers
     response = locked.post("/ask", {"question": "Why?", "form": "f"}, Accept="application/json")
@@ -224,6 +228,21 @@ def test_another_page_cannot_try_pins(locked: House) -> None:
     for _ in range(2 * OWN_TRIES):
         assert locked.post("/pin", {"pin": "0000"}, Origin="http://evil.example").status == 403
     assert enter(locked).status == 303
+
+
+def test_health_is_told_to_everybody_but_no_more_than_that(locked: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (locked.get("/healthz").status, locked.get("/healthz").json()) == (200, {"status": "ok"})
+    for knows in (signed_in(locked), {"Authorization": f"Bearer {PIN}"}):
+        assert {"status", "version", "memory_bytes"} <= set(locked.get("/healthz", **knows).json())
+    assert locked.get("/healthz", Authorization="Bearer 0000").json() == {"status": "ok"}
+    assert locked.post("/healthz", {}).status == 403
+
+    def fails(query: str) -> None:
+        raise StorageError(Sentence("The appliance cannot store anything: its card is full or read-only."))
+
+    monkeypatch.setattr(locked.database, "read", fails)
+    response = locked.get("/healthz")
+    assert (response.status, response.json()) == (503, {"status": "failing"})
 
 
 # ---- Scripts

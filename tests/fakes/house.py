@@ -24,6 +24,7 @@ from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.guard import Gate, Guard
+from kindle_appliance.health import Health
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
@@ -78,12 +79,14 @@ class House:
             self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
         )
         self.reports = Reports(self.database)
+        self.health = Health("0.0.0", self.database, self.desk)
         web = Web(
             self.desk,
             self.chats,
             self._pages,
             self.reports,
             Allowance(self.database, *self._allowed),
+            self.health,
             self._language,
             self._look,
             self._followers,
