@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
-import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from . import __version__, demo
+from . import __version__, demo, network
 from .answers import AnswerDesk
 from .chats import Chats
 from .database import Database
@@ -19,6 +19,7 @@ from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
 from .ladder import Ladder
+from .mdns import Advertiser
 from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -45,7 +46,18 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
+        advertiser = Advertiser(settings.name, __version__)
+        web = Web(
+            desk,
+            chats,
+            pages,
+            Reports(database),
+            language,
+            Look(settings.text_size),
+            settings.followers,
+            partial(network.addresses, settings.host),
+            advertiser.snapshot,
+        )
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -55,7 +67,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(_claim(folder).close)
         if interrupted := chats.interrupt_unfinished():
             log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
-        _greet(settings, server.port, is_demo)
+        if settings.mdns:
+            advertiser.start(server.host, server.port)
+            stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
+        _greet(settings, server.port, is_demo, advertiser.is_on)
         server.run()
         log.info("stopping")
 
@@ -112,32 +127,19 @@ def open_ladder(settings: Settings, stops: ExitStack, database: Database | None 
     return Ladder(upstream, key, Models(models, database), generation)
 
 
-def _greet(settings: Settings, port: int, is_demo: bool) -> None:
-    suffix = "" if port == 80 else f":{port}"
+def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:
     lines = [f"kindle-appliance {__version__}"]
-    address = lan_address()
+    address = network.lan_address()
     if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        lines.append(f"Type this into the browser:          http://{host}{suffix}/")
+        lines.append(f"Type this into the browser:          {network.web_address(settings.host, port)}")
     else:
         if address:
-            lines.append(f"Type this into the Kindle's browser: http://{address}{suffix}/")
-        lines.append(f"On this machine:                     http://127.0.0.1{suffix}/")
+            lines.append(f"Type this into the Kindle's browser: {network.web_address(address, port)}")
+        lines.append(f"On this machine:                     {network.web_address('127.0.0.1', port)}")
+    if has_name:
+        named = network.web_address(f"{settings.name}.local", port)
+        lines.append(f"Where names are known:               {named}")
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
-
-
-def lan_address() -> str | None:
-    """The IPv4 address that other machines of the house reach this one at, if it has a network at all.
-
-    Connecting a UDP socket sends nothing; the kernel only chooses the address that it would send from. 192.0.2.1
-    is set aside for documentation (RFC 5737).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])

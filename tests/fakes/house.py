@@ -70,7 +70,8 @@ class House:
             self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
         )
         self.reports = Reports(self.database)
-        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
+        settings = (self._language, self._look, self._followers, lambda: ["127.0.0.1"])
+        web = Web(self.desk, self.chats, self._pages, self.reports, *settings)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
