@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from typing import TextIO
 
 from . import __version__, demo, network
 from .answers import AnswerDesk
 from .chats import Chats
+from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
+from .health import Health
 from .ladder import Ladder
 from .mdns import Advertiser
 from .models import Models
@@ -47,11 +46,13 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
         advertiser = Advertiser(settings.name, __version__)
+        health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
         web = Web(
             desk,
             chats,
             pages,
             Reports(database),
+            health,
             language,
             Look(settings.text_size),
             settings.followers,
@@ -64,30 +65,16 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        stops.callback(_claim(folder).close)
+        claim = stops.enter_context(Claim(folder))
         if interrupted := chats.interrupt_unfinished():
             log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         if settings.mdns:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
         _greet(settings, server.port, is_demo, advertiser.is_on)
+        claim.announce(own_url(settings.host, server.port))
         server.run()
         log.info("stopping")
-
-
-def _claim(folder: Path) -> TextIO:
-    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
-    interrupted what the first one is writing.
-    """
-    file = (folder / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StartError(
-            f"another appliance uses the chats in {folder}. Name another folder with --data."
-        ) from error
-    return file
 
 
 def _listen(web: Web, settings: Settings) -> Server:
@@ -143,3 +130,10 @@ def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
+
+
+def own_url(host: str, port: int) -> str:
+    """Where an appliance that listens on `host` answers on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

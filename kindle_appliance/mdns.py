@@ -62,6 +62,11 @@ class Snapshot:
     addresses: tuple[str, ...] = ()
     reason: Sentence | None = None
 
+    def facts(self) -> dict[str, object]:
+        """As values for JSON."""
+        reason = str(self.reason) if self.reason else ""
+        return {"state": self.state.value, "name": self.name, "addresses": list(self.addresses), "reason": reason}
+
     def __str__(self) -> str:
         because = f" ({self.reason})" if self.reason else ""
         return {

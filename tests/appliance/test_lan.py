@@ -5,6 +5,7 @@ The seconds are those that a person would wait; they are counted from when the p
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -82,6 +83,8 @@ def test_name_and_service_are_found_within_3_s_and_lead_to_the_page(lan: Lan, de
     page = desk.get(f"http://{PI}:8080/addresses")
     assert page.index(f'<a href="http://{PI}:8080/">') < page.index('<a href="http://kindle.local:8080/">')
     assert desk.ask("kindle.local") == {PI}
+    known = {"state": "up", "name": "kindle.local", "addresses": [PI], "reason": ""}
+    assert json.loads(desk.get(f"http://{PI}:8080/healthz"))["mdns"] == known
 
 
 def test_a_new_address_is_found_within_6_s(lan: Lan, desk: Host) -> None:
@@ -197,6 +200,8 @@ def test_pages_are_served_while_the_port_of_mdns_cannot_be_had_and_the_name_come
         serving.wait_for("WARNING mdns: the name cannot be announced; .*UDP port 5353 .*in use")
         page = phone.get(f"http://{PI}:8080/addresses")
         assert f"http://{PI}:8080/" in page and "UDP port 5353" in page and ".local" not in page
+        health = json.loads(phone.get(f"http://{PI}:8080/healthz"))
+        assert health["status"] == "ok" and health["mdns"]["state"] == "failed"
         assert "Send" in phone.get(f"http://{PI}:8080/")
     serving.wait_for(UP.format("kindle.local", PI), 20)
     assert phone.ask("kindle.local") == {PI}

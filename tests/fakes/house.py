@@ -22,6 +22,7 @@ from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
+from kindle_appliance.health import Health
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
@@ -70,8 +71,10 @@ class House:
             self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
         )
         self.reports = Reports(self.database)
+        self.health = Health("0.0.0", self.database, self.desk)
+        parts = (self.desk, self.chats, self._pages, self.reports, self.health)
         settings = (self._language, self._look, self._followers, lambda: ["127.0.0.1"])
-        web = Web(self.desk, self.chats, self._pages, self.reports, *settings)
+        web = Web(*parts, *settings)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
