@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 
-from . import __version__, demo
+from . import __version__, demo, network
 from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
@@ -19,9 +19,10 @@ from .database import Database
 from .demo import DemoGemini
 from .errors import StartError, StorageError
 from .gemini import Generation
-from .guard import Gate, Guard, names_of_machine
+from .guard import Gate, Guard
 from .health import Health
 from .ladder import Ladder
+from .mdns import Advertiser
 from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -55,7 +56,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             settings.device_questions_per_day,
             settings.questions_per_day,
         )
-        health = Health(__version__, database, desk, is_demo)
+        advertiser = Advertiser(settings.name, __version__)
+        health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
         look, reports = Look(settings.text_size), Reports(database)
         gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
         web = Web(
@@ -68,8 +70,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             language,
             look,
             settings.followers,
-            guard=_guard(settings),
-            gate=gate,
+            partial(network.addresses, settings.host),
+            advertiser.snapshot,
+            _guard(settings, advertiser),
+            gate,
         )
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
@@ -83,7 +87,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         except StorageError as error:
             log.error("only reading is possible: %s", error)
-        _greet(settings, server.port, is_demo)
+        if settings.mdns:
+            advertiser.start(server.host, server.port)
+            stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
+        _greet(settings, server.port, is_demo, advertiser.is_on)
         claim.announce(own_url(settings.host, server.port))
         server.run()
         log.info("stopping")
@@ -99,9 +106,9 @@ def _listen(web: Web, settings: Settings) -> Server:
         ) from error
 
 
-def _guard(settings: Settings) -> Guard:
-    greeted = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104 - compared, not bound
-    return Guard(machine_names, settings.networks, (*greeted, *settings.hosts), settings.proxies)
+def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
+    hosts = [each for each in (settings.host, *settings.hosts) if each not in network.EVERYWHERE]
+    return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
 
 
 def _secret(file: Path) -> bytes:
@@ -117,15 +124,6 @@ def _secret(file: Path) -> bytes:
     except OSError as error:
         raise StartError(f"cannot keep a secret in {file}: {error.strerror}.") from error
     return secret
-
-
-def machine_names() -> set[str]:
-    """What this machine is called at the moment: networks, and with them their domains, come late and change."""
-    try:
-        resolver = Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        resolver = ""
-    return names_of_machine(socket.gethostname(), resolver)
 
 
 def needs_demo(settings: Settings) -> bool:
@@ -155,17 +153,18 @@ def open_ladder(settings: Settings, stops: ExitStack, database: Database | None 
     return Ladder(upstream, key, Models(models, database), generation)
 
 
-def _greet(settings: Settings, port: int, is_demo: bool) -> None:
-    suffix = "" if port == 80 else f":{port}"
+def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:
     lines = [f"kindle-appliance {__version__}"]
-    address = lan_address()
+    address = network.lan_address()
     if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        lines.append(f"Type this into the browser:          http://{host}{suffix}/")
+        lines.append(f"Type this into the browser:          {network.web_address(settings.host, port)}")
     else:
         if address:
-            lines.append(f"Type this into the Kindle's browser: http://{address}{suffix}/")
-        lines.append(f"On this machine:                     http://127.0.0.1{suffix}/")
+            lines.append(f"Type this into the Kindle's browser: {network.web_address(address, port)}")
+        lines.append(f"On this machine:                     {network.web_address('127.0.0.1', port)}")
+    if has_name:
+        named = network.web_address(f"{settings.name}.local", port)
+        lines.append(f"Where names are known:               {named}")
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
@@ -177,17 +176,3 @@ def own_url(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def lan_address() -> str | None:
-    """The IPv4 address that other machines of the house reach this one at, if it has a network at all.
-
-    Connecting a UDP socket sends nothing; the kernel only chooses the address that it would send from. 192.0.2.1
-    is set aside for documentation (RFC 5737).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])

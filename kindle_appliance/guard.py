@@ -223,19 +223,6 @@ class _Wrong:
             self.until = now + min(FIRST_PAUSE * 2 ** min(self.count - self._free, 9), LONGEST_PAUSE)
 
 
-def names_of_machine(host_name: str, resolver: str) -> set[str]:
-    """What a machine is called on its network: its name, bare and under `.local`, and under each domain that
-    `resolver`, the text of resolv.conf(5), searches.
-    """
-    host_name = host_name.lower().rstrip(".")
-    bare = host_name.partition(".")[0]
-    words = [line.lower().split() for line in resolver.splitlines()]
-    domains = [
-        domain.strip(".") for line in words if line and line[0] in ("search", "domain") for domain in line[1:]
-    ]
-    return {host_name, bare, *(f"{bare}.{domain}" for domain in ("local", *domains) if domain)}
-
-
 def _address(text: str) -> _Address | None:
     """An IP address, without its zone; one of IPv4 in the clothes of IPv6 as what it is."""
     try:

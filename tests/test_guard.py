@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kindle_appliance.errors import ReaderError
-from kindle_appliance.guard import Guard, Visit, names_of_machine
+from kindle_appliance.guard import Guard, Visit
+from kindle_appliance.network import names_of_machine
 
 RESOLVER = "# by the router\nnameserver 192.168.178.1\nsearch fritz.box LAN.\ndomain home\noptions edns0\n"
 NAMES = {*names_of_machine("RaspberryPi", RESOLVER), "kindle.local"}
@@ -241,7 +242,7 @@ def test_only_methods_that_change_nothing_may_come_from_elsewhere(house: House, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/ask", "/look", "/answers/1/stop", "/chats/1/delete", "/api/chat", "/check", "/no-such-page"]
+    "path", ["/ask", "/look", "/answers/1/stop", "/chats/1/delete", "/api/chat", "/check", "/pin", "/no-such-page"]
 )
 def test_nothing_that_changes_something_may_come_from_elsewhere(house: House, path: str) -> None:
     for header in FOREIGN:

