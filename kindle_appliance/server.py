@@ -196,6 +196,8 @@ class Server:
 class _Parser(HTTPRequestParser):
     """Takes in a request: within the library's limits of size, and ours of its line and its number of headers."""
 
+    path = ""  # which the library logs, also of a request that has none
+
     def __init__(self, adj: Any) -> None:
         super().__init__(adj)
         self.begun = time.monotonic()

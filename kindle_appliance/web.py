@@ -17,7 +17,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
@@ -54,7 +56,7 @@ _HEADERS = (
     ("Cache-Control", "no-store"),
 )
 
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORM_TYPE = "application/x-www-form-urlencoded"
 
 _NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
@@ -107,6 +109,8 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
     """The headers of every response, also of those that bottle makes by itself."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        _make_legible(environ)
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             return start_response(status, [*headers, *_HEADERS], exc_info)
 
@@ -114,6 +118,25 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
         return result
 
     return application
+
+
+def _make_legible(environ: dict[str, Any]) -> None:
+    """Leave of the headers what bottle can read. It raises for one that is not UTF-8, for a type whose parameters
+    have no values, for a form in parts (which no page of ours sends) that is not in order, and for a cookie that is
+    none; behind an odd one, which another program on this machine may have set, it would see no more of ours.
+    """
+    for name in environ:
+        if name.startswith("HTTP_"):
+            environ[name] = environ[name].encode("ascii", "replace").decode()
+    environ["HTTP_COOKIE"] = "; ".join(_cookies(environ.get("HTTP_COOKIE", "")))
+    kind = re.match(r" *((?!multipart)[\w.+-]+/[\w.+-]+) *(;|$)", environ.get("CONTENT_TYPE", "").lower(), re.ASCII)
+    environ["CONTENT_TYPE"] = kind[1] if kind else ""
+
+
+def _cookies(header: str) -> Iterator[str]:
+    for pair in header.split(";"):
+        with suppress(CookieError):
+            yield from (f"{each.key}={each.coded_value}" for each in SimpleCookie(pair).values())
 
 
 class _Routes:
@@ -143,7 +166,7 @@ class _Routes:
         """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
         new turn; a script that accepts JSON is told where that is, or why there is none.
         """
-        if _content_type() not in _FORM_TYPES:
+        if _content_type() != _FORM_TYPE:
             return self._asking_page(415, None, note=_NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
@@ -429,13 +452,12 @@ def _retry_after(answer: Answer) -> dict[str, str]:
 
 
 def _content_type() -> str:
-    return str(request.get_header("Content-Type", "")).partition(";")[0].strip().lower()
+    return str(request.environ["CONTENT_TYPE"])
 
 
 def _limit_fields() -> None:
     """Bottle would make an entry of each field: 32,000 fit into the largest body that the server takes."""
-    separator = {_FORM_TYPES[0]: b"&", _FORM_TYPES[1]: b"\r\n--"}.get(_content_type())
-    if separator and request.body.read().count(separator) >= _MOST_FIELDS:
+    if _content_type() != "application/json" and request.body.read().count(b"&") >= _MOST_FIELDS:
         raise HTTPError(413)
 
 

@@ -165,9 +165,6 @@ def test_a_form_of_a_thousand_fields_is_refused(house: House) -> None:
     fields = {f"f{number}": "x" for number in range(1000)}
     assert house.post("/ask", fields).status == 413
     assert house.post("/look", fields).status == 413
-    parted = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\nx\r\n' for name in fields)
-    kind = "multipart/form-data; boundary=b"
-    assert house.send("/ask", parted.encode() + b"--b--\r\n", Content_Type=kind).status == 413
     assert not house.chats.recent(10)
 
 

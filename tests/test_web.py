@@ -135,8 +135,8 @@ def test_a_question_in_a_chat_that_is_gone_comes_back(house: House, chat: str) -
         ("", b"", 415),
         ("application/x-www-form-urlencoded", b"question=%ff%fe%zz", 400),
         ("application/x-www-form-urlencoded", b"\xff\xfe", 400),
-        ("multipart/form-data; boundary=b", b"--b\r\nnonsense", 400),
-        ("multipart/form-data", b"", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\nnonsense", 415),
+        ("multipart/form-data", b"", 415),
     ],
 )
 def test_a_form_that_is_none_gets_a_page_and_no_turn(
@@ -146,6 +146,21 @@ def test_a_form_that_is_none_gets_a_page_and_no_turn(
     response = house.client.request("POST", house.url + "/ask", body=body, headers=headers, redirect=False)
     assert response.status == status and "</html>" in response.data.decode()
     assert not house.chats.recent(10)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Cookie": "odd=[1, 2]; =none; path=/; look=5; a,b=c; device=abcdefgh"},
+        {"Cookie": 'a="b; look=5; é=é; \udcff'},
+        {"Cookie": "look=5", "Accept-Language": "\udcff\udcfe"},
+        {"Cookie": "look=5", "User-Agent": "\udcff", "Accept": "\udcff", "Content-Type": "a; b; c"},
+    ],
+)
+def test_headers_that_are_none_hide_no_others(house: House, header: dict[str, str]) -> None:
+    raw = {name: value.encode("utf-8", "surrogateescape") for name, value in header.items()}
+    response = house.client.request("GET", house.url + "/", headers=raw)  # type: ignore[arg-type]
+    assert response.status == 200 and 'class="size-5"' in response.data.decode()
 
 
 @pytest.mark.parametrize("start", ["0", "3", "99", "x"])
