@@ -98,7 +98,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
 
 def _listen(web: Web, settings: Settings) -> Server:
     try:
-        return Server(web.application(), settings.host, settings.port, settings.followers)
+        is_proxy = web.guard.is_proxy
+        return Server(web.application(), settings.host, settings.port, settings.followers, is_proxy=is_proxy)
     except OSError as error:
         raise StartError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."

@@ -125,10 +125,15 @@ class Guard:
             )
         return str(client)
 
+    def is_proxy(self, peer: str) -> bool:
+        """Whether whoever connects from there speaks for many clients, as the owner has said."""
+        address = _address(peer)
+        return address is not None and _is_in(address, self._proxies)
+
     def _seen_through_proxies(self, visit: Visit) -> tuple[_Address | None, str, str]:
         """Client, host and scheme ("" if nobody says it) as the outermost trusted proxy has seen them."""
         client = _address(visit.peer)
-        if client is None or not _is_in(client, self._proxies):
+        if not self.is_proxy(visit.peer):
             if visit.forwarded_for or visit.forwarded_host:
                 raise ReaderError(
                     Sentence(

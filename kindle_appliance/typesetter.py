@@ -11,6 +11,9 @@ What only the whole text can tell is written on the blocks, because old browsers
 the language whose glyphs East Asian text wants, emphasis that must not slant (class "upright"), and for tables too
 wide for a screen the heading of each cell (`data-label`); those of many columns begin as class "stacked".
 
+What Gemini writes may be what some page told it to. So nothing of it becomes HTML but what the rules below write; a
+link leads to a plain host of the web, and shows which unless its text does; an image is such a link.
+
 All decisions are made at line ends and depend on the text only, so any chunking gives the same blocks and the
 same offsets, also when an answer is typeset again after a restart. A long open part is parsed only when it has
 grown by a quarter, which keeps the cost linear.
@@ -336,17 +339,21 @@ def _render(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> str:
 
 
 def _mend_links(tokens: Sequence[Token]) -> None:
-    """Take the address from `[text]()`, which the library does not validate, and tell images that are in a link."""
-    is_in_link = False
+    """Take the address from `[text]()`, which the library does not validate, say at the end of each link where it
+    leads, and tell images that are in a link.
+    """
+    address: str | None = None
+    text: list[str] = []
     for token in tokens:
         if token.type == "link_open":
-            is_in_link = True
-            if not _is_web(str(token.attrs.get("href", ""))):
-                token.attrs.pop("href", None)
-        elif token.type == "link_close":
-            is_in_link = False
+            address, text = str(token.attrs.get("href", "")), []
+            token.attrs = _link_to(address)
+        elif token.type == "link_close" and address is not None:
+            token.meta["host"] = _unless_shown(address, "".join(text))
+            address = None
         elif token.type == "image":
-            token.meta["is in a link"] = is_in_link
+            token.meta["is in a link"] = address is not None
+        text.append(token.content)
 
 
 def _set_upright(tokens: Sequence[Token]) -> None:
@@ -457,9 +464,28 @@ def _lines(token: Token) -> list[int]:
     return token.map
 
 
+_ASCII = re.ASCII | re.IGNORECASE
+_WEB = re.compile(r"https?://((?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?)(?=[/?#]|$)", _ASCII)
+"""An address on the web whose host every browser reads alike: the library has made ASCII of it, no name stands
+before it (`http://bank.example@evil.example`), nothing in it is quoted or missing."""
+
+
 def _is_web(url: str) -> bool:
     """Whether a link leads to the web: not to a script, to mail, or to this appliance."""
-    return url.lower().startswith(("http://", "https://"))
+    return _WEB.match(url) is not None
+
+
+def _link_to(url: str) -> dict[str, str | int | float]:
+    """The attributes of a link; what it leads to need not know which page of which house it was on."""
+    return {"href": url, "rel": "noreferrer"} if _is_web(url) else {}
+
+
+def _unless_shown(url: str, text: str) -> str:
+    """The host that a link leads to, as HTML behind its text; nothing if the text begins with that address."""
+    web = _WEB.match(url)
+    if web is None or re.match(rf"\s*(?:https?://)?{re.escape(web[1])}(?=[/?#\s]|$)", text, _ASCII):
+        return ""
+    return f' <span dir="ltr">({escape(web[1].lower())})</span>'
 
 
 class _Markdown(MarkdownIt):
@@ -473,9 +499,17 @@ def _image_as_link(
     """Images are not loaded: their text stands instead, linked."""
     token = tokens[index]
     source = str(token.attrs.get("src", ""))
-    text = escape(renderer.renderInlineAsText(token.children, options, env) or source)
-    is_link = _is_web(source) and not token.meta.get("is in a link")
-    return f'<a href="{escape(source)}">{text}</a>' if is_link else text
+    text = renderer.renderInlineAsText(token.children, options, env) or source
+    if token.meta.get("is in a link") or not _is_web(source):
+        return escape(text)
+    return f'<a href="{escape(source)}" rel="noreferrer">{escape(text)}{_unless_shown(source, text)}</a>'
+
+
+def _end_of_link(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """The end of a link, behind the host that it leads to."""
+    return f"{tokens[index].meta.get('host', '')}</a>"
 
 
 def _fence_as_code(
@@ -511,6 +545,7 @@ def _markdown() -> MarkdownIt:
     # begins where a paragraph would (GitHub Flavored Markdown 0.29, 4.10).
     ruler.before("lheading", "table after all else", _table_unless_wide, {"alt": ["paragraph", "reference"]})
     markdown.add_render_rule("image", _image_as_link)
+    markdown.add_render_rule("link_close", _end_of_link)
     markdown.add_render_rule("fence", _fence_as_code)
     markdown.add_render_rule("code_block", _fence_as_code)
     return markdown

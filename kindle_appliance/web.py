@@ -19,8 +19,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
@@ -53,6 +55,7 @@ _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
 _MOST_TOLD = 100
+_MOST_FIELDS = 64  # of a form; ours have four
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
 _OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}(/([0-9]{1,15}|delete))?)?|check(/reports)?|addresses)?"
 
@@ -72,7 +75,7 @@ _FACTS = (
     *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
 )
 
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORM_TYPE = "application/x-www-form-urlencoded"
 
 _CLIENT = "kindle_appliance.client"  # in the environment of a request: who the guard says that it is
 _WITHOUT_PIN = (("POST", "/pin"), ("GET", "/healthz"))
@@ -139,6 +142,7 @@ class Web:
             app.get("/pin", callback=lambda: HTTPResponse(status=303, headers={"Location": "/"}))
             app.post("/pin", callback=partial(routes.enter_pin, self.gate))
         app.add_hook("before_request", routes.admit)
+        app.add_hook("before_request", _limit_fields)
         app.default_error_handler = routes.error
         return _with_headers(app)
 
@@ -147,6 +151,8 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
     """The headers of every response, also of those that bottle makes by itself."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        _make_legible(environ)
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             policy = [] if any(name == _POLICY for name, _ in headers) else [_NO_PAGE]
             return start_response(status, [*headers, *policy, *_HEADERS], exc_info)
@@ -155,6 +161,25 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
         return result
 
     return application
+
+
+def _make_legible(environ: dict[str, Any]) -> None:
+    """Leave of the headers what bottle can read. It raises for one that is not UTF-8, for a type whose parameters
+    have no values, for a form in parts (which no page of ours sends) that is not in order, and for a cookie that is
+    none; behind an odd one, which another program on this machine may have set, it would see no more of ours.
+    """
+    for name in environ:
+        if name.startswith("HTTP_"):
+            environ[name] = environ[name].encode("ascii", "replace").decode()
+    environ["HTTP_COOKIE"] = "; ".join(_cookies(environ.get("HTTP_COOKIE", "")))
+    kind = re.match(r" *((?!multipart)[\w.+-]+/[\w.+-]+) *(;|$)", environ.get("CONTENT_TYPE", "").lower(), re.ASCII)
+    environ["CONTENT_TYPE"] = kind[1] if kind else ""
+
+
+def _cookies(header: str) -> Iterator[str]:
+    for pair in header.split(";"):
+        with suppress(CookieError):
+            yield from (f"{each.key}={each.coded_value}" for each in SimpleCookie(pair).values())
 
 
 class _Routes:
@@ -250,7 +275,7 @@ class _Routes:
         """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
         new turn; a script that accepts JSON is told where that is, or why there is none.
         """
-        if _content_type() not in _FORM_TYPES:
+        if _content_type() != _FORM_TYPE:
             return self._asking_page(415, None, note=_NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
@@ -577,7 +602,13 @@ def _retry_after(error: Exception | None) -> dict[str, str]:
 
 
 def _content_type() -> str:
-    return str(request.get_header("Content-Type", "")).partition(";")[0].strip().lower()
+    return str(request.environ["CONTENT_TYPE"])
+
+
+def _limit_fields() -> None:
+    """Bottle would make an entry of each field: 32,000 fit into the largest body that the server takes."""
+    if _content_type() != "application/json" and request.body.read().count(b"&") >= _MOST_FIELDS:
+        raise HTTPError(413)
 
 
 def _json_body() -> object:

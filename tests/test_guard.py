@@ -267,6 +267,11 @@ def test_the_client_is_who_is_behind_the_proxies(peer: str, forwarded: str, clie
     assert GUARD.admit(Visit("GET", peer, "kindle.local", forwarded_for=forwarded)) == client
 
 
+def test_a_proxy_is_known_to_speak_for_many() -> None:
+    assert GUARD.is_proxy("127.0.0.9") and GUARD.is_proxy("::ffff:127.0.1.7")
+    assert not any(map(GUARD.is_proxy, ("127.0.0.8", "10.0.0.1", "", "localhost")))
+
+
 @pytest.mark.parametrize("client", OTHER_CLIENTS)
 def test_clients_from_elsewhere_may_not(client: str) -> None:
     for host in ("kindle.local", client):

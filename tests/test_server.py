@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 import urllib3
 
-from kindle_appliance.server import RESERVED_THREADS, Server
+from kindle_appliance.server import RESERVED_THREADS, USUAL_LIMITS, Limits, Server
 
 
 @contextmanager
-def serving(application: Callable[..., Iterable[bytes]], followers: int = 4) -> Iterator[Server]:
-    server = Server(application, "127.0.0.1", 0, followers)
+def serving(
+    application: Callable[..., Iterable[bytes]],
+    followers: int = 4,
+    limits: Limits = USUAL_LIMITS,
+    is_proxy: Callable[[str], bool] = lambda address: False,
+) -> Iterator[Server]:
+    server = Server(application, "127.0.0.1", 0, followers, limits, is_proxy)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

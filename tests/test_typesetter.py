@@ -13,12 +13,13 @@ from html import escape
 from html.parser import HTMLParser
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter
+from kindle_appliance.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter, _mend_links
 
 KIB = 1024
 
@@ -93,7 +94,8 @@ _ALLOWED: dict[str, dict[str, str]] = {
     **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on"}, "em": {"class": "upright"}},
     **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
     "td": {**_ALIGNED, "data-label": "(?s:.{1,40})"},
-    "a": {"href": "(?i:https?://).*", "title": "(?s:.+)"},
+    "a": {"href": "(?i:https?://).*", "rel": "noreferrer"},
+    "span": {"dir": "ltr"},
 }
 
 
@@ -176,7 +178,12 @@ def joined(blocks: Iterable[Block]) -> list[Seen]:
 def at_once(text: str) -> list[Seen]:
     """The look of the whole text rendered at once by the same library, set up in the same way."""
     text = text.removesuffix("\r")  # half a line end, which is nothing to us yet
-    return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', _MARKDOWN.render(text))).seen
+    env: dict[str, Any] = {}
+    tokens = _MARKDOWN.parse(text, env)
+    for token in tokens:
+        _mend_links(token.children or ())
+    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)
+    return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', html)).seen
 
 
 @pytest.mark.slow
@@ -249,7 +256,7 @@ def test_a_link_knows_the_definitions_before_it_however_long_ago_they_settled() 
 def test_a_definition_goes_on_behind_a_block_that_ends_by_itself() -> None:
     address = "http://a.example/" + "a" * 1000
     html = html_of(f"> {'long ' * 600}\n# heading\n[a]: {address}\n'title'\n\n[a]\n")
-    assert html[-1] == f'<p><a href="{address}" title="title">a</a></p>'
+    assert html[-1] == f'<p><a href="{address}" rel="noreferrer">a <span dir="ltr">(a.example)</span></a></p>'
 
 
 @pytest.mark.parametrize(
@@ -379,10 +386,67 @@ def test_only_the_web_is_linked(form: str) -> None:
 
 def test_an_image_is_a_link_with_its_text() -> None:
     address = "http://example.org/?a&b"
-    link = '<a href="http://example.org/?a&amp;b">{}</a>'
-    assert html_of(f"![a *big* <cat>]({address})") == [f"<p>{link.format('a big &lt;cat&gt;')}</p>"]
+    link = '<a href="http://example.org/?a&amp;b" rel="noreferrer">{}</a>'
+    host = ' <span dir="ltr">(example.org)</span>'
+    assert html_of(f"![a *big* <cat>]({address})") == [f"<p>{link.format('a big &lt;cat&gt;' + host)}</p>"]
     assert html_of(f"![]({address})") == [f"<p>{link.format('http://example.org/?a&amp;b')}</p>"]
-    assert html_of(f"[![cat](http://example.org/p.png) here]({address})") == [f"<p>{link.format('cat here')}</p>"]
+    linked = html_of(f"[![cat](http://example.org/p.png) here]({address})")
+    assert linked == [f"<p>{link.format('cat here' + host)}</p>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[the bank](https://evil.example/bank.example)", "the bank (evil.example)"),
+        ("[https://bank.example/](https://evil.example/)", "https://bank.example/ (evil.example)"),
+        ("[evil.example.bank](https://evil.example)", "evil.example.bank (evil.example)"),
+        ("[evil.example:80@bank](https://evil.example)", "evil.example:80@bank (evil.example)"),
+        ("[\u202eelpmaxe.knab](https://evil.example)", "\u202eelpmaxe.knab (evil.example)"),
+        ("[bank](https://EVIL.example:8443/)", "bank (evil.example:8443)"),
+        ("[](https://evil.example)", "(evil.example)"),
+        ("[`bank`](https://evil.example)", "bank (evil.example)"),
+        ("[bank][1]\n\n[1]: https://evil.example 'bank.example'", "bank (evil.example)"),
+        ("![bank](https://evil.example)", "bank (evil.example)"),
+        ("[![bank](https://bank.example)](https://evil.example)", "bank (evil.example)"),
+        ("[bank](https://b\u0430nk.example)", "bank (xn--bnk-6cd.example)"),
+        ("<https://b\u0430nk.example/>", "https://b\u0430nk.example/ (xn--bnk-6cd.example)"),
+        ("[b\u00fccher](https://b\u00fccher.example)", "b\u00fccher (xn--bcher-kva.example)"),
+        ("[a](https://[2001:db8::1]/)", "a ([2001:db8::1])"),
+        # These say it themselves.
+        ("[https://evil.example/a](https://evil.example/b)", "https://evil.example/a"),
+        ("[Evil.example](https://evil.example)", "Evil.example"),
+        ("[*evil.example*/a?b](http://evil.example)", "evil.example/a?b"),
+        ("<https://evil.example/a>", "https://evil.example/a"),
+        ("![](https://evil.example/a.png)", "https://evil.example/a.png"),
+    ],
+)
+def test_a_link_shows_the_host_that_it_leads_to(text: str, shown: str) -> None:
+    known = text.split("\n\n")[1:]
+    html = html_of("\n\n".join([*known, text.split("\n\n")[0]]) + "\n")[-1]
+    assert "<a href=" in html and Look(html).text.strip() == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://bank.example@evil.example/",
+        "http://bank.example\\\\@evil.example/",
+        "http://user:password@evil.example/",
+        "http:///evil.example/",
+        "http://%65vil.example/",
+        "http://evil.example%2f.bank.example/",
+        "http://\u212avil.example%00/",
+        "http\u017f://evil.example/",
+        "http://",
+        "http://?evil.example",
+        "http://:80/",
+        "http://evil.example:port/",
+        "http://.evil.example/",
+    ],
+)
+def test_a_host_that_browsers_may_read_in_two_ways_is_no_link(address: str) -> None:
+    for form in ("[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"):
+        assert "href" not in "".join(html_of(form.format(address) + "\n")), form
 
 
 def test_no_style_is_written_into_the_html_and_cells_are_aligned_by_class(answers: list[str]) -> None:
