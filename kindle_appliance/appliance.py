@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
@@ -116,14 +116,15 @@ def _secret(file: Path) -> bytes:
     """What the passes of browsers are signed with, made once. It is not in the database, for no backup to have it:
     with the secret a PIN could be guessed as fast as one likes.
     """
+    with suppress(OSError):
+        if len(kept := file.read_bytes()) == _SECRET_BYTES:
+            return kept
+    secret = token_bytes(_SECRET_BYTES)
     try:
         file.touch(mode=0o600)
-        secret = file.read_bytes()
-        if len(secret) != _SECRET_BYTES:
-            secret = token_bytes(_SECRET_BYTES)
-            file.write_bytes(secret)
+        file.write_bytes(secret)
     except OSError as error:
-        raise StartError(f"cannot keep a secret in {file}: {error.strerror}.") from error
+        log.error("after the next start every browser has to enter the PIN again: %s", error)
     return secret
 
 

@@ -342,6 +342,16 @@ def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_
     assert len(secret.read_bytes()) == 32
 
 
+def test_a_card_that_has_become_read_only_keeps_nobody_from_entering_the_pin(tmp_path: Path, card: Path) -> None:
+    with closing(Appliance(tmp_path, "--data", str(card))) as appliance:
+        appliance.rest()
+    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN="70413")) as appliance:
+        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        assert appliance.get("/chats", Cookie=cookie).status == 200
+        assert "every browser has to enter the PIN again" in appliance.errors.read_text()
+
+
 def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_processes(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
