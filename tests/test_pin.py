@@ -122,6 +122,23 @@ def test_many_addresses_together_find_no_pin_of_four_digits_in_a_month() -> None
     assert ALL_TRIES < tried < 1000
 
 
+def test_too_many_wrong_pins_of_all_together_are_a_pause_for_all() -> None:
+    gate = Gate(PIN, SECRET)
+    for address in range(ALL_TRIES):
+        assert gate.pause("another", 0) == 0
+        gate.is_right("0000", f"10.0.{address}", 0)
+    assert gate.pause("another", 0) == 60 and not gate.is_right(PIN, "another", 59)
+    assert gate.is_right(PIN, "another", 60)
+
+
+def test_who_finds_the_right_pin_after_all_is_not_held_against_the_others() -> None:
+    gate = Gate(PIN, SECRET)
+    for address in range(ALL_TRIES):
+        for _ in range(OWN_TRIES - 1):
+            gate.is_right("0000", f"10.0.{address}", 0)
+        assert gate.is_right(PIN, f"10.0.{address}", 0)
+
+
 def test_a_hundred_tries_at_once_are_not_more_than_one_after_the_other() -> None:
     gate = Gate(PIN, SECRET)
     pins = [*["0000"] * 50, *[PIN] * 50]
