@@ -333,8 +333,7 @@ class ChromeDriver(WebDriver):
     script_command = "/execute/sync"
 
     def _new_session(self, capabilities: dict[str, Any]) -> str:
-        wanted = {"goog:loggingPrefs": {"browser": "SEVERE"}, **capabilities}
-        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         return str(answer["value"]["sessionId"])
 
     def devtools(self, method: str, **params: Any) -> Any:
