@@ -171,10 +171,11 @@ class Answer:
 class _Writing:
     """An answer that is being written now."""
 
-    def __init__(self, answer: Answer, climb: Climb, turn: int | None) -> None:
+    def __init__(self, answer: Answer, climb: Climb, turn: Turn | None) -> None:
         self.answer = answer
         self.climb = climb
-        self.turn = turn
+        self.turn = turn.id if turn else None
+        self.chat = turn.chat if turn else None
         self.ending: Ending | None = None
         self.stored = 0  # characters
         self.cut_off = False  # the appliance is stopping
@@ -203,7 +204,7 @@ class AnswerDesk:
         """
         turn, is_new = self._chats.ask(question, chat, form, device)
         if is_new:
-            self._start(self._conversation(turn), turn.id)
+            self._start(self._conversation(turn), turn)
         return turn
 
     def converse(self, conversation: Conversation) -> Answer:
@@ -213,15 +214,17 @@ class AnswerDesk:
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn, being written or as stored."""
         # Twice, because an answer can end and leave the desk between the look at the desk and at the store.
-        for _ in range(2):
+        for is_last_look in (False, True):
             live = self._find_writing(turn)
             if live is not None:
                 return live.answer
             stored = self._chats.find_turn_by_id(turn)
             if stored is None:
                 return None
-            if stored.ending is not None:
-                return Answer.of(stored.answer, stored.ending)
+            # Cut off by a power cut, if it has no ending even then, and the card cannot be written since.
+            ending = stored.ending or (Ending(Finish.INTERRUPTED, _SWITCHED_OFF) if is_last_look else None)
+            if ending is not None:
+                return Answer.of(stored.answer, ending)
         return None
 
     def stop(self, turn: int) -> None:
@@ -231,6 +234,14 @@ class AnswerDesk:
             live.climb.cancel()
             if not live.answer.wait_for_end(_PATIENCE_SECONDS):
                 self._finish(live, Ending(Finish.STOPPED, Sentence("You stopped this answer.")))
+
+    def delete(self, chat: int) -> None:
+        """Forget a chat; what is being written in it is stopped first. Raises KeyError for an unknown one,
+        `StorageError` when it cannot be deleted.
+        """
+        self._stop_chat(chat)
+        self._chats.delete(chat)
+        self._stop_chat(chat)  # asked in between; what it writes is stored nowhere
 
     def abandon(self, answer: Answer) -> None:
         """Nobody follows this unstored answer any more."""
@@ -272,11 +283,18 @@ class AnswerDesk:
                 messages += [Message("user", earlier.question), Message("model", earlier.answer)]
         return [*messages, Message("user", turn.question)]
 
+    def _stop_chat(self, chat: int) -> None:
+        with self._lock:
+            turns = [live.turn for live in self._writing.values() if live.chat == chat]
+        for turn in turns:
+            if turn is not None:
+                self.stop(turn)
+
     def _find_writing(self, turn: int) -> _Writing | None:
         with self._lock:
             return next((live for live in self._writing.values() if live.turn == turn), None)
 
-    def _start(self, conversation: Conversation, turn: int | None) -> Answer:
+    def _start(self, conversation: Conversation, turn: Turn | None) -> Answer:
         answer = Answer()
         live = _Writing(answer, self._ladder.ask(trim(conversation, self._history), answer.tell), turn)
         with self._lock:
@@ -285,7 +303,7 @@ class AnswerDesk:
         if live.cut_off:
             live.climb.cancel()
         self._busy.set()
-        threading.Thread(target=self._write, args=(live,), name=f"answer-{turn}", daemon=True).start()
+        threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
         return live.answer
 
     def _write(self, live: _Writing) -> None:

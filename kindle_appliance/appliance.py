@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import signal
-import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from secrets import token_bytes
 
-from . import __version__, demo
+from . import __version__, demo, network
+from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
+from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
-from .errors import StartError
+from .errors import StartError, StorageError
 from .gemini import Generation
+from .guard import Gate, Guard
+from .health import Health
 from .ladder import Ladder
+from .mdns import Advertiser
 from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -31,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
+_SECRET_BYTES = 32
 
 
 def serve(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -45,44 +50,81 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
+        allowance = Allowance(
+            database,
+            settings.questions_per_minute,
+            settings.device_questions_per_day,
+            settings.questions_per_day,
+        )
+        advertiser = Advertiser(settings.name, __version__)
+        health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
+        look, reports = Look(settings.text_size), Reports(database)
+        gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
+        web = Web(
+            desk,
+            chats,
+            pages,
+            reports,
+            allowance,
+            health,
+            language,
+            look,
+            settings.followers,
+            partial(network.addresses, settings.host),
+            advertiser.snapshot,
+            _guard(settings, advertiser),
+            gate,
+        )
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        stops.callback(_claim(folder).close)
-        if interrupted := chats.interrupt_unfinished():
-            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
-        _greet(settings, server.port, is_demo)
+        claim = stops.enter_context(Claim(folder))
+        try:
+            if interrupted := chats.interrupt_unfinished():
+                log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        except StorageError as error:
+            log.error("only reading is possible: %s", error)
+        if settings.mdns:
+            advertiser.start(server.host, server.port)
+            stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
+        _greet(settings, server.port, is_demo, advertiser.is_on)
+        claim.announce(own_url(settings.host, server.port))
         server.run()
         log.info("stopping")
 
 
-def _claim(folder: Path) -> TextIO:
-    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
-    interrupted what the first one is writing.
-    """
-    file = (folder / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StartError(
-            f"another appliance uses the chats in {folder}. Name another folder with --data."
-        ) from error
-    return file
-
-
 def _listen(web: Web, settings: Settings) -> Server:
     try:
-        return Server(web.application(), settings.host, settings.port, settings.followers)
+        is_proxy = web.guard.is_proxy
+        return Server(web.application(), settings.host, settings.port, settings.followers, is_proxy=is_proxy)
     except OSError as error:
         raise StartError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."
             " If another program uses the port, choose another with --port."
         ) from error
+
+
+def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
+    hosts = [each for each in (settings.host, *settings.hosts) if each not in network.EVERYWHERE]
+    return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
+
+
+def _secret(file: Path) -> bytes:
+    """What the passes of browsers are signed with, made once. It is not in the database, for no backup to have it:
+    with the secret a PIN could be guessed as fast as one likes.
+    """
+    try:
+        file.touch(mode=0o600)
+        secret = file.read_bytes()
+        if len(secret) != _SECRET_BYTES:
+            secret = token_bytes(_SECRET_BYTES)
+            file.write_bytes(secret)
+    except OSError as error:
+        raise StartError(f"cannot keep a secret in {file}: {error.strerror}.") from error
+    return secret
 
 
 def needs_demo(settings: Settings) -> bool:
@@ -112,32 +154,26 @@ def open_ladder(settings: Settings, stops: ExitStack, database: Database | None 
     return Ladder(upstream, key, Models(models, database), generation)
 
 
-def _greet(settings: Settings, port: int, is_demo: bool) -> None:
-    suffix = "" if port == 80 else f":{port}"
+def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:
     lines = [f"kindle-appliance {__version__}"]
-    address = lan_address()
+    address = network.lan_address()
     if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        lines.append(f"Type this into the browser:          http://{host}{suffix}/")
+        lines.append(f"Type this into the browser:          {network.web_address(settings.host, port)}")
     else:
         if address:
-            lines.append(f"Type this into the Kindle's browser: http://{address}{suffix}/")
-        lines.append(f"On this machine:                     http://127.0.0.1{suffix}/")
+            lines.append(f"Type this into the Kindle's browser: {network.web_address(address, port)}")
+        lines.append(f"On this machine:                     {network.web_address('127.0.0.1', port)}")
+    if has_name:
+        named = network.web_address(f"{settings.name}.local", port)
+        lines.append(f"Where names are known:               {named}")
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
 
 
-def lan_address() -> str | None:
-    """The IPv4 address that other machines of the house reach this one at, if it has a network at all.
-
-    Connecting a UDP socket sends nothing; the kernel only chooses the address that it would send from. 192.0.2.1
-    is set aside for documentation (RFC 5737).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
+def own_url(host: str, port: int) -> str:
+    """Where an appliance that listens on `host` answers on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -7,14 +7,18 @@ survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, rea
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import OwnerError, StorageError
 from .sentences import Sentence
+
+SQLITE = sqlite3.sqlite_version
 
 MIGRATIONS = (
     """
@@ -52,6 +56,14 @@ MIGRATIONS = (
     ) STRICT;
     ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the ladder that answered; 0 is the first
     """,
+    """
+    CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
+        day TEXT NOT NULL,
+        reader TEXT NOT NULL,
+        questions INTEGER NOT NULL,
+        PRIMARY KEY (day, reader)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
 
@@ -73,6 +85,8 @@ _DISK_TROUBLE = {
 class Database:
     """The file at `path`, made and migrated if need be.
 
+    On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
+
     Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
     """
 
@@ -82,10 +96,12 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
-            self._writer = self._connect(path)
-            self._writer.execute("PRAGMA journal_mode=WAL")
+            as_is = _is_as_is(path)
+            self._writer = self._connect(path, as_is)
+            if not as_is:
+                self._writer.execute("PRAGMA journal_mode=WAL")
             self._migrate(path)
-            self._reader = self._connect(path)
+            self._reader = self._connect(path, as_is)
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StorageError(
@@ -120,8 +136,14 @@ class Database:
             while self._open:
                 self._open.pop().close()
 
-    def _connect(self, path: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    def _connect(self, path: Path, as_is: bool) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}{'?immutable=1' if as_is else ''}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         self._open.append(connection)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous=FULL")
@@ -144,6 +166,20 @@ class Database:
             )
 
 
+def _is_as_is(path: Path) -> bool:
+    """Whether the file can only be read as it is: it is there, on a file system that is mounted read-only, as Linux
+    does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
+    nothing. One that a power cut has left is read.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return False
+    try:
+        path.open("r+b").close()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 @contextmanager
 def _as_storage_error() -> Iterator[None]:
     """Trouble of the disk or the file as ours; a wrong statement stays a mistake."""
@@ -158,3 +194,49 @@ def _as_storage_error() -> Iterator[None]:
             ),
             str(error),
         ) from error
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds: its schema's version, its chats, and what is wrong with it ("": nothing)."""
+
+    version: int
+    chats: int
+    trouble: str
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at the file of a database, also while it is in use; nothing is changed."""
+    try:
+        with closing(_attach(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"chats", "turns"} <= tables:
+                return Inspection(version, 0, "it holds no chats of the appliance")
+            (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
+            return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
+    except sqlite3.Error as error:
+        return Inspection(0, 0, str(error))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target`, which others may have open, hold what `source` holds; both stay usable, and a copy that fails
+    changes nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
+    """
+    with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
+        old.backup(new)
+
+
+def compact(path: Path) -> None:
+    """Make a database that nobody has open one file, without what was deleted from it. Raises `StorageError`."""
+    with _as_storage_error(), closing(_attach(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("VACUUM")
+
+
+def _attach(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there already."""
+    how = "immutable=1" if _is_as_is(path) else "mode=rw"
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -6,6 +6,8 @@ escaped unless it is `Markup`, and `${Some words}` is a sentence of the catalogu
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import string
@@ -19,6 +21,8 @@ from typing import Any
 from .answers import News
 from .chats import ChatSummary, Turn
 from .ending import Ending, Finish
+from .mdns import Snapshot, State
+from .network import web_address
 from .reports import Report
 from .sentences import Sentence
 from .writing_system import east_asian_language, is_right_to_left, may_slant
@@ -41,6 +45,9 @@ SCRIPT_SENTENCES = {
 }
 """What the scripts in static/ say by themselves."""
 
+GO_ON = Sentence("Please go on exactly where your answer broke off.")
+"""The question that is sent by "Go on"."""
+
 STARTERS = (
     Sentence("Explain:"),
     Sentence("Summarize:"),
@@ -49,6 +56,17 @@ STARTERS = (
 )
 FOLLOW_UPS = (Sentence("Simpler"), Sentence("Shorter"), Sentence("More"), Sentence("An example"))
 """What stands for typing on a slow keyboard, unless the house has settings of its own."""
+
+MDNS_STATES = {
+    State.OFF: Sentence("The appliance has no name on this network: announcing one is switched off."),
+    State.NO_NETWORK: Sentence("The appliance has no network at the moment."),
+    State.PROBING: Sentence(
+        "The appliance is finding a name for itself on this network; that takes a few seconds."
+    ),
+    State.UP: Sentence("Telephones and computers know the name, most Kindles do not: they need the numbers."),
+    State.FAILED: Sentence("The name cannot be announced at the moment; the numbers work all the same."),
+}
+"""What readers are told of the name on the network."""
 
 SIZES = range(1, 9)
 """Text sizes: from about 50 characters a line down to 13. The style sheet has what each means."""
@@ -99,6 +117,20 @@ class Markup(str):
     """Text that is HTML already."""
 
     __slots__ = ()
+
+
+class Page(str):
+    """A whole page, and the policy it is to be sent with (Content Security Policy, W3C 2016): nothing runs and
+    nothing styles but what has these hashes.
+    """
+
+    __slots__ = ("policy",)
+    policy: str
+
+    def __new__(cls, html: str, policy: str) -> Page:
+        page = super().__new__(cls, html)
+        page.policy = policy
+        return page
 
 
 _NOTHING = Markup()
@@ -168,7 +200,7 @@ class Pages:
         chat: Turn | None = None,
         note: Sentence | None = None,
         is_first_visit: bool = False,
-    ) -> str:
+    ) -> Page:
         """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `question` and
         `note` bring back what was typed and why it was not sent. `form` is the one-time id of this form.
         """
@@ -202,10 +234,12 @@ class Pages:
         title = Sentence("Ask").to(language)
         return self._frame(reader, "asking", title, address, body, page={"chat": chat.chat if chat else 0})
 
-    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> str:
+    def reading(
+        self, reader: Reader, turn: Turn, turns: int, news: News, form: str, notice: Sentence | None = None
+    ) -> Page:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
-        forms that ask again or on.
+        forms that ask again or on. `notice`: what to say beside them.
         """
         language, blocks, ending, state = reader.language, news.blocks, news.ending, news.position.state
         address = f"/chats/{turn.chat}/{turn.number}"
@@ -229,28 +263,61 @@ class Pages:
             address=address,
             chat=turn.chat,
             form=form,
+            notice=notice.to(language) if notice else "",
             again=self._again_form(language, turn, form, ending),
             follow_ups=self._follow_up_form(language, turn, form),
         )
         kind = f"reading ended {ending.finish}" if ending else "reading writing"
         return self._frame(reader, kind, _short(turn.question), address, body, head, page, scripts)
 
-    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> str:
+    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Page:
         """All chats, newest first."""
         language = reader.language
         if chats:
-            shown = self._list(reader, chats, now)
+            shown = self._list(reader, chats, now, can_delete=True)
         else:
             shown = _message(Sentence("Nothing has been asked yet."), language)
         body = self._templates["list"].fill(language, chats=shown)
         return self._frame(reader, "listing", Sentence("All chats").to(language), "/chats", body)
 
-    def message(self, reader: Reader, sentence: Sentence) -> str:
+    def deletion(self, reader: Reader, turn: Turn, turns: int) -> Page:
+        """Asks whether the chat that begins with `turn`, and has so many turns, is really to be deleted."""
+        language = reader.language
+        body = self._templates["deletion"].fill(
+            language,
+            chat=turn.chat,
+            title=_short(turn.question),
+            direction=_direction(turn.question),
+            count=_questions(turns).to(language),
+        )
+        return self._frame(reader, "message", Sentence("Delete").to(language), f"/chats/{turn.chat}/delete", body)
+
+    def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
         body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
         return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
 
-    def check(self, reader: Reader, now: float) -> str:
+    def pin(self, reader: Reader, back: str, digits: str = "", note: Sentence | None = None) -> Page:
+        """The page that asks for the PIN. `digits`: those of it that have been entered; `back`: the page to go on
+        to; `note`: why the PIN that was sent did not do.
+        """
+        language = reader.language
+        body = self._templates["pin"].fill(
+            language, back=back, digits=digits, note=note.to(language) if note else ""
+        )
+        return self._frame(reader, "pin", Sentence("PIN").to(language), "/", body, scripts=("page", "pin"))
+
+    def addresses(self, reader: Reader, addresses: Sequence[str], port: int, mdns: Snapshot) -> Page:
+        """What to type into a Kindle: `addresses` first, which work in all of them, the name last."""
+        language = reader.language
+        named = [mdns.name] if mdns.state is State.UP else []
+        urls = [escape(web_address(each, port)) for each in (*addresses, *named)]
+        shown = Markup("\n".join(f'<a href="{url}">{url}</a>' for url in urls))
+        state = " ".join(each.to(language) for each in (MDNS_STATES[mdns.state], mdns.reason) if each)
+        body = self._templates["addresses"].fill(language, addresses=shown, state=state)
+        return self._frame(reader, "listing", Sentence("Addresses").to(language), "/addresses", body)
+
+    def check(self, reader: Reader, now: float) -> Page:
         """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""
         language = reader.language
         zone = datetime.fromtimestamp(now).astimezone().utcoffset() or timedelta()
@@ -258,7 +325,7 @@ class Pages:
         title = Sentence("This browser").to(language)
         return self._frame(reader, "check", title, "/check", body, scripts=("page", "check"))
 
-    def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> str:
+    def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> Page:
         """What browsers have said of themselves, newest first; all of it is shown as text."""
         language = reader.language
         shown = Markup("".join(self._report(report, language, now) for report in reports))
@@ -284,14 +351,17 @@ class Pages:
         head: Markup = _NOTHING,
         page: Mapping[str, Any] | None = None,
         scripts: Sequence[str] = ("page",),
-    ) -> str:
+    ) -> Page:
         language, look = reader.language, reader.look
         demo = _NOTHING
         if self._is_demo:
             sentence = Sentence("Demo: these answers are examples, the appliance has no Gemini key yet.")
             demo = Markup(f'<div class="demo">{escape(sentence.to(language))}</div>\n')
         say = {name: sentence.to(language) for name, sentence in SCRIPT_SENTENCES.items()}
-        return self._templates["frame"].fill(
+        script = self._templates["script"].fill(
+            language, scripts=Markup("\n".join(self._scripts[name] for name in scripts))
+        )
+        html = self._templates["frame"].fill(
             language,
             language=language,
             look=f"size-{look.size}{' bold' if look.is_bold else ''}",
@@ -307,8 +377,9 @@ class Pages:
             weight=str(Look(look.size, not look.is_bold)),
             weigh=say["regular" if look.is_bold else "bold"],
             page=_json({**(page or {}), "say": say}),
-            script=Markup("\n".join(self._scripts[name] for name in scripts)),
+            script=script,
         )
+        return Page(html, _policy(script, self._style))
 
     def _steps(self, language: str, turn: Turn, turns: int) -> Markup:
         """The way to the question before this one and to the one after it."""
@@ -320,10 +391,24 @@ class Pages:
         )
 
     def _again_form(self, language: str, turn: Turn, form: str, ending: Ending | None) -> Markup:
-        """The form that asks again. While nobody knows how the answer ends, it is there for a script to show."""
-        if ending is not None and ending.finish not in (Finish.FAILED, Finish.INTERRUPTED):
+        """The form that goes on with an answer that lacks its end, or asks for it anew. While nobody knows how the
+        answer ends, it has all its buttons, and the style sheet shows those that fit.
+        """
+        finish = ending.finish if ending else None
+        buttons = []
+        if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and turn.answer):
+            buttons.append(("go-on", GO_ON.to(language), Sentence("Go on")))
+        if finish in (None, Finish.INTERRUPTED):
+            buttons.append(("retry", turn.question, Sentence("Try again")))
+        if finish in (None, Finish.FAILED):
+            buttons.append(("anew", turn.question, Sentence("Ask again")))
+        if not buttons:
             return _NOTHING
-        return self._templates["again"].fill(language, question=turn.question, chat=turn.chat, form=form)
+        shown = " ".join(
+            f'<button class="{kind}" name="question" value="{escape(sent)}">{escape(label.to(language))}</button>'
+            for kind, sent, label in buttons
+        )
+        return self._templates["again"].fill(language, chat=turn.chat, form=form, buttons=Markup(shown))
 
     def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
         """Follow-ups that are sent by one tap, two in a row."""
@@ -336,19 +421,28 @@ class Pages:
         rows = "".join(f"<tr>{''.join(cells[i : i + 2])}</tr>" for i in range(0, len(cells), 2))
         return self._templates["follow_ups"].fill(language, chat=turn.chat, form=form, rows=Markup(rows))
 
-    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Markup:
+    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float, can_delete: bool = False) -> Markup:
         rows = []
+        delete = escape(Sentence("Delete").to(reader.language))
         for chat in chats:
             if chat.writing:
                 state = Sentence("writing")
             else:
                 state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-            count = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
-            rows.append(
+            count = _questions(chat.questions).to(reader.language)
+            row = (
                 f'<a href="/chats/{chat.id}/{chat.questions}"{_direction(chat.title)}>{escape(_short(chat.title))}'
-                f"<small>{escape(state.to(reader.language))} &#183; {escape(count.to(reader.language))}</small></a>"
+                f"<small>{escape(state.to(reader.language))} &#183; {escape(count)}</small></a>"
             )
+            if can_delete:
+                link = f'<td class="delete"><a href="/chats/{chat.id}/delete">{delete}</a></td>'
+                row = f"<table><tr><td>{row}</td>{link}</tr></table>"
+            rows.append(row)
         return Markup(f'<div class="column"><div class="list sized">{"".join(rows)}</div></div>')
+
+
+def _questions(count: int) -> Sentence:
+    return Sentence("%(count)d question", plural="%(count)d questions", count=count)
 
 
 def when(moment: float, now: float) -> Sentence:
@@ -366,6 +460,20 @@ def _without_comments(source: str) -> Markup:
     comment stands in front of a line, or two spaces behind it.
     """
     return Markup(re.sub(r"/\*.*?\*/|(?:^|(?<=  ))//[^\n]*|^ +| +$", "", source, flags=re.DOTALL | re.MULTILINE))
+
+
+def _policy(script: str, style: str) -> str:
+    """Engines that know hashes pass over 'unsafe-inline' beside them; older ones (PhantomJS 2.1.1) would run
+    nothing without it. A style that a script sets on an element is no attribute, and allowed.
+    """
+    return (
+        f"default-src 'none'; script-src 'unsafe-inline' {_hash(script)}; style-src 'unsafe-inline' {_hash(style)};"
+        " connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _said(chosen: Sequence[str] | None, built_in: Sequence[Sentence], language: str) -> list[str]:

@@ -64,7 +64,9 @@ _SENTENCES = {
 _HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "same-origin"),
     ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
 )
 
 
@@ -119,6 +121,7 @@ class Server:
             max_request_body_size=MAX_BODY_BYTES + 1,  # what it takes for too large already
             max_request_header_size=MAX_HEADER_BYTES,
             connection_limit=2 * self._most,  # where it would stop to listen; `_welcome` comes before
+            clear_untrusted_proxy_headers=False,  # the guard looks at them
             log_socket_errors=False,
             ident=None,
             asyncore_use_poll=True,
@@ -132,6 +135,11 @@ class Server:
         # It tells of every reader that leaves, and warns of every request that waits for a thread for a moment.
         logging.getLogger("waitress").setLevel(logging.WARNING)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+    @property
+    def host(self) -> str:
+        """The address it really listens on."""
+        return str(self._listening()[0].getsockname()[0])
 
     @property
     def port(self) -> int:

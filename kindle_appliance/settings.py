@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
+from .guard import HOUSE_NETWORKS
 from .sentences import LANGUAGES
 
 SYSTEM_INSTRUCTION = (
@@ -54,7 +55,7 @@ class Option:
         if self.secret:
             return "(set)" if value else "(not set)"
         if isinstance(value, list | tuple):
-            return ", ".join(map(str, value))
+            return ", ".join(map(str, value)) or "(none)"
         return "(not set)" if value is None else str(value)
 
 
@@ -100,6 +101,21 @@ def _is_host(value: object) -> bool:
     except ValueError:
         return re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?", value, re.ASCII | re.IGNORECASE) is not None
     return True
+
+
+def _is_host_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_host, value))
+
+
+def _is_network(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        return False
+
+
+def _is_network_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_network, value))
 
 
 def _is_web_address(value: object) -> bool:
@@ -148,7 +164,16 @@ PHRASES = Kind("a list of short texts; it may be empty", _parse_list, _is_phrase
 SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
 HOST = Kind("a name or address to listen on", str, _is_host)
+HOSTS = Kind("a list of names and addresses, without ports; it may be empty", _parse_list, _is_host_list)
+NETWORKS = Kind(
+    "a list of networks such as 192.168.178.0/24, or addresses; it may be empty", _parse_list, _is_network_list
+)
 KEY = Kind("the key on one line, without spaces", str, _is_key)
+HOST_LABEL = Kind(
+    "1 to 30 letters, digits and hyphens",
+    str.lower,
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", value)),
+)
 PIN = Kind("4 to 12 digits", str, lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)))
 
 
@@ -173,6 +198,7 @@ class Settings:
         "--gemini-url",
     )
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
+    name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, in front of .local", "--name")
     demo: bool = _option(SWITCH, False, "answer from built-in examples instead of Gemini", "--demo")
     key: str | None = _option(KEY, None, "the Gemini API key", env="GEMINI_API_KEY", secret=True)
     key_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the key")
@@ -180,6 +206,15 @@ class Settings:
         PIN, None, "the PIN that a browser is asked for once; none: nobody is asked", secret=True
     )
     pin_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the PIN")
+    networks: tuple[str, ...] = _option(
+        NETWORKS, HOUSE_NETWORKS, "networks whose addresses may connect, besides this machine's own"
+    )
+    hosts: tuple[str, ...] = _option(
+        HOSTS, (), "what browsers may call the appliance, besides its own names and addresses of those networks"
+    )
+    proxies: tuple[str, ...] = _option(
+        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto are believed"
+    )
     language: str = _option(
         one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
     )
@@ -215,6 +250,11 @@ class Settings:
     history_characters: int = _option(
         whole(5000, 1_000_000), 24_000, "how much of what was said before goes along with a question"
     )
+    questions_per_minute: int = _option(whole(1, 1000), 6, "questions that a device may ask in a minute")
+    device_questions_per_day: int | None = _option(
+        whole(1, 100_000), None, "questions that a device may ask in a day; not set: as many as the house"
+    )
+    questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
     proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
     first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")
@@ -242,10 +282,19 @@ OPTIONS: tuple[Option, ...] = tuple(
 CREDENTIALS = {"key": "gemini-key", "pin": "pin"}
 """The secrets, and the name under which systemd hands each over."""
 
+SETTINGS_CREDENTIAL = "settings.toml"
+"""The settings file, handed over in the same way: a dynamic user could not read it where it lies."""
 
-def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+
+def load(
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    with_secrets: bool = True,
+) -> Settings:
     """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
-    `config`: the settings file; it must exist if it is named.
+    `config`: the settings file, which must exist if it is named; else the one that systemd hands over, if any.
+    `with_secrets`: whether those are looked for that lie in files of their own.
 
     Raises `SettingsError`.
     """
@@ -255,6 +304,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
             raise SettingsError(
                 f"{name}, from the environment, is not a setting. Allowed are: {', '.join(sorted(known))}."
             )
+    config = config or _find_credential(SETTINGS_CREDENTIAL, environment)
     from_file = _read_file(config) if config else {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -269,13 +319,19 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
         if origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
-    for name, credential in CREDENTIALS.items():
+    for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
     if values["thinking_level"] is not None and values["thinking_budget"] is not None:
         raise SettingsError(
             "thinking_level and thinking_budget are both set; Gemini refuses that."
             f" Allowed is one of them (thinking_level comes from {origins['thinking_level']},"
             f" thinking_budget from {origins['thinking_budget']})."
+        )
+    device, house = values["device_questions_per_day"], values["questions_per_day"]
+    if device is not None and device > house:
+        raise SettingsError(
+            f"device_questions_per_day = {device}, from {origins['device_questions_per_day']}, is more than the"
+            f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}."
         )
     return Settings(**values, origins=origins)
 
@@ -328,21 +384,26 @@ def _find_secret(
     if values[name] is not None:
         return
     named = values[f"{name}_file"]
-    if named:
-        path = Path(named)
-    elif environment.get("CREDENTIALS_DIRECTORY"):
-        path = Path(environment["CREDENTIALS_DIRECTORY"]) / credential
-    else:
+    path = Path(named) if named else _find_credential(credential, environment)
+    if path is None:
         return
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not named:
-            return  # systemd has none for us
         raise SettingsError(f"The {name} file {path} cannot be read: {error.strerror}.") from error
     if text:
         option = next(option for option in OPTIONS if option.name == name)
         values[name], origins[name] = _checked(option, text, str(path)), str(path)
+
+
+def _find_credential(name: str, environment: Mapping[str, str]) -> Path | None:
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    try:
+        return Path(folder, name) if Path(folder, name).exists() else None
+    except OSError as error:
+        raise SettingsError(f"The folder {folder} cannot be read: {error.strerror}.") from error
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

@@ -1,7 +1,8 @@
 """The routes; the only module with bottle. Thin: parse, ask the right module, answer.
 
-Three cookies, none of them a secret: `device` names a browser, so that it finds its own chats again; `look` is its
-text size; `unread` names its answers whose end it has not seen.
+Three cookies are no secrets: `device` names a browser, so that it finds its own chats again; `look` is its text
+size; `unread` names its answers whose end it has not seen. Where there is a PIN, `pin` is the pass of a browser in
+which it has been entered.
 
 Whatever a stranger sends gets a short page, or JSON under /api/, with the right status and a sentence that a
 reader understands. Everything that changes state is a POST.
@@ -12,24 +13,30 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import math
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
 
 from . import frames
+from .allowance import Allowance
 from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
-from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
-from .pages import USUAL_LOOK, Look, Pages, Reader
+from .errors import GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
+from .guard import Gate, Guard, Visit
+from .health import Health
+from .mdns import Snapshot
+from .pages import USUAL_LOOK, Look, Page, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
 
@@ -47,17 +54,36 @@ _CHECK_PIECES = 3
 _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
+_MOST_TOLD = 100
 _MOST_FIELDS = 64  # of a form; ours have four
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
-_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}(/([0-9]{1,15}|delete))?)?|check(/reports)?|addresses)?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
     ("Cache-Control", "no-store"),
+    ("X-Frame-Options", "DENY"),
+    # With `no-referrer` Chromium would send `Origin: null` with the forms of our own pages.
+    ("Referrer-Policy", "same-origin"),
+)
+_POLICY = "Content-Security-Policy"
+_NO_PAGE = (_POLICY, "default-src 'none'; frame-ancestors 'none'")
+
+# What the guard wants to know, in the order of `Visit`.
+_FACTS = (
+    *("REQUEST_METHOD", "REMOTE_ADDR", "HTTP_HOST", "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"),
+    *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
 )
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
+_CLIENT = "kindle_appliance.client"  # in the environment of a request: who the guard says that it is
+_WITHOUT_PIN = (("POST", "/pin"), ("GET", "/healthz"))
+_PIN_DIGITS = 12
+_YEAR = 365 * 86400
+
+_PIN_FIRST = Sentence("Please enter the PIN of the house first.")
+_WRONG_PIN = Sentence("That is not the PIN.")
 _NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
 _OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
@@ -72,16 +98,24 @@ _BY_STATUS = {
 @dataclass(frozen=True)
 class Web:
     """Everything that the routes need. `language`: the house's, or None for what each browser asks for; `look`:
-    until a reader chooses another; `followers`: how many responses may follow an answer at once.
+    until a reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those
+    that the house reaches the appliance at, best first; `mdns`: how things stand with its name; `guard`: who may
+    ask; `gate`: the PIN, if there is one.
     """
 
     desk: AnswerDesk
     chats: Chats
     pages: Pages
     reports: Reports
+    allowance: Allowance
+    health: Health
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
+    addresses: Callable[[], Sequence[str]] = tuple
+    mdns: Callable[[], Snapshot] = Snapshot
+    guard: Guard = field(default_factory=Guard)
+    gate: Gate | None = None
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application."""
@@ -92,14 +126,22 @@ class Web:
         app.post("/look", callback=routes.set_look)
         app.get("/chats", callback=routes.list_chats)
         app.get(f"/chats/<chat:re:{_NUMBER}>", callback=routes.newest_turn)
+        app.get(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.confirm_deletion)
+        app.post(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.delete)
         app.get(f"/chats/<chat:re:{_NUMBER}>/<number:re:{_NUMBER}>", callback=routes.turn)
         app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
         app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
         app.post("/api/chat", callback=routes.converse)
+        app.get("/addresses", callback=routes.list_addresses)
         app.get("/check", callback=routes.check)
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
         app.get("/check/reports", callback=routes.list_reports)
+        app.get("/healthz", callback=routes.check_health)
+        if self.gate:
+            app.get("/pin", callback=lambda: HTTPResponse(status=303, headers={"Location": "/"}))
+            app.post("/pin", callback=partial(routes.enter_pin, self.gate))
+        app.add_hook("before_request", routes.admit)
         app.add_hook("before_request", _limit_fields)
         app.default_error_handler = routes.error
         return _with_headers(app)
@@ -112,7 +154,8 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
         _make_legible(environ)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            return start_response(status, [*headers, *_HEADERS], exc_info)
+            policy = [] if any(name == _POLICY for name, _ in headers) else [_NO_PAGE]
+            return start_response(status, [*headers, *policy, *_HEADERS], exc_info)
 
         result: Iterable[bytes] = app(environ, start)
         return result
@@ -145,9 +188,75 @@ class _Routes:
         self._chats = web.chats
         self._pages = web.pages
         self._reports = web.reports
+        self._allowance = web.allowance
+        self._health = web.health
         self._language = web.language
         self._look = web.look
+        self._addresses = web.addresses
+        self._mdns = web.mdns
         self._seats = threading.BoundedSemaphore(web.followers)
+        self._guard = web.guard
+        self._gate = web.gate
+        self._told: set[str] = set()
+
+    # ---- Who may ask
+
+    def admit(self) -> None:
+        """Before every route: raises what the client gets instead, if it may not ask."""
+        visit = Visit(*(request.environ.get(fact, "") for fact in _FACTS))
+        try:
+            client = request.environ[_CLIENT] = self._guard.admit(visit)
+        except ReaderError as error:
+            self._tell(f"refused {visit.peer}: {error}")
+            raise HTTPError(error.status, error.sentence) from None
+        gate = self._gate
+        if gate and (request.method, request.path) not in _WITHOUT_PIN and not _is_signed_in(gate, client):
+            page = request.path + (f"?{request.query_string}" if request.query_string else "")
+            note = _WRONG_PIN if "HTTP_AUTHORIZATION" in request.environ else None
+            raise self._locked(gate, client, _own_page(page), note)
+
+    def enter_pin(self, gate: Gate) -> HTTPResponse:
+        """`POST /pin`: a form with `pin`, the digits so far; `key`, which is one more or takes one back, or none if
+        that was all; and `back`, the page that was wanted.
+        """
+        client = request.environ[_CLIENT]
+        back, key = _own_page(request.forms.get("back", "")), request.forms.get("key", "")
+        typed = request.forms.get("pin", "") + (key if key != "delete" else "")
+        digits = re.sub("[^0-9]", "", typed)[:_PIN_DIGITS]
+        if key:
+            return _html(self._pages.pin(self._reader(), back, digits[:-1] if key == "delete" else digits))
+        if not digits:
+            return self._locked(gate, client, back, _PIN_FIRST)
+        if not gate.is_right(digits, client, time.monotonic()):
+            return self._locked(gate, client, back, _WRONG_PIN)
+        response = HTTPResponse(status=303, headers={"Location": back})
+        _remember(response, "pin", gate.pass_until(time.time() + _YEAR), httponly=True, seconds=_YEAR)
+        return response
+
+    def _locked(self, gate: Gate, client: str, back: str, note: Sentence | None) -> HTTPResponse:
+        """What they get who have not entered the PIN, or a wrong one."""
+        # With a status of 401 some old browsers would ask for a name and a password, and show no page.
+        status, headers = 403, {}
+        if pause := gate.pause(client, time.monotonic()):
+            self._tell(f"too many wrong PINs, the last from {client}")
+            status, headers = 429, {"Retry-After": str(pause)}
+            note = Sentence(
+                "Too many wrong PINs. Please try again in %(count)d minute.",
+                plural="Too many wrong PINs. Please try again in %(count)d minutes.",
+                count=math.ceil(pause / 60),
+            )
+        if request.path.startswith("/api/") or _wants_json():
+            status, headers = (status, headers) if pause else (401, {"WWW-Authenticate": "Bearer"})
+            return self._json_error(status, note or _PIN_FIRST, headers)
+        page = _html(self._pages.pin(self._reader(), back, note=note), status)
+        page.headers.update(headers)
+        return page
+
+    def _tell(self, event: str) -> None:
+        """Log what may happen many times a second, once."""
+        if event not in self._told:
+            self._told = {event, *list(self._told)[:_MOST_TOLD]}
+            log.info("web: %s", event)
 
     # ---- Asking
 
@@ -178,9 +287,13 @@ class _Routes:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
+            if not self._chats.was_asked(question, form):
+                self._allowance.take(_who())
             asked = self._desk.ask(question, turn.chat if turn else None, form, _device())
         except ReaderError as error:
-            return self._not_asked(error.status, turn, question, error.sentence)
+            refusal = self._not_asked(error.status, turn, question, error.sentence)
+            refusal.headers.update(_retry_after(error))
+            return refusal
         except KeyError:  # deleted in this very moment
             return self._not_asked(404, None, question, _CHAT_GONE)
         except StorageError as error:
@@ -207,7 +320,7 @@ class _Routes:
             time.time(),
             question=question,
             chat=chat,
-            note=note,
+            note=note or self._allowance.notice(_who()),
             is_first_visit=not _device(),
         )
         return _html(page, status)
@@ -238,6 +351,24 @@ class _Routes:
             raise HTTPError(404)
         return HTTPResponse(status=303, headers={"Location": f"/chats/{int(chat)}/{count}"})
 
+    def confirm_deletion(self, chat: str) -> HTTPResponse:
+        """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""
+        turn, count = self._first_turn(chat), self._chats.count_turns(int(chat))
+        if turn is None:
+            raise HTTPError(404)
+        return _html(self._pages.deletion(self._reader(), turn, count))
+
+    def delete(self, chat: str) -> HTTPResponse:
+        """`POST /chats/<chat>/delete`: forget this chat; back to the others."""
+        try:
+            self._desk.delete(int(chat))
+        except KeyError:
+            raise HTTPError(404) from None
+        except StorageError as error:
+            log.error("web: %s", error)
+            raise HTTPError(503, error.sentence) from None
+        return HTTPResponse(status=303, headers={"Location": "/chats"})
+
     def turn(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
         turn = self._chats.find_turn(int(chat), int(number))
@@ -247,7 +378,7 @@ class _Routes:
         count = self._chats.count_turns(turn.chat)
         news = answer.news(START, 0)
         reader = self._reader()
-        page = _html(self._pages.reading(reader, turn, count, news, _new_form_id()))
+        page = _html(self._pages.reading(reader, turn, count, news, _new_form_id(), self._allowance.notice(_who())))
         if news.ending is not None and turn.id in reader.unread:
             _remember_unread(page, _unread_but(turn.id))
         return page
@@ -309,8 +440,12 @@ class _Routes:
         """
         try:
             conversation = _conversation(_json_body())
+            self._allowance.take(_who())
         except ReaderError as error:
-            return self._json_error(error.status, error.sentence)
+            return self._json_error(error.status, error.sentence, _retry_after(error))
+        except StorageError as error:
+            log.error("web: %s", error)
+            return self._json_error(503, error.sentence)
         if not self._seats.acquire(blocking=False):
             return self._json_error(503, _BUSY, {"Retry-After": "2"})
         answer = self._desk.converse(conversation)
@@ -319,7 +454,7 @@ class _Routes:
         if answer.length or answer.ending is None:
             return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
         body.close()
-        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer))
+        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer.error))
 
     def _conversing(self, answer: Answer, gone: Callable[[], bool]) -> Generator[bytes]:
         """Yields nothing, once, as soon as there is text or an end; then the text."""
@@ -334,6 +469,11 @@ class _Routes:
         if answer.ending is not None and answer.ending.finish in (Finish.INTERRUPTED, Finish.FAILED):
             # Waitress takes an OSError as a broken connection: it closes without the last chunk.
             raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")
+
+    def list_addresses(self) -> HTTPResponse:
+        """`GET /addresses`: what to type into a Kindle."""
+        port = int(request.environ["SERVER_PORT"])
+        return _html(self._pages.addresses(self._reader(), self._addresses(), port, self._mdns()))
 
     # ---- Checking a browser
 
@@ -365,6 +505,16 @@ class _Routes:
         """`GET /check/reports`: what browsers have said of themselves."""
         return _html(self._pages.reports(self._reader(), self._reports.latest(), time.time()))
 
+    # ---- Looking after it
+
+    def check_health(self) -> HTTPResponse:
+        """`GET /healthz`: whether pages can be served, as a status and as JSON; more only to who knows the PIN."""
+        checkup = self._health.check()
+        facts, gate = checkup.facts, self._gate
+        if gate and not _is_signed_in(gate, request.environ[_CLIENT]):
+            facts = {"status": facts["status"]}
+        return _json_response(facts, 200 if checkup.is_well else 503)
+
     # ---- What goes wrong
 
     def error(self, error: HTTPError) -> Any:
@@ -374,7 +524,7 @@ class _Routes:
             log.error("web: a mistake in %s %s", request.method, request.path, exc_info=error.exception)
         fallback = _OWN_MISTAKE if status >= 500 else _NOT_UNDERSTOOD
         sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, fallback)
-        if request.path.startswith("/api/"):
+        if request.path.startswith("/api/") or _wants_json():
             return self._json_error(status, sentence)
         return _html(self._pages.message(self._reader(), sentence), status)
 
@@ -446,8 +596,8 @@ def _status_of(answer: Answer) -> int:
     return 503 if isinstance(answer.error, GeminiError) else 502
 
 
-def _retry_after(answer: Answer) -> dict[str, str]:
-    seconds = answer.error.retry_after if isinstance(answer.error, GeminiError) else None
+def _retry_after(error: Exception | None) -> dict[str, str]:
+    seconds = error.retry_after if isinstance(error, GeminiError | LimitError) else None
     return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
 
 
@@ -513,6 +663,11 @@ def _device() -> str:
     return name if re.fullmatch(r"[\w-]{8,64}", name, re.ASCII) else ""
 
 
+def _who() -> str:
+    """What tells this reader from others: the browser, or where it is, if it keeps no cookies."""
+    return _device() or str(request.environ[_CLIENT])
+
+
 def _unread() -> tuple[int, ...]:
     ids = str(request.get_cookie("unread", "")).split(".")
     return tuple(int(each) for each in ids if re.fullmatch(_NUMBER, each, re.ASCII))[-_MOST_UNREAD:]
@@ -526,9 +681,24 @@ def _remember_unread(response: HTTPResponse, turns: list[int]) -> None:
     _remember(response, "unread", ".".join(map(str, turns[-_MOST_UNREAD:])))
 
 
-def _remember(response: HTTPResponse, name: str, value: str, httponly: bool = False) -> None:
+def _remember(
+    response: HTTPResponse, name: str, value: str, httponly: bool = False, seconds: int = _KEEP_SECONDS
+) -> None:
     """Give the browser a cookie; no other site may send it here."""
-    response.set_cookie(name, value, path="/", max_age=_KEEP_SECONDS, httponly=httponly, samesite="lax")
+    response.set_cookie(name, value, path="/", max_age=seconds, httponly=httponly, samesite="lax")
+
+
+def _is_signed_in(gate: Gate, client: str) -> bool:
+    """Whether a browser has brought its pass, or a script the PIN."""
+    if gate.takes(request.get_cookie("pin", ""), time.time()):
+        return True
+    scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return scheme.lower() == "bearer" and gate.is_right(pin.strip(), client, time.monotonic())
+
+
+def _own_page(path: str) -> str:
+    """A page of ours to go to; the first one, if this is none."""
+    return path if re.fullmatch(_OWN_PAGE, path, re.ASCII) else "/"
 
 
 def _accepts_events(accept: str) -> bool:
@@ -543,9 +713,10 @@ def _see(turn: Turn) -> HTTPResponse:
     return HTTPResponse(status=303, headers={"Location": f"/chats/{turn.chat}/{turn.number}"})
 
 
-def _html(page: str, status: int = 200) -> HTTPResponse:
+def _html(page: Page, status: int = 200) -> HTTPResponse:
     """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
     body, headers = page.encode(), {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+    headers[_POLICY] = page.policy
     if "gzip" in request.get_header("Accept-Encoding", ""):
         body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
     return HTTPResponse(body, status, headers)

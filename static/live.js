@@ -55,7 +55,7 @@ function drawState() {
   if (end) {
     setText(state, '');
     setText(byId('ending'), end.note);
-    document.body.className = 'reading ended ' + end.finish;
+    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
     markRead();
   } else if (isLost) {
     link = document.createElement('a');

@@ -239,6 +239,35 @@ def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGem
     assert (stored.answer, stored.ending.finish) == ("1, 2, 3", Finish.STOPPED)
 
 
+def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: FakeGemini, house: House) -> None:
+    kept, _ = house.ask("Keep this")
+    chat, number = house.ask("Tell me a secret")
+    calls = [gemini.next_call(), gemini.next_call()]
+    for call in calls:
+        call.start()
+        call.text("It is")
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=events") as follow:
+        follow.read_until("It is")
+        house.desk.delete(chat)
+        follow.read_to_end()
+    assert follow.state.end is not None and follow.state.end["finish"] == "stopped"
+    assert house.chats.find_turn(chat, number) is None and house.desk.find(turn.id) is None
+    (gone,) = [call for call in calls if "secret" in str(call.json)]
+    gone.wait_gone(5)
+    calls.remove(gone)
+    calls[0].text(" kept.", finish="STOP")
+    calls[0].end()
+    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is not touched"
+    assert house.desk.writing == 0
+
+
+def test_an_unknown_chat_cannot_be_deleted(house: House) -> None:
+    with pytest.raises(KeyError):
+        house.desk.delete(7)
+
+
 def test_stop_works_before_the_first_byte(gemini: FakeGemini, house: House) -> None:
     chat, number = house.ask("Think hard")
     call = gemini.next_call()

@@ -137,7 +137,10 @@ def test_what_is_too_much_gets_its_status_and_a_sentence(sent: bytes, status: in
         found, rest = exchange(server.port, sent)
     assert found == status and words in rest
     if status != 200:
-        assert all(each in rest for each in ("nosniff", "no-store", "default-src 'none'", "Connection: close"))
+        assert all(
+            each in rest
+            for each in ("nosniff", "no-store", "default-src 'none'", "X-Frame-Options: DENY", "Connection: close")
+        )
 
 
 def test_a_refusal_is_said_in_the_language_and_the_form_that_is_asked_for() -> None:

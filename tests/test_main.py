@@ -9,8 +9,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,12 +21,13 @@ from typing import IO
 from urllib.parse import urlencode
 
 import pytest
+from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply
 
 from kindle_appliance import __version__
-from kindle_appliance.appliance import lan_address
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
+from kindle_appliance.network import lan_address
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
@@ -89,6 +93,7 @@ class Appliance(Program):
     def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
         self.port = free_port()
         self._connections = ExitStack()
+        self._cookie: dict[str, str] = {}
         super().__init__(folder, *arguments, "--host", host, "--port", str(self.port), **more)
         self.greeting = self.read_until(f"http://127.0.0.1:{self.port}/\n")
 
@@ -101,19 +106,31 @@ class Appliance(Program):
         self.process.terminate()
         return self.greeting + self.output.read().decode()
 
-    def get(self, path: str) -> http.client.HTTPResponse:
-        return self._request("GET", path)
+    def sign_in(self, cookie: str) -> None:
+        """Bring this cookie along from now on."""
+        self._cookie = {"Cookie": cookie}
+
+    def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
+        return self._request("GET", path, **headers)
+
+    def post(self, path: str, **fields: str) -> http.client.HTTPResponse:
+        return self._request("POST", path, urlencode(fields))
 
     def ask(self, question: str) -> None:
-        assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
+        assert self.post("/ask", question=question, form="form").status == 303
 
-    def _request(self, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
+    def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         self._connections.callback(connection.close)
-        connection.request(
-            method, path, body, {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
-        )
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+        headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
+        connection.request(method, path, body, headers)
         return connection.getresponse()
+
+
+def read(response: http.client.HTTPResponse) -> str:
+    """All that a response says."""
+    return f"{response.headers}{response.read().decode()}"
 
 
 def free_port() -> int:
@@ -143,6 +160,7 @@ def test_it_tells_its_version_and_its_commands(tmp_path: Path) -> None:
 def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -> None:
     _, usage, _ = run(tmp_path, "serve", "--help")
     flags = {"--help", "--config", "--host", "--port", "--data", "--gemini-url", "--no-mdns", "--demo"}
+    flags |= {"--name"}
     assert set(re.findall(r"--[\w-]+", usage)) == flags
     assert "8080" in usage
     assert run(tmp_path, "--key", KEY)[0] == 2
@@ -264,7 +282,7 @@ def test_without_a_command_and_a_key_it_serves_a_demo_and_says_so_there_and_on_t
 
 
 def test_the_address_for_the_kindle_comes_before_the_one_for_this_machine(tmp_path: Path) -> None:
-    with closing(Appliance(tmp_path, host="0.0.0.0")) as appliance:
+    with closing(Appliance(tmp_path, "--no-mdns", host="0.0.0.0")) as appliance:
         lan = lan_address()
         hosts = re.findall(rf"http://(.*):{appliance.port}/\n", appliance.greeting)
         assert hosts == ([lan, "127.0.0.1"] if lan else ["127.0.0.1"])
@@ -293,6 +311,62 @@ def test_a_key_that_google_says_in_an_error_is_not_in_the_log_and_not_in_the_ans
     assert "has been suspended" in log
     assert KEY not in log
     assert KEY.encode() not in answer
+
+
+def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_path: Path) -> None:
+    name = socket.gethostname()
+    more = {"KINDLE_APPLIANCE_HOSTS": "ai.home", "KINDLE_APPLIANCE_NETWORKS": "100.64.0.0/10"}
+    more["KINDLE_APPLIANCE_PROXIES"] = "127.0.0.1"
+    with closing(Appliance(tmp_path, **more)) as appliance:
+        for host in (name, f"{name.partition('.')[0]}.local:80", "localhost", "ai.home", "100.99.1.2", "127.0.0.1"):
+            assert appliance.get("/", Host=host).status == 200, host
+        for host in ("evil.example", "192.168.1.2", "kindle.local"):
+            assert appliance.get("/", Host=host).status == 421, host
+        assert appliance.get("/", X_Forwarded_For="100.99.1.2").status == 200
+        assert appliance.get("/", X_Forwarded_For="192.168.1.2").status == 403
+
+
+def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_it_changes(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+        assert appliance.get("/").status == 403
+        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        assert appliance.get("/", Cookie=cookie).status == 200
+    secret = tmp_path / "state" / "kindle-appliance" / "pin-secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    for pin, status in (("70413", 200), ("70414", 403), ("70413", 200)):
+        with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=pin)) as appliance:
+            assert appliance.get("/", Cookie=cookie).status == status
+    secret.write_bytes(b"cut")  # as a power cut may leave it
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+        assert appliance.get("/", Cookie=cookie).status == 403
+    assert len(secret.read_bytes()) == 32
+
+
+def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_processes(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.default = Reply.error(403, "PERMISSION_DENIED", KEY_IN_AN_ERROR)
+    for name, secret in (("gemini-key", KEY), ("pin", "70413")):
+        (tmp_path / name).write_text(secret + "\n")
+    more = {"CREDENTIALS_DIRECTORY": str(tmp_path), "KINDLE_APPLIANCE_LOG_LEVEL": "debug"}
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, **more)) as appliance:
+        said = read(appliance.get("/"))
+        for pin, key in (("90909", ""), ("7041", "3")):
+            said += read(appliance.post("/pin", pin=pin, key=key))
+        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        appliance.sign_in(cookie)
+        appliance.ask("Why?")
+        for path in ("/answers/1?as=events", "/chats/1/1", "/chats", "/", "/check/reports", "/nothing", "/pin"):
+            said += read(appliance.get(path))
+        said += cookie
+        assert gemini.calls[0].headers["x-goog-api-key"] == KEY and 'class="reading ended failed"' in said
+        processes = Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
+        said += appliance.rest() + appliance.errors.read_text()
+    stored = b"".join(each.read_bytes() for each in (tmp_path / "state").rglob("*") if each.is_file())
+    allowed = 'name="pin" value="70413"'  # what a browser without script has typed, and gets back
+    assert said.count("70413") == said.count(allowed) == 1
+    for secret in (KEY, "70413", "90909"):
+        assert secret.encode() not in stored + processes and secret not in said.replace(allowed, "")
 
 
 def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:
@@ -368,6 +442,49 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
     with closing(Appliance(tmp_path)) as appliance:
         assert end_event(appliance.get("/answers/1?as=events").read())["finish"] == "interrupted"
         assert "1 answers were cut off" in appliance.errors.read_text()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which can become read-only as a failing SD card does."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "card", folder], check=False).returncode:
+        unavailable("only root can mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
+def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no_question(
+    tmp_path: Path, gemini: FakeGemini, card: Path, is_killed: bool
+) -> None:
+    arguments = ("--data", str(card), "--gemini-url", gemini.url)
+    gemini.replies(Reply.answer("Because of the salt."))
+    with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask("Why is the sea salty?")
+        assert appliance.get("/answers/1").read() == b"Because of the salt."
+        appliance.ask("And the Dead Sea?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Because of")
+        with closing(sqlite3.connect(card / "chats.sqlite")) as other:
+            while not other.execute("SELECT answer FROM turns WHERE id = 2").fetchone()[0]:
+                time.sleep(0.05)
+        appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
+        appliance.process.wait(10)
+    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
+        assert b"Because of the salt." in appliance.get("/chats/1/1").read()
+        page = appliance.get("/chats/2/1").read().decode()
+        assert "Because of" in page and "switched off while it wrote this" in page and "Go on" in page
+        refused = appliance.post("/ask", question="Can you hear me?", form="f")
+        page = refused.read().decode()
+        assert refused.status == 503
+        assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
+        assert "Traceback" not in appliance.errors.read_text()
 
 
 def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_connections(tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from conftest import ROOT
 
+from kindle_appliance.__main__ import COMMANDS
 from kindle_appliance.settings import OPTIONS, Option
 
+PROGRAM = [sys.executable, "-m", "kindle_appliance"]
+FLAG = r"(?<![\w-])--[a-z][a-z-]+"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -34,15 +39,52 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 
 
 def test_every_option_that_the_readme_uses_exists() -> None:
-    flags = {option.flag for option in OPTIONS} | {"--config", "--help"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= flags
+    done = [
+        subprocess.run([*PROGRAM, each, "--help"], capture_output=True, text=True, check=True) for each in COMMANDS
+    ]
+    flags = set(re.findall(FLAG, "".join(each.stdout for each in done)))
+    assert {"--port", "--with-secrets", "--help"} <= flags
+    assert set(re.findall(FLAG, README)) <= flags
+
+
+def test_every_command_is_told_of() -> None:
+    told = set(re.findall(r"^ +(?:sudo )?kindle-appliance (\w+)", README, re.MULTILINE))
+    assert set(COMMANDS) - {"serve"} <= told
 
 
 def test_every_link_leads_to_a_file() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith(("http", "#"))]
     assert len(links) >= 3
+    places = {"#" + re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings(README)}
     for link in links:
-        assert (ROOT / link).is_file(), link
+        assert link in places if link.startswith("#") else (ROOT / link).is_file(), link
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+def test_the_owner_is_told_what_comes_with_a_key_before_being_asked_for_one() -> None:
+    told = README.partition("## Before you get a key\n")[2].partition("\n## ")[0]
+    for words in (
+        "sees every chat",
+        "can delete",
+        "free key",
+        "18 or older",
+        "regions",
+        "/gemini-api/terms)",
+    ):
+        assert words in told
+    assert README.index("(#before-you-get-a-key)") < README.index("GEMINI_API_KEY=... make run")
+
+
+def test_everything_that_security_md_points_at_is_there() -> None:
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for module in re.findall(r"`(\w+\.py)`", security):
+        assert (ROOT / "kindle_appliance" / module).is_file(), module
+    for path in re.findall(r"`(tests/[\w/.]+)`", security):
+        assert (ROOT / path).is_file(), path
+    assert len(security.split()) < 1000, "one page"
 
 
 def test_the_readme_and_the_test_command_agree() -> None:

@@ -22,11 +22,19 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "data": ("/srv/chats", '"/srv/chats"', "/srv/chats"),
     "gemini_url": ("http://127.0.0.1:9/base", '"http://127.0.0.1:9/base"', "http://127.0.0.1:9/base"),
     "mdns": ("false", "false", False),
+    "name": ("Reading-Room", '"reading-room"', "reading-room"),
     "demo": ("true", "true", True),
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
     "pin": ("0123", "", "0123"),
     "pin_file": ("pin", '"pin"', "pin"),
+    "networks": (
+        "192.168.178.0/24, fd00::/8",
+        '["192.168.178.0/24", "fd00::/8"]',
+        ("192.168.178.0/24", "fd00::/8"),
+    ),
+    "hosts": ("ai.home, 203.0.113.9", '["ai.home", "203.0.113.9"]', ("ai.home", "203.0.113.9")),
+    "proxies": ("127.0.0.1", '["127.0.0.1"]', ("127.0.0.1",)),
     "language": ("zh-CN", '"zh-CN"', "zh-CN"),
     "text_size": ("5", "5", 5),
     "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
@@ -38,6 +46,9 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "thinking_level": ("low", '"low"', "low"),
     "thinking_budget": ("-1", "-1", -1),
     "history_characters": ("6000", "6000", 6000),
+    "questions_per_minute": ("60", "60", 60),
+    "device_questions_per_day": ("20", "20", 20),
+    "questions_per_day": ("50", "50", 50),
     "proxy": ("http://proxy.house:3128", '"http://proxy.house:3128"', "http://proxy.house:3128"),
     "connect_seconds": ("2.5", "2.5", 2.5),
     "first_byte_seconds": ("60", "60", 60),
@@ -64,6 +75,15 @@ WRONG: list[tuple[str, object, str]] = [
     *[("proxy", value, "http://host:port") for value in ("proxy:3128", "socks5://proxy:1080", "http://a\nb:1")],
     *[("mdns", value, "true or false") for value in ("on", "", "2", 1, 0.0)],
     *[("demo", value, "true or false") for value in ("maybe", 1)],
+    *[
+        (name, value, "such as 192.168.178.0/24")
+        for name in ("networks", "proxies")
+        for value in (["10.0.0.0/33"], ["lan"], [""], [10], "10.0.0.1-9", "10.0.0.0/8 fd00::/8", 10)
+    ],
+    *[
+        ("hosts", value, "without ports")
+        for value in (["pi:80"], ["[::1]"], ["http://pi"], [""], [1], "my pi", "*.home", True)
+    ],
     *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
     *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
     *[("text_size", value, "from 1 to 8") for value in ("0", "9", "large", 2.5)],
@@ -73,11 +93,16 @@ WRONG: list[tuple[str, object, str]] = [
         for value in ([""], ["x" * 61], [1], 5)
     ],
     ("system_instruction", 5, "a text"),
+    *[("name", value, "letters, digits and hyphens") for value in ("", "kindle.local", "-a", "a-", "a b", "海")],
+    *[("name", value, "1 to 30") for value in ("a" * 31, 7)],
     *[("temperature", value, "from 0 to 2") for value in ("2.1", "-0.1", "nan", "inf", "warm", True, 3)],
     *[("max_output_tokens", value, "from 1 to") for value in ("0", "8k", "1000001", 8.5)],
     *[("thinking_level", value, "minimal, low, medium, high") for value in ("none", "Low", 1)],
     *[("thinking_budget", value, "from -1 to") for value in ("-2", "dynamic", 0.5)],
     *[("history_characters", value, "from 5000 to") for value in ("0", "4999", "all")],
+    *[("questions_per_minute", value, "from 1 to") for value in ("0", 0, "6.5")],
+    *[("device_questions_per_day", value, "from 1 to") for value in (0, "none")],
+    *[("questions_per_day", value, "from 1 to") for value in (0, "-1")],
     *[("connect_seconds", value, "from 0.1 to 600") for value in ("0", "601", "10s")],
     *[("first_byte_seconds", value, "from 0.1 to 3600") for value in ("0", "nan", "5m")],
     *[("progress_seconds", value, "from 0.1 to 3600") for value in ("0", 4000)],
@@ -210,6 +235,14 @@ def test_both_ways_to_set_thinking_at_once_are_refused_with_both_origins(config:
     said = refused({}, {"KINDLE_APPLIANCE_THINKING_BUDGET": "0"}, config)
     for part in ("thinking_level", "thinking_budget", str(config), "KINDLE_APPLIANCE_THINKING_BUDGET", "Allowed"):
         assert part in said
+
+
+def test_a_device_that_may_ask_more_than_its_house_is_refused_with_both_origins(config: Path) -> None:
+    config.write_text("device_questions_per_day = 301\n")
+    said = refused({}, {}, config)
+    for part in ("device_questions_per_day = 301", str(config), "questions_per_day = 300", "default", "Allowed"):
+        assert part in said
+    assert load({}, {"KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "301"}, config).device_questions_per_day == 301
 
 
 def test_an_unknown_name_in_the_file_is_refused_with_the_names_that_there_are(config: Path) -> None:

@@ -62,13 +62,16 @@ def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?"
 
 
 def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    """Serve pages that say `new` for `old`: the page alone misses what its browser has, and its driver needs."""
+    """Serve pages that say `new` for `old`: the page alone misses what its browser has, and its driver needs. An
+    engine that misses it knows no policy either.
+    """
     fill = pages._Template.fill
 
     def altered(*args: Any, **values: Any) -> pages.Markup:
         return pages.Markup(fill(*args, **values).replace(old, new))
 
     monkeypatch.setattr(pages._Template, "fill", altered)
+    monkeypatch.setattr(pages, "_policy", lambda script, style: "")
 
 
 def text_of(browser: Browser, identity: str) -> str:

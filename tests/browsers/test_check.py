@@ -14,10 +14,10 @@ from fakes.cable import Cable
 from fakes.house import House
 
 from kindle_appliance import frames, web
-from kindle_appliance.pages import Pages, Reader
+from kindle_appliance.pages import Page, Pages, Reader
 
 from .engines import CHROMIUM, Engine
-from .steps import take, zoom
+from .steps import alter_pages, take, zoom
 from .webdriver import Browser
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -122,7 +122,6 @@ def test_the_readmes_row_of_an_engine_is_what_the_engine_says(
 def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = Pages.check
     # Taken away from the browser itself, they would be missed by its driver too.
     renamed = {
         "window.JSON": "window.noJSON",
@@ -132,15 +131,10 @@ def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
         "navigator.": "noNavigator.",
         "screen.width": "noScreen.width",
     }
-
-    def check_in_an_older_one(pages: Pages, reader: Reader, now: float) -> str:
-        page = check(pages, reader, now)
-        for name, absent in renamed.items():
-            assert name in page
-            page = page.replace(name, absent)
-        return page
-
-    monkeypatch.setattr(Pages, "check", check_in_an_older_one)
+    page = Pages(False).check(Reader("en"), 0)
+    for name, absent in renamed.items():
+        assert name in page
+        alter_pages(monkeypatch, name, absent)
     browser.open(house.url + "/check")
     browser.wait_until(says("result", "JavaScript, not tested: { delete: 1 }"))
     assert browser.script("return " + says("result", "noForEach"))
@@ -165,17 +159,14 @@ def test_where_streams_are_held_back_it_says_so(browser: Browser, house: House) 
 def test_pieces_that_come_all_together_are_no_stream(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, are_held: bool
 ) -> None:
-    check, may_end = Pages.check, threading.Event()
-
-    def check_watched(pages: Pages, reader: Reader, now: float) -> str:
-        return check(pages, reader, now).replace("found.pieces += 1;", "found.pieces += 1; window.saw = true;")
+    may_end = threading.Event()
 
     def together(gone: object) -> Iterator[bytes]:
         yield frames.PADDING + b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
         if are_held:
             assert may_end.wait(20)
 
-    monkeypatch.setattr(Pages, "check", check_watched)
+    alter_pages(monkeypatch, "found.pieces += 1;", "window.saw = true; found.pieces = found.pieces + 1;")
     monkeypatch.setattr(web, "_pieces", together)
     browser.open(house.url + "/check")
     if are_held:
@@ -211,9 +202,9 @@ def test_a_clock_that_differs_from_the_appliances_is_said_in_words(
 ) -> None:
     check = Pages.check
 
-    def check_elsewhere(pages: Pages, reader: Reader, now: float) -> str:
+    def check_elsewhere(pages: Pages, reader: Reader, now: float) -> Page:
         page = check(pages, reader, now + ahead)
-        return re.sub(r'(name="ownZone" value=")[^"]*', r"\g<1>-825", page)
+        return Page(re.sub(r'(name="ownZone" value=")[^"]*', r"\g<1>-825", page), page.policy)
 
     monkeypatch.setattr(Pages, "check", check_elsewhere)
     browser.open(house.url + "/check")

@@ -2,8 +2,9 @@
 
 It is given a proxy, and that is `Proxy`. The address /__driver__/ of every site is the proxy's: a page with a
 frame and a script, which asks the proxy for commands and runs them in the frame. The tested page is what the
-frame shows, as large as it is told to be, and comes through the proxy byte by byte as the site sent it. To
-the tested page the difference to a window is that `window.top` is another one. Nothing is drawn, so there are
+frame shows, as large as it is told to be, and comes through the proxy byte by byte as the site sent it, but
+for the header that forbids frames. To the tested page the difference to a window is that `window.top` is another
+one. Nothing is drawn, so there are
 no pictures. Tried with wkhtmltopdf 0.10.0 rc2 (Qt 4.7.1, WebKit 533.3).
 """
 
@@ -155,8 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 site.sendall("\r\n".join(head).encode("latin-1") + body)
                 # Said in the answer too, or the next request may go into a connection that is being closed.
-                status, rest = _first_line(site)
-                self.connection.sendall(status + b"Connection: close\r\n" + rest)
+                status, *headers, rest = _head(site)
+                headers = [each for each in headers if not each.lower().startswith(b"x-frame-options:")]
+                self.connection.sendall(b"\r\n".join([status, b"Connection: close", *headers, b"", rest]))
                 while not self.server.closed.is_set():
                     ready, _, _ = select.select([site, self.connection], [], [], 1.0)
                     if self.connection in ready and not self.connection.recv(1, socket.MSG_PEEK):
@@ -175,16 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _first_line(site: socket.socket) -> tuple[bytes, bytes]:
-    """Receives until there is a whole line; gives back that, and what has come behind it."""
+def _head(site: socket.socket) -> list[bytes]:
+    """Receives until there is a whole head; gives back its lines, and what has come behind it."""
     received = b""
-    while b"\r\n" not in received:
+    while b"\r\n\r\n" not in received:
         data = site.recv(RECEIVE_BYTES)
         if not data:
             raise ConnectionError("no answer")
         received += data
-    line, end, rest = received.partition(b"\r\n")
-    return line + end, rest
+    head, _, rest = received.partition(b"\r\n\r\n")
+    return [*head.split(b"\r\n"), rest]
 
 
 class FramedBrowser(Browser):

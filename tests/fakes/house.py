@@ -18,10 +18,13 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from kindle_appliance.allowance import Allowance
 from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
+from kindle_appliance.guard import Gate, Guard
+from kindle_appliance.health import Health
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
@@ -48,7 +51,10 @@ class House:
         is_demo: bool = False,
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
+        guard: Guard | None = None,
+        gate: Gate | None = None,
         history: int = 24_000,
+        allowed: tuple[int, int | None, int | None] = (1000, None, None),
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -58,7 +64,10 @@ class House:
         self._language = language
         self._pages = pages or Pages(is_demo)
         self._look = look
+        self._guard = guard or Guard()
+        self._gate = gate
         self._history = history
+        self._allowed = allowed
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -70,7 +79,21 @@ class House:
             self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
         )
         self.reports = Reports(self.database)
-        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
+        self.health = Health("0.0.0", self.database, self.desk)
+        web = Web(
+            self.desk,
+            self.chats,
+            self._pages,
+            self.reports,
+            Allowance(self.database, *self._allowed),
+            self.health,
+            self._language,
+            self._look,
+            self._followers,
+            lambda: ["127.0.0.1"],
+            guard=self._guard,
+            gate=self._gate,
+        )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
