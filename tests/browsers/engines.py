@@ -211,6 +211,7 @@ class Chromium(Engine):
         "--disable-quic",
         "--disable-sync",
     )
+    logs: ClassVar[dict[str, str]] = {"browser": "SEVERE"}  # what its driver keeps for tests
 
     def install(self) -> None:
         if self.missing():
@@ -228,7 +229,8 @@ class Chromium(Engine):
             "binary": shutil.which("chromium"),
             "args": [*self.flags, f"--user-data-dir={folder / 'profile'}"],
         }
-        return ChromeDriver(driver, width, height, {"browserName": "chrome", "goog:chromeOptions": options})
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": self.logs}
+        return ChromeDriver(driver, width, height, wanted)
 
 
 class Chromium75(Engine):

@@ -354,8 +354,7 @@ class ChromeDriver(WebDriver):
         return self.command("POST", "/execute/sync", {"script": source, "args": plain})
 
     def _new_session(self, capabilities: dict[str, Any]) -> str:
-        wanted = {"goog:loggingPrefs": {"browser": "SEVERE"}, **capabilities}
-        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         return str(answer["value"]["sessionId"])
 
     def devtools(self, method: str, **params: Any) -> Any:
