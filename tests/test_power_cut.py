@@ -102,7 +102,7 @@ def trace_a_question(
         appliance.process.kill()
     call.wait_gone()
     deadline = time.monotonic() + 60
-    while not re.search(rf"^{pid} \+\+\+ killed", trace.read_text(), re.MULTILINE):
+    while not re.search(rf"^{pid} +\+\+\+ killed", trace.read_text(), re.MULTILINE):
         assert time.monotonic() < deadline, "strace has not finished"
         time.sleep(0.05)
     return trace.read_text()
