@@ -68,8 +68,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             log.error("only reading is possible: %s", error)
         _greet(settings, server.port, is_demo)
         claim.announce(own_url(settings.host, server.port))
+        log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         server.run()
         log.info("stopping")
+    log.info("stopped")
 
 
 def _listen(web: Web, settings: Settings) -> Server:

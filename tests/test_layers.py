@@ -40,6 +40,7 @@ MAY_IMPORT = {
     # What puts it together.
     "settings": {"errors", "sentences"},
     # What the owner does beside it.
+    "journal": set(),
     "claim": {"errors"},
     "installation": {"settings", "errors"},
     "service": {"installation", "errors"},

@@ -108,7 +108,11 @@ class Appliance(Program):
         return self._request("GET", path)
 
     def ask(self, question: str) -> None:
-        assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
+        assert self.refused(question) == 303
+
+    def refused(self, question: str) -> int:
+        """The status that a question gets, 303 if it is taken."""
+        return self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status
 
     def post(self, path: str, fields: dict[str, str]) -> http.client.HTTPResponse:
         return self._request("POST", path, urlencode(fields))
