@@ -27,6 +27,11 @@ pytestmark = pytest.mark.slow
 
 ANSWERS = 8
 WITHIN = 2.5  # seconds after the first question
+ENVIRONMENT = {
+    "GEMINI_API_KEY": KEY,
+    "KINDLE_APPLIANCE_QUESTIONS_PER_MINUTE": "1000",
+    "KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "100000",
+}
 PROMISED = 1.0  # seconds after which settled text is stored
 
 
@@ -128,7 +133,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
         gemini.default = write
         options = ["--data", str(tmp_path / "data"), "--gemini-url", gemini.url]
         for kill in range(kills):
-            with closing(Appliance(tmp_path, *options, GEMINI_API_KEY=KEY)) as appliance:
+            with closing(Appliance(tmp_path, *options, **ENVIRONMENT)) as appliance:
                 check_after_restart(appliance, asked, kept)
                 asked = [Asked(f"Kill {kill}, question {number}?") for number in range(ANSWERS)]
                 with ThreadPoolExecutor(ANSWERS) as readers:
@@ -156,7 +161,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
                 assert oldest_lost < PROMISED, (
                     f"kill {kill}: text is lost that had settled {oldest_lost:.2f} s before"
                 )
-        with closing(Appliance(tmp_path, *options, GEMINI_API_KEY=KEY)) as appliance:
+        with closing(Appliance(tmp_path, *options, **ENVIRONMENT)) as appliance:
             check_after_restart(appliance, asked, kept)
     soak.tell(
         f"{kills} kills, {accepted} questions accepted, {finished} answers ended, none lost; the settled text"

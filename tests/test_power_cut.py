@@ -31,8 +31,8 @@ CARELESS = """
 import sys
 from kindle_appliance import __main__, database
 connect = database.Database._connect
-def connect_carelessly(self, path):
-    connection = connect(self, path)
+def connect_carelessly(self, *arguments):
+    connection = connect(self, *arguments)
     connection.execute("PRAGMA synchronous=OFF")
     return connection
 database.Database._connect = connect_carelessly
@@ -101,8 +101,8 @@ def trace_a_question(
         pid = appliance.process.pid
         appliance.process.kill()
     call.wait_gone()
-    deadline = time.monotonic() + 30
-    while not re.search(rf"^{pid} \+\+\+ killed", trace.read_text(), re.MULTILINE):
+    deadline = time.monotonic() + 60
+    while not re.search(rf"^{pid} +\+\+\+ killed", trace.read_text(), re.MULTILINE):
         assert time.monotonic() < deadline, "strace has not finished"
         time.sleep(0.05)
     return trace.read_text()

@@ -5,6 +5,7 @@ Only the command line and the signals are left out; test_main.py has those.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import threading
@@ -190,12 +191,13 @@ class Follow:
         self.headers = response.headers
         self.body = b""
         self.state = PageState()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def read(self) -> bytes:
         """The next bytes, `b""` at the end."""
         data = self.response.read1(65536)
         self.body += data
-        self.state.feed(data.decode())
+        self.state.feed(self._decoder.decode(data))
         return data
 
     def read_until(self, text: str) -> None:

@@ -22,23 +22,24 @@ class Reader:
         self.connections = 0
         self._address = f"{url}/answers/{answer}?as=events&from="
 
-    def stream(self) -> None:
-        """Follow over one connection to the end of the response. Raises HTTPError where that is cut."""
-        self._get("")
+    def stream(self, pieces: int | None = None) -> None:
+        """Follow over one connection, to its end or for so many pieces. Raises HTTPError where it is cut."""
+        self._get("", pieces)
 
     def poll(self) -> None:
         """Take over what there is now. Raises HTTPError where the response is cut."""
         self._get("&wait=0")
 
-    def _get(self, query: str) -> None:
+    def _get(self, query: str, pieces: int | None = None) -> None:
         state, decoder = PageState(), codecs.getincrementaldecoder("utf-8")()
         self.connections += 1
         with urllib3.PoolManager(retries=False, timeout=30) as client:
             try:
                 response = client.request("GET", f"{self._address}{self.upto}{query}", preload_content=False)
                 assert response.status == 200
-                while data := response.read1(65536):
+                while pieces != 0 and (data := response.read1(65536)):
                     state.feed(decoder.decode(data))
+                    pieces = None if pieces is None else pieces - 1
             finally:
                 self._take_over(state)
 
