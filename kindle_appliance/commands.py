@@ -11,13 +11,15 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__, backup, credential, service
-from .appliance import lan_address, needs_demo, open_ladder
+from .appliance import needs_demo, open_ladder
 from .claim import Claim, announced
 from .doctor import Finding, Patient, Verdict, examine
 from .ending import Finish
 from .errors import OwnerError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
+from .mdns import resolve
+from .network import lan_address
 from .offer import ask_for_offer
 from .sentences import ENGLISH, Sentence
 from .service import Service
@@ -190,6 +192,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         find_service(installation, folder, values.pin),
         installation is not None,
         lan_address(),
+        resolve,
     )
     has_failed = False
     for finding in examine(patient):

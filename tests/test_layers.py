@@ -31,10 +31,13 @@ MAY_IMPORT = {
     "allowance": {"database", "errors"},
     "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "health": {"answers", "database", "errors"},
+    # The network of the house.
+    "network": set(),
+    "mdns": {"network", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
-    "pages": {"answers", "chats", "ending", "reports", "writing_system"},
-    "web": {"answers", "allowance", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
+    "pages": {"answers", "chats", "ending", "mdns", "network", "reports", "writing_system"},
+    "web": {"answers", "allowance", "chats", "frames", "health", "mdns", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
@@ -43,7 +46,7 @@ MAY_IMPORT = {
     "journal": set(),
     "claim": {"errors"},
     "installation": {"settings", "errors"},
-    "service": {"installation", "errors"},
+    "service": {"installation", "network", "errors"},
     "credential": set(),
     "offer": {"gemini", "upstream", "errors"},
     "backup": {"claim", "database", "errors"},

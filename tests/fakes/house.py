@@ -86,6 +86,7 @@ class House:
             self._language,
             self._look,
             self._followers,
+            lambda: ["127.0.0.1"],
         )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
