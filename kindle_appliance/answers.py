@@ -179,6 +179,10 @@ class _Writing:
         self.ending: Ending | None = None
         self.stored = 0  # characters
         self.cut_off = False  # the appliance is stopping
+        self.since = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"answer {self.turn}" if self.turn else "a script's answer"
 
 
 class AnswerDesk:
@@ -303,6 +307,7 @@ class AnswerDesk:
         if live.cut_off:
             live.climb.cancel()
         self._busy.set()
+        log.info("answers: %s was asked for", live)
         threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
         return live.answer
 
@@ -328,6 +333,7 @@ class AnswerDesk:
             if live.ending is not None:
                 return
             live.ending = ending
+        _tell_of(live, ending)
         # Stored before it is announced: a page that reloads at the end finds the end.
         try:
             self._leave_desk(live, ending)
@@ -370,3 +376,12 @@ class AnswerDesk:
             self._chats.store_texts(texts)
         for live in grown:
             live.stored = len(texts[live.turn or 0])
+
+
+def _tell_of(live: _Writing, ending: Ending) -> None:
+    seconds, error = time.monotonic() - live.since, live.climb.error
+    told = f"{ending.finish}, by {ending.model or 'nobody'}, {ending.tokens} tokens, {seconds:.1f} s"
+    if error is None:
+        log.info("answers: %s ended: %s", live, told)
+    else:
+        log.warning("answers: %s ended: %s: %s", live, told, error)

@@ -91,9 +91,12 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
         _greet(settings, server.port, is_demo, advertiser.is_on)
-        claim.announce(own_url(settings.host, server.port))
+        own = "127.0.0.1" if settings.host in network.EVERYWHERE else settings.host
+        claim.announce(network.web_address(own, server.port))
+        log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         server.run()
         log.info("stopping")
+    log.info("stopped")
 
 
 def _listen(web: Web, settings: Settings) -> Server:
@@ -171,10 +174,3 @@ def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
-
-
-def own_url(host: str, port: int) -> str:
-    """Where an appliance that listens on `host` answers on this machine."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -18,6 +18,7 @@ from .ending import Finish
 from .errors import OwnerError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
+from .mdns import resolve
 from .network import lan_address
 from .offer import ask_for_offer
 from .sentences import ENGLISH, Sentence
@@ -191,6 +192,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         find_service(installation, folder, values.pin),
         installation is not None,
         lan_address(),
+        resolve,
     )
     has_failed = False
     for finding in examine(patient):

@@ -12,7 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +64,7 @@ class Finding:
 @dataclass(frozen=True)
 class Patient:
     """What is looked at. `folder`: where its chats are; `service`: where it may be running; `is_installed`: as
-    something that systemd runs.
+    something that systemd runs; `resolve`: the addresses that the house gives for a name.
     """
 
     version: str
@@ -74,6 +74,7 @@ class Patient:
     service: Service | None
     is_installed: bool
     lan_address: str | None
+    resolve: Callable[[str], Collection[str]]
 
     @property
     def command(self) -> str:
@@ -176,11 +177,11 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
         if patient.settings.host == "0.0.0.0" and patient.lan_address:  # noqa: S104 - compared, not bound
             outside = outside.seen_from(patient.lan_address)
         if outside.health() is None:
-            text = f"{patient.service.url} answers, but {outside.url}, where Kindles come to, does not."
+            text = f"{patient.service.url} answers, but {outside.url} does not, where Kindles come to."
             return Finding(
                 Verdict.FAILURE, "port", text, "Is there a firewall on this machine? Let the port through."
             )
-        return Finding(Verdict.OK, "port", f"pages are served at {outside.url}/.")
+        return Finding(Verdict.OK, "port", f"pages are served at {outside.url}")
     if patient.is_installed:
         where = patient.service.url if patient.service else "no port of systemd's"
         remedy = "See why: systemctl status kindle-appliance.socket kindle-appliance.service."
@@ -196,10 +197,17 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     mdns = health.get("mdns", {}) if health else {}
     if mdns.get("state") != "up":
-        because = mdns.get("state", "the appliance is not running")
+        because = mdns.get("reason") or mdns.get("state") or "the appliance is not running"
         verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
-        return Finding(verdict, "name", f"no name is announced ({because}).", "Use the address.")
-    return Finding(Verdict.OK, "name", f"{mdns['name']} is announced.")
+        return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
+    name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))
+    if strangers := set(found) - set(mdns["addresses"]):
+        text = f"{name} leads to {', '.join(sorted(strangers))}, which is another machine."
+        return Finding(Verdict.WARNING, "name", text, "Choose another name with `name` in the settings.")
+    if not found:
+        remedy = "Is there a firewall on this machine? Let UDP port 5353 through."
+        return Finding(Verdict.WARNING, "name", f"{name} is announced, but nobody answers for it.", remedy)
+    return Finding(Verdict.OK, "name", f"{name} leads here, to {', '.join(found)}.")
 
 
 def _ask(patient: Patient) -> Offer:

@@ -218,4 +218,4 @@ class Climb:
         reader.error = reader.error or cut
         if text:
             yield text
-        log.info("ladder: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
+        log.debug("ladder: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)

@@ -241,6 +241,12 @@ class Advertiser:
         return answers
 
 
+def resolve(name: str) -> set[str]:
+    """The addresses that the network of the house gives for a name, this machine's own answer among them."""
+    own = [each.address for each in network.of_the_house(network.interfaces())]
+    return {address for _, address in Advertiser("", "")._ask(name, own)}
+
+
 def names(label: str) -> Iterator[str]:
     """The names to try, one after the other."""
     yield f"{label}.local"

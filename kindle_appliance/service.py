@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .errors import StartError
 from .installation import SERVICE, SOCKET
+from .network import web_address
 
 _HEALTH_SECONDS = 10.0
 _HEALTH_BYTES = 64 * 1024
@@ -56,7 +57,7 @@ class Service:
 
     def seen_from(self, address: str) -> Service:
         """The same, as other machines reach it."""
-        return replace(self, url=f"http://{address}:{urlsplit(self.url).port}")
+        return replace(self, url=web_address(address, urlsplit(self.url).port or 80))
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -70,7 +71,7 @@ class Service:
 def installed_url() -> str | None:
     """Where systemd listens for the service, also while it is not running; None if there is no such socket."""
     listens = re.search(r":(\d+) \(Stream\)", _systemctl("show", "--property=Listen", SOCKET) or "")
-    return f"http://127.0.0.1:{listens[1]}" if listens else None
+    return web_address("127.0.0.1", int(listens[1])) if listens else None
 
 
 def restart() -> bool:

@@ -291,6 +291,7 @@ class _Routes:
                 self._allowance.take(_who())
             asked = self._desk.ask(question, turn.chat if turn else None, form, _device())
         except ReaderError as error:
+            _tell_of(error)
             refusal = self._not_asked(error.status, turn, question, error.sentence)
             refusal.headers.update(_retry_after(error))
             return refusal
@@ -442,6 +443,7 @@ class _Routes:
             conversation = _conversation(_json_body())
             self._allowance.take(_who())
         except ReaderError as error:
+            _tell_of(error)
             return self._json_error(error.status, error.sentence, _retry_after(error))
         except StorageError as error:
             log.error("web: %s", error)
@@ -599,6 +601,12 @@ def _status_of(answer: Answer) -> int:
 def _retry_after(error: Exception | None) -> dict[str, str]:
     seconds = error.retry_after if isinstance(error, GeminiError | LimitError) else None
     return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+def _tell_of(error: ReaderError) -> None:
+    """The owner hears of limits, which may be too narrow; not of questions that were empty or too long."""
+    if isinstance(error, LimitError):
+        log.info("web: refused a question from %s: %s", request.remote_addr, error)
 
 
 def _content_type() -> str:

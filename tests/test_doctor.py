@@ -35,13 +35,18 @@ def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
     """An appliance that runs, with a key that Google accepts."""
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
     settings = Settings(host="127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url)
-    return patient(settings, tmp_path, Service(house.url))
+    return patient(settings, tmp_path, Service(f"{house.url}/"))
 
 
 def patient(settings: Settings, folder: Path, service: Service | None, **more: object) -> Patient:
     upstream = Upstream(settings.gemini_url, QUICK)
-    facts = {"version": "0.0.0", "is_installed": True, "lan_address": "127.0.0.2", **more}
+    facts = {"version": "0.0.0", "is_installed": True, "lan_address": "127.0.0.2", "resolve": nobody, **more}
     return Patient(settings=settings, folder=folder, upstream=upstream, service=service, **facts)  # type: ignore[arg-type]
+
+
+def nobody(name: str) -> set[str]:
+    """No test here asks the network."""
+    return set()
 
 
 def found(whose: Patient) -> dict[str, Finding]:
@@ -49,7 +54,7 @@ def found(whose: Patient) -> dict[str, Finding]:
     findings = list(examine(whose))
     assert [finding.subject for finding in findings] == SUBJECTS
     for finding in findings:
-        assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)]", str(finding))
+        assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
         assert KEY not in str(finding) and "0042" not in str(finding)
         if finding.verdict is Verdict.FAILURE:
             assert finding.remedy or finding.subject == "key"
@@ -74,11 +79,33 @@ def test_of_a_healthy_appliance_everything_is_ok_but_the_name_that_it_does_not_a
     assert re.search(r"the appliance uses \d+", findings["memory"].text)
 
 
-def test_an_announced_name_is_told(healthy: Patient, house: House) -> None:
-    object.__setattr__(house.health, "mdns", lambda: {"state": "up", "name": "kindle-2.local"})
-    findings = found(healthy)
-    assert verdicts(findings) == {}
-    assert "kindle-2.local" in findings["name"].text
+@pytest.mark.parametrize(
+    ("answers", "verdict", "said"),
+    [
+        ({"192.168.1.23"}, "ok", "leads here, to 192.168.1.23"),
+        ({"192.168.1.23", "192.168.1.99"}, "warning", "leads to 192.168.1.99, which is another machine"),
+        (set(), "warning", "nobody answers"),
+    ],
+    ids=["us", "another too", "nobody"],
+)
+def test_a_name_that_is_announced_is_asked_for(
+    healthy: Patient, house: House, answers: set[str], verdict: str, said: str
+) -> None:
+    up = {"state": "up", "name": "kindle-2.local", "addresses": ["192.168.1.23"], "reason": ""}
+    object.__setattr__(house.health, "mdns", lambda: up)
+    finding = found(replace(healthy, resolve=lambda name: answers if name == "kindle-2.local" else set()))["name"]
+    assert finding.verdict == verdict
+    assert said in finding.text
+
+
+def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> None:
+    object.__setattr__(
+        house.health, "mdns", lambda: {"state": "failed", "name": "", "reason": "UDP port 5353 is taken"}
+    )
+    finding = found(healthy)["name"]
+    assert (finding.verdict, finding.text) == ("warning", "no name is announced (UDP port 5353 is taken).")
+    unwanted = replace(healthy, settings=replace(healthy.settings, mdns=False))
+    assert found(unwanted)["name"].verdict == "ok"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +294,7 @@ def test_in_a_checkout_it_looks_at_the_appliance_that_uses_the_same_chats(tmp_pa
     with closing(Appliance(tmp_path)) as appliance:
         status, printed, errors = run(tmp_path, "doctor", "--host", "127.0.0.1")
         assert (status, errors) == (0, "")
-        assert f"pages are served at http://127.0.0.1:{appliance.port}/." in printed
+        assert f"pages are served at http://127.0.0.1:{appliance.port}/\n" in printed
 
 
 def certificate_of_the_future(folder: Path) -> tuple[Path, Path]:

@@ -47,9 +47,10 @@ MAY_IMPORT = {
     # What puts it together.
     "settings": {"guard", "errors", "sentences"},
     # What the owner does beside it.
+    "journal": set(),
     "claim": {"errors"},
     "installation": {"settings", "errors"},
-    "service": {"installation", "errors"},
+    "service": {"installation", "network", "errors"},
     "credential": set(),
     "offer": {"gemini", "upstream", "errors"},
     "backup": {"claim", "database", "errors"},

@@ -117,7 +117,11 @@ class Appliance(Program):
         return self._request("POST", path, urlencode(fields))
 
     def ask(self, question: str) -> None:
-        assert self.post("/ask", question=question, form="form").status == 303
+        assert self.refused(question) == 303
+
+    def refused(self, question: str) -> int:
+        """The status that a question gets, 303 if it is taken."""
+        return self.post("/ask", question=question, form="form").status
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
