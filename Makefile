@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run quick test check messages pictures bench clean
+.PHONY: run quick test soak check messages pictures bench clean
 
 run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes options on
 	@exec $(BIN)/python -m kindle_appliance $(ARGS)
@@ -17,6 +17,11 @@ test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with
 	-$(BIN)/python -m tests.browsers.engines
 	-$(BIN)/python -m tests.appliance.tools
 	$(BIN)/pytest $(ARGS)
+
+soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
+	-$(BIN)/python -m tests.browsers.engines
+	-$(BIN)/python -m tests.appliance.tools
+	$(BIN)/pytest -m soak --soak $(ARGS)
 
 check: $(VENV)/tested  ## style, types
 	$(BIN)/ruff check

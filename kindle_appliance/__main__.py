@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import __version__, commands, settings
+from . import __version__, commands, journal, settings
 from .appliance import serve
 from .chats import check_question, clean
 from .errors import OwnerError, ReaderError, SettingsError, StartError
@@ -70,7 +69,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
             return commands.tell_of_settings(error)
     # Who does something on the terminal wants to see that and nothing else.
     level = values.log_level if given.command == "serve" else "error"
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr)
+    journal.start(level, sys.stderr, _is_journal(environment))
     folder = settings.data_folder(values, environment)
     match given.command:
         case "ask":
@@ -88,6 +87,12 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
             return commands.restore(folder, given.file, installation)
     serve(values, environment)
     return 0
+
+
+def _is_journal(environment: Mapping[str, str]) -> bool:
+    """Whether systemd reads what is logged (systemd.exec(5), JOURNAL_STREAM)."""
+    status = os.fstat(sys.stderr.fileno())
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:

@@ -32,11 +32,18 @@ SAVE_SECONDS = 0.8
 """How often growing text is stored: with the commit, nothing older than a second is lost."""
 
 
+_THINKING_AFTER_SECONDS = 10.0
+_THINKING = Sentence("Gemini is thinking. That can take a few minutes.")
+
+
 class Position(NamedTuple):
-    """Where a reader is: it holds everything up to `settled` as blocks, and raw text behind that up to `sent`."""
+    """Where a reader is: it holds everything up to `settled` as blocks and raw text behind that up to `sent`, and
+    knows `state`, what is being waited for.
+    """
 
     settled: int
     sent: int
+    state: Sentence | None = None
 
 
 _SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
@@ -46,12 +53,15 @@ START = Position(0, 0)
 
 
 class News(NamedTuple):
-    """What a reader at a position lacks. After blocks its raw tail is empty: `text` begins where they end."""
+    """What a reader at a position lacks. After blocks its raw tail is empty: `text` begins where they end. `states`
+    has what is being waited for, if that has changed; None: nothing any more.
+    """
 
     blocks: Sequence[Block]
     text: str
     ending: Ending | None
     position: Position
+    states: Sequence[Sentence | None] = ()
 
 
 class Answer:
@@ -68,6 +78,8 @@ class Answer:
         self._pieces: list[str] = []
         self._starts: list[int] = []  # offset of each piece
         self._length = 0
+        self._waits_for: Sentence | None = None
+        self._waits_since = time.monotonic()
 
     @classmethod
     def of(cls, text: str, ending: Ending) -> Answer:
@@ -86,6 +98,12 @@ class Answer:
             self._starts.append(self._length)
             self._length += len(text)
             self._typesetter.feed(text)
+            self._changed.notify_all()
+
+    def tell(self, state: Sentence | None) -> None:
+        """What is being waited for before any text; None: for Gemini."""
+        with self._changed:
+            self._waits_for, self._waits_since = state, time.monotonic()
             self._changed.notify_all()
 
     def end(self, ending: Ending) -> None:
@@ -120,8 +138,11 @@ class Answer:
             self._changed.wait_for(lambda: self._has_news(position), timeout)
             blocks = self._typesetter.blocks
             fresh = blocks[bisect.bisect_right(blocks, position.settled, key=lambda block: block.upto) :]
-            settled, sent = (fresh[-1].upto, fresh[-1].upto) if fresh else position
-            return News(fresh, self._text(sent), self.ending, Position(settled, max(sent, self._length)))
+            settled, sent = (fresh[-1].upto, fresh[-1].upto) if fresh else position[:2]
+            state = self._state()
+            states = () if state == position.state else (state,)
+            reached = Position(settled, max(sent, self._length), state)
+            return News(fresh, self._text(sent), self.ending, reached, states)
 
     def wait_for_end(self, timeout: float) -> bool:
         """Whether the answer has ended; waits up to `timeout` seconds for that."""
@@ -131,7 +152,14 @@ class Answer:
     def _has_news(self, position: Position) -> bool:
         blocks = self._typesetter.blocks
         settled = blocks[-1].upto if blocks else 0
-        return self.ending is not None or self._length > position.sent or settled > position.settled
+        has_more = self._length > position.sent or settled > position.settled
+        return self.ending is not None or has_more or self._state() != position.state
+
+    def _state(self) -> Sentence | None:
+        if self._length or self.ending is not None:
+            return None
+        is_slow = time.monotonic() - self._waits_since >= _THINKING_AFTER_SECONDS
+        return self._waits_for or (_THINKING if is_slow else None)
 
     def _text(self, start: int) -> str:
         if start >= self._length:
@@ -143,13 +171,18 @@ class Answer:
 class _Writing:
     """An answer that is being written now."""
 
-    def __init__(self, answer: Answer, climb: Climb, turn: int | None) -> None:
+    def __init__(self, answer: Answer, climb: Climb, turn: Turn | None) -> None:
         self.answer = answer
         self.climb = climb
-        self.turn = turn
+        self.turn = turn.id if turn else None
+        self.chat = turn.chat if turn else None
         self.ending: Ending | None = None
         self.stored = 0  # characters
         self.cut_off = False  # the appliance is stopping
+        self.since = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"answer {self.turn}" if self.turn else "a script's answer"
 
 
 class AnswerDesk:
@@ -175,7 +208,7 @@ class AnswerDesk:
         """
         turn, is_new = self._chats.ask(question, chat, form, device)
         if is_new:
-            self._start(self._conversation(turn), turn.id)
+            self._start(self._conversation(turn), turn)
         return turn
 
     def converse(self, conversation: Conversation) -> Answer:
@@ -185,15 +218,17 @@ class AnswerDesk:
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn, being written or as stored."""
         # Twice, because an answer can end and leave the desk between the look at the desk and at the store.
-        for _ in range(2):
+        for is_last_look in (False, True):
             live = self._find_writing(turn)
             if live is not None:
                 return live.answer
             stored = self._chats.find_turn_by_id(turn)
             if stored is None:
                 return None
-            if stored.ending is not None:
-                return Answer.of(stored.answer, stored.ending)
+            # Cut off by a power cut, if it has no ending even then, and the card cannot be written since.
+            ending = stored.ending or (Ending(Finish.INTERRUPTED, _SWITCHED_OFF) if is_last_look else None)
+            if ending is not None:
+                return Answer.of(stored.answer, ending)
         return None
 
     def stop(self, turn: int) -> None:
@@ -203,6 +238,14 @@ class AnswerDesk:
             live.climb.cancel()
             if not live.answer.wait_for_end(_PATIENCE_SECONDS):
                 self._finish(live, Ending(Finish.STOPPED, Sentence("You stopped this answer.")))
+
+    def delete(self, chat: int) -> None:
+        """Forget a chat; what is being written in it is stopped first. Raises KeyError for an unknown one,
+        `StorageError` when it cannot be deleted.
+        """
+        self._stop_chat(chat)
+        self._chats.delete(chat)
+        self._stop_chat(chat)  # asked in between; what it writes is stored nowhere
 
     def abandon(self, answer: Answer) -> None:
         """Nobody follows this unstored answer any more."""
@@ -244,19 +287,28 @@ class AnswerDesk:
                 messages += [Message("user", earlier.question), Message("model", earlier.answer)]
         return [*messages, Message("user", turn.question)]
 
+    def _stop_chat(self, chat: int) -> None:
+        with self._lock:
+            turns = [live.turn for live in self._writing.values() if live.chat == chat]
+        for turn in turns:
+            if turn is not None:
+                self.stop(turn)
+
     def _find_writing(self, turn: int) -> _Writing | None:
         with self._lock:
             return next((live for live in self._writing.values() if live.turn == turn), None)
 
-    def _start(self, conversation: Conversation, turn: int | None) -> Answer:
-        live = _Writing(Answer(), self._ladder.ask(trim(conversation, self._history)), turn)
+    def _start(self, conversation: Conversation, turn: Turn | None) -> Answer:
+        answer = Answer()
+        live = _Writing(answer, self._ladder.ask(trim(conversation, self._history), answer.tell), turn)
         with self._lock:
             self._writing[live.answer] = live
             live.cut_off = self.is_closing
         if live.cut_off:
             live.climb.cancel()
         self._busy.set()
-        threading.Thread(target=self._write, args=(live,), name=f"answer-{turn}", daemon=True).start()
+        log.info("answers: %s was asked for", live)
+        threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
         return live.answer
 
     def _write(self, live: _Writing) -> None:
@@ -281,6 +333,7 @@ class AnswerDesk:
             if live.ending is not None:
                 return
             live.ending = ending
+        _tell_of(live, ending)
         # Stored before it is announced: a page that reloads at the end finds the end.
         try:
             self._leave_desk(live, ending)
@@ -323,3 +376,12 @@ class AnswerDesk:
             self._chats.store_texts(texts)
         for live in grown:
             live.stored = len(texts[live.turn or 0])
+
+
+def _tell_of(live: _Writing, ending: Ending) -> None:
+    seconds, error = time.monotonic() - live.since, live.climb.error
+    told = f"{ending.finish}, by {ending.model or 'nobody'}, {ending.tokens} tokens, {seconds:.1f} s"
+    if error is None:
+        log.info("answers: %s ended: %s", live, told)
+    else:
+        log.warning("answers: %s ended: %s: %s", live, told, error)

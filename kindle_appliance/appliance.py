@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from functools import partial
 
 from . import __version__, demo, network
+from .allowance import Allowance
 from .answers import AnswerDesk
 from .chats import Chats
 from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
-from .errors import StartError
+from .errors import StartError, StorageError
 from .gemini import Generation
 from .health import Health
 from .ladder import Ladder
@@ -45,6 +46,12 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
+        allowance = Allowance(
+            database,
+            settings.questions_per_minute,
+            settings.device_questions_per_day,
+            settings.questions_per_day,
+        )
         advertiser = Advertiser(settings.name, __version__)
         health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
         web = Web(
@@ -52,6 +59,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             chats,
             pages,
             Reports(database),
+            allowance,
             health,
             language,
             Look(settings.text_size),
@@ -66,15 +74,20 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
         claim = stops.enter_context(Claim(folder))
-        if interrupted := chats.interrupt_unfinished():
-            log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        try:
+            if interrupted := chats.interrupt_unfinished():
+                log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
+        except StorageError as error:
+            log.error("only reading is possible: %s", error)
         if settings.mdns:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
         _greet(settings, server.port, is_demo, advertiser.is_on)
         claim.announce(own_url(settings.host, server.port))
+        log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         server.run()
         log.info("stopping")
+    log.info("stopped")
 
 
 def _listen(web: Web, settings: Settings) -> Server:

@@ -29,11 +29,11 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
     _refuse_same(chats, file)
     if not chats.is_file():
         raise StartError(f"there are no chats in {chats.parent} yet.")
+    found = inspect(chats)
+    if found.trouble:
+        raise StartError(f"the chats in {chats.parent} are damaged: {found.trouble}.")
     with _scratch(file.with_name(f".{file.name}.new")) as fresh:
         copy(chats, fresh)
-        found = inspect(fresh)
-        if found.trouble:
-            raise StartError(f"the chats in {chats.parent} are damaged: {found.trouble}.")
         with closing(Database(fresh)) as database, database.write() as connection:
             connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
             connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
@@ -47,7 +47,7 @@ def restore(file: Path, chats: Path) -> dict[str, bytes]:
     along with them. Raises OSError, `OwnerError` or `StartError`; the chats are then as they were.
     """
     _refuse_same(chats, file)
-    _check(file)
+    check(file)
     with _scratch(chats.with_name(".restore.sqlite")) as fresh:
         copy(file, fresh)
         with closing(Database(fresh)) as database:
@@ -71,7 +71,7 @@ def restore(file: Path, chats: Path) -> dict[str, bytes]:
     return {row[0]: row[1] for row in rows}
 
 
-def _check(file: Path) -> None:
+def check(file: Path) -> None:
     """Raises `StartError` unless `file` is a good backup that this version knows how to read."""
     if not file.is_file():
         raise StartError(f"there is no file {file}.")

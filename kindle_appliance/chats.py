@@ -69,6 +69,10 @@ class Chats:
             ).lastrowid
             return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
 
+    def was_asked(self, question: str, form: str) -> bool:
+        """Whether this form has brought this question before."""
+        return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
+
     def find_turn(self, chat: int, number: int) -> Turn | None:
         """The turn with this number in this chat."""
         rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))
@@ -100,6 +104,12 @@ class Chats:
             {"device": device, "most": most},
         )
         return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+
+    def delete(self, chat: int) -> None:
+        """Forget a chat with all its turns. Raises KeyError for an unknown one."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
+                raise KeyError(chat)
 
     def store_texts(self, texts: Mapping[int, str]) -> None:
         """Store how far the answers with these turn ids have been written, all in one transaction."""

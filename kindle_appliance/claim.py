@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import shutil
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,19 +18,26 @@ _FILE = "lock"
 
 class Claim:
     """A lock on `folder`, until `close()`: a second appliance would take for interrupted what the first one is
-    writing. Raises `StartError` while somebody else has it.
+    writing. On a read-only card nobody writes. Raises `StartError` while somebody else has it.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / _FILE).open("a+")
+        self._file: FileIO | None = None
+        try:
+            file = (folder / _FILE).open("a+b", buffering=0)
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                return
+            raise StartError(f"{folder} cannot be used: {error.strerror}.") from error
         give_to_owner(folder / _FILE)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._file.close()
+            file.close()
             raise StartError(
                 f"another appliance uses the chats in {folder}. Name another folder with --data."
             ) from error
+        self._file = file
         self._say("")
 
     def announce(self, url: str) -> None:
@@ -37,7 +46,8 @@ class Claim:
 
     def close(self) -> None:
         self._say("")
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -48,10 +58,10 @@ class Claim:
         self.close()
 
     def _say(self, url: str) -> None:
-        with contextlib.suppress(OSError):  # a full card: nobody finds us then, and all else goes on
-            self._file.truncate(0)
-            self._file.write(url)
-            self._file.flush()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a full card: nobody finds us then, and all else goes on
+                self._file.truncate(0)
+                self._file.write(url.encode())
 
 
 def give_to_owner(path: Path) -> None:

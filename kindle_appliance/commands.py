@@ -6,8 +6,8 @@ import getpass
 import io
 import os
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__, backup, credential, service
@@ -20,8 +20,9 @@ from .installation import Installation
 from .ladder import Message
 from .network import lan_address
 from .offer import ask_for_offer
+from .sentences import ENGLISH, Sentence
 from .service import Service
-from .settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings
+from .settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from .upstream import Clocks, Upstream
 
 _SHOWN_CHARACTERS = 60
@@ -46,7 +47,7 @@ def ask_service(running: Service, question: str) -> int:
 def ask(values: Settings, question: str) -> int:
     """Ask Gemini without the appliance, and stream the answer to the terminal."""
     with ExitStack() as stops:
-        climb = open_ladder(values, stops).ask([Message("user", question)])
+        climb = open_ladder(values, stops).ask([Message("user", question)], _tell)
         stops.callback(climb.cancel)
         if needs_demo(values):
             print("(a demo answer)", file=sys.stderr)
@@ -55,23 +56,33 @@ def ask(values: Settings, question: str) -> int:
         ending = climb.ending
         if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
             return 0
-        print(f"kindle-appliance: {ending.note}", file=sys.stderr)
+        print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
         return 1
+
+
+def _tell(state: Sentence | None) -> None:
+    """What is being waited for goes where it does not mix with the answer."""
+    if state is not None:
+        print(f"({state})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:
     """Print as it comes; False if nobody is there to read any more. Ctrl-C ends it in good order."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
+    has_text = False
     try:
         for text in texts:
             print(text, end="", flush=True)
-        print()
+            has_text = True
     except KeyboardInterrupt:
-        print()
+        pass
     except BrokenPipeError:  # as with `| head`; Python would complain once more when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
+    finally:
+        if has_text:
+            print()
     return True
 
 
@@ -194,15 +205,17 @@ def back_up(folder: Path, file: Path, installation: Installation | None, with_se
     if not with_secrets:
         belongings = {name: path for name, path in belongings.items() if name not in CREDENTIALS.values()}
     contents = {name: path.read_bytes() for name, path in belongings.items() if path.is_file()}
-    found = backup.back_up(folder / _CHATS, file, contents)
-    size = file.stat().st_size / 1e6
+    with _told_of_files():
+        found = backup.back_up(folder / _CHATS, file, contents)
+        size = file.stat().st_size / 1e6
     print(f"{file}: {found.chats} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
     return 0
 
 
 def restore(folder: Path, file: Path, installation: Installation | None) -> int:
     """Put back what a backup has, while the service is stopped."""
-    with service.stopped() if installation else nullcontext():
+    backup.check(file)  # before anything is stopped for it
+    with _told_of_files(), service.stopped() if installation else nullcontext():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             claim = Claim(folder)
@@ -210,11 +223,37 @@ def restore(folder: Path, file: Path, installation: Installation | None) -> int:
             raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
         with claim:
             contents = backup.restore(file, folder / _CHATS)
-        print(f"The chats are those of {file} now; those before are in {folder / backup.KEPT}.")
-        for name, path in (_belongings(installation) if installation else {}).items():
-            if name in contents and credential.store(path, contents[name].decode().strip()):
-                print(f"{path} was brought back, too.")
+        print(f"The chats are those of {file} now. What was there is in {folder / backup.KEPT}.")
+        if installation:
+            _bring_back(installation, contents)
     return 0
+
+
+def _bring_back(installation: Installation, contents: Mapping[str, bytes]) -> None:
+    """The settings and secrets of a backup, unless they would keep this version from starting."""
+    texts = {name: content.decode("utf-8", "replace").strip() for name, content in contents.items()}
+    for name, path in _belongings(installation).items():
+        before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+        if name not in texts or not credential.store(path, texts[name]):
+            continue
+        try:
+            load({}, installation.environment({}))
+        except SettingsError as error:
+            credential.store(path, before)
+            print(f"{path} was left as it is: {error}")
+            continue
+        print(f"{path} was brought back.")
+        if name == SETTINGS_CREDENTIAL and before:
+            credential.store(path.with_name(f"{name}.before-restore"), before)
+
+
+@contextmanager
+def _told_of_files() -> Iterator[None]:
+    """Trouble with a file that the owner has named is the owner's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{error.filename or 'this machine'}: {error.strerror}.") from error
 
 
 def _belongings(installation: Installation) -> dict[str, Path]:

@@ -7,6 +7,7 @@ survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, rea
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,14 @@ MIGRATIONS = (
     ) STRICT;
     ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the ladder that answered; 0 is the first
     """,
+    """
+    CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
+        day TEXT NOT NULL,
+        reader TEXT NOT NULL,
+        questions INTEGER NOT NULL,
+        PRIMARY KEY (day, reader)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
 
@@ -76,6 +85,8 @@ _DISK_TROUBLE = {
 class Database:
     """The file at `path`, made and migrated if need be.
 
+    On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
+
     Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
     """
 
@@ -85,10 +96,12 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
-            self._writer = self._connect(path)
-            self._writer.execute("PRAGMA journal_mode=WAL")
+            as_is = _is_as_is(path)
+            self._writer = self._connect(path, as_is)
+            if not as_is:
+                self._writer.execute("PRAGMA journal_mode=WAL")
             self._migrate(path)
-            self._reader = self._connect(path)
+            self._reader = self._connect(path, as_is)
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StorageError(
@@ -123,8 +136,14 @@ class Database:
             while self._open:
                 self._open.pop().close()
 
-    def _connect(self, path: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    def _connect(self, path: Path, as_is: bool) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}{'?immutable=1' if as_is else ''}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         self._open.append(connection)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous=FULL")
@@ -145,6 +164,20 @@ class Database:
             self._writer.executescript(
                 f"BEGIN IMMEDIATE;{MIGRATIONS[step]};PRAGMA user_version = {step + 1};COMMIT;"
             )
+
+
+def _is_as_is(path: Path) -> bool:
+    """Whether the file can only be read as it is: it is there, on a file system that is mounted read-only, as Linux
+    does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
+    nothing. One that a power cut has left is read.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return False
+    try:
+        path.open("r+b").close()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 @contextmanager
@@ -204,5 +237,6 @@ def compact(path: Path) -> None:
 
 def _attach(path: Path) -> sqlite3.Connection:
     """A connection to a file that is there already."""
-    address = f"{path.absolute().as_uri()}?mode=rw"
+    how = "immutable=1" if _is_as_is(path) else "mode=rw"
+    address = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -172,11 +172,15 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
         if health["status"] != "ok":
             remedy = "See the line about the database, and: journalctl -u kindle-appliance."
             return Finding(Verdict.FAILURE, "port", f"{patient.service.url} answers, but serves no pages.", remedy)
-        elsewhere = patient.service.seen_from(patient.lan_address) if patient.lan_address else patient.service
-        if patient.settings.host == "0.0.0.0" and elsewhere.health() is None:  # noqa: S104 - compared, not bound
-            remedy = f"Does a firewall on this machine keep the port closed? Kindles come through {elsewhere.url}."
-            return Finding(Verdict.FAILURE, "port", f"only {patient.service.url} answers.", remedy)
-        return Finding(Verdict.OK, "port", f"pages are served at {elsewhere.url}/.")
+        outside = patient.service
+        if patient.settings.host == "0.0.0.0" and patient.lan_address:  # noqa: S104 - compared, not bound
+            outside = outside.seen_from(patient.lan_address)
+        if outside.health() is None:
+            text = f"{patient.service.url} answers, but {outside.url}, where Kindles come to, does not."
+            return Finding(
+                Verdict.FAILURE, "port", text, "Is there a firewall on this machine? Let the port through."
+            )
+        return Finding(Verdict.OK, "port", f"pages are served at {outside.url}/.")
     if patient.is_installed:
         where = patient.service.url if patient.service else "no port of systemd's"
         remedy = "See why: systemctl status kindle-appliance.socket kindle-appliance.service."

@@ -26,6 +26,14 @@ class ReaderError(ApplianceError):
         self.status = status
 
 
+class LimitError(ReaderError):
+    """More than the house allows. `retry_after`: seconds after which it may be tried again."""
+
+    def __init__(self, sentence: Sentence, retry_after: float) -> None:
+        super().__init__(sentence, 429)
+        self.retry_after = retry_after
+
+
 class OwnerError(ApplianceError):
     """Only the owner of the appliance can mend it: settings, key, billing, disk. Asking again does not help."""
 

@@ -2,6 +2,7 @@
 
 The event stream (`text/event-stream`) is what the page reads. `data` is always JSON on one line:
 
+- `state`: what is being waited for before there is text, a sentence; empty: nothing any more.
 - `text`: more raw text, a string.
 - `block`: `{"html", "upto"}`, with the offset as id too. After a block the reader's raw tail is empty.
 - `end`: `{"finish", "note", "model"}`, once and last.
@@ -26,8 +27,9 @@ KEEP_ALIVE = b":\n\n"
 
 
 def events(news: News, language: str) -> bytes:
-    """What is new as events; the sentence at the end in the reader's language."""
-    frames = [_event("block", {"html": block.html, "upto": block.upto}, block.upto) for block in news.blocks]
+    """What is new as events; sentences in the reader's language."""
+    frames = [_event("state", state.to(language) if state else "") for state in news.states]
+    frames += [_event("block", {"html": block.html, "upto": block.upto}, block.upto) for block in news.blocks]
     if news.text:
         frames.append(_event("text", news.text))
     if news.ending is not None:

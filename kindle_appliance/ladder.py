@@ -53,8 +53,10 @@ class Ladder:
         self._models = models
         self._generation = generation
 
-    def ask(self, conversation: Conversation, tell: Callable[[Sentence], None] = lambda _: None) -> Climb:
-        """A climb for `conversation`. Nothing is sent before it is read. `tell` learns what is waited for."""
+    def ask(self, conversation: Conversation, tell: Callable[[Sentence | None], None] = lambda _: None) -> Climb:
+        """A climb for `conversation`. Nothing is sent before it is read. `tell` learns what is waited for,
+        and that (None) it has come.
+        """
         return Climb(self._upstream, self._key, self._models, self._generation, conversation, tell)
 
 
@@ -72,7 +74,7 @@ class Climb:
         models: Models,
         generation: Generation,
         conversation: Conversation,
-        tell: Callable[[Sentence], None],
+        tell: Callable[[Sentence | None], None],
     ) -> None:
         self.ending: Ending | None = None
         self.error: ApplianceError | None = None  # what went wrong, if anything did
@@ -104,6 +106,7 @@ class Climb:
             if self._cancelled.wait(wait):
                 self.ending = Ending(Finish.STOPPED, _STOPPED)
                 return
+            self._tell(None)
 
     def cancel(self) -> None:
         """Stop at once; harmless when the climb is over."""
@@ -215,4 +218,4 @@ class Climb:
         reader.error = reader.error or cut
         if text:
             yield text
-        log.info("ladder: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
+        log.debug("ladder: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)

@@ -43,6 +43,9 @@ SCRIPT_SENTENCES = {
 }
 """What the scripts in static/ say by themselves."""
 
+GO_ON = Sentence("Please go on exactly where your answer broke off.")
+"""The question that is sent by "Go on"."""
+
 STARTERS = (
     Sentence("Explain:"),
     Sentence("Summarize:"),
@@ -215,12 +218,14 @@ class Pages:
         title = Sentence("Ask").to(language)
         return self._frame(reader, "asking", title, address, body, page={"chat": chat.chat if chat else 0})
 
-    def reading(self, reader: Reader, turn: Turn, turns: int, news: News, form: str) -> str:
+    def reading(
+        self, reader: Reader, turn: Turn, turns: int, news: News, form: str, notice: Sentence | None = None
+    ) -> str:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
         `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
-        forms that ask again or on.
+        forms that ask again or on. `notice`: what to say beside them.
         """
-        language, blocks, ending = reader.language, news.blocks, news.ending
+        language, blocks, ending, state = reader.language, news.blocks, news.ending, news.position.state
         address = f"/chats/{turn.chat}/{turn.number}"
         page: dict[str, Any] = {"chat": turn.chat}
         scripts = ["page", "leaf"]
@@ -238,10 +243,11 @@ class Pages:
             slant="" if may_slant(turn.question) else " upright",
             blocks=Markup("\n".join(block.html for block in blocks)),
             ending=ending.words(language) if ending else "",
-            state="" if ending else SCRIPT_SENTENCES["writing"].to(language),
+            state="" if ending else (state or SCRIPT_SENTENCES["writing"]).to(language),
             address=address,
             chat=turn.chat,
             form=form,
+            notice=notice.to(language) if notice else "",
             again=self._again_form(language, turn, form, ending),
             follow_ups=self._follow_up_form(language, turn, form),
         )
@@ -252,11 +258,23 @@ class Pages:
         """All chats, newest first."""
         language = reader.language
         if chats:
-            shown = self._list(reader, chats, now)
+            shown = self._list(reader, chats, now, can_delete=True)
         else:
             shown = _message(Sentence("Nothing has been asked yet."), language)
         body = self._templates["list"].fill(language, chats=shown)
         return self._frame(reader, "listing", Sentence("All chats").to(language), "/chats", body)
+
+    def deletion(self, reader: Reader, turn: Turn, turns: int) -> str:
+        """Asks whether the chat that begins with `turn`, and has so many turns, is really to be deleted."""
+        language = reader.language
+        body = self._templates["deletion"].fill(
+            language,
+            chat=turn.chat,
+            title=_short(turn.question),
+            direction=_direction(turn.question),
+            count=_questions(turns).to(language),
+        )
+        return self._frame(reader, "message", Sentence("Delete").to(language), f"/chats/{turn.chat}/delete", body)
 
     def message(self, reader: Reader, sentence: Sentence) -> str:
         """A page that says one thing: an error, mostly."""
@@ -343,10 +361,24 @@ class Pages:
         )
 
     def _again_form(self, language: str, turn: Turn, form: str, ending: Ending | None) -> Markup:
-        """The form that asks again. While nobody knows how the answer ends, it is there for a script to show."""
-        if ending is not None and ending.finish not in (Finish.FAILED, Finish.INTERRUPTED):
+        """The form that goes on with an answer that lacks its end, or asks for it anew. While nobody knows how the
+        answer ends, it has all its buttons, and the style sheet shows those that fit.
+        """
+        finish = ending.finish if ending else None
+        buttons = []
+        if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and turn.answer):
+            buttons.append(("go-on", GO_ON.to(language), Sentence("Go on")))
+        if finish in (None, Finish.INTERRUPTED):
+            buttons.append(("retry", turn.question, Sentence("Try again")))
+        if finish in (None, Finish.FAILED):
+            buttons.append(("anew", turn.question, Sentence("Ask again")))
+        if not buttons:
             return _NOTHING
-        return self._templates["again"].fill(language, question=turn.question, chat=turn.chat, form=form)
+        shown = " ".join(
+            f'<button class="{kind}" name="question" value="{escape(sent)}">{escape(label.to(language))}</button>'
+            for kind, sent, label in buttons
+        )
+        return self._templates["again"].fill(language, chat=turn.chat, form=form, buttons=Markup(shown))
 
     def _follow_up_form(self, language: str, turn: Turn, form: str) -> Markup:
         """Follow-ups that are sent by one tap, two in a row."""
@@ -359,19 +391,28 @@ class Pages:
         rows = "".join(f"<tr>{''.join(cells[i : i + 2])}</tr>" for i in range(0, len(cells), 2))
         return self._templates["follow_ups"].fill(language, chat=turn.chat, form=form, rows=Markup(rows))
 
-    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Markup:
+    def _list(self, reader: Reader, chats: Sequence[ChatSummary], now: float, can_delete: bool = False) -> Markup:
         rows = []
+        delete = escape(Sentence("Delete").to(reader.language))
         for chat in chats:
             if chat.writing:
                 state = Sentence("writing")
             else:
                 state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-            count = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
-            rows.append(
+            count = _questions(chat.questions).to(reader.language)
+            row = (
                 f'<a href="/chats/{chat.id}/{chat.questions}"{_direction(chat.title)}>{escape(_short(chat.title))}'
-                f"<small>{escape(state.to(reader.language))} &#183; {escape(count.to(reader.language))}</small></a>"
+                f"<small>{escape(state.to(reader.language))} &#183; {escape(count)}</small></a>"
             )
+            if can_delete:
+                link = f'<td class="delete"><a href="/chats/{chat.id}/delete">{delete}</a></td>'
+                row = f"<table><tr><td>{row}</td>{link}</tr></table>"
+            rows.append(row)
         return Markup(f'<div class="column"><div class="list sized">{"".join(rows)}</div></div>')
+
+
+def _questions(count: int) -> Sentence:
+    return Sentence("%(count)d question", plural="%(count)d questions", count=count)
 
 
 def when(moment: float, now: float) -> Sentence:

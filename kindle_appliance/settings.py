@@ -221,6 +221,11 @@ class Settings:
     history_characters: int = _option(
         whole(5000, 1_000_000), 24_000, "how much of what was said before goes along with a question"
     )
+    questions_per_minute: int = _option(whole(1, 1000), 6, "questions that a device may ask in a minute")
+    device_questions_per_day: int | None = _option(
+        whole(1, 100_000), None, "questions that a device may ask in a day; not set: as many as the house"
+    )
+    questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
     proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
     first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")
@@ -292,6 +297,12 @@ def load(
             "thinking_level and thinking_budget are both set; Gemini refuses that."
             f" Allowed is one of them (thinking_level comes from {origins['thinking_level']},"
             f" thinking_budget from {origins['thinking_budget']})."
+        )
+    device, house = values["device_questions_per_day"], values["questions_per_day"]
+    if device is not None and device > house:
+        raise SettingsError(
+            f"device_questions_per_day = {device}, from {origins['device_questions_per_day']}, is more than the"
+            f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}."
         )
     return Settings(**values, origins=origins)
 

@@ -62,7 +62,7 @@ class Upstream:
         self._base_url = base_url.rstrip("/")
         settings: dict[str, Any] = {
             "retries": False,
-            "maxsize": 4,
+            "maxsize": 32,  # kept connections; one more would be closed after use, with a warning
             # One context for all connections: loading the certificates costs 21 ms of CPU each time.
             "ssl_context": ssl.create_default_context(cafile=certificates),
         }

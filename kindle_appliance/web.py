@@ -23,10 +23,11 @@ from typing import Any
 from bottle import Bottle, HTTPError, HTTPResponse, request
 
 from . import frames
+from .allowance import Allowance
 from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
-from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
+from .errors import GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
 from .health import Health
 from .mdns import Snapshot
 from .pages import USUAL_LOOK, Look, Pages, Reader
@@ -48,7 +49,7 @@ _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
-_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?|addresses)?"
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}(/([0-9]{1,15}|delete))?)?|check(/reports)?|addresses)?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
@@ -79,6 +80,7 @@ class Web:
     chats: Chats
     pages: Pages
     reports: Reports
+    allowance: Allowance
     health: Health
     language: str | None = None
     look: Look = USUAL_LOOK
@@ -95,6 +97,8 @@ class Web:
         app.post("/look", callback=routes.set_look)
         app.get("/chats", callback=routes.list_chats)
         app.get(f"/chats/<chat:re:{_NUMBER}>", callback=routes.newest_turn)
+        app.get(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.confirm_deletion)
+        app.post(f"/chats/<chat:re:{_NUMBER}>/delete", callback=routes.delete)
         app.get(f"/chats/<chat:re:{_NUMBER}>/<number:re:{_NUMBER}>", callback=routes.turn)
         app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
         app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
@@ -128,6 +132,7 @@ class _Routes:
         self._chats = web.chats
         self._pages = web.pages
         self._reports = web.reports
+        self._allowance = web.allowance
         self._health = web.health
         self._language = web.language
         self._look = web.look
@@ -164,9 +169,14 @@ class _Routes:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
+            if not self._chats.was_asked(question, form):
+                self._allowance.take(_who())
             asked = self._desk.ask(question, turn.chat if turn else None, form, _device())
         except ReaderError as error:
-            return self._not_asked(error.status, turn, question, error.sentence)
+            _tell_of(error)
+            refusal = self._not_asked(error.status, turn, question, error.sentence)
+            refusal.headers.update(_retry_after(error))
+            return refusal
         except KeyError:  # deleted in this very moment
             return self._not_asked(404, None, question, _CHAT_GONE)
         except StorageError as error:
@@ -193,7 +203,7 @@ class _Routes:
             time.time(),
             question=question,
             chat=chat,
-            note=note,
+            note=note or self._allowance.notice(_who()),
             is_first_visit=not _device(),
         )
         return _html(page, status)
@@ -224,6 +234,24 @@ class _Routes:
             raise HTTPError(404)
         return HTTPResponse(status=303, headers={"Location": f"/chats/{int(chat)}/{count}"})
 
+    def confirm_deletion(self, chat: str) -> HTTPResponse:
+        """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""
+        turn, count = self._first_turn(chat), self._chats.count_turns(int(chat))
+        if turn is None:
+            raise HTTPError(404)
+        return _html(self._pages.deletion(self._reader(), turn, count))
+
+    def delete(self, chat: str) -> HTTPResponse:
+        """`POST /chats/<chat>/delete`: forget this chat; back to the others."""
+        try:
+            self._desk.delete(int(chat))
+        except KeyError:
+            raise HTTPError(404) from None
+        except StorageError as error:
+            log.error("web: %s", error)
+            raise HTTPError(503, error.sentence) from None
+        return HTTPResponse(status=303, headers={"Location": "/chats"})
+
     def turn(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
         turn = self._chats.find_turn(int(chat), int(number))
@@ -233,7 +261,7 @@ class _Routes:
         count = self._chats.count_turns(turn.chat)
         news = answer.news(START, 0)
         reader = self._reader()
-        page = _html(self._pages.reading(reader, turn, count, news, _new_form_id()))
+        page = _html(self._pages.reading(reader, turn, count, news, _new_form_id(), self._allowance.notice(_who())))
         if news.ending is not None and turn.id in reader.unread:
             _remember_unread(page, _unread_but(turn.id))
         return page
@@ -295,8 +323,13 @@ class _Routes:
         """
         try:
             conversation = _conversation(_json_body())
+            self._allowance.take(_who())
         except ReaderError as error:
-            return self._json_error(error.status, error.sentence)
+            _tell_of(error)
+            return self._json_error(error.status, error.sentence, _retry_after(error))
+        except StorageError as error:
+            log.error("web: %s", error)
+            return self._json_error(503, error.sentence)
         if not self._seats.acquire(blocking=False):
             return self._json_error(503, _BUSY, {"Retry-After": "2"})
         answer = self._desk.converse(conversation)
@@ -305,7 +338,7 @@ class _Routes:
         if answer.length or answer.ending is None:
             return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
         body.close()
-        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer))
+        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer.error))
 
     def _conversing(self, answer: Answer, gone: Callable[[], bool]) -> Generator[bytes]:
         """Yields nothing, once, as soon as there is text or an end; then the text."""
@@ -444,9 +477,15 @@ def _status_of(answer: Answer) -> int:
     return 503 if isinstance(answer.error, GeminiError) else 502
 
 
-def _retry_after(answer: Answer) -> dict[str, str]:
-    seconds = answer.error.retry_after if isinstance(answer.error, GeminiError) else None
+def _retry_after(error: Exception | None) -> dict[str, str]:
+    seconds = error.retry_after if isinstance(error, GeminiError | LimitError) else None
     return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+def _tell_of(error: ReaderError) -> None:
+    """The owner hears of limits, which may be too narrow; not of questions that were empty or too long."""
+    if isinstance(error, LimitError):
+        log.info("web: refused a question from %s: %s", request.remote_addr, error)
 
 
 def _content_type() -> str:
@@ -503,6 +542,11 @@ def _device() -> str:
     """The name that this browser was given, "" if it has none yet."""
     name = str(request.get_cookie("device", ""))
     return name if re.fullmatch(r"[\w-]{8,64}", name, re.ASCII) else ""
+
+
+def _who() -> str:
+    """What tells this reader from others: the browser, or where it is, if it keeps no cookies."""
+    return _device() or str(request.environ.get("REMOTE_ADDR", ""))
 
 
 def _unread() -> tuple[int, ...]:

@@ -17,6 +17,7 @@ var say = PAGE.say;
 var upto = PAGE.upto;      // offset of the last block; only ever echoed, never counted here
 var raw = '';              // text behind it
 var arrived = [];          // HTML of blocks that are not on the page yet
+var waiting = '';          // what for, before there is text
 var end = null;
 
 // ---- Drawing: at most every half second, only at the end of the answer, and always once all has come.
@@ -54,7 +55,7 @@ function drawState() {
   if (end) {
     setText(state, '');
     setText(byId('ending'), end.note);
-    document.body.className = 'reading ended ' + end.finish;
+    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
     markRead();
   } else if (isLost) {
     link = document.createElement('a');
@@ -64,7 +65,7 @@ function drawState() {
     setText(state, '');
     state.appendChild(link);
   } else {
-    setText(state, say.writing);
+    setText(state, waiting || say.writing);
   }
 }
 
@@ -98,7 +99,8 @@ function EventReader() {
     }
   };
   function take(event, value) {
-    if (isFirst) { raw = ''; isFirst = false; }    // this response begins behind the last block
+    if (isFirst) { raw = waiting = ''; isFirst = false; }    // this response begins behind the last block
+    if (event === 'state') { waiting = value; }
     if (event === 'text') { raw += value; }
     if (event === 'block') { arrived.push(value.html); upto = value.upto; raw = ''; }
     if (event === 'end') { end = value; }

@@ -1,4 +1,6 @@
-"""What all tests share: where the shared data lies, a Gemini and a house to try it in, and no skipping in CI."""
+"""What all tests share: where the shared data lies, a Gemini and a house to try it in, how long the long proofs
+last, and no skipping in CI.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,35 @@ from fakes.house import House
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
+
+_SOAK_SECONDS = 3600  # what a test may take with --soak
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the proofs that are scaled down otherwise in full")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = []
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Who asks for the fixture `soak` is marked so."""
+    for item in items:
+        if "soak" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.soak)
+            if config.getoption("soak"):
+                item.add_marker(pytest.mark.timeout(_SOAK_SECONDS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What the long proofs have measured."""
+    figures = config.stash[_FIGURES]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -28,6 +59,27 @@ def shared() -> Path:
     if not (folder / "streams" / "expected.json").is_file():
         unavailable("the recorded streams are not on this machine (a folder beside the checkout)")
     return folder
+
+
+class Soak:
+    """How much of a long proof is run: `soak(8, full=200)` is 200 by `make soak` and 8 in every other run."""
+
+    def __init__(self, is_full: bool, figures: list[str]) -> None:
+        self.is_full = is_full
+        self._figures = figures
+
+    def __call__(self, scaled: int, *, full: int) -> int:
+        return full if self.is_full else scaled
+
+    def tell(self, figure: str) -> None:
+        """Have a line printed at the end of the run."""
+        self._figures.append(figure)
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest) -> Soak:
+    """For the proofs that take long."""
+    return Soak(request.config.getoption("soak"), request.config.stash[_FIGURES])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from fakes.house import House
 from kindle_appliance.answers import START, Answer, Position
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.ladder import Message
+from kindle_appliance.sentences import Sentence
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -107,6 +108,31 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     answer.append("x")
     reader.join(30)
     assert woken == ["x"], "long before its minute is over"
+
+
+def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
+    answer, waits = Answer(), Sentence("Stop")
+    assert answer.news(START, 0).states == ()
+    answer.tell(waits)
+    first = answer.news(START, 5)
+    assert first.states == (waits,)
+    assert answer.news(first.position, 0).states == ()
+    answer.append("x")
+    second = answer.news(first.position, 5)
+    assert (second.states, second.text) == ((None,), "x")
+    assert answer.news(second.position, 0).states == ()
+    assert answer.news(START, 0).states == (), "who joins later need not know"
+
+
+def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers._THINKING_AFTER_SECONDS", 0.2)
+    answer = Answer()
+    position = START
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert "thinking" in str(news.states[0])
+    answer.append("x")
+    assert answer.news(news.position, 5).states == (None,)
 
 
 # ---- The desk
@@ -211,6 +237,35 @@ def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGem
     stored = house.chats.find_turn(chat, number)
     assert stored is not None and stored.ending is not None
     assert (stored.answer, stored.ending.finish) == ("1, 2, 3", Finish.STOPPED)
+
+
+def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: FakeGemini, house: House) -> None:
+    kept, _ = house.ask("Keep this")
+    chat, number = house.ask("Tell me a secret")
+    calls = [gemini.next_call(), gemini.next_call()]
+    for call in calls:
+        call.start()
+        call.text("It is")
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=events") as follow:
+        follow.read_until("It is")
+        house.desk.delete(chat)
+        follow.read_to_end()
+    assert follow.state.end is not None and follow.state.end["finish"] == "stopped"
+    assert house.chats.find_turn(chat, number) is None and house.desk.find(turn.id) is None
+    (gone,) = [call for call in calls if "secret" in str(call.json)]
+    gone.wait_gone(5)
+    calls.remove(gone)
+    calls[0].text(" kept.", finish="STOP")
+    calls[0].end()
+    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is not touched"
+    assert house.desk.writing == 0
+
+
+def test_an_unknown_chat_cannot_be_deleted(house: House) -> None:
+    with pytest.raises(KeyError):
+        house.desk.delete(7)
 
 
 def test_stop_works_before_the_first_byte(gemini: FakeGemini, house: House) -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
+from fakes.gemini import FakeGemini, Reply, chunk, error_info, refusing_url
 from fakes.installed import Installed
-from test_main import run
+from test_backup import write_chats
+from test_main import Appliance, Program, complete, run
+
+from kindle_appliance.backup import back_up
+from kindle_appliance.chats import Chats
+from kindle_appliance.claim import Claim
+from kindle_appliance.database import Database
+from kindle_appliance.settings import OPTIONS
 
 KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 OTHER = "AIza" + "SyOtherSecret-0123456789_abcdefghij"
@@ -164,10 +173,220 @@ def test_a_service_that_cannot_be_restarted_is_told(installed: Installed) -> Non
     assert "Restart the appliance" in printed
 
 
-def test_in_a_checkout_a_key_goes_where_the_settings_say_or_nowhere(tmp_path: Path, gemini: FakeGemini) -> None:
-    status, _, errors = run(tmp_path, "pin", "--remove")
+def test_in_a_checkout_a_secret_goes_where_the_settings_say_or_nowhere(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.write_text("0042")
+    status, _, errors = run(tmp_path, "pin", "--file", str(new))
     assert status == 1
-    assert "pin_file" in errors
+    assert "not installed" in errors and "pin_file" in errors
     place = tmp_path / "pin"
-    status, printed, _ = run(tmp_path, "pin", "--file", "/dev/fd/0", KINDLE_APPLIANCE_PIN_FILE=str(place))
+    status, printed, _ = run(tmp_path, "pin", "--file", str(new), KINDLE_APPLIANCE_PIN_FILE=str(place))
+    assert status == 0
+    assert f"stored in {place}" in printed and "Restart the appliance" in printed
+    assert place.read_text() == "0042\n"
+
+
+# Settings
+
+
+def test_the_settings_are_shown_with_their_origins_and_without_the_secrets(installed: Installed) -> None:
+    installed.at.secret("key").write_text(KEY)
+    installed.at.secret("pin").write_text("0042")
+    status, printed, errors = installed.run("settings", "--port", "8099")
+    assert (status, errors) == (0, "")
+    rows = {row[0]: row[1:] for row in (re.split(r" {2,}", line) for line in printed.splitlines())}
+    assert list(rows) == [option.name for option in OPTIONS]
+    assert rows["port"] == ["8099", "the command line, --port"]
+    assert rows["connect_seconds"] == ["5", str(installed.at.settings)]
+    assert rows["key"] == ["(set)", str(installed.at.secret("key"))]
+    assert rows["pin"] == ["(set)", str(installed.at.secret("pin"))]
+    assert rows["language"] == ["auto", "default"]
+    assert KEY not in printed and "0042" not in printed
+    assert max(map(len, printed.splitlines())) < 200
+
+
+# Ask
+
+
+def test_a_question_goes_through_the_appliance_that_runs_and_is_not_kept(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.replies(Reply.answer("Because ", "of 海."))
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        # Its own shell has no key and no address of Gemini: the answer comes from the other one.
+        assert run(tmp_path, "ask", "Why?") == (0, "Because of 海.\n", "")
+        assert gemini.calls[0].headers["x-goog-api-key"] == KEY
+        assert "Why?" not in appliance.get("/chats").read().decode()
+
+
+def test_an_answer_of_the_running_appliance_comes_as_it_is_written_and_stops_with_its_reader(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    with (
+        closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)),
+        closing(Program(tmp_path, "ask", "Why?")) as asking,
+    ):
+        call = gemini.next_call()
+        call.start()
+        call.text("Because ")
+        assert asking.read_until("Because ") == "Because "
+        asking.process.send_signal(signal.SIGINT)
+        assert asking.process.wait(timeout=20) == 0
+        call.wait_gone()
+
+
+def test_what_the_running_appliance_cannot_answer_is_its_sentence(tmp_path: Path, gemini: FakeGemini) -> None:
+    gemini.default = Reply.error(403, "PERMISSION_DENIED", "No.")
+    with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)):
+        status, printed, errors = run(tmp_path, "ask", "Why?")
+        assert (status, printed) == (1, "")
+        assert re.fullmatch(r"kindle-appliance: Google does not let .*\n", errors)
+        gemini.default = Reply([chunk("Because ")], ending="cut")
+        status, printed, errors = run(tmp_path, "ask", "Why?")
+        assert (status, printed) == (1, "Because \n")
+        assert "broke off" in errors
+
+
+def test_after_a_kill_the_file_that_says_where_it_answered_misleads_nobody(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    with closing(Appliance(tmp_path)) as appliance:
+        appliance.process.kill()
+        appliance.process.wait()
+        gemini.replies(Reply.answer("Directly."))
+        more = {"GEMINI_API_KEY": KEY, "KINDLE_APPLIANCE_GEMINI_URL": gemini.url}
+        assert run(tmp_path, "ask", "Why?", **more) == (0, "Directly.\n", "")
+
+
+def test_anybody_may_ask_the_installed_service_and_nothing_else(installed: Installed, tmp_path: Path) -> None:
+    installed.at.secret("key").chmod(0)
+    as_nobody = [] if os.geteuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    ask = [*as_nobody, *installed.command("ask", "Why?")]
+    (tmp_path / "elsewhere").mkdir()
+    with closing(Appliance(tmp_path / "elsewhere")) as appliance:
+        installed.systemd(port=appliance.port)
+        status, printed, errors = complete(ask, installed.environment)
+        assert (status, errors) == (0, "(a demo answer)\n")
+        assert printed
+    status, printed, errors = complete(ask, installed.environment)
     assert (status, printed) == (1, "")
+    assert "sudo kindle-appliance ask" in errors
+
+
+# Backup and restore
+
+
+def test_a_backup_of_the_running_service_is_restored_while_it_is_stopped(
+    installed: Installed, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup"
+    installed.at.secret("key").write_text(f"{KEY}\n")
+    with closing(Database(installed.at.state / "chats.sqlite")) as running:  # as the service has it open
+        Chats(running).ask("Why?", None, "form")
+        status, printed, errors = installed.run("backup", str(file))
+        assert (status, errors) == (0, "")
+        assert re.fullmatch(rf"{file}: 1 chats, settings.toml; 0\.\d MB\.\n", printed)
+        Chats(running).ask("Later?", None, "form-2")
+    assert KEY.encode() not in file.read_bytes()
+    status, printed, errors = installed.run("restore", str(file))
+    assert (status, errors) == (0, "")
+    assert "What was there is in" in printed
+    units = "kindle-appliance.socket kindle-appliance.service"
+    assert installed.told() == [f"stop {units}", f"start {units}"]
+    with closing(Database(installed.at.state / "chats.sqlite")) as database:
+        assert [each.title for each in Chats(database).recent(9)] == ["Why?"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_restored_chats_belong_to_the_service(installed: Installed, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    write_chats(tmp_path / "chats.sqlite", "Why?")
+    back_up(tmp_path / "chats.sqlite", file, {})
+    os.chown(installed.at.state, 61234, 61234)
+    assert installed.run("restore", str(file))[0] == 0
+    owners = {path.name: path.stat().st_uid for path in installed.at.state.iterdir()}
+    assert owners == {"chats.sqlite": 61234, "lock": 61234}
+
+
+def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
+    installed: Installed, tmp_path: Path, gemini: FakeGemini
+) -> None:
+    file = tmp_path / "backup"
+    write_chats(installed.at.state / "chats.sqlite", "Why?")
+    installed.at.settings.write_text(f'text_size = 5\ngemini_url = "{gemini.url}"\n')
+    for name, secret in (("key", KEY), ("pin", "0042")):
+        installed.at.secret(name).write_text(f"{secret}\n")
+    assert installed.run("backup", "--with-secrets", str(file))[0] == 0
+    new = Installed(tmp_path / "new")
+    new.at.settings.write_text("text_size = 4\n")
+    status, printed, errors = new.run("restore", str(file))
+    assert (status, errors) == (0, "")
+    assert printed.count("was brought back") == 3
+    assert new.at.settings.read_text() == installed.at.settings.read_text()
+    assert new.at.settings.with_name("settings.toml.before-restore").read_text() == "text_size = 4\n"
+    assert new.at.secret("key").read_text() == f"{KEY}\n"
+    assert new.at.secret("pin").read_text() == "0042\n"
+    assert KEY not in printed
+
+
+def test_settings_that_this_version_does_not_know_stay_in_the_backup(installed: Installed, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    write_chats(tmp_path / "chats.sqlite", "Why?")
+    back_up(tmp_path / "chats.sqlite", file, {"settings.toml": b"colour = true\n"})
+    before = installed.at.settings.read_text()
+    status, printed, _ = installed.run("restore", str(file))
+    assert status == 0
+    assert "was left as it is: colour" in printed
+    assert installed.at.settings.read_text() == before
+
+
+def test_nothing_is_stopped_for_a_file_that_is_no_backup(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("Dear diary\n" * 1000)
+    for name, sentence in (("diary", "not a good backup"), ("nothing", "there is no file")):
+        status, printed, errors = installed.run("restore", str(tmp_path / name))
+        assert (status, printed) == (1, "")
+        assert re.fullmatch(rf"kindle-appliance: .*{sentence}.*\n", errors)
+    assert installed.told() == []
+
+
+def test_the_service_starts_again_when_a_restore_fails(installed: Installed, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    write_chats(tmp_path / "chats.sqlite", "Why?")
+    back_up(tmp_path / "chats.sqlite", file, {})
+    with Claim(installed.at.state):  # it was not stopped after all
+        status, printed, errors = installed.run("restore", str(file))
+    assert (status, printed) == (1, "")
+    assert "Stop it first" in errors
+    assert [line.partition(" ")[0] for line in installed.told()] == ["stop", "start"]
+
+
+def test_a_service_that_does_not_stop_is_no_place_for_a_restore(installed: Installed, tmp_path: Path) -> None:
+    write_chats(tmp_path / "chats.sqlite", "Why?")
+    back_up(tmp_path / "chats.sqlite", tmp_path / "backup", {})
+    installed.systemd(broken=True)
+    status, _, errors = installed.run("restore", str(tmp_path / "backup"))
+    assert status == 1
+    assert "could not stop" in errors
+    assert not (installed.at.state / "chats.sqlite").exists()
+
+
+def test_a_running_appliance_of_a_checkout_is_not_restored_into(tmp_path: Path) -> None:
+    with closing(Appliance(tmp_path)) as appliance:
+        appliance.ask("Why?")
+        status, printed, _ = run(tmp_path, "backup", str(tmp_path / "backup"))
+        assert status == 0
+        assert "1 chats" in printed
+        status, _, errors = run(tmp_path, "restore", str(tmp_path / "backup"))
+        assert status == 1
+        assert "Stop it first" in errors
+        appliance.rest()
+        appliance.process.wait()
+    assert run(tmp_path, "restore", str(tmp_path / "backup"))[0] == 0
+
+
+@pytest.mark.parametrize("place", ["nowhere/backup", "."])
+def test_a_backup_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, place: str) -> None:
+    write_chats(tmp_path / "data" / "chats.sqlite", "Why?")
+    status, printed, errors = run(tmp_path, "backup", str(tmp_path / place), "--data", str(tmp_path / "data"))
+    assert (status, printed) == (1, "")
+    assert re.fullmatch(r"kindle-appliance: .*\n", errors)

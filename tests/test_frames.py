@@ -31,6 +31,13 @@ def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
     ]
 
 
+def test_what_is_waited_for_is_said_before_anything_else_and_taken_back() -> None:
+    thinking = Sentence("Gemini is thinking. That can take a few minutes.")
+    for states, said in (([thinking], "Gemini 正在思考，可能需要几分钟。"), ([None], "")):
+        first, _ = parsed(frames.events(news([], "tail", None)._replace(states=states), "zh-CN"))
+        assert (first.event, json.loads(first.data)) == ("state", said)
+
+
 def test_the_end_is_said_in_the_readers_language() -> None:
     (event,) = parsed(
         frames.events(news([], "", Ending(Finish.STOPPED, Sentence("You stopped this answer."))), "zh-CN")

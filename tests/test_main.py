@@ -9,8 +9,10 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import IO
 from urllib.parse import urlencode
 
 import pytest
+from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply
 
 from kindle_appliance import __version__
@@ -105,7 +108,14 @@ class Appliance(Program):
         return self._request("GET", path)
 
     def ask(self, question: str) -> None:
-        assert self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status == 303
+        assert self.refused(question) == 303
+
+    def refused(self, question: str) -> int:
+        """The status that a question gets, 303 if it is taken."""
+        return self._request("POST", "/ask", urlencode({"question": question, "form": "form"})).status
+
+    def post(self, path: str, fields: dict[str, str]) -> http.client.HTTPResponse:
+        return self._request("POST", path, urlencode(fields))
 
     def _request(self, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -369,6 +379,49 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
     with closing(Appliance(tmp_path)) as appliance:
         assert end_event(appliance.get("/answers/1?as=events").read())["finish"] == "interrupted"
         assert "1 answers were cut off" in appliance.errors.read_text()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which can become read-only as a failing SD card does."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "card", folder], check=False).returncode:
+        unavailable("only root can mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
+def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no_question(
+    tmp_path: Path, gemini: FakeGemini, card: Path, is_killed: bool
+) -> None:
+    arguments = ("--data", str(card), "--gemini-url", gemini.url)
+    gemini.replies(Reply.answer("Because of the salt."))
+    with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask("Why is the sea salty?")
+        assert appliance.get("/answers/1").read() == b"Because of the salt."
+        appliance.ask("And the Dead Sea?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Because of")
+        with closing(sqlite3.connect(card / "chats.sqlite")) as other:
+            while not other.execute("SELECT answer FROM turns WHERE id = 2").fetchone()[0]:
+                time.sleep(0.05)
+        appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
+        appliance.process.wait(10)
+    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
+        assert b"Because of the salt." in appliance.get("/chats/1/1").read()
+        page = appliance.get("/chats/2/1").read().decode()
+        assert "Because of" in page and "switched off while it wrote this" in page and "Go on" in page
+        refused = appliance.post("/ask", {"question": "Can you hear me?", "form": "f"})
+        page = refused.read().decode()
+        assert refused.status == 503
+        assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
+        assert "Traceback" not in appliance.errors.read_text()
 
 
 def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_connections(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
         pages.reading(Reader(language), turn(text), 2, news(None, "<p>one</p>"), "form-id"),
         pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
         pages.list(Reader(language), chats, NOON),
+        pages.deletion(Reader(language), turn(text), 2),
         pages.message(Reader(language), Sentence("There is no such page here.")),
         *[pages.addresses(Reader(language), (), 80, Snapshot(state)) for state in State],
         pages.check(Reader(language), NOON),

@@ -39,6 +39,9 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "thinking_level": ("low", '"low"', "low"),
     "thinking_budget": ("-1", "-1", -1),
     "history_characters": ("6000", "6000", 6000),
+    "questions_per_minute": ("60", "60", 60),
+    "device_questions_per_day": ("20", "20", 20),
+    "questions_per_day": ("50", "50", 50),
     "proxy": ("http://proxy.house:3128", '"http://proxy.house:3128"', "http://proxy.house:3128"),
     "connect_seconds": ("2.5", "2.5", 2.5),
     "first_byte_seconds": ("60", "60", 60),
@@ -81,6 +84,9 @@ WRONG: list[tuple[str, object, str]] = [
     *[("thinking_level", value, "minimal, low, medium, high") for value in ("none", "Low", 1)],
     *[("thinking_budget", value, "from -1 to") for value in ("-2", "dynamic", 0.5)],
     *[("history_characters", value, "from 5000 to") for value in ("0", "4999", "all")],
+    *[("questions_per_minute", value, "from 1 to") for value in ("0", 0, "6.5")],
+    *[("device_questions_per_day", value, "from 1 to") for value in (0, "none")],
+    *[("questions_per_day", value, "from 1 to") for value in (0, "-1")],
     *[("connect_seconds", value, "from 0.1 to 600") for value in ("0", "601", "10s")],
     *[("first_byte_seconds", value, "from 0.1 to 3600") for value in ("0", "nan", "5m")],
     *[("progress_seconds", value, "from 0.1 to 3600") for value in ("0", 4000)],
@@ -213,6 +219,14 @@ def test_both_ways_to_set_thinking_at_once_are_refused_with_both_origins(config:
     said = refused({}, {"KINDLE_APPLIANCE_THINKING_BUDGET": "0"}, config)
     for part in ("thinking_level", "thinking_budget", str(config), "KINDLE_APPLIANCE_THINKING_BUDGET", "Allowed"):
         assert part in said
+
+
+def test_a_device_that_may_ask_more_than_its_house_is_refused_with_both_origins(config: Path) -> None:
+    config.write_text("device_questions_per_day = 301\n")
+    said = refused({}, {}, config)
+    for part in ("device_questions_per_day = 301", str(config), "questions_per_day = 300", "default", "Allowed"):
+        assert part in said
+    assert load({}, {"KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "301"}, config).device_questions_per_day == 301
 
 
 def test_an_unknown_name_in_the_file_is_refused_with_the_names_that_there_are(config: Path) -> None:

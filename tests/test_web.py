@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fakes.gemini import FakeGemini, Reply, chunk, error_body, retry_info
+from fakes.gemini import FakeGemini, Reply, chunk, error_body, quota_failure, retry_info
 from fakes.house import KEY, House, PageState
 
 from kindle_appliance.errors import StorageError
@@ -327,6 +327,39 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     call.end()
 
 
+def test_a_question_beyond_the_quota_of_the_day_is_kept_with_a_sentence_and_one_tap_to_ask_it_again(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
+    with House(gemini.url, tmp_path) as house:
+        read_answer(house, *house.ask("Why?"))
+    with House(gemini.url, tmp_path) as house:
+        page = read_answer(house, *house.ask("And why not?"))
+        assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", page)
+        assert '<button class="anew" name="question" value="And why not?">Ask again</button>' in page
+        assert "go-on" not in page.partition("<body")[2] and "Try again" not in page
+        assert [chat.title for chat in house.chats.recent(9)] == ["And why not?", "Why?"]
+        refused = house.send("/api/chat", {"message": "And now?"})
+        assert refused.status == 503 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+    assert len(gemini.calls) == 2, "both models once, before the restart"
+
+
+def test_an_answer_that_grew_too_long_can_go_on(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("So long", "MAX_TOKENS")]))
+    page = read_answer(house, *house.ask("Tell me all"))
+    assert "reached its greatest length" in page
+    assert re.findall(r'<button class="([\w-]+)" name="question"', page) == ["go-on"]
+
+
+def read_answer(house: House, chat: int, number: int) -> str:
+    """The page of a turn once its answer has ended."""
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=text") as follow:
+        follow.read_to_end()
+    return house.get(f"/chats/{chat}/{number}").data.decode()
+
+
 def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
     assert "Nothing has been asked yet." in house.get("/chats").data.decode()
     answered(gemini, house, "A.", "First <b>chat</b>?")
@@ -338,10 +371,76 @@ def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemin
     assert "First &lt;b&gt;chat&lt;/b&gt;?" in page and "2 questions" in page and "1 question<" in page
 
 
+def test_who_asks_too_much_at_once_gets_the_question_back_and_hears_for_how_long(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with House(gemini.url, tmp_path, allowed=(2, None, None)) as house:
+        for number in range(2):
+            house.ask("Again?", form=f"form-{number}")
+        assert house.post("/ask", {"question": "Again?", "form": "form-1"}).status == 303, "sent twice, asked once"
+        refused = house.post("/ask", {"question": "And a <third>?", "form": "form-2"})
+        assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 31
+        page = refused.data.decode()
+        assert "That was a lot at once. Please ask again in" in page and "And a &lt;third&gt;?</textarea>" in page
+        by_script = house.post("/ask", {"question": "Third?", "form": "form-3"}, Accept="application/json")
+        assert by_script.status == 429 and "a lot at once" in json.loads(by_script.data)["error"]
+        assert "Retry-After" in by_script.headers
+        for_scripts = house.send("/api/chat", {"message": "Third?"})
+        assert for_scripts.status == 429 and "Retry-After" in for_scripts.headers
+        other = house.post("/ask", {"question": "Me too?", "form": "form-4"}, Cookie="device=another-kindle")
+        assert other.status == 303, "each device has its own"
+    assert len(gemini.calls) == 3
+
+
+def test_a_reader_sees_what_is_left_when_it_gets_short(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, allowed=(1000, None, 7)) as house:
+        assert "left for today" not in house.get("/").data.decode()
+        path = answered(gemini, house, "Yes.")
+        answered(gemini, house, "Yes.")
+        for shown in (path, "/", "/?chat=1"):
+            assert "5 questions left for today." in house.get(shown).data.decode()
+        assert house.send("/api/chat", {"message": 5}).status == 400
+        assert "5 questions left" in house.get("/").data.decode(), "what is refused is not counted"
+        gemini.default = Reply.answer("Yes.")
+        for _ in range(5):
+            house.send("/api/chat", {"message": "Script?"})
+        assert "questions of this house for today are used up" in house.get("/").data.decode()
+        refused = house.post("/ask", {"question": "One more?", "form": "f"})
+        assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+        assert "One more?</textarea>" in refused.data.decode()
+    assert len(gemini.calls) == 7
+
+
+def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, "Forty-two.", "What is the secret?")
+    assert '<a href="/chats/1/delete">Delete</a>' in house.get("/chats").data.decode()
+    page = house.get("/chats/1/delete").data.decode()
+    assert "What is the secret?" in page and "1 question" in page
+    assert '<form class="again sure ui" action="/chats/1/delete" method="post">' in page
+    assert house.get("/chats/1/1").status == 200
+    gone = house.post("/chats/1/delete", {})
+    assert (gone.status, gone.headers["Location"]) == (303, "/chats")
+    for path in ("/chats/1/1", "/chats/1", "/chats/1/delete", "/answers/1"):
+        assert house.get(path).status == 404
+    assert house.post("/chats/1/delete", {}).status == 404
+    assert "Nothing has been asked yet" in house.get("/chats").data.decode()
+
+
+def test_a_chat_that_cannot_be_deleted_says_so(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, "Forty-two.")
+    house.database._writer.execute("PRAGMA query_only = ON")
+    refused = house.post("/chats/1/delete", {})
+    house.database._writer.execute("PRAGMA query_only = OFF")
+    assert refused.status == 503 and "full or read-only" in refused.data.decode()
+    assert house.get("/chats/1/1").status == 200
+
+
 @pytest.mark.parametrize(
     "path",
-    ["/chats/9", "/chats/1/9", "/chats/0/0", "/chats/x/y", f"/chats/{'9' * 40}/1", "/answers/9", "/answers/x",
-     f"/answers/{'9' * 15}", "/nothing", "/static/page.js", "/../etc/passwd", "/%00", "/chats/1/1/", "/answers/"],
+    ["/chats/9/delete", "/chats/9", "/chats/1/9", "/chats/0/0", "/chats/x/y", f"/chats/{'9' * 40}/1", "/answers/9",
+     "/answers/x", f"/answers/{'9' * 15}", "/nothing", "/static/page.js", "/../etc/passwd", "/%00", "/chats/1/1/",
+     "/answers/"],
 )  # fmt: skip
 def test_what_is_not_there_gets_a_short_page(house: House, path: str) -> None:
     response = house.get(path)

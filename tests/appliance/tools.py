@@ -19,6 +19,7 @@ PACKAGES = {
     "avahi-daemon": "avahi-daemon",
     "avahi-resolve": "avahi-utils",
     "dbus-daemon": "dbus",
+    "strace": "strace",
 }
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 

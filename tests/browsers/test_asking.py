@@ -9,8 +9,23 @@ from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
+from kindle_appliance.pages import GO_ON
+
 from .engines import Engine
-from .steps import ENDED, alter_pages, answered, ask, begin, finish, paragraphs, shows, sizes, take, text_of
+from .steps import (
+    ENDED,
+    alter_pages,
+    answered,
+    ask,
+    begin,
+    finish,
+    page_number,
+    paragraphs,
+    shows,
+    sizes,
+    take,
+    text_of,
+)
 from .webdriver import Browser
 
 LOOKS = ("1", "2", "3", "4b", "5", "6", "7", "8b")
@@ -208,11 +223,57 @@ def test_an_answer_that_failed_is_asked_again_with_one_tap(
     ask(browser, house.url, 'Say "hello" & <b>bye</b>')
     browser.wait_until(ENDED)
     assert "did not understand" in text_of(browser, "ending")
-    browser.click(browser.find(".again input[type=submit]"))
+    browser.click(browser.find(".again .anew"))
     browser.wait_until("location.pathname === '/chats/1/2'")
     browser.wait_until(shows("Now it works."))
     assert gemini.calls[1].json["contents"][-1]["parts"][0]["text"] == 'Say "hello" & <b>bye</b>'
     assert browser.errors() == []
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "opened later"])
+def test_an_answer_that_broke_off_goes_on_in_a_new_turn_with_one_tap(
+    browser: Browser, gemini: FakeGemini, house: House, is_watched: bool
+) -> None:
+    gemini.replies(
+        Reply([chunk("Once upon a time\n\nthere was")], ending="cut"), Reply([chunk("a queen.", "STOP")])
+    )
+    if is_watched:
+        ask(browser, house.url, "Tell me a story")
+    else:
+        house.ask("Tell me a story")
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_to_end()
+        browser.open(house.url + "/chats/1/1")
+    browser.wait_until(ENDED)
+    assert "broke off here" in text_of(browser, "ending")
+    assert page_number(browser) == (1, 1), "who has read the end sees what can be done"
+    shown = [name for name in ("go-on", "retry", "anew") if is_shown(browser, name)]
+    assert shown == ["go-on", "retry"]
+    browser.click(browser.find(".again .go-on"))
+    browser.wait_until("location.pathname === '/chats/1/2'")
+    browser.wait_until(shows("a queen."))
+    sent = [part["parts"][0]["text"] for part in gemini.calls[1].json["contents"]]
+    assert sent == ["Tell me a story", "Once upon a time\n\nthere was", str(GO_ON)]
+    assert browser.errors() == []
+
+
+def test_an_answer_that_broke_off_before_its_first_word_has_nothing_to_go_on_from(
+    browser: Browser, gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.replies(Reply([chunk("Hm", thought=True)], ending="cut"))
+    with House(gemini.url, tmp_path, models=("model-a",)) as house:
+        ask(browser, house.url)
+        browser.wait_until(ENDED)
+        assert not is_shown(browser, "go-on") and is_shown(browser, "retry")
+        browser.reload()
+        assert not browser.script("return document.querySelectorAll('.go-on').length")
+    assert browser.errors() == []
+
+
+def is_shown(browser: Browser, name: str) -> bool:
+    return bool(
+        browser.script(f"var e = document.querySelector('.again .{name}'); return !!e && e.offsetHeight > 0")
+    )
 
 
 def test_a_draft_whose_question_has_arrived_is_not_asked_again(

@@ -6,8 +6,9 @@ import threading
 from pathlib import Path
 from urllib.parse import urlencode
 
+import pytest
 from fakes.cable import Cable
-from fakes.gemini import FakeGemini
+from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House
 
 from .engines import Engine, W3m
@@ -75,6 +76,27 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail, and more."]
         assert text_of(browser, "state") == ""
+    assert browser.errors() == []
+
+
+def test_what_is_waited_for_is_said_until_there_is_text(
+    browser: Browser, gemini: FakeGemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.answers._THINKING_AFTER_SECONDS", 1.0)
+    refusal = Reply.error(429, "RESOURCE_EXHAUSTED", "slowly", [retry_info("4s")])
+    gemini.replies(refusal)
+    with House(gemini.url, tmp_path, models=("model-a",)) as house:
+        ask(browser, house.url)
+        browser.wait_until("document.getElementById('state').textContent.indexOf('asked again in 4 seconds') > 0")
+        call = gemini.next_call(20)
+        browser.wait_until("document.getElementById('state').textContent.indexOf('Gemini is thinking') === 0")
+        call.start()
+        call.text("Because")
+        browser.wait_until(shows("Because"))
+        assert text_of(browser, "state") == "Gemini is writing ..."
+        call.text(".", finish="STOP")
+        call.end()
+        browser.wait_until(ENDED)
     assert browser.errors() == []
 
 

@@ -28,6 +28,14 @@ QUESTIONS = {
     "arabic": "لماذا البحر مالح؟",
 }
 
+PAGES = {
+    "/": "asking",
+    "/?chat=1": "asking-more",
+    "/chats": "chats",
+    "/chats/1/delete": "deletion",
+    "/no": "error",
+}
+
 
 @pytest.fixture(scope="module")
 def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
@@ -67,7 +75,7 @@ def test_every_page_on_every_screen(engine: Engine, demo_house: House, screensho
                     take(browser, engine, screenshots / f"last{name}")
                     browser.click(browser.find("#aa"))
                     take(browser, engine, screenshots / f"panel{name}")
-            for path, kind in (("/", "asking"), ("/?chat=1", "asking-more"), ("/chats", "chats"), ("/no", "error")):
+            for path, kind in PAGES.items():
                 browser.open(demo_house.url + path)
                 take(browser, engine, screenshots / f"{kind}{name}")
 

@@ -14,7 +14,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a goodbye
 class Cable:
     """Forwards from its own `url` to a port on loopback.
 
-    `pull()` cuts every connection and refuses new ones until `plug()`. Between `sleep()` and `wake()` nothing gets
+    `pull()` cuts every connection and refuses new ones until `plug()`; `cut_after()` does so in the middle of an
+    answer. Between `sleep()` and `wake()` nothing gets
     through, and nobody is told, as with Wi-Fi that has been switched off; `forget()` does that for good to the
     connections that there are, as a router does. With `holds_streams` no byte of a
     streamed answer gets through, as behind a proxy that buffers; polls (`wait=0`) and pages do.
@@ -26,11 +27,13 @@ class Cable:
         self._is_plugged = True
         self._awake = threading.Event()
         self._awake.set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: set[socket.socket] = set()
         self._passing: list[threading.Event] = []
         self._forgotten: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
+        self._left: int | None = None  # bytes until the cut
+        self._cut = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[bytes] = []
@@ -64,6 +67,12 @@ class Cable:
         """Let connections through again."""
         with self._lock:
             self._is_plugged = True
+
+    def cut_after(self, count: int) -> threading.Event:
+        """Pull behind the next so many bytes of answers, wherever that is; the event tells when it has come."""
+        with self._lock:
+            self._left, self._cut = count, threading.Event()
+            return self._cut
 
     def sleep(self) -> None:
         """Let nothing through, without a word."""
@@ -128,8 +137,20 @@ class Cable:
             while data := appliance.recv(65536):
                 passes.wait()
                 self._awake.wait()
-                browser.sendall(data)
+                browser.sendall(self._before_cut(data))
+                if self._left == 0:
+                    with self._lock:  # so that who plugs in again knows that it was cut
+                        self._left = None
+                        self.pull()
+                        self._cut.set()
         self._drop(browser, appliance, passes)
+
+    def _before_cut(self, data: bytes) -> bytes:
+        with self._lock:
+            if self._left is not None:
+                data = data[: self._left]
+                self._left -= len(data)
+            return data
 
     def _drop(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
         passes.set()

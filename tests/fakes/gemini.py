@@ -386,6 +386,13 @@ class FakeGemini:
         elif problems:
             raise ExceptionGroup("in the fake Gemini", problems)
 
+    def present(self, certificate: Path, key: Path) -> None:
+        """Show clients another certificate from now on."""
+        if self._context is None:
+            raise RuntimeError("only a fake with tls=True has a certificate")
+        self._context.load_cert_chain(certificate, key)
+        self.certificate = certificate
+
     def replies(self, *replies: Reply, model: str | None = None) -> None:
         """Answer the next requests with these in turn; those for a `model` go before those for any."""
         with self._changed:

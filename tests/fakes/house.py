@@ -5,6 +5,7 @@ Only the command line and the signals are left out; test_main.py has those.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import threading
@@ -18,6 +19,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from kindle_appliance.allowance import Allowance
 from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
@@ -50,6 +52,7 @@ class House:
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
         history: int = 24_000,
+        allowed: tuple[int, int | None, int | None] = (1000, None, None),
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -60,6 +63,7 @@ class House:
         self._pages = pages or Pages(is_demo)
         self._look = look
         self._history = history
+        self._allowed = allowed
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -72,9 +76,18 @@ class House:
         )
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
-        parts = (self.desk, self.chats, self._pages, self.reports, self.health)
-        settings = (self._language, self._look, self._followers, lambda: ["127.0.0.1"])
-        web = Web(*parts, *settings)
+        web = Web(
+            self.desk,
+            self.chats,
+            self._pages,
+            self.reports,
+            Allowance(self.database, *self._allowed),
+            self.health,
+            self._language,
+            self._look,
+            self._followers,
+            lambda: ["127.0.0.1"],
+        )
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
@@ -179,12 +192,13 @@ class Follow:
         self.headers = response.headers
         self.body = b""
         self.state = PageState()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def read(self) -> bytes:
         """The next bytes, `b""` at the end."""
         data = self.response.read1(65536)
         self.body += data
-        self.state.feed(data.decode())
+        self.state.feed(self._decoder.decode(data))
         return data
 
     def read_until(self, text: str) -> None:
@@ -205,6 +219,7 @@ class PageState:
         self.blocks: list[str] = []
         self.upto = 0
         self.tail = ""
+        self.state = ""
         self.end: dict[str, str] | None = None
         self.events: list[tuple[str, Any]] = []
         self._partial = ""
@@ -220,6 +235,8 @@ class PageState:
             self.events.append((name, value))
             if name == "text":
                 self.tail += value
+            elif name == "state":
+                self.state = value
             elif name == "block":
                 assert lines["id"] == str(value["upto"])
                 self.blocks.append(value["html"])

@@ -1,0 +1,57 @@
+"""A Kindle that sleeps again and again: its page is the answer all the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from conftest import Soak
+from fakes.cable import Cable
+from fakes.gemini import FakeGemini, Reply
+from fakes.house import House
+from fakes.reader import page_of
+from test_sleeping_readers import CUTS, Writer
+
+from .engines import ENGINES
+from .steps import ENDED, ask, text_of
+from .webdriver import Browser
+
+# The elements of an answer set at once, and of the one on the page, in their order and with their text. (Of a table
+# that would not fit the page changes the attributes.)
+SAID = """
+    function read(node) {
+      var all = node.getElementsByTagName('*'), said = [], i;
+      for (i = 0; i < all.length; i += 1) { said.push(all[i].nodeName + ' ' + all[i].textContent); }
+      return said;
+    }
+    var whole = document.createElement('div');
+    whole.innerHTML = arguments[0];
+    return [read(whole), read(document.getElementById('text'))];
+"""
+
+
+@pytest.mark.parametrize("engine", [each for each in ENGINES if each.name == "phantomjs-1.9.8"], indirect=True)
+def test_a_page_whose_connection_is_cut_again_and_again_is_the_answer(
+    browser: Browser, gemini: FakeGemini, house: House, soak: Soak
+) -> None:
+    cuts = soak(12, full=CUTS)
+    chance = random.Random(4)
+    writer = Writer(chance)
+    gemini.replies(Reply(writer))
+    with Cable(house.server.port) as cable:
+        ask(browser, cable.url)
+        # It tries again after a second, or asks after three whether there is news: here in a twentieth of the time.
+        browser.script(
+            "var set = window.setTimeout;"
+            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
+        )
+        for _ in range(cuts):
+            assert cable.cut_after(chance.randrange(4000)).wait(20)
+            cable.plug()
+        writer.enough.set()
+        browser.wait_until(ENDED, 20)
+    expected, shown = browser.script(SAID, "\n".join(page_of(writer.text)))
+    assert len(shown) > 100 and shown == expected
+    assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
+    assert browser.errors() == []
+    soak.tell(f"cut {cuts} times in PhantomJS 1.9.8: {len(writer.text)} characters, as if it had never slept")

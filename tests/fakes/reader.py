@@ -1,0 +1,59 @@
+"""A page that follows an answer over any number of connections, as static/live.js does."""
+
+from __future__ import annotations
+
+import codecs
+
+import urllib3
+
+from kindle_appliance.typesetter import Typesetter
+
+from .house import PageState
+
+
+class Reader:
+    """What the page of an answer holds: settled blocks, then a raw tail. `url` is the appliance's."""
+
+    def __init__(self, url: str, answer: int) -> None:
+        self.blocks: list[str] = []
+        self.upto = 0
+        self.tail = ""
+        self.end: dict[str, str] | None = None
+        self.connections = 0
+        self._address = f"{url}/answers/{answer}?as=events&from="
+
+    def stream(self, pieces: int | None = None) -> None:
+        """Follow over one connection, to its end or for so many pieces. Raises HTTPError where it is cut."""
+        self._get("", pieces)
+
+    def poll(self) -> None:
+        """Take over what there is now. Raises HTTPError where the response is cut."""
+        self._get("&wait=0")
+
+    def _get(self, query: str, pieces: int | None = None) -> None:
+        state, decoder = PageState(), codecs.getincrementaldecoder("utf-8")()
+        self.connections += 1
+        with urllib3.PoolManager(retries=False, timeout=30) as client:
+            try:
+                response = client.request("GET", f"{self._address}{self.upto}{query}", preload_content=False)
+                assert response.status == 200
+                while pieces != 0 and (data := response.read1(65536)):
+                    state.feed(decoder.decode(data))
+                    pieces = None if pieces is None else pieces - 1
+            finally:
+                self._take_over(state)
+
+    def _take_over(self, state: PageState) -> None:
+        """A response begins behind the last block that the page had, so its tail stands for the one before."""
+        self.blocks += state.blocks
+        self.upto = state.upto or self.upto
+        self.tail = state.tail if state.events else self.tail
+        self.end = state.end
+
+
+def page_of(text: str) -> list[str]:
+    """The blocks of a whole answer, set at once."""
+    typesetter = Typesetter()
+    typesetter.feed(text)
+    typesetter.close()
+    return [block.html for block in typesetter.blocks]

@@ -1,0 +1,198 @@
+"""The whole house reads at once, in `make soak` for ten minutes: nothing grows, and every page is its answer."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+import urllib3
+from conftest import ROOT, Soak
+from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
+from fakes.process import Process
+from fakes.reader import Reader, page_of
+from test_killing import ENVIRONMENT
+from test_main import Appliance
+from urllib3.exceptions import HTTPError
+
+pytestmark = pytest.mark.slow
+
+READERS = 32
+KEPT = 32  # connections to Gemini, for the next question
+EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
+RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
+MODELS = {"KINDLE_APPLIANCE_MODELS": "first,second"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an answer ends: `finish` on the page, of the answer that `reply` makes of its pieces. Without `has_text`
+    no word of them is said; `is_stopped`: a reader presses Stop before all is said.
+    """
+
+    finish: str
+    reply: Callable[[Iterator[bytes], str | None], Reply]
+    has_text: bool = True
+    is_stopped: bool = False
+
+
+def ended(reason: str) -> Callable[[Iterator[bytes], str | None], Reply]:
+    return lambda pieces, _: Reply(itertools.chain(pieces, [chunk(None, reason)]))
+
+
+def refused(code: int, status: str) -> Callable[[Iterator[bytes], str | None], Reply]:
+    return lambda *_: Reply.error(code, status, "In Google's words.")
+
+
+def broken(pieces: Iterator[bytes], _: str | None) -> Reply:
+    return Reply(itertools.chain(pieces, [RAW_ERROR]))
+
+
+def by_the_second(pieces: Iterator[bytes], model: str | None) -> Reply:
+    return ended("STOP")(pieces, model) if model == "second" else Reply.error(503, "UNAVAILABLE", "Overloaded.")
+
+
+OUTCOMES = {
+    "complete": Outcome("complete", ended("STOP")),
+    "complete, packed": Outcome("complete", lambda pieces, model: replace(ended("STOP")(pieces, model), gzip=True)),
+    "complete, by the second model": Outcome("complete", by_the_second),
+    "length": Outcome("length", ended("MAX_TOKENS")),
+    "blocked": Outcome("blocked", ended("SAFETY")),
+    "stopped": Outcome("stopped", lambda pieces, _: Reply(pieces, ending="stall"), is_stopped=True),
+    "interrupted, by an error": Outcome("interrupted", broken),
+    "interrupted, by a reset": Outcome("interrupted", lambda pieces, _: Reply(pieces, ending="reset")),
+    "interrupted, by a cut": Outcome("interrupted", lambda pieces, _: Reply(pieces, ending="cut")),
+    "failed for the owner": Outcome("failed", refused(400, "INVALID_ARGUMENT"), has_text=False),
+    "failed for now": Outcome("failed", refused(503, "UNAVAILABLE"), has_text=False),
+}
+
+
+def pieces(question: str) -> list[str]:
+    """What Gemini has to say to a question: a part of the exhibits, in pieces of its own."""
+    chance = random.Random(question)
+    start = chance.randrange(len(EXHIBITS) // 2)
+    text = EXHIBITS[start : start + chance.choice((100, 1000, 4000))]
+    cuts = sorted(chance.randrange(len(text)) for _ in range(len(text) // 100))
+    return [text[a:b] for a, b in itertools.pairwise((0, *cuts, len(text)))]
+
+
+def answer(call: Call) -> Reply:
+    question = call.json["contents"][-1]["parts"][0]["text"]
+
+    def written() -> Iterator[bytes]:
+        for piece in pieces(question):
+            yield chunk(piece)
+            time.sleep(0.15)
+
+    return OUTCOMES[question.partition(":")[0]].reply(written(), call.model)
+
+
+class Household:
+    """Someone with a Kindle, who asks and reads until it is late."""
+
+    def __init__(self, name: int, url: str, until: float) -> None:
+        self.counted: Counter[str] = Counter()
+        self._name = name
+        self._cookie = {"Cookie": f"device=household-{name}"}
+        self._url = url
+        self._until = until
+        self._chance = random.Random(name)
+
+    def read(self) -> Counter[str]:
+        """Returns how many answers of each outcome were read."""
+        with urllib3.PoolManager(retries=False, timeout=30) as client:
+            while time.monotonic() < self._until:
+                kind = self._chance.choice(list(OUTCOMES))
+                self._read_one(client, kind, f"{kind}: {self._name}, {self.counted.total()}?")
+                self.counted[kind] += 1
+        return self.counted
+
+    def _read_one(self, client: urllib3.PoolManager, kind: str, question: str) -> None:
+        form = urlencode({"question": question, "form": "form"})
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self._cookie}
+        asked = client.request("POST", f"{self._url}/ask", body=form, headers=headers, redirect=False)
+        assert asked.status == 303, asked.data.decode()
+        address = self._url + asked.headers["Location"]
+        found = re.search(r'action="/answers/(\d+)/stop"', client.request("GET", address).data.decode())
+        assert found
+        outcome, text = OUTCOMES[kind], "".join(pieces(question))
+        readers = [Reader(self._url, int(found[1])) for _ in range(self._chance.choice((1, 1, 2)))]
+        if outcome.is_stopped:
+            readers[0].stream(2)  # what a stream begins with, and a piece of text
+            client.request("POST", f"{self._url}/answers/{found[1]}/stop", redirect=False)
+            said = client.request("GET", f"{self._url}/answers/{found[1]}?as=text").data.decode()
+            assert text.startswith(said)
+            text = said
+        for reader in readers:
+            self._follow(reader)
+            assert reader.end and reader.end["finish"] == outcome.finish, question
+            assert reader.tail == "" and reader.blocks == page_of(text if outcome.has_text else ""), question
+            page = client.request("GET", address).data.decode()
+            assert f'"reading ended {outcome.finish}"' in page and "\n".join(reader.blocks) in page, question
+
+    def _follow(self, reader: Reader) -> None:
+        """In one go, by looking again and again, or with connections that break off."""
+        way = self._chance.choice(("stream", "poll", "sleep"))
+        while reader.end is None:
+            if way == "poll" or (way == "stream" and reader.connections):  # the seats of followers may be taken
+                reader.poll()
+                time.sleep(0.2)
+            else:
+                with suppress(HTTPError):
+                    reader.stream(self._chance.randrange(1, 20) if way == "sleep" else None)
+
+
+def at_rest(process: Process, threads: int | None = None) -> tuple[int, int, float]:
+    """Threads, descriptors and memory, once nothing is being written."""
+    deadline = time.monotonic() + 20
+    while threads is not None and process.threads() > threads and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return process.threads(), len(process.descriptors()), process.memory()
+
+
+def test_a_house_full_of_readers_leaves_nothing_behind_and_every_page_is_its_answer(
+    tmp_path: Path, soak: Soak
+) -> None:
+    seconds, first = soak(20, full=600), soak(8, full=60)
+    with FakeGemini() as gemini:
+        gemini.default = answer
+        options = ["--data", str(tmp_path / "data"), "--gemini-url", gemini.url]
+        with closing(Appliance(tmp_path, *options, **ENVIRONMENT, **MODELS)) as appliance:
+            process = Process(appliance.process.pid)
+            before = at_rest(process)
+            start = time.monotonic()
+            samples: list[tuple[int, int, float]] = []
+            with ThreadPoolExecutor(READERS) as readers:
+                url = f"http://127.0.0.1:{appliance.port}"
+                house = [Household(name, url, start + seconds) for name in range(READERS)]
+                reading = [readers.submit(each.read) for each in house]
+                while not all(each.done() for each in reading):
+                    time.sleep(1)
+                    samples.append((process.threads(), len(process.descriptors()), process.memory()))
+                counted = sum((each.result() for each in reading), Counter[str]())
+            after = at_rest(process, before[0])
+            log = appliance.errors.read_text()
+    early, late = (
+        statistics.median(memory for *_, memory in part) for part in (samples[first:][:10], samples[-10:])
+    )
+    soak.tell(
+        f"{READERS} readers, {seconds} s, {counted.total()} answers of {len(counted)} kinds, every page right;"
+        f" memory {early:.1f} MB after {first} s and {late:.1f} MB at the end;"
+        f" threads {before[0]} at rest, at most {max(threads for threads, *_ in samples)}, {after[0]} at the end;"
+        f" descriptors {before[1]} at rest, at most {max(files for _, files, _ in samples)}, {after[1]} at the end"
+    )
+    assert "Traceback" not in log
+    assert set(counted) == set(OUTCOMES)
+    assert after[0] == before[0]
+    assert after[1] <= before[1] + KEPT
+    assert late - early < soak(8, full=2), "MB"
