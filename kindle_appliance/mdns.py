@@ -79,14 +79,11 @@ class Snapshot:
 
 
 class Advertiser:
-    """Announces `<label>.local`, and the web page there with its `version`, from `start()` to `close()`. `again`:
-    seconds between two looks whether the name is still ours alone.
-    """
+    """Announces `<label>.local`, and the web page there with its `version`, from `start()` to `close()`."""
 
-    def __init__(self, label: str, version: str, again: float = _AGAIN_SECONDS) -> None:
+    def __init__(self, label: str, version: str) -> None:
         self._label = label
         self._version = version
-        self._again = again
         self._snapshot = self._logged = Snapshot()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mdns", daemon=True)
@@ -97,6 +94,7 @@ class Advertiser:
             return
         self._host, self._port = host, port
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # what matters of it is told here
+        self._become(Snapshot(State.PROBING))
         self._thread.start()
 
     def close(self) -> None:
@@ -195,8 +193,8 @@ class Advertiser:
                     )
                 else:
                     is_unheard = True  # once may be a busy moment
-                # Somebody who started together with us may answer a moment later.
-                pause = min(pause * 2, self._again)
+                # Somebody who started together with us may answer a moment later: at first the pauses are short.
+                pause = min(pause * 2, _AGAIN_SECONDS)
                 if self._watch(found, pause):
                     return
         finally:

@@ -157,10 +157,11 @@ class Host:
         self._folder = folder / self.name
         self._folder.mkdir()
         self._env = {"PATH": _PATH, "HOME": str(self._folder), "LC_ALL": "C.UTF-8"}
-        self._stops = ExitStack()
-        _run("ip", "netns", "add", self.name)
-        self._stops.callback(_run, "ip", "netns", "delete", self.name)
-        self.ip("link set lo up")
+        with ExitStack() as stops:
+            _run("ip", "netns", "add", self.name)
+            stops.callback(_run, "ip", "netns", "delete", self.name)
+            self.ip("link set lo up")
+            self._stops = stops.pop_all()
 
     def close(self) -> None:
         self._stops.close()
@@ -291,12 +292,13 @@ class Lan:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stops = ExitStack()
         self.switch = f"kindle-{os.getpid()}-{next(_numbers)}"
-        _run("ip", "netns", "add", self.switch)
-        self._stops.callback(_run, "ip", "netns", "delete", self.switch)
-        _run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
-        _run("ip", "-n", self.switch, "link", "set", "switch", "up")
+        with ExitStack() as stops:
+            _run("ip", "netns", "add", self.switch)
+            stops.callback(_run, "ip", "netns", "delete", self.switch)
+            _run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+            _run("ip", "-n", self.switch, "link", "set", "switch", "up")
+            self._stops = stops.pop_all()
 
     def host(self, address: str | None = None) -> Host:
         """A new machine; with an address it is plugged in."""
