@@ -148,6 +148,7 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-512")  # KB, not 2,000: the system caches the file too
         return connection
 
     def _migrate(self, path: Path) -> None:

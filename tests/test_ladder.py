@@ -7,16 +7,12 @@ the key is in no log.
 from __future__ import annotations
 
 import itertools
-import json
-import random
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -38,7 +34,7 @@ from test_upstream import open_upstream as open_upstream
 
 from kindle_appliance.ending import Finish
 from kindle_appliance.errors import GeminiCut, GeminiError, GeminiSilent, GeminiUnreachable, OwnerError
-from kindle_appliance.gemini import AnswerReader, Generation
+from kindle_appliance.gemini import Generation
 from kindle_appliance.ladder import Climb, Ladder, Message
 from kindle_appliance.models import Models
 from kindle_appliance.upstream import Call, Clocks, Upstream
@@ -466,30 +462,3 @@ def test_a_reader_that_only_goes_away_closes_the_connection(gemini: FakeGemini, 
     assert isinstance(pieces, Generator)
     pieces.close()
     gemini.calls[0].wait_gone()
-
-
-# Recorded streams
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", ["clean", "cut", "reset"])
-def test_a_recorded_stream_that_ends_anywhere_gives_the_text_up_to_there(
-    gemini: FakeGemini, open_upstream: Open, shared: Path, ending: Any
-) -> None:
-    """As the dialect alone makes it of the same bytes, which its own tests hold against what was recorded."""
-    folder = shared / "streams"
-    streams = [folder / name for name in json.loads((folder / "expected.json").read_text("utf-8"))]
-    upstream = open_upstream(gemini.url)
-    for stream in streams:
-        recorded = stream.read_bytes()
-        choose = random.Random(stream.name)
-        for offset in (0, *sorted(choose.randrange(1, len(recorded)) for _ in range(3)), len(recorded)):
-            reader = AnswerReader("flash")
-            text = reader.feed(recorded[:offset])
-            tail, expected = reader.close(cut=ending != "clean")
-            gemini.replies(Reply([recorded[:offset]], ending=ending))
-            climb = ask(upstream, ["flash"])
-            assert "".join(climb) == text + tail, (stream, offset)
-            assert climb.ending is not None
-            assert replace(climb.ending, note=None) == replace(expected, note=None), (stream, offset)
-    assert len(gemini.calls) == 5 * len(streams) > 200
