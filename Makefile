@@ -11,10 +11,11 @@ run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes o
 	@exec $(BIN)/python -m kindle_appliance $(ARGS)
 
 quick: $(VENV)/tested  ## the tests that need no root, no browser and no patience
-	$(BIN)/pytest -q --ignore=tests/browsers -m "not slow" $(ARGS)
+	$(BIN)/pytest -q --ignore=tests/browsers --ignore=tests/appliance -m "not slow" $(ARGS)
 
 test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with its reason
 	-$(BIN)/python -m tests.browsers.engines
+	-$(BIN)/python -m tests.appliance.tools
 	$(BIN)/pytest $(ARGS)
 
 check: $(VENV)/tested  ## style, types
