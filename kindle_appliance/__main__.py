@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from .appliance import needs_demo, open_ladder, serve
 from .chats import check_question, clean
 from .ending import Finish
 from .errors import OwnerError, ReaderError, SettingsError, StartError
+from .installation import Installation
 from .ladder import Message
 
 COMMANDS = ("serve", "ask")
@@ -28,15 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.insert(0, "serve")
     given = _parser().parse_args(arguments)
     flags = {option.name: getattr(given, option.name, None) for option in settings.OPTIONS if option.flag}
-    config = given.config or os.environ.get("KINDLE_APPLIANCE_CONFIG")
+    environment: Mapping[str, str] = os.environ
+    installation = Installation.find(Path(sys.prefix))
     try:
-        values = settings.load(flags, os.environ, Path(config) if config else None)
+        if installation:
+            environment = installation.environment(os.environ)
+            installation.check_rights(given.command)
+        config = given.config or environment.get("KINDLE_APPLIANCE_CONFIG")
+        values = settings.load(flags, environment, Path(config) if config else None)
         # Someone who asks on the terminal wants the answer there and nothing else.
         level = "error" if given.command == "ask" else values.log_level
         logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr)
         if given.command == "ask":
             return _ask(values, given.question)
-        serve(values, os.environ)
+        serve(values, environment)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 2

@@ -18,6 +18,7 @@ from .database import Database
 from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
+from .health import Health
 from .ladder import Ladder
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -44,7 +45,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        web = Web(desk, chats, pages, Reports(database), language, Look(settings.text_size), settings.followers)
+        health = Health(__version__, database, desk, is_demo)
+        look = Look(settings.text_size)
+        web = Web(desk, chats, pages, Reports(database), health, language, look, settings.followers)
         server = _listen(web, settings)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.

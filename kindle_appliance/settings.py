@@ -239,10 +239,13 @@ OPTIONS: tuple[Option, ...] = tuple(
 CREDENTIALS = {"key": "gemini-key", "pin": "pin"}
 """The secrets, and the name under which systemd hands each over."""
 
+SETTINGS_CREDENTIAL = "settings.toml"
+"""The settings file, handed over in the same way: a dynamic user could not read it where it lies."""
+
 
 def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
     """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
-    `config`: the settings file; it must exist if it is named.
+    `config`: the settings file, which must exist if it is named; else the one that systemd hands over, if any.
 
     Raises `SettingsError`.
     """
@@ -252,6 +255,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
             raise SettingsError(
                 f"{name}, from the environment, is not a setting. Allowed are: {', '.join(sorted(known))}."
             )
+    config = config or _find_credential(SETTINGS_CREDENTIAL, environment)
     from_file = _read_file(config) if config else {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -325,21 +329,26 @@ def _find_secret(
     if values[name] is not None:
         return
     named = values[f"{name}_file"]
-    if named:
-        path = Path(named)
-    elif environment.get("CREDENTIALS_DIRECTORY"):
-        path = Path(environment["CREDENTIALS_DIRECTORY"]) / credential
-    else:
+    path = Path(named) if named else _find_credential(credential, environment)
+    if path is None:
         return
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not named:
-            return  # systemd has none for us
         raise SettingsError(f"The {name} file {path} cannot be read: {error.strerror}.") from error
     if text:
         option = next(option for option in OPTIONS if option.name == name)
         values[name], origins[name] = _checked(option, text, str(path)), str(path)
+
+
+def _find_credential(name: str, environment: Mapping[str, str]) -> Path | None:
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    try:
+        return Path(folder, name) if Path(folder, name).exists() else None
+    except OSError as error:
+        raise SettingsError(f"The folder {folder} cannot be read: {error.strerror}.") from error
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

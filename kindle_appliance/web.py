@@ -27,6 +27,7 @@ from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
+from .health import Health
 from .pages import USUAL_LOOK, Look, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
@@ -76,6 +77,7 @@ class Web:
     chats: Chats
     pages: Pages
     reports: Reports
+    health: Health
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
@@ -97,6 +99,7 @@ class Web:
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
         app.get("/check/reports", callback=routes.list_reports)
+        app.get("/healthz", callback=routes.check_health)
         app.default_error_handler = routes.error
         return _with_headers(app)
 
@@ -120,6 +123,7 @@ class _Routes:
         self._chats = web.chats
         self._pages = web.pages
         self._reports = web.reports
+        self._health = web.health
         self._language = web.language
         self._look = web.look
         self._seats = threading.BoundedSemaphore(web.followers)
@@ -339,6 +343,13 @@ class _Routes:
     def list_reports(self) -> HTTPResponse:
         """`GET /check/reports`: what browsers have said of themselves."""
         return _html(self._pages.reports(self._reader(), self._reports.latest(), time.time()))
+
+    # ---- Looking after it
+
+    def check_health(self) -> HTTPResponse:
+        """`GET /healthz`: whether pages can be served, as a status and as JSON."""
+        checkup = self._health.check()
+        return _json_response(checkup.facts, 200 if checkup.is_well else 503)
 
     # ---- What goes wrong
 

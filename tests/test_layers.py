@@ -27,14 +27,16 @@ MAY_IMPORT = {
     "chats": {"database", "ending", "errors"},
     "answers": {"ladder", "typesetter", "chats", "ending", "errors"},
     "reports": {"database", "errors"},
+    "health": {"answers", "database", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},
-    "web": {"answers", "chats", "frames", "pages", "reports", "ending", "errors"},
+    "web": {"answers", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
     "server": set(),
     "demo": set(),
     # What puts it together.
     "settings": {"errors", "sentences"},
+    "installation": {"settings", "errors"},
 }
 TOP = {"appliance", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}

@@ -22,6 +22,7 @@ from kindle_appliance.answers import AnswerDesk
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
+from kindle_appliance.health import Health
 from kindle_appliance.ladder import Ladder
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
@@ -65,7 +66,9 @@ class House:
         self.upstream = Upstream(self._gemini_url, self._clocks)
         self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
         self.reports = Reports(self.database)
-        web = Web(self.desk, self.chats, self._pages, self.reports, self._language, self._look, self._followers)
+        self.health = Health("0.0.0", self.database, self.desk)
+        parts = (self.desk, self.chats, self._pages, self.reports, self.health)
+        web = Web(*parts, self._language, self._look, self._followers)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
