@@ -6,7 +6,7 @@ import fcntl
 import logging
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +24,7 @@ from .pages import STATIC, Look, Pages
 from .reports import Reports
 from .server import Server
 from .settings import Settings, data_folder
+from .systemd import Watch, handed_over_sockets
 from .upstream import Clocks, Upstream
 from .web import Web
 
@@ -48,7 +49,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         health = Health(__version__, database, desk, is_demo)
         look = Look(settings.text_size)
         web = Web(desk, chats, pages, Reports(database), health, language, look, settings.followers)
-        server = _listen(web, settings)
+        server = _listen(web, settings, handed_over_sockets(environment))
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
@@ -58,6 +59,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         if interrupted := chats.interrupt_unfinished():
             log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         _greet(settings, server.port, is_demo)
+        watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
+        stops.callback(watch.close)
+        watch.start()
         server.run()
         log.info("stopping")
 
@@ -77,9 +81,9 @@ def _claim(folder: Path) -> TextIO:
     return file
 
 
-def _listen(web: Web, settings: Settings) -> Server:
+def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
     try:
-        return Server(web.application(), settings.host, settings.port, settings.followers)
+        return Server(web.application(), settings.host, settings.port, settings.followers, sockets)
     except OSError as error:
         raise StartError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "pages": {"answers", "chats", "ending", "reports", "writing_system"},
     "web": {"answers", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
     "server": set(),
+    "systemd": set(),
     "demo": set(),
     # What puts it together.
     "settings": {"errors", "sentences"},
@@ -49,7 +50,7 @@ ONLY_IN = {
     "waitress": {"server"},
     "zeroconf": {"mdns"},
     "gettext": {"sentences"},
-    "os": {"settings", "__main__"},  # who may look at the environment
+    "os": {"settings", "systemd", "__main__"},  # who may look at the environment, or at its own process
 }
 
 
