@@ -1,25 +1,39 @@
-"""The command line: `serve` (what is done without a command) and `ask`."""
+"""The command line: `serve` (what is done without a command), and what the owner does beside it."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-from . import __version__, settings
-from .appliance import needs_demo, open_ladder, serve
+from . import __version__, commands, settings
+from .appliance import serve
 from .chats import check_question, clean
-from .ending import Finish
 from .errors import OwnerError, ReaderError, SettingsError, StartError
 from .installation import Installation
-from .ladder import Message
+from .settings import Settings
 
-COMMANDS = ("serve", "ask")
+COMMANDS = {
+    "serve": "run the appliance (also without a command)",
+    "ask": "ask one question, here on the terminal",
+    "doctor": "say what is wrong with the appliance, and how to mend it",
+    "settings": "show every setting, its value, and where that comes from",
+    "key": "try a Gemini API key and store it",
+    "pin": "store the PIN that browsers are asked for",
+    "backup": "write the chats and settings to a file, also while the appliance runs",
+    "restore": "put back what a backup has",
+}
+FLAGS = {
+    "ask": ("gemini_url", "demo"),
+    "key": ("gemini_url",),
+    "pin": (),
+    "backup": ("data",),
+    "restore": ("data",),
+}
+"""The settings that a command has flags for; the other commands have those of all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,56 +41,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
-    given = _parser().parse_args(arguments)
-    flags = {option.name: getattr(given, option.name, None) for option in settings.OPTIONS if option.flag}
-    environment: Mapping[str, str] = os.environ
-    installation = Installation.find(Path(sys.prefix))
     try:
-        if installation:
-            environment = installation.environment(os.environ)
-            installation.check_rights(given.command)
-        config = given.config or environment.get("KINDLE_APPLIANCE_CONFIG")
-        values = settings.load(flags, environment, Path(config) if config else None)
-        # Someone who asks on the terminal wants the answer there and nothing else.
-        level = "error" if given.command == "ask" else values.log_level
-        logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr)
-        if given.command == "ask":
-            return _ask(values, given.question)
-        serve(values, environment)
+        return _run(_parser().parse_args(arguments), Installation.find(Path(sys.prefix)), os.environ)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 2
     except (OwnerError, StartError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(given: argparse.Namespace, installation: Installation | None, environment: Mapping[str, str]) -> int:
+    if installation:
+        environment = installation.environment(environment)
+    # Whoever may not look at the settings can still ask, as every browser of the house can.
+    if installation and given.command == "ask" and not installation.may_look():
+        values = Settings()
+    else:
+        if installation:
+            installation.check_rights(given.command)
+        try:
+            values = _load(given, environment)
+        except SettingsError as error:
+            if given.command != "doctor":
+                raise
+            return commands.tell_of_settings(error)
+    # Who does something on the terminal wants to see that and nothing else.
+    level = values.log_level if given.command == "serve" else "error"
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr)
+    folder = settings.data_folder(values, environment)
+    match given.command:
+        case "ask":
+            return _ask(given, values, installation, folder)
+        case "doctor":
+            return commands.consult_doctor(values, installation, folder)
+        case "settings":
+            return commands.show_settings(values)
+        case "key" | "pin" as name:
+            way = {"remove": given.remove, "untried": given.untried, "restart": given.restart}
+            return commands.store_secret(name, values, installation, given.file, **way)
+        case "backup":
+            return commands.back_up(folder, given.file, installation, given.with_secrets)
+        case "restore":
+            return commands.restore(folder, given.file, installation)
+    serve(values, environment)
     return 0
 
 
-def _ask(values: settings.Settings, question: str) -> int:
-    """Stream one answer to the terminal."""
-    question = clean(question)
+def _load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    flags = {option.name: getattr(given, option.name, None) for option in settings.OPTIONS if option.flag}
+    config = given.config or environment.get("KINDLE_APPLIANCE_CONFIG")
+    # A bad key does not keep a good one from being stored.
+    with_secrets = given.command not in settings.CREDENTIALS
+    return settings.load(flags, environment, Path(config) if config else None, with_secrets)
+
+
+def _ask(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
+    """By the appliance that runs, or directly: when none does, or when it is told where to ask."""
+    question = clean(given.question)
     check_question(question)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
-    with ExitStack() as stops:
-        climb = open_ladder(values, stops).ask([Message("user", question)])
-        if needs_demo(values):
-            print("(a demo answer)", file=sys.stderr)
-        try:
-            for text in climb:
-                print(text, end="", flush=True)
-            print()
-        except KeyboardInterrupt:
-            climb.cancel()
-        except BrokenPipeError:  # as with `| head`; Python would complain once more when it closes stdout
-            climb.cancel()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        ending = climb.ending
-        if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
-            return 0
-        print(f"kindle-appliance: {ending.note}", file=sys.stderr)
-        return 1
+    if not (given.config or given.gemini_url or given.demo):
+        running = commands.find_service(installation, folder, values.pin)
+        if running and running.health():
+            return commands.ask_service(running, question)
+        if installation:
+            installation.check_rights("ask")
+    return commands.ask(values, question)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,14 +116,25 @@ def _parser() -> argparse.ArgumentParser:
         prog="kindle-appliance", description="An appliance that puts Gemini on every Kindle of the house."
     )
     parser.add_argument("--version", action="version", version=f"kindle-appliance {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,ask}")
-    serving = commands.add_parser("serve", help="run the appliance (also without a command)")
-    asking = commands.add_parser("ask", help="ask one question, here on the terminal")
-    asking.add_argument("question")
-    for command in (serving, asking):
+    subparsers = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
+    parsers = {name: subparsers.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()}
+    parsers["ask"].add_argument("question")
+    parsers["backup"].add_argument("file", metavar="FILE", type=Path)
+    parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the key and the PIN, too")
+    parsers["restore"].add_argument("file", metavar="FILE", type=Path)
+    for name in settings.CREDENTIALS:
+        secret = parsers[name]
+        secret.add_argument(
+            "--file", metavar="FILE", type=Path, help="read it from FILE (default: the terminal, a pipe)"
+        )
+        secret.add_argument("--remove", action="store_true", help="have none from now on")
+        secret.add_argument("--no-restart", dest="restart", action="store_false", help="do not restart the service")
+        secret.set_defaults(untried=False)
+    parsers["key"].add_argument("--untried", action="store_true", help="store it even if Google cannot be reached")
+    for name, command in parsers.items():
         command.add_argument("--config", metavar="FILE", help="settings file (TOML)")
         for option in settings.OPTIONS:
-            if option.flag and (command is serving or option.name in ("gemini_url", "demo")):
+            if option.flag and option.name in FLAGS.get(name, (option.name,)):
                 _add_flag(command, option)
     return parser
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from .chats import Chats, Turn
 from .ending import Ending, Finish
 from .errors import StorageError
+from .history import trim
 from .ladder import Climb, Ladder
 from .ladder import Conversation as Conversation
 from .ladder import Message as Message
@@ -152,11 +153,14 @@ class _Writing:
 
 
 class AnswerDesk:
-    """Starts, finds, stops and stores answers."""
+    """Starts, finds, stops and stores answers. `history`: how many characters of what was said before go along with
+    a question.
+    """
 
-    def __init__(self, chats: Chats, ladder: Ladder) -> None:
+    def __init__(self, chats: Chats, ladder: Ladder, history: int = 24_000) -> None:
         self._chats = chats
         self._ladder = ladder
+        self._history = history
         self._lock = threading.Lock()
         self._busy = threading.Event()  # something is being written
         self._closing = threading.Event()
@@ -235,7 +239,8 @@ class AnswerDesk:
     def _conversation(self, turn: Turn) -> Conversation:
         messages: list[Message] = []
         for earlier in self._chats.turns_before(turn):
-            if earlier.answer:
+            has_failed = earlier.ending is not None and earlier.ending.finish is Finish.FAILED
+            if earlier.answer and not has_failed:
                 messages += [Message("user", earlier.question), Message("model", earlier.answer)]
         return [*messages, Message("user", turn.question)]
 
@@ -244,7 +249,7 @@ class AnswerDesk:
             return next((live for live in self._writing.values() if live.turn == turn), None)
 
     def _start(self, conversation: Conversation, turn: int | None) -> Answer:
-        live = _Writing(Answer(), self._ladder.ask(conversation), turn)
+        live = _Writing(Answer(), self._ladder.ask(trim(conversation, self._history)), turn)
         with self._lock:
             self._writing[live.answer] = live
             live.cut_off = self.is_closing

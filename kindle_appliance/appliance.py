@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TextIO
 
 from . import __version__, demo
 from .answers import AnswerDesk
 from .chats import Chats
+from .claim import Claim
 from .database import Database
 from .demo import DemoGemini
 from .errors import StartError
 from .gemini import Generation
 from .health import Health
 from .ladder import Ladder
+from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
 from .server import Server
@@ -38,12 +37,12 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
     with ExitStack() as stops:
         is_demo = needs_demo(settings)
-        ladder = open_ladder(settings, stops)
         folder = data_folder(settings, environment)
         database = Database(folder / "chats.sqlite")
         stops.callback(database.close)
+        ladder = open_ladder(settings, stops, database)
         chats = Chats(database)
-        desk = AnswerDesk(chats, ladder)
+        desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
         health = Health(__version__, database, desk, is_demo)
@@ -55,30 +54,16 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        stops.callback(_claim(folder).close)
+        claim = stops.enter_context(Claim(folder))
         if interrupted := chats.interrupt_unfinished():
             log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         _greet(settings, server.port, is_demo)
+        claim.announce(own_url(settings.host, server.port))
         watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
         stops.callback(watch.close)
         watch.start()
         server.run()
         log.info("stopping")
-
-
-def _claim(folder: Path) -> TextIO:
-    """A lock on the folder with the chats, for as long as the file is open: a second appliance would take for
-    interrupted what the first one is writing.
-    """
-    file = (folder / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StartError(
-            f"another appliance uses the chats in {folder}. Name another folder with --data."
-        ) from error
-    return file
 
 
 def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
@@ -96,15 +81,15 @@ def needs_demo(settings: Settings) -> bool:
     return settings.demo or settings.key is None
 
 
-def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
-    """The way to Gemini, or to the built-in examples."""
+def open_ladder(settings: Settings, stops: ExitStack, database: Database | None = None) -> Ladder:
+    """The way to Gemini, or to the built-in examples. `database` remembers which models are out for the day."""
     clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
     models, key = settings.models, settings.key or ""
     if needs_demo(settings):
         stand_in = DemoGemini(STATIC / "exhibits.md")
         stops.callback(stand_in.close)
         upstream = Upstream(stand_in.url, clocks)
-        models, key = (demo.MODEL,), ""
+        models, key, database = (demo.MODEL,), "", None
     else:
         upstream = Upstream(settings.gemini_url, clocks, settings.proxy)
     stops.callback(upstream.close)
@@ -115,7 +100,7 @@ def open_ladder(settings: Settings, stops: ExitStack) -> Ladder:
         settings.thinking_level,
         settings.thinking_budget,
     )
-    return Ladder(upstream, key, models, generation)
+    return Ladder(upstream, key, Models(models, database), generation)
 
 
 def _greet(settings: Settings, port: int, is_demo: bool) -> None:
@@ -133,6 +118,13 @@ def _greet(settings: Settings, port: int, is_demo: bool) -> None:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
     print("\n".join(lines), flush=True)
+
+
+def own_url(host: str, port: int) -> str:
+    """Where an appliance that listens on `host` answers on this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def lan_address() -> str | None:

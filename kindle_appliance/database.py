@@ -10,11 +10,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import OwnerError, StorageError
 from .sentences import Sentence
+
+SQLITE = sqlite3.sqlite_version
 
 MIGRATIONS = (
     """
@@ -44,6 +47,13 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE reports (id INTEGER PRIMARY KEY, received REAL NOT NULL, report TEXT NOT NULL) STRICT;
+    """,
+    """
+    CREATE TABLE quotas (  -- models that are out for the day, and when that was said (Unix time)
+        model TEXT PRIMARY KEY,
+        moment REAL NOT NULL
+    ) STRICT;
+    ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the ladder that answered; 0 is the first
     """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
@@ -151,3 +161,48 @@ def _as_storage_error() -> Iterator[None]:
             ),
             str(error),
         ) from error
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds: its schema's version, its chats, and what is wrong with it ("": nothing)."""
+
+    version: int
+    chats: int
+    trouble: str
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at the file of a database, also while it is in use; nothing is changed."""
+    try:
+        with closing(_attach(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"chats", "turns"} <= tables:
+                return Inspection(version, 0, "it holds no chats of the appliance")
+            (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
+            return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
+    except sqlite3.Error as error:
+        return Inspection(0, 0, str(error))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target`, which others may have open, hold what `source` holds; both stay usable, and a copy that fails
+    changes nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
+    """
+    with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
+        old.backup(new)
+
+
+def compact(path: Path) -> None:
+    """Make a database that nobody has open one file, without what was deleted from it. Raises `StorageError`."""
+    with _as_storage_error(), closing(_attach(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("VACUUM")
+
+
+def _attach(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there already."""
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

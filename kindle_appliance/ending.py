@@ -31,9 +31,19 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of an answer: why, what to tell the reader (or nothing), which model answered, what it cost."""
+    """The end of an answer: why, what to tell the reader (or nothing), which model answered, what it cost, and on
+    which rung of the ladder that model stands (0: it is the first choice).
+    """
 
     finish: Finish
     note: Sentence | None = None
     model: str = ""
     tokens: int = 0
+    rung: int = 0
+
+    def words(self, language: str) -> str:
+        """All that the reader is told about it."""
+        said = [] if self.note is None else [self.note]
+        if self.rung:
+            said.append(Sentence("%(model)s answered, because the first choice could not.", model=self.model))
+        return " ".join(sentence.to(language) for sentence in said)

@@ -37,8 +37,7 @@ def events(news: News, language: str) -> bytes:
 
 def end_fields(ending: Ending, language: str) -> dict[str, str]:
     """An ending as the page gets it."""
-    note = ending.note.to(language) if ending.note else ""
-    return {"finish": ending.finish.value, "note": note, "model": ending.model}
+    return {"finish": ending.finish.value, "note": ending.words(language), "model": ending.model}
 
 
 def retry(milliseconds: int) -> bytes:

@@ -33,6 +33,7 @@ _BLOCKED = {
 _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
 
 _BROKEN_OFF = Sentence("Gemini's answer broke off here.")
+_UNREADABLE = Sentence("Gemini sent something that the appliance cannot read.")
 _NO_ANSWER = Sentence("Gemini sent no answer. Please ask again.")
 _TROUBLE = Sentence("Gemini has a problem at the moment. Please ask again in a few minutes.")
 _REGION = Sentence("Google does not offer Gemini in this region without billing. The owner can set it up there.")
@@ -72,7 +73,9 @@ class Generation:
 
 @dataclass(frozen=True)
 class Request:
-    """What goes to Gemini: a POST of `body` to `path`. `headers` carry the key and are never shown."""
+    """What goes to Gemini: a POST of `body` to `path`; without a body, a GET. `headers` carry the key and are never
+    shown.
+    """
 
     path: str
     headers: Mapping[str, str] = field(repr=False)
@@ -104,6 +107,28 @@ def request(model: str, conversation: Sequence[Message], generation: Generation,
         path=f"/v1beta/models/{quote(model, safe='')}:streamGenerateContent?alt=sse",
         headers={"x-goog-api-key": key, "Content-Type": "application/json"},
         body=json.dumps(body).encode(),
+    )
+
+
+def models_request(key: str) -> Request:
+    """The request for the models that a key may use (https://ai.google.dev/api/models, read 2026-11): it costs
+    nothing, and a key that is not accepted is refused as for an answer.
+    """
+    return Request("/v1beta/models?pageSize=1000", {"x-goog-api-key": key}, b"")
+
+
+def read_models(body: bytes) -> tuple[str, ...]:
+    """The names of the models that write answers, from the response to `models_request()`. Raises `GeminiError`
+    for anything else, such as the page of a network that wants a password first.
+    """
+    document = _document(body)
+    models = document.get("models") if isinstance(document, dict) else None
+    if not isinstance(models, list):
+        raise GeminiError(_UNREADABLE, "no list of models")
+    return tuple(
+        _text(model.get("name")).removeprefix("models/")
+        for model in models
+        if isinstance(model, dict) and "generateContent" in (model.get("supportedGenerationMethods") or ())
     )
 
 
@@ -190,7 +215,7 @@ class AnswerReader:
         if cut:
             return Finish.INTERRUPTED, Sentence("The connection to Gemini broke before an answer came.")
         if self._unreadable:
-            return Finish.FAILED, Sentence("Gemini sent something that the appliance cannot read.")
+            return Finish.FAILED, _UNREADABLE
         return Finish.FAILED, _NO_ANSWER
 
     def _finish_for(self, reason: str) -> tuple[Finish, Sentence | None]:

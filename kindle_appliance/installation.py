@@ -66,13 +66,19 @@ class Installation:
         told = {"CREDENTIALS_DIRECTORY": str(self.folder), "STATE_DIRECTORY": str(self.state)}
         return {name: value for name, value in given.items() if name not in ours} | told
 
-    def check_rights(self, command: str) -> None:
-        """Raises `StartError` if this user may not look where the service looks."""
+    def may_look(self) -> bool:
+        """Whether this user may look where the service looks."""
         try:
             self.secret("key").open("rb").close()
         except PermissionError:
+            return False
+        except OSError:
+            pass  # half installed: what needs it will say so
+        return True
+
+    def check_rights(self, command: str) -> None:
+        """Raises `StartError` unless this user may look there."""
+        if not self.may_look():
             raise StartError(
                 f"only root may read the settings and chats of the service: sudo kindle-appliance {command}"
-            ) from None
-        except FileNotFoundError:
-            pass  # half installed: what needs it will say so
+            )

@@ -1,8 +1,8 @@
 """Which model is asked, and which next when it cannot answer. Yields text and one ending.
 
 Free quotas are small and models come and go, so a question goes down a list of models until one begins to
-answer. Once text has arrived nothing is asked twice: a reader's page never starts over, and no answer is paid
-for twice.
+answer. When none does, and one says that it can be asked again in a moment, that is waited for. Once text has
+arrived nothing is asked twice: a reader's page never starts over, and no answer is paid for twice.
 """
 
 from __future__ import annotations
@@ -10,14 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from .ending import Ending, Finish
-from .errors import ApplianceError, Cancelled, GeminiCut, GeminiSilent, GeminiUnreachable, OwnerError
+from .errors import (
+    ApplianceError,
+    Cancelled,
+    GeminiCut,
+    GeminiError,
+    GeminiSilent,
+    GeminiUnreachable,
+    OwnerError,
+)
 from .gemini import AnswerReader, Generation, refusal, request
 from .gemini import Message as Message
-from .sentences import Sentence
+from .models import Models
+from .sentences import Moment, Sentence
 from .upstream import Call, Upstream
 
 log = logging.getLogger(__name__)
@@ -26,20 +35,27 @@ Conversation = Sequence[Message]
 """What has been said, in order; the last message is the question."""
 
 _ERROR_BODY_BYTES = 64 * 1024
+_MOST_WAITING_SECONDS = 20.0
+"""For how long, in all, a question waits until a model may be asked again."""
+_LEAST_WAITING_SECONDS = 1.0
+
+
+_STOPPED = Sentence("You stopped this answer.")
+_USED_UP = Sentence("Gemini's free questions for today are used up.")
 
 
 class Ladder:
-    """The models of the house, best first. `key` is Gemini's; it is sent and nothing else."""
+    """The way to Gemini for every question. `key` is Gemini's; it is sent and nothing else."""
 
-    def __init__(self, upstream: Upstream, key: str, models: Sequence[str], generation: Generation) -> None:
+    def __init__(self, upstream: Upstream, key: str, models: Models, generation: Generation) -> None:
         self._upstream = upstream
         self._key = key
-        self._models = tuple(models)
+        self._models = models
         self._generation = generation
 
-    def ask(self, conversation: Conversation) -> Climb:
-        """A climb for `conversation`. Nothing is sent before it is read."""
-        return Climb(self._upstream, self._key, self._models, self._generation, conversation)
+    def ask(self, conversation: Conversation, tell: Callable[[Sentence], None] = lambda _: None) -> Climb:
+        """A climb for `conversation`. Nothing is sent before it is read. `tell` learns what is waited for."""
+        return Climb(self._upstream, self._key, self._models, self._generation, conversation, tell)
 
 
 class Climb:
@@ -53,9 +69,10 @@ class Climb:
         self,
         upstream: Upstream,
         key: str,
-        models: Sequence[str],
+        models: Models,
         generation: Generation,
         conversation: Conversation,
+        tell: Callable[[Sentence], None],
     ) -> None:
         self.ending: Ending | None = None
         self.error: ApplianceError | None = None  # what went wrong, if anything did
@@ -64,35 +81,82 @@ class Climb:
         self._models = models
         self._generation = generation
         self._conversation = conversation
+        self._tell = tell
         self._lock = threading.Lock()
-        self._cancelled = False
+        self._cancelled = threading.Event()
         self._call: Call | None = None
 
     def __iter__(self) -> Iterator[str]:
-        for model in self._models:
-            reader = AnswerReader(model)
-            self.error = None
-            try:
-                yield from self._ask_model(model, reader)
-            except Cancelled:
-                self.ending = Ending(
-                    Finish.STOPPED, Sentence("You stopped this answer."), reader.model, reader.tokens
-                )
-            except ApplianceError as error:
-                self.error = error
-                self.ending = Ending(Finish.FAILED, error.sentence, reader.model, reader.tokens)
-            else:
-                self.error = reader.error
-            if not self._may_ask_another(reader):
+        waited = 0.0
+        hopeless: list[str] = []  # models that did not say when to come again
+        while (wait := (yield from self._descend(hopeless))) is not None:
+            wait = max(wait, _LEAST_WAITING_SECONDS)
+            if waited + wait > _MOST_WAITING_SECONDS:
                 return
-            log.warning("ladder: %s did not answer: %s", model, self.error or self.ending)
+            waited += wait
+            self._tell(
+                Sentence(
+                    "Too many questions at once for Gemini. It is asked again in %(count)d second.",
+                    plural="Too many questions at once for Gemini. It is asked again in %(count)d seconds.",
+                    count=round(wait),
+                )
+            )
+            if self._cancelled.wait(wait):
+                self.ending = Ending(Finish.STOPPED, _STOPPED)
+                return
 
     def cancel(self) -> None:
         """Stop at once; harmless when the climb is over."""
         with self._lock:
-            self._cancelled = True
+            self._cancelled.set()
             if self._call is not None:
                 self._call.cancel()
+
+    def _descend(self, hopeless: list[str]) -> Generator[str, None, float | None]:
+        """Ask model by model until one answers. When all have refused: the seconds after which the first of them
+        can be asked again, as it says; None when there is nothing to wait for.
+        """
+        tried, waits = list(hopeless), []
+        while (model := self._models.next(tried)) is not None:
+            tried.append(model)
+            reader = AnswerReader(model)
+            yield from self._try(model, reader)
+            if reader.model != model:
+                self._models.learn(model, reader.model)
+            error = self.error
+            if isinstance(error, GeminiError) and error.out_for_the_day:
+                self._models.set_out(model)
+            if not self._may_ask_another(reader):
+                return None
+            log.warning("ladder: %s did not answer: %s", model, error or self.ending)
+            if isinstance(error, GeminiError) and error.retry_after is not None and not error.out_for_the_day:
+                waits.append(error.retry_after)
+            else:
+                hopeless.append(model)
+        if (moment := self._models.back_at()) is not None:
+            self.error = GeminiError(_USED_UP, retry_after=max(0.0, moment - time.time()), out_for_the_day=True)
+            self.ending = Ending(
+                Finish.FAILED,
+                Sentence(
+                    "Gemini's free questions for today are used up. New questions from %(moment)s.",
+                    moment=Moment(moment),
+                ),
+            )
+        return min(waits, default=None)
+
+    def _try(self, model: str, reader: AnswerReader) -> Iterator[str]:
+        self.error = None
+        try:
+            yield from self._ask_model(model, reader)
+        except Cancelled:
+            self.ending = Ending(Finish.STOPPED, _STOPPED, reader.model, reader.tokens)
+        except ApplianceError as error:
+            self.error = error
+            self.ending = Ending(Finish.FAILED, error.sentence, reader.model, reader.tokens)
+        else:
+            self.error = reader.error
+        if self.ending is not None and reader.has_text:
+            self.ending = replace(self.ending, rung=self._models.names.index(model))
 
     def _may_ask_another(self, reader: AnswerReader) -> bool:
         ending = self.ending
@@ -106,7 +170,7 @@ class Climb:
         call = self._upstream.call()
         with self._lock:
             self._call = call
-            if self._cancelled:
+            if self._cancelled.is_set():
                 call.cancel()
         try:
             asked = request(model, self._conversation, self._generation, self._key)
@@ -121,19 +185,20 @@ class Climb:
             call.close()
 
     def _read(self, call: Call, reader: AnswerReader) -> Iterator[str]:
-        """The text of the body, under two clocks: any byte, and once text has begun, progress."""
+        """The text of the body. Bytes alone are not enough: without text or newly counted tokens Gemini is stuck,
+        and until it has begun to write it gets more time for them.
+        """
         clocks = self._upstream.clocks
         cut: ApplianceError | None = None
         progress, since = 0, time.monotonic()
         while reader.error is None:
-            wait = clocks.first_byte
-            if reader.has_text:
-                if reader.progress != progress:
-                    progress, since = reader.progress, time.monotonic()
-                wait = clocks.progress - (time.monotonic() - since)
-                if wait <= 0:
-                    cut = GeminiSilent(Sentence("Gemini did not answer in time. Please ask again."), "no progress")
-                    break
+            if reader.progress != progress:
+                progress, since = reader.progress, time.monotonic()
+            patience = clocks.progress if reader.has_text else clocks.first_byte
+            wait = patience - (time.monotonic() - since)
+            if wait <= 0:
+                cut = GeminiSilent(Sentence("Gemini did not answer in time. Please ask again."), "no progress")
+                break
             try:
                 data = call.read(wait)
             except (GeminiCut, GeminiSilent) as error:

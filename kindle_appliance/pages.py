@@ -224,7 +224,7 @@ class Pages:
             direction=_direction(turn.question),
             slant="" if may_slant(turn.question) else " upright",
             blocks=Markup("\n".join(block.html for block in blocks)),
-            ending=ending.note.to(language) if ending and ending.note else "",
+            ending=ending.words(language) if ending else "",
             state="" if ending else SCRIPT_SENTENCES["writing"].to(language),
             address=address,
             chat=turn.chat,

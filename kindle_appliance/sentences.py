@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import gettext
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +26,31 @@ _DOMAIN = "kindle_appliance"
 _LOCALE = Path(__file__).parent / "locale"
 
 
+class Moment(float):
+    """A Unix time in a sentence. It is said in house time, as seen from when the sentence is read: what is to come
+    tomorrow was due today when somebody reads it tomorrow.
+    """
+
+    def to(self, language: str) -> str:
+        moment, today = datetime.fromtimestamp(self), datetime.fromtimestamp(time.time()).date()
+        if moment.date() == today:
+            phrase = Sentence("%(time)s today", time=moment.strftime("%H:%M"))
+        elif moment.date() == today + timedelta(days=1):
+            phrase = Sentence("%(time)s tomorrow", time=moment.strftime("%H:%M"))
+        else:
+            phrase = Sentence("%(time)s on %(date)s", time=moment.strftime("%H:%M"), date=moment.date().isoformat())
+        return phrase.to(language)
+
+
 @dataclass(frozen=True, init=False)
 class Sentence:
     """English text with `%(name)s` places and their values; `plural` is taken unless `count` is 1."""
 
     english: str
     plural: str | None
-    values: dict[str, str | int] = field(hash=False)
+    values: dict[str, str | int | Moment] = field(hash=False)
 
-    def __init__(self, english: str, /, *, plural: str | None = None, **values: str | int) -> None:
+    def __init__(self, english: str, /, *, plural: str | None = None, **values: str | int | Moment) -> None:
         object.__setattr__(self, "english", english)
         object.__setattr__(self, "plural", plural)
         object.__setattr__(self, "values", values)
@@ -47,16 +65,26 @@ class Sentence:
             text = catalogue.gettext(self.english)
         else:
             text = catalogue.ngettext(self.english, self.plural, int(self.values["count"]))
-        return text % self.values if self.values else text
+        if not self.values:
+            return text
+        return text % {
+            name: value.to(language) if isinstance(value, Moment) else value for name, value in self.values.items()
+        }
 
     def to_json(self) -> str:
         """As stored beside an answer, to be said later in any language."""
-        return json.dumps([self.english, self.plural, self.values], ensure_ascii=False)
+        values = {
+            name: {"moment": value} if isinstance(value, Moment) else value for name, value in self.values.items()
+        }
+        return json.dumps([self.english, self.plural, values], ensure_ascii=False)
 
     @classmethod
     def from_json(cls, stored: str) -> Sentence:
         """The sentence that `to_json()` stored."""
         english, plural, values = json.loads(stored)
+        for name, value in values.items():
+            if isinstance(value, dict):
+                values[name] = Moment(value["moment"])
         return cls(english, plural=plural, **values)
 
 

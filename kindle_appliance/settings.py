@@ -8,6 +8,7 @@ sentence that names the key, the value, where it came from and what is allowed. 
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -212,6 +213,9 @@ class Settings:
     thinking_budget: int | None = _option(
         whole(-1, 1_000_000), None, "tokens for thinking, for models without levels; -1: as the model likes"
     )
+    history_characters: int = _option(
+        whole(5000, 1_000_000), 24_000, "how much of what was said before goes along with a question"
+    )
     proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
     first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")
@@ -243,9 +247,15 @@ SETTINGS_CREDENTIAL = "settings.toml"
 """The settings file, handed over in the same way: a dynamic user could not read it where it lies."""
 
 
-def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    with_secrets: bool = True,
+) -> Settings:
     """The settings in force. `flags`: option name to the value on the command line, None where it was not given.
     `config`: the settings file, which must exist if it is named; else the one that systemd hands over, if any.
+    `with_secrets`: whether those are looked for that lie in files of their own.
 
     Raises `SettingsError`.
     """
@@ -270,7 +280,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str], config: Pa
         if origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
-    for name, credential in CREDENTIALS.items():
+    for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
     if values["thinking_level"] is not None and values["thinking_budget"] is not None:
         raise SettingsError(
@@ -349,6 +359,31 @@ def _find_credential(name: str, environment: Mapping[str, str]) -> Path | None:
         return Path(folder, name) if Path(folder, name).exists() else None
     except OSError as error:
         raise SettingsError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+
+
+_SET_BY_SYSTEMD = ("host", "port", "data", "key_file", "pin_file")
+
+
+def template(chosen: Mapping[str, object]) -> str:
+    """A settings file for an installed appliance: `chosen` is set, every other option explained, with its default.
+    What systemd decides there is left out.
+    """
+    lines = [
+        "# The settings of the Kindle appliance. Take away the # before a line that you change, and then run:",
+        "#     sudo systemctl restart kindle-appliance",
+        "# The port stands in its socket: sudo /opt/kindle-appliance/install.sh --port PORT. Key and PIN have commands:",
+        "#     sudo kindle-appliance key",
+        "#     sudo kindle-appliance pin",
+    ]
+    for option in OPTIONS:
+        if option.secret or option.name in _SET_BY_SYSTEMD:
+            continue
+        value = chosen.get(option.name, option.default)
+        # What JSON calls a text, a number, a list or a truth is one in TOML, too.
+        written = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+        lines += ["", f"# {option.help[0].upper()}{option.help[1:]}; {option.kind.allowed}."]
+        lines.append(f"{'' if option.name in chosen else '# '}{option.name} = {written}")
+    return "\n".join(lines) + "\n"
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

@@ -1,4 +1,4 @@
-"""One streaming POST: bytes as they arrive, the status, the clocks, and a cancel that works at any moment.
+"""One streaming request: bytes as they arrive, the status, the clocks, and a cancel that works at any moment.
 
 The only module with urllib3. Decisions that are facts about it (2.8, measured on loopback):
 - `read1()` gives what has arrived at once and decodes it; `stream(n)` waits for whole chunks.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -82,7 +83,7 @@ class Upstream:
 
 
 class Call:
-    """One POST and its response. `open()`, `read()` and `close()` belong to one thread, `cancel()` to any."""
+    """One request and its response. `open()`, `read()` and `close()` belong to one thread, `cancel()` to any."""
 
     def __init__(self, pool: urllib3.PoolManager, base_url: str, clocks: Clocks) -> None:
         self._pool = pool
@@ -94,7 +95,8 @@ class Call:
         self._response: urllib3.BaseHTTPResponse | None = None
 
     def open(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Send the request and wait for the headers of the response; returns its status.
+        """Send the request, a POST, or without a body a GET, and wait for the headers of the response; returns its
+        status.
 
         Raises `GeminiUnreachable`, `GeminiSilent`, `GeminiCut`, `OwnerError` (a proxy that refuses) or
         `Cancelled`.
@@ -104,7 +106,7 @@ class Call:
         _calls.current = self
         try:
             response = self._pool.request(
-                "POST",
+                "POST" if body else "GET",
                 self._base_url + path,
                 body=body,
                 headers={**headers, "Accept-Encoding": "identity"},
@@ -125,6 +127,11 @@ class Call:
         self._response = response
         self._stop_if_cancelled()
         return response.status
+
+    @property
+    def date(self) -> str:
+        """The server's clock, as the response says (RFC 9110, 6.6.1); "" if it does not."""
+        return "" if self._response is None else self._response.headers.get("Date", "")
 
     def read(self, timeout: float) -> bytes:
         """The next bytes of the body, as soon as there are any; `b""` at its end.
@@ -260,4 +267,5 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
 
 def _described(error: Exception) -> str:
     """The error for the log, without urllib3's repr of the connection."""
-    return f"{type(error).__name__}: {str(error).rpartition('>: ')[2]}"[:200]
+    said = re.sub(r"^.*?[>)]: ", "", str(error))
+    return f"{type(error).__name__}: {said}"[:200]

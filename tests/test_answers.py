@@ -166,6 +166,34 @@ def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
 
 
+def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Once upon a time. " * 400)
+    with House(gemini.url, tmp_path, history=10_000) as house:
+        chat, _ = house.ask("Tell me a story")
+        wait_for_turn(house, chat, 1)
+        house.ask("And another", chat)
+        wait_for_turn(house, chat, 2)
+        house.ask("And?", chat)
+        wait_for_turn(house, chat, 3)
+        told = [{"role": "user", "text": "?"}, {"role": "model", "text": "x" * 9_999}]
+        house.send("/api/chat", {"message": "And?", "history": [*told, *told]})
+    sent = [[each["parts"][0]["text"] for each in call.json["contents"]] for call in gemini.calls]
+    assert [len(texts) for texts in sent] == [1, 3, 3, 3]
+    assert sent[2][0] == "And another" and sent[2][-1] == "And?"
+    assert sent[3] == ["?", "x" * 9_999, "And?"]
+
+
+def test_an_answer_that_failed_half_way_does_not_go_along(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("Nonsense", "MALFORMED_FUNCTION_CALL")]), Reply.answer("Sense."))
+    chat, _ = house.ask("Talk nonsense")
+    assert wait_for_turn(house, chat, 1).finish is Finish.FAILED
+    house.ask("Talk sense", chat)
+    wait_for_turn(house, chat, 2)
+    assert [each["parts"][0]["text"] for each in gemini.calls[1].json["contents"]] == ["Talk sense"]
+
+
 def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGemini, house: House) -> None:
     chat, number = house.ask("Count to a million")
     call = gemini.next_call()

@@ -224,7 +224,7 @@ def test_growing_texts_are_stored_but_never_over_an_answer_that_has_ended(chats:
 @pytest.mark.parametrize("finish", Finish)
 def test_every_kind_of_end_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
     turn, _ = chats.ask("Why?", None, "form")
-    ending = Ending(finish, None, "gemini-3.6-flash", 4321)
+    ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2)
     chats.store_ending(turn.id, "Because.", ending)
     assert stored(chats, turn).ending == ending
 

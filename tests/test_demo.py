@@ -18,6 +18,7 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import GeminiUnreachable
 from kindle_appliance.gemini import AnswerReader, Generation, request
 from kindle_appliance.ladder import Climb, Ladder, Message
+from kindle_appliance.models import Models
 from kindle_appliance.pages import STATIC
 from kindle_appliance.upstream import Upstream
 
@@ -50,7 +51,7 @@ def endless(tmp_path: Path) -> Iterator[DemoGemini]:
 
 
 def ask(upstream: Upstream, question: str, *before: Message) -> Climb:
-    return Ladder(upstream, "", [MODEL], Generation()).ask([*before, Message("user", question)])
+    return Ladder(upstream, "", Models([MODEL]), Generation()).ask([*before, Message("user", question)])
 
 
 def exhibit(name: str) -> str:

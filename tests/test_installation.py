@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.installed import install
+from fakes.installed import Installed
 
 from kindle_appliance.installation import Installation
 from kindle_appliance.settings import load
@@ -44,7 +44,7 @@ def test_its_files_lie_where_the_unit_says() -> None:
 
 
 def test_a_command_sees_the_settings_of_the_service_and_none_of_the_shell(tmp_path: Path) -> None:
-    installed, _ = install(tmp_path)
+    installed = Installed(tmp_path).at
     installed.settings.write_text("port = 8090\n")
     installed.secret("key").write_text(KEY)
     shell = {"PATH": "/bin", "GEMINI_API_KEY": "of-the-shell", "KINDLE_APPLIANCE_PORT": "1"}
@@ -65,7 +65,7 @@ def test_the_service_itself_keeps_the_environment_that_systemd_made(tmp_path: Pa
 
 
 def test_a_settings_file_that_is_named_goes_before_the_one_of_the_service(tmp_path: Path) -> None:
-    installed, _ = install(tmp_path)
+    installed = Installed(tmp_path).at
     installed.settings.write_text("port = 8090\n")
     own = tmp_path / "own.toml"
     own.write_text("port = 8091\n")
@@ -73,21 +73,21 @@ def test_a_settings_file_that_is_named_goes_before_the_one_of_the_service(tmp_pa
 
 
 @pytest.mark.slow
-def test_without_the_rights_it_needs_it_says_how_to_get_them(tmp_path: Path) -> None:
-    installed, python = install(tmp_path)
-    installed.secret("key").chmod(0)
+@pytest.mark.parametrize("command", ["serve", "doctor", "settings", "key"])
+def test_without_the_rights_it_needs_it_says_how_to_get_them(tmp_path: Path, command: str) -> None:
+    installed = Installed(tmp_path)
+    installed.at.secret("key").chmod(0)
     # Root reads everything, unless it drops what makes it so (capabilities(7)).
     as_nobody = [] if os.geteuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     done = subprocess.run(
-        [*as_nobody, python, "-B", "-m", "kindle_appliance", "serve"],
+        [*as_nobody, *installed.command(command)],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        env=installed.environment,
         capture_output=True,
         encoding="utf-8",
         check=False,
         timeout=30,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "kindle-appliance: only root may read the settings and chats of the service: sudo kindle-appliance serve\n"
-    )
+    assert done.stderr.startswith("kindle-appliance: only root may read the settings and chats of the service:")
+    assert done.stderr.endswith(f" sudo kindle-appliance {command}\n")

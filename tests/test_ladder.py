@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import threading
 import time
 from collections import deque
@@ -20,7 +21,17 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from fakes.gemini import FakeGemini, Reply, chunk, error_body, error_info, event, refusing_url
+from fakes.gemini import (
+    FakeGemini,
+    Reply,
+    chunk,
+    error_body,
+    error_info,
+    event,
+    quota_failure,
+    refusing_url,
+    retry_info,
+)
 from test_upstream import KEY, SOON, Open
 from test_upstream import nothing_is_left_and_nothing_told as nothing_is_left_and_nothing_told
 from test_upstream import open_upstream as open_upstream
@@ -29,6 +40,7 @@ from kindle_appliance.ending import Finish
 from kindle_appliance.errors import GeminiCut, GeminiError, GeminiSilent, GeminiUnreachable, OwnerError
 from kindle_appliance.gemini import AnswerReader, Generation
 from kindle_appliance.ladder import Climb, Ladder, Message
+from kindle_appliance.models import Models
 from kindle_appliance.upstream import Call, Clocks, Upstream
 
 MODELS = ("flash", "lite")
@@ -37,7 +49,7 @@ QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
 
 
 def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Climb:
-    return Ladder(upstream, KEY, models, Generation()).ask(QUESTION)
+    return Ladder(upstream, KEY, Models(models), Generation()).ask(QUESTION)
 
 
 def asked(gemini: FakeGemini) -> list[str | None]:
@@ -163,6 +175,96 @@ def test_when_all_have_refused_the_last_one_says_why(gemini: FakeGemini, open_up
     assert asked(gemini) == ["a", "b", "c"]
 
 
+# Quotas
+
+PER_DAY = quota_failure("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
+
+
+def refused(*details: dict[str, Any]) -> Reply:
+    return Reply.error(429, "RESOURCE_EXHAUSTED", "quota", details)
+
+
+def test_a_model_that_is_out_for_the_day_is_not_asked_by_the_next_question(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models(MODELS), Generation())
+    gemini.replies(refused(PER_DAY), Reply.answer("One."), Reply.answer("Two."))
+    for text in ("One.", "Two."):
+        climb = ladder.ask(QUESTION)
+        assert "".join(climb) == text
+        assert climb.ending is not None and climb.ending.rung == 1
+        assert "lite answered" in climb.ending.words("en")
+    assert asked(gemini) == ["flash", "lite", "lite"]
+
+
+def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models(MODELS), Generation())
+    gemini.default = refused(PER_DAY, retry_info("5s"))
+    for _ in range(2):
+        climb = ladder.ask(QUESTION)
+        assert "".join(climb) == ""
+        assert isinstance(climb.error, GeminiError) and climb.error.out_for_the_day
+        assert climb.error.retry_after is not None and 0 < climb.error.retry_after <= 25 * 3600
+        assert climb.ending is not None and climb.ending.finish is Finish.FAILED
+        said = climb.ending.words("en")
+        assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", said), said
+    assert asked(gemini) == ["flash", "lite"], "the second question has asked nobody"
+
+
+def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models(("flash", "lite", "3.6-flash")), Generation())
+    gemini.replies(Reply.answer("One.", model_version="3.6-flash"))
+    assert "".join(ladder.ask(QUESTION)) == "One."
+    gemini.default = Reply.error(503, "UNAVAILABLE", "overloaded")
+    assert "".join(ladder.ask(QUESTION)) == ""
+    assert asked(gemini) == ["flash", "flash", "lite"]
+
+
+def test_when_all_refuse_a_short_delay_is_waited_for_and_said(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
+    told: list[str] = []
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models(MODELS), Generation())
+    climb = ladder.ask(QUESTION, lambda sentence: told.append(str(sentence)))
+    assert "".join(climb) == "At last."
+    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second."]
+    assert asked(gemini) == ["flash", "lite", "lite"], "who did not say when to come again is not asked again"
+
+
+@pytest.mark.parametrize("delay", ["20.5s", "34.4s"])
+def test_a_long_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open, delay: str) -> None:
+    gemini.default = refused(retry_info(delay))
+    climb = ask(open_upstream(gemini.url))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, GeminiError) and climb.error.retry_after == float(delay[:-1])
+    assert asked(gemini) == ["flash", "lite"]
+
+
+@pytest.mark.slow
+def test_all_waiting_for_one_question_is_bounded(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.ladder._MOST_WAITING_SECONDS", 2.5)
+    gemini.default = refused(retry_info("0s"))
+    assert "".join(ask(open_upstream(gemini.url), ["flash"])) == ""
+    assert asked(gemini) == ["flash"] * 3
+
+
+def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(refused(retry_info("20s")))
+    told = threading.Event()
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models(["flash"]), Generation())
+    climb = ladder.ask(QUESTION, lambda _: told.set())
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit("".join, climb)
+        assert told.wait(SOON)
+        climb.cancel()
+        assert text.result(SOON) == ""
+    assert climb.ending is not None and climb.ending.finish is Finish.STOPPED
+    assert asked(gemini) == ["flash"]
+
+
 @pytest.mark.parametrize(("ending", "error"), [("stall", GeminiSilent), ("cut", GeminiCut)])
 def test_a_silence_and_a_cut_that_no_other_model_mends_are_told_apart(
     gemini: FakeGemini, open_upstream: Open, ending: Any, error: type[GeminiError]
@@ -262,6 +364,19 @@ def test_an_answer_without_progress_is_interrupted_though_bytes_may_come(
     assert climb.ending.finish is Finish.INTERRUPTED
     gemini.calls[0].wait_gone()
     assert asked(gemini) == ["flash"]
+
+
+def test_bytes_that_say_nothing_new_before_the_first_text_are_silence(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    def repeat() -> Iterator[bytes]:
+        for _ in itertools.count():
+            yield usage(5)
+            time.sleep(0.02)
+
+    gemini.replies(Reply(repeat()), Reply.answer("Here."))
+    assert "".join(ask(open_upstream(gemini.url, QUICK))) == "Here."
+    assert asked(gemini) == ["flash", "lite"]
 
 
 @pytest.mark.slow

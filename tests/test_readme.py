@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from conftest import ROOT
 
+from kindle_appliance.__main__ import COMMANDS
 from kindle_appliance.settings import OPTIONS, Option
 
+PROGRAM = [sys.executable, "-m", "kindle_appliance"]
+FLAG = r"(?<![\w-])--[a-z][a-z-]+"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -34,8 +39,17 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 
 
 def test_every_option_that_the_readme_uses_exists() -> None:
-    flags = {option.flag for option in OPTIONS} | {"--config", "--help"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= flags
+    done = [
+        subprocess.run([*PROGRAM, each, "--help"], capture_output=True, text=True, check=True) for each in COMMANDS
+    ]
+    flags = set(re.findall(FLAG, "".join(each.stdout for each in done)))
+    assert {"--port", "--with-secrets", "--help"} <= flags
+    assert set(re.findall(FLAG, README)) <= flags
+
+
+def test_every_command_is_told_of() -> None:
+    told = set(re.findall(r"^ +(?:sudo )?kindle-appliance (\w+)", README, re.MULTILINE))
+    assert set(COMMANDS) - {"serve"} <= told
 
 
 def test_every_link_leads_to_a_file() -> None:

@@ -6,6 +6,7 @@ import ast
 import gettext
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ from babel.messages.pofile import read_po
 from conftest import ROOT
 
 from kindle_appliance.pages import STATIC
-from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence, choose_language, languages_with_catalogue
+from kindle_appliance.sentences import (
+    CHINESE,
+    ENGLISH,
+    Moment,
+    Sentence,
+    choose_language,
+    languages_with_catalogue,
+)
 
 PACKAGE = ROOT / "kindle_appliance"
 PLACE = re.compile(r"%\((\w+)\)[sd]")
@@ -100,6 +108,22 @@ def test_a_stored_sentence_can_be_said_in_any_language_later() -> None:
     again = Sentence.from_json(stored)
     assert again.to(ENGLISH).endswith("(NEW).")
     assert "NEW" in again.to(CHINESE) and again.to(CHINESE) != again.to(ENGLISH)
+
+
+def test_a_moment_is_said_as_seen_from_the_day_of_reading() -> None:
+    noon = datetime.now().replace(hour=12, minute=5)
+    for days, english, chinese in (
+        (0, "New questions from 12:05 today.", "今天 12:05 起"),
+        (1, "New questions from 12:05 tomorrow.", "明天 12:05 起"),
+        (-3, "New questions from 12:05 on 2", " 12:05 起"),
+    ):
+        moment = Moment((noon + timedelta(days=days)).timestamp())
+        said = Sentence(
+            "Gemini's free questions for today are used up. New questions from %(moment)s.", moment=moment
+        )
+        again = Sentence.from_json(said.to_json())
+        assert again == said
+        assert english in again.to(ENGLISH) and chinese in again.to(CHINESE)
 
 
 def test_a_sentence_that_the_catalogue_has_lost_is_said_in_english() -> None:

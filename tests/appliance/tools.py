@@ -19,6 +19,10 @@ PACKAGES = {
     "avahi-daemon": "avahi-daemon",
     "avahi-resolve": "avahi-utils",
     "dbus-daemon": "dbus",
+    "nsenter": "util-linux",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "shellcheck": "shellcheck",
 }
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 

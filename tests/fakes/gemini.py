@@ -23,6 +23,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -139,6 +141,16 @@ class Reply:
         """A refusal as JSON; see `error_body`."""
         body = error_body(code, status, message, details, wrapped)
         return cls([body], code, {"Content-Type": "application/json; charset=UTF-8"}, "length")
+
+    @classmethod
+    def models(cls, *names: str, date: datetime | None = None) -> Reply:
+        """The models that are offered, and one that writes no answers; `date`: Google's clock."""
+        models = [{"name": f"models/{name}", "supportedGenerationMethods": ["generateContent"]} for name in names]
+        models.append({"name": "models/embedding-001", "supportedGenerationMethods": ["embedContent"]})
+        headers = {"Content-Type": "application/json; charset=UTF-8"}
+        if date is not None:
+            headers["Date"] = format_datetime(date.astimezone(UTC), usegmt=True)
+        return cls([json.dumps({"models": models}, indent=2).encode()], 200, headers, "length")
 
     @classmethod
     def html(cls, code: int) -> Reply:

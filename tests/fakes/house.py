@@ -24,6 +24,7 @@ from kindle_appliance.database import Database
 from kindle_appliance.gemini import Generation
 from kindle_appliance.health import Health
 from kindle_appliance.ladder import Ladder
+from kindle_appliance.models import Models
 from kindle_appliance.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.reports import Reports
 from kindle_appliance.server import Server
@@ -48,6 +49,7 @@ class House:
         is_demo: bool = False,
         pages: Pages | None = None,
         look: Look = USUAL_LOOK,
+        history: int = 24_000,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -57,6 +59,7 @@ class House:
         self._language = language
         self._pages = pages or Pages(is_demo)
         self._look = look
+        self._history = history
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
@@ -64,7 +67,9 @@ class House:
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
-        self.desk = AnswerDesk(self.chats, Ladder(self.upstream, KEY, self._models, Generation()))
+        self.desk = AnswerDesk(
+            self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
+        )
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
         parts = (self.desk, self.chats, self._pages, self.reports, self.health)

@@ -1,28 +1,89 @@
-"""An installed appliance below a folder of the test's: the real program, run from where an installer puts it."""
+"""An installed appliance below a folder of the test's: the real program, run from where an installer puts it.
+
+systemd is a stand-in: a `systemctl` that notes what it is told. Where a real one runs, the tests of a whole machine
+have it.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+from conftest import ROOT
+
 from kindle_appliance.installation import Installation
 
+_SYSTEMCTL = """#!/bin/sh
+cd "$(dirname "$0")"
+echo "$*" >>told
+case "$*" in
+"show --property=Listen "*) cat listens ;;
+"show --property=ActiveState --value "*) cat state ;;
+*) test ! -e broken ;;
+esac
+"""
 
-def install(root: Path) -> tuple[Installation, Path]:
-    """Lay it out below `root`; gives it and the Python to run it with.
+
+class Installed:
+    """Laid out below `root`.
 
     A Python takes the folder above its own as its home (sys.prefix) if a `pyvenv.cfg` lies there: links to the
     environment of the tests are enough.
     """
-    installation = Installation(root)
-    home = installation.program / "current"
-    (home / "bin").mkdir(parents=True)
-    for name in ("lib", "pyvenv.cfg"):
-        (home / name).symlink_to(Path(sys.prefix, name))
-    python = home / "bin" / "python"
-    python.symlink_to(Path(sys.executable))
-    installation.folder.mkdir(parents=True)
-    for path in (installation.settings, installation.secret("key"), installation.secret("pin")):
-        path.touch(0o600)
-    installation.state.mkdir(mode=0o700, parents=True)
-    return installation, python
+
+    def __init__(self, root: Path) -> None:
+        self.at = Installation(root)
+        home = self.at.program / "current"
+        (home / "bin").mkdir(parents=True)
+        for name in ("lib", "pyvenv.cfg"):
+            (home / name).symlink_to(Path(sys.prefix, name))
+        self.python = home / "bin" / "python"
+        self.python.symlink_to(Path(sys.executable))
+        self.at.folder.mkdir(parents=True)
+        for path in (self.at.settings, self.at.secret("key"), self.at.secret("pin")):
+            path.touch(0o600)
+        self.at.state.mkdir(mode=0o700, parents=True)
+        self._systemd = root / "systemd"
+        self._systemd.mkdir()
+        (self._systemd / "systemctl").write_text(_SYSTEMCTL)
+        (self._systemd / "systemctl").chmod(0o755)
+        self.systemd(state="active")
+
+    def systemd(self, *, port: int | None = None, state: str | None = None, broken: bool = False) -> None:
+        """What systemctl will say: the port of the socket, the state of both units, and that it cannot do it."""
+        if port is not None or not (self._systemd / "listens").exists():
+            (self._systemd / "listens").write_text(f"Listen=0.0.0.0:{port} (Stream)\n" if port else "Listen=\n")
+        if state is not None:
+            (self._systemd / "state").write_text(f"{state}\n")
+        if broken:
+            (self._systemd / "broken").touch()
+
+    def told(self) -> list[str]:
+        """What systemctl was told to do, in order; questions are left out."""
+        told = self._systemd / "told"
+        lines = told.read_text().splitlines() if told.exists() else []
+        return [line for line in lines if not line.startswith("show")]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(self.python), "-B", "-m", "kindle_appliance", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join((str(self._systemd), os.environ["PATH"]))
+        return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell"}
+
+    def run(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
+        """One command to its end; `given` is its standard input."""
+        done = subprocess.run(
+            self.command(*arguments),
+            input=given,
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,54 @@
+"""How much of what was said before goes along with a new question. Pure.
+
+A chat may be long, and what is sent of it is paid for and read by Gemini with each question. So whole turns are
+left out, oldest first, until the rest fits; the last one always goes along: the question is most likely about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from .gemini import Message
+
+_GAP = "\n\n[...]\n\n"
+_LEAST_CHARACTERS = 200
+"""What is left at least of a message that is shortened."""
+
+
+def trim(conversation: Sequence[Message], characters: int) -> list[Message]:
+    """The conversation with at most `characters` of text before its last message, which is the question."""
+    *before, question = conversation
+    kept: list[list[Message]] = []
+    for turn in reversed(_turns(before)):
+        size = sum(len(message.text) for message in turn)
+        if size > characters:
+            if not kept:
+                kept.append(_shortened(turn, size - characters))
+            break
+        characters -= size
+        kept.append(turn)
+    return [*chain.from_iterable(reversed(kept)), question]
+
+
+def _turns(messages: Sequence[Message]) -> list[list[Message]]:
+    """Questions, each with what was said until the next one."""
+    turns: list[list[Message]] = []
+    for message in messages:
+        if message.role == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+def _shortened(turn: Sequence[Message], excess: int) -> list[Message]:
+    """The turn without the middle of its longest messages: how an answer begins and ends says most of it."""
+    shortened = list(turn)
+    for index in sorted(range(len(turn)), key=lambda each: -len(turn[each].text)):
+        text = turn[index].text
+        half = max(len(text) - excess - len(_GAP), _LEAST_CHARACTERS) // 2
+        if excess <= 0 or 2 * half + len(_GAP) >= len(text):
+            break
+        shortened[index] = turn[index]._replace(text=text[:half] + _GAP + text[-half:])
+        excess -= len(text) - len(shortened[index].text)
+    return shortened
