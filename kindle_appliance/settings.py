@@ -371,7 +371,8 @@ def template(chosen: Mapping[str, object]) -> str:
     lines = [
         "# The settings of the Kindle appliance. Take away the # before a line that you change, and then run:",
         "#     sudo systemctl restart kindle-appliance",
-        "# The port stands in its socket: sudo /opt/kindle-appliance/install.sh --port PORT. Key and PIN have commands:",
+        "# Not in here are port, key and PIN. They have commands:",
+        "#     sudo /opt/kindle-appliance/install.sh --port PORT",
         "#     sudo kindle-appliance key",
         "#     sudo kindle-appliance pin",
     ]

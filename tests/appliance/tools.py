@@ -23,6 +23,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",
     "shellcheck": "shellcheck",
+    "systemd-analyze": "systemd",
 }
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 
