@@ -7,8 +7,9 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
-from . import __version__, demo
+from . import __version__, demo, network
 from .answers import AnswerDesk
 from .chats import Chats
 from .claim import Claim
@@ -18,6 +19,7 @@ from .errors import StartError
 from .gemini import Generation
 from .health import Health
 from .ladder import Ladder
+from .mdns import Advertiser
 from .models import Models
 from .pages import STATIC, Look, Pages
 from .reports import Reports
@@ -45,9 +47,20 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         desk = AnswerDesk(chats, ladder, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        health = Health(__version__, database, desk, is_demo)
-        look = Look(settings.text_size)
-        web = Web(desk, chats, pages, Reports(database), health, language, look, settings.followers)
+        advertiser = Advertiser(settings.name, __version__)
+        health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
+        web = Web(
+            desk,
+            chats,
+            pages,
+            Reports(database),
+            health,
+            language,
+            Look(settings.text_size),
+            settings.followers,
+            partial(network.addresses, settings.host),
+            advertiser.snapshot,
+        )
         server = _listen(web, settings, handed_over_sockets(environment))
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -57,7 +70,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         claim = stops.enter_context(Claim(folder))
         if interrupted := chats.interrupt_unfinished():
             log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
-        _greet(settings, server.port, is_demo)
+        if settings.mdns:
+            advertiser.start(server.host, server.port)
+            stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
+        _greet(settings, server.port, is_demo, advertiser.is_on)
         claim.announce(own_url(settings.host, server.port))
         watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
         stops.callback(watch.close)
@@ -103,17 +119,18 @@ def open_ladder(settings: Settings, stops: ExitStack, database: Database | None 
     return Ladder(upstream, key, Models(models, database), generation)
 
 
-def _greet(settings: Settings, port: int, is_demo: bool) -> None:
-    suffix = "" if port == 80 else f":{port}"
+def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:
     lines = [f"kindle-appliance {__version__}"]
-    address = lan_address()
+    address = network.lan_address()
     if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        lines.append(f"Type this into the browser:          http://{host}{suffix}/")
+        lines.append(f"Type this into the browser:          {network.web_address(settings.host, port)}")
     else:
         if address:
-            lines.append(f"Type this into the Kindle's browser: http://{address}{suffix}/")
-        lines.append(f"On this machine:                     http://127.0.0.1{suffix}/")
+            lines.append(f"Type this into the Kindle's browser: {network.web_address(address, port)}")
+        lines.append(f"On this machine:                     {network.web_address('127.0.0.1', port)}")
+    if has_name:
+        named = network.web_address(f"{settings.name}.local", port)
+        lines.append(f"Where names are known:               {named}")
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
@@ -125,17 +142,3 @@ def own_url(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def lan_address() -> str | None:
-    """The IPv4 address that other machines of the house reach this one at, if it has a network at all.
-
-    Connecting a UDP socket sends nothing; the kernel only chooses the address that it would send from. 192.0.2.1
-    is set aside for documentation (RFC 5737).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])

@@ -11,13 +11,14 @@ from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 from . import __version__, backup, credential, service
-from .appliance import lan_address, needs_demo, open_ladder
+from .appliance import needs_demo, open_ladder
 from .claim import Claim, announced
 from .doctor import Finding, Patient, Verdict, examine
 from .ending import Finish
 from .errors import OwnerError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
+from .network import lan_address
 from .offer import ask_for_offer
 from .service import Service
 from .settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings

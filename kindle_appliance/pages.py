@@ -19,6 +19,8 @@ from typing import Any
 from .answers import News
 from .chats import ChatSummary, Turn
 from .ending import Ending, Finish
+from .mdns import Snapshot, State
+from .network import web_address
 from .reports import Report
 from .sentences import Sentence
 from .writing_system import east_asian_language, is_right_to_left, may_slant
@@ -49,6 +51,17 @@ STARTERS = (
 )
 FOLLOW_UPS = (Sentence("Simpler"), Sentence("Shorter"), Sentence("More"), Sentence("An example"))
 """What stands for typing on a slow keyboard, unless the house has settings of its own."""
+
+MDNS_STATES = {
+    State.OFF: Sentence("The appliance has no name on this network: announcing one is switched off."),
+    State.NO_NETWORK: Sentence("The appliance has no network at the moment."),
+    State.PROBING: Sentence(
+        "The appliance is finding a name for itself on this network; that takes a few seconds."
+    ),
+    State.UP: Sentence("Telephones and computers know the name, most Kindles do not: they need the numbers."),
+    State.FAILED: Sentence("The name cannot be announced at the moment; the numbers work all the same."),
+}
+"""What readers are told of the name on the network."""
 
 SIZES = range(1, 9)
 """Text sizes: from about 50 characters a line down to 13. The style sheet has what each means."""
@@ -249,6 +262,16 @@ class Pages:
         """A page that says one thing: an error, mostly."""
         body = self._templates["message"].fill(reader.language, sentence=sentence.to(reader.language))
         return self._frame(reader, "message", Sentence("Ask").to(reader.language), "/", body)
+
+    def addresses(self, reader: Reader, addresses: Sequence[str], port: int, mdns: Snapshot) -> str:
+        """What to type into a Kindle: `addresses` first, which work in all of them, the name last."""
+        language = reader.language
+        named = [mdns.name] if mdns.state is State.UP else []
+        urls = [escape(web_address(each, port)) for each in (*addresses, *named)]
+        shown = Markup("\n".join(f'<a href="{url}">{url}</a>' for url in urls))
+        state = " ".join(each.to(language) for each in (MDNS_STATES[mdns.state], mdns.reason) if each)
+        body = self._templates["addresses"].fill(language, addresses=shown, state=state)
+        return self._frame(reader, "listing", Sentence("Addresses").to(language), "/addresses", body)
 
     def check(self, reader: Reader, now: float) -> str:
         """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""

@@ -72,6 +72,11 @@ class Server:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
     @property
+    def host(self) -> str:
+        """The address it really listens on."""
+        return str(self._listening()[0].getsockname()[0])
+
+    @property
     def port(self) -> int:
         """The port it really listens on."""
         return int(self._listening()[0].getsockname()[1])

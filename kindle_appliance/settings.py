@@ -150,6 +150,11 @@ SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str)
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
 HOST = Kind("a name or address to listen on", str, _is_host)
 KEY = Kind("the key on one line, without spaces", str, _is_key)
+HOST_LABEL = Kind(
+    "1 to 30 letters, digits and hyphens",
+    str.lower,
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", value)),
+)
 PIN = Kind("4 to 12 digits", str, lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)))
 
 
@@ -174,6 +179,7 @@ class Settings:
         "--gemini-url",
     )
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
+    name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, in front of .local", "--name")
     demo: bool = _option(SWITCH, False, "answer from built-in examples instead of Gemini", "--demo")
     key: str | None = _option(KEY, None, "the Gemini API key", env="GEMINI_API_KEY", secret=True)
     key_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the key")

@@ -16,7 +16,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
 from .errors import GeminiError, GeminiSilent, ReaderError, StorageError
 from .health import Health
+from .mdns import Snapshot
 from .pages import USUAL_LOOK, Look, Pages, Reader
 from .reports import Reports
 from .sentences import Sentence, choose_language
@@ -47,7 +48,7 @@ _CHECK_SECONDS = 0.4  # between two pieces
 _NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _MOST_UNREAD = 20
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
-_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?)?"
+_OWN_PAGE = r"/(\?chat=[0-9]{1,15}|chats(/[0-9]{1,15}){0,2}|check(/reports)?|addresses)?"
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),  # also makes Chromium show text/plain as it arrives
@@ -70,7 +71,8 @@ _BY_STATUS = {
 @dataclass(frozen=True)
 class Web:
     """Everything that the routes need. `language`: the house's, or None for what each browser asks for; `look`:
-    until a reader chooses another; `followers`: how many responses may follow an answer at once.
+    until a reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those
+    that the house reaches the appliance at, best first; `mdns`: how things stand with its name.
     """
 
     desk: AnswerDesk
@@ -81,6 +83,8 @@ class Web:
     language: str | None = None
     look: Look = USUAL_LOOK
     followers: int = 32
+    addresses: Callable[[], Sequence[str]] = tuple
+    mdns: Callable[[], Snapshot] = Snapshot
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application."""
@@ -95,6 +99,7 @@ class Web:
         app.get(f"/answers/<answer:re:{_NUMBER}>", callback=routes.follow)
         app.post(f"/answers/<answer:re:{_NUMBER}>/stop", callback=routes.stop)
         app.post("/api/chat", callback=routes.converse)
+        app.get("/addresses", callback=routes.list_addresses)
         app.get("/check", callback=routes.check)
         app.post("/check", callback=routes.add_report)
         app.get("/check/stream", callback=routes.check_stream)
@@ -126,6 +131,8 @@ class _Routes:
         self._health = web.health
         self._language = web.language
         self._look = web.look
+        self._addresses = web.addresses
+        self._mdns = web.mdns
         self._seats = threading.BoundedSemaphore(web.followers)
 
     # ---- Asking
@@ -313,6 +320,11 @@ class _Routes:
         if answer.ending is not None and answer.ending.finish in (Finish.INTERRUPTED, Finish.FAILED):
             # Waitress takes an OSError as a broken connection: it closes without the last chunk.
             raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")
+
+    def list_addresses(self) -> HTTPResponse:
+        """`GET /addresses`: what to type into a Kindle."""
+        port = int(request.environ["SERVER_PORT"])
+        return _html(self._pages.addresses(self._reader(), self._addresses(), port, self._mdns()))
 
     # ---- Checking a browser
 

@@ -30,10 +30,13 @@ MAY_IMPORT = {
     "reports": {"database", "errors"},
     "answers": {"ladder", "history", "typesetter", "chats", "ending", "errors"},
     "health": {"answers", "database", "errors"},
+    # The network of the house.
+    "network": set(),
+    "mdns": {"network", "errors"},
     # From answers to pages.
     "frames": {"answers", "ending"},
-    "pages": {"answers", "chats", "ending", "reports", "writing_system"},
-    "web": {"answers", "chats", "frames", "pages", "reports", "health", "ending", "errors"},
+    "pages": {"answers", "chats", "ending", "mdns", "network", "reports", "writing_system"},
+    "web": {"answers", "chats", "frames", "health", "mdns", "pages", "reports", "ending", "errors"},
     "server": set(),
     "systemd": set(),
     "demo": set(),

@@ -21,9 +21,9 @@ import pytest
 from fakes.gemini import FakeGemini, Reply
 
 from kindle_appliance import __version__
-from kindle_appliance.appliance import lan_address
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
+from kindle_appliance.network import lan_address
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
@@ -143,6 +143,7 @@ def test_it_tells_its_version_and_its_commands(tmp_path: Path) -> None:
 def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -> None:
     _, usage, _ = run(tmp_path, "serve", "--help")
     flags = {"--help", "--config", "--host", "--port", "--data", "--gemini-url", "--no-mdns", "--demo"}
+    flags |= {"--name"}
     assert set(re.findall(r"--[\w-]+", usage)) == flags
     assert "8080" in usage
     assert run(tmp_path, "--key", KEY)[0] == 2
@@ -264,7 +265,7 @@ def test_without_a_command_and_a_key_it_serves_a_demo_and_says_so_there_and_on_t
 
 
 def test_the_address_for_the_kindle_comes_before_the_one_for_this_machine(tmp_path: Path) -> None:
-    with closing(Appliance(tmp_path, host="0.0.0.0")) as appliance:
+    with closing(Appliance(tmp_path, "--no-mdns", host="0.0.0.0")) as appliance:
         lan = lan_address()
         hosts = re.findall(rf"http://(.*):{appliance.port}/\n", appliance.greeting)
         assert hosts == ([lan, "127.0.0.1"] if lan else ["127.0.0.1"])

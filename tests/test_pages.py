@@ -11,6 +11,7 @@ import pytest
 from kindle_appliance.answers import News, Position
 from kindle_appliance.chats import ChatSummary, Turn
 from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.mdns import Snapshot, State
 from kindle_appliance.pages import Pages, Reader, when
 from kindle_appliance.reports import Report
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
@@ -68,6 +69,7 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
         pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
         pages.list(Reader(language), chats, NOON),
         pages.message(Reader(language), Sentence("There is no such page here.")),
+        *[pages.addresses(Reader(language), (), 80, Snapshot(state)) for state in State],
         pages.check(Reader(language), NOON),
         pages.reports(Reader(language), [Report(NOON, {"device": text, "row": text, text: [text, {}]})], NOON),
         pages.reports(Reader(language), (), NOON),
@@ -103,7 +105,7 @@ def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
 
 
 def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> None:
-    known = {"Gemini", "appliance", "html", "lang", "Aa", "JavaScript", "Kindle", "Cookie"}
+    known = {"Gemini", "appliance", "html", "lang", "Aa", "JavaScript", "Kindle", "Cookie", "http"}
     for page in all_pages(pages, CHINESE, "海"):
         body = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
         words = set(re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>|&\w+;", " ", body)))
@@ -122,6 +124,19 @@ def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> 
     page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
     assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#x27;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
+
+
+def test_the_addresses_stand_in_the_order_in_which_they_work(pages: Pages) -> None:
+    taken = Sentence("%(name)s belongs to %(address)s.", name="kindle.local", address="10.0.0.9")
+    up = Snapshot(State.UP, "kindle-2.local", ("192.168.1.23",), taken)
+    page = pages.addresses(ENGLISH_READER, ["192.168.1.23", "10.0.0.7"], 80, up)
+    urls = ["http://192.168.1.23/", "http://10.0.0.7/", "http://kindle-2.local/"]
+    assert re.findall(r'<a href="(http:[^"]*)">\1</a>', page) == urls
+    assert "kindle.local belongs to 10.0.0.9." in page
+    page = pages.addresses(Reader(CHINESE), ["192.168.1.23"], 8080, Snapshot(State.FAILED, reason=taken))
+    assert "http://192.168.1.23:8080/" in page and "10.0.0.9" in page and "belongs" not in page
+    page = pages.addresses(ENGLISH_READER, ["192.168.1.23"], 80, Snapshot(State.PROBING, "kindle.local"))
+    assert "http://kindle.local" not in page, "not before it is ours"
 
 
 def test_a_report_is_shown_in_words_with_what_it_says_besides(pages: Pages) -> None:

@@ -23,6 +23,7 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "data": ("/srv/chats", '"/srv/chats"', "/srv/chats"),
     "gemini_url": ("http://127.0.0.1:9/base", '"http://127.0.0.1:9/base"', "http://127.0.0.1:9/base"),
     "mdns": ("false", "false", False),
+    "name": ("Reading-Room", '"reading-room"', "reading-room"),
     "demo": ("true", "true", True),
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
@@ -74,6 +75,8 @@ WRONG: list[tuple[str, object, str]] = [
         for value in ([""], ["x" * 61], [1], 5)
     ],
     ("system_instruction", 5, "a text"),
+    *[("name", value, "letters, digits and hyphens") for value in ("", "kindle.local", "-a", "a-", "a b", "海")],
+    *[("name", value, "1 to 30") for value in ("a" * 31, 7)],
     *[("temperature", value, "from 0 to 2") for value in ("2.1", "-0.1", "nan", "inf", "warm", True, 3)],
     *[("max_output_tokens", value, "from 1 to") for value in ("0", "8k", "1000001", 8.5)],
     *[("thinking_level", value, "minimal, low, medium, high") for value in ("none", "Low", 1)],

@@ -348,6 +348,13 @@ def test_what_is_not_there_gets_a_short_page(house: House, path: str) -> None:
     assert response.status == 404 and "There is no such page here." in response.data.decode()
 
 
+def test_the_list_of_chats_leads_to_the_addresses_of_the_appliance(house: House) -> None:
+    assert 'href="/addresses"' in house.get("/chats").data.decode()
+    page = house.get("/addresses").data.decode()
+    assert f'href="{house.url}/"' in page and "switched off" in page
+    assert house.post("/look", {"look": "5", "back": "/addresses"}).headers["Location"] == "/addresses#look"
+
+
 def test_pages_speak_the_readers_language(house: House) -> None:
     chinese = house.get("/", Accept_Language="zh-CN,zh;q=0.9").data.decode()
     assert '<html lang="zh-CN"' in chinese and "您的问题" in chinese and "Your question" not in chinese

@@ -73,7 +73,8 @@ class House:
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
         parts = (self.desk, self.chats, self._pages, self.reports, self.health)
-        web = Web(*parts, self._language, self._look, self._followers)
+        settings = (self._language, self._look, self._followers, lambda: ["127.0.0.1"])
+        web = Web(*parts, *settings)
         self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")

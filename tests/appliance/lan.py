@@ -1,0 +1,347 @@
+"""A network of the test's own: hosts in network namespaces (ip-netns(8)), joined by a bridge in one more.
+
+Nothing of it is seen from outside, and all of it is gone when the test ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import os
+import queue
+import re
+import secrets
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from zeroconf import DNSAddress, DNSIncoming  # type: ignore[attr-defined]
+
+from . import tools
+
+T = TypeVar("T")
+
+TOOLS = ("ip", "avahi-daemon", "avahi-resolve", "dbus-daemon")
+MDNS = ("224.0.0.251", 5353)
+_ROOT = Path(__file__).resolve().parents[2]
+_PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
+_CLONE_NEWNET = 0x40000000  # setns(2)
+_numbers = itertools.count(1)
+
+# A bus for nobody but the avahi of one host.
+_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={bus}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+<allow receive_sender="*"/></policy></busconfig>
+"""
+_AVAHI = """[server]
+host-name={name}
+use-ipv6=no
+[publish]
+publish-workstation=no
+publish-hinfo=no
+"""
+# Avahi keeps its socket and its process id in one place: each host gets a /run of its own.
+_OWN_RUN = (
+    "mount -t tmpfs tmpfs /run && mkdir /run/avahi-daemon && exec avahi-daemon --no-drop-root --no-rlimits -f {}"
+)
+
+
+class Lines:
+    """What is said, line by line, from threads of their own."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._waiting: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+
+    def say(self, line: str | None) -> None:
+        """One more line, or None: it was the last one."""
+        if line is not None:
+            self.said.append(line)
+        self._new.put(line)
+
+    def wait_for(self, pattern: str, seconds: float = 10) -> re.Match[str]:
+        """The first line that matches and was not waited for before; it has to come within `seconds`."""
+        deadline = time.monotonic() + seconds
+        for line in self._waiting:
+            if match := re.search(pattern, line):
+                self._waiting.remove(line)
+                return match
+        while True:
+            try:
+                new = self._new.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                raise AssertionError(f"no {pattern!r} within {seconds} s: {self.said}") from None
+            assert new is not None, f"ended without {pattern!r}: {self.said}"
+            if match := re.search(pattern, new):
+                return match
+            self._waiting.append(new)
+
+
+class Program(Lines):
+    """A program under way. Its lines are those on stdout and stderr."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        super().__init__()
+        self.process = subprocess.Popen(
+            command,
+            cwd=_ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.say(line.rstrip("\n"))
+        self.say(None)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+
+class Ear(Lines):
+    """Hears what is said by multicast: a line `name ttl address` for each record."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._socket.bind(("", MDNS[1]))
+        group = socket.inet_aton(MDNS[0]) + socket.inet_aton(address)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while data := self._socket.recv(9000):
+            for record in DNSIncoming(data).answers():
+                self.say(f"{record.name} {record.ttl} {_address_of(record)}")
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            with contextlib.suppress(OSError):  # it is not connected, but whoever reads is told
+                self._socket.shutdown(socket.SHUT_RD)
+            self._thread.join()
+        self._socket.close()
+
+
+class Host:
+    """A machine with one network device, `eth0`, once it is plugged in."""
+
+    def __init__(self, lan: Lan, folder: Path) -> None:
+        self.name = f"kindle-{os.getpid()}-{next(_numbers)}"
+        self._lan = lan
+        self._folder = folder / self.name
+        self._folder.mkdir()
+        self._env = {"PATH": _PATH, "HOME": str(self._folder), "LC_ALL": "C.UTF-8"}
+        self._stops = ExitStack()
+        _run("ip", "netns", "add", self.name)
+        self._stops.callback(_run, "ip", "netns", "delete", self.name)
+        self.ip("link set lo up")
+
+    def close(self) -> None:
+        self._stops.close()
+
+    def ip(self, command: str) -> str:
+        return _run("ip", "-n", self.name, *command.split())
+
+    def plug(self, address: str | None = None) -> None:
+        """Put a device in, with that address if there is one; its cable is in the switch."""
+        port, switch = f"port{next(_numbers)}", self._lan.switch
+        _run("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", port, "netns", switch)
+        _run("ip", "-n", switch, "link", "set", port, "master", "switch", "up")
+        self.ip("link set eth0 up")
+        if address:
+            self.lease(address)
+
+    def unplug(self) -> None:
+        """Take the device away for good; the next one is another."""
+        self.ip("link delete eth0")
+
+    def lease(self, address: str) -> None:
+        """Give `eth0` an address, as a router would, instead of any that it has."""
+        self.ip("address flush dev eth0")
+        self.ip(f"address add {address}/24 dev eth0")
+        self.ip("route replace default dev eth0")
+
+    def within(self, do: Callable[[], T]) -> T:
+        """What `do` returns when it runs in a thread on this host. Its sockets and threads stay here."""
+
+        def enter_and_do() -> T:
+            libc = ctypes.CDLL(None, use_errno=True)
+            with Path(f"/run/netns/{self.name}").open() as namespace:
+                assert libc.setns(namespace.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            return do()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter_and_do).result()
+
+    def start(self, *command: str) -> Program:
+        """A program that runs here until the test ends, at the latest."""
+        program = Program(["ip", "netns", "exec", self.name, *command], self._env)
+        self._stops.callback(program.close)
+        return program
+
+    # ---- What runs on it
+
+    def serve(self, *options: str) -> Program:
+        """The appliance, on port 8080."""
+        data = ["--data", str(self._folder / "data")]
+        program = self.start(sys.executable, "-B", "-m", "kindle_appliance", *data, *options)
+        program.wait_for("^On this machine")
+        return program
+
+    def start_avahi(self, name: str) -> Program:
+        """Avahi under that host name, with a bus of its own; returns as soon as it answers."""
+        bus, configuration, avahi = (self._folder / each for each in ("bus", "bus.conf", "avahi.conf"))
+        configuration.write_text(_BUS.format(bus=bus))
+        avahi.write_text(_AVAHI.format(name=name))
+        self._env["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={bus}"
+        self.start("dbus-daemon", f"--config-file={configuration}", "--nofork", "--print-address").wait_for("unix:")
+        program = self.start("sh", "-c", _OWN_RUN.format(avahi))
+        program.wait_for("Server startup complete")
+        return program
+
+    # ---- What its people see
+
+    def get(self, url: str) -> str:
+        """The page behind `http://address:port/path`."""
+        _, _, authority, path = url.split("/", 3)
+
+        def get() -> str:
+            connection = HTTPConnection(authority, timeout=10)
+            with contextlib.closing(connection):
+                connection.request("GET", f"/{path}")
+                return connection.getresponse().read().decode()
+
+        return self.within(get)
+
+    def resolve(self, name: str, expected: str, seconds: float) -> None:
+        """Avahi here has to say, within `seconds`, that `name` has the address `expected`."""
+        self._wait_until_said(("avahi-resolve", "-4", "-n", name), rf"\t{re.escape(expected)}$", seconds)
+
+    def browse(self, pattern: str, seconds: float) -> None:
+        """A service that avahi here knows, with all it resolves to, has to be as `pattern` within `seconds`."""
+        self._wait_until_said(("avahi-browse", "-rptk", "_http._tcp"), pattern, seconds)
+
+    def _wait_until_said(self, command: tuple[str, ...], pattern: str, seconds: float) -> None:
+        deadline, said = time.monotonic() + seconds, ""
+        while not re.search(pattern, said, re.MULTILINE):
+            left = deadline - time.monotonic()
+            assert left > 0, f"{command} does not say {pattern!r} within {seconds} s: {said}"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                where = ("ip", "netns", "exec", self.name)
+                done = subprocess.run(
+                    (*where, *command), check=False, env=self._env, capture_output=True, text=True, timeout=left
+                )
+                said = done.stdout + done.stderr
+
+    def ask(self, name: str, seconds: float = 0.5) -> set[str]:
+        """Every address that is given for `name` within so many seconds of one question, without any cache."""
+        found: set[str] = set()
+        labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+        header = struct.pack(">6H", secrets.randbelow(65536), 0, 1, 0, 0, 0)
+        with self.within(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asker:
+            asker.sendto(header + labels + b"\0\0\1\0\1", MDNS)
+            deadline = time.monotonic() + seconds
+            while (left := deadline - time.monotonic()) > 0:
+                asker.settimeout(left)
+                with contextlib.suppress(TimeoutError):
+                    found |= set(map(_address_of, DNSIncoming(asker.recv(9000)).answers()))
+        return found - {""}
+
+    def ask_until(self, name: str, expected: set[str], seconds: float) -> None:
+        """The addresses of `name` have to be the expected ones within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (found := self.ask(name, 0.2)) != expected:
+            assert time.monotonic() < deadline, f"{name} is {found}, not {expected}, after {seconds} s"
+
+    def overhear(self, address: str) -> Ear:
+        """All that is said by multicast from now on, as heard at that address of this host."""
+        ear = self.within(lambda: Ear(address))
+        self._stops.callback(ear.close)
+        return ear
+
+
+class Lan:
+    """A switch that hosts are plugged into. `folder` is for what they keep."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stops = ExitStack()
+        self.switch = f"kindle-{os.getpid()}-{next(_numbers)}"
+        _run("ip", "netns", "add", self.switch)
+        self._stops.callback(_run, "ip", "netns", "delete", self.switch)
+        _run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+        _run("ip", "-n", self.switch, "link", "set", "switch", "up")
+
+    def host(self, address: str | None = None) -> Host:
+        """A new machine; with an address it is plugged in."""
+        host = Host(self, self._folder)
+        self._stops.callback(host.close)
+        if address:
+            host.plug(address)
+        return host
+
+    def join(self, other: Lan) -> None:
+        """Put a cable between two switches."""
+        cable = f"cable{next(_numbers)}"
+        _run("ip", "link", "add", cable, "netns", self.switch, "type", "veth", "peer", cable, "netns", other.switch)
+        for switch in (self.switch, other.switch):
+            _run("ip", "-n", switch, "link", "set", cable, "master", "switch", "up")
+
+    def __enter__(self) -> Lan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stops.close()
+
+
+def missing() -> str | None:
+    """Why there can be no such network on this machine, or None."""
+    if os.geteuid() != 0:
+        return "only root may make network namespaces"
+    return tools.missing(*TOOLS)
+
+
+def left_over() -> Iterator[str]:
+    """Namespaces of this process that are still there."""
+    for line in _run("ip", "netns", "list").splitlines():
+        if line.startswith(f"kindle-{os.getpid()}-"):
+            yield line
+
+
+def _address_of(record: object) -> str:
+    """The IPv4 address that a record gives, "" if it gives none."""
+    return socket.inet_ntoa(record.address) if isinstance(record, DNSAddress) and record.type == 1 else ""
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10, env={"PATH": _PATH})
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
