@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from waitress import wasyncore
@@ -31,17 +31,27 @@ _TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
 
 
 class Server:
-    """Serves `application` (WSGI) on `host` and `port` (0: any free one). Raises OSError if it cannot listen."""
+    """Serves `application` (WSGI) on `host` and `port` (0: any free one), or on sockets that listen already. Raises
+    OSError if it cannot listen.
+    """
 
-    def __init__(self, application: Callable[..., Any], host: str, port: int, followers: int) -> None:
-        socket.getaddrinfo(host, port)  # waitress would make a ValueError of a name that nobody knows
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        host: str,
+        port: int,
+        followers: int,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        if not sockets:
+            socket.getaddrinfo(host, port)  # waitress would make a ValueError of a name that nobody knows
+        where: dict[str, Any] = {"sockets": list(sockets)} if sockets else {"host": host, "port": port}
         self._is_stopping = False
         self._map: dict[int, Any] = {}
         self._server = create_server(
             application,
             map=self._map,
-            host=host,
-            port=port,
+            **where,
             threads=followers + RESERVED_THREADS,
             channel_request_lookahead=1,
             outbuf_high_watermark=_OUTPUT_BYTES,
@@ -70,6 +80,17 @@ class Server:
     def port(self) -> int:
         """The port it really listens on."""
         return int(self._listening()[0].getsockname()[1])
+
+    def answers(self, path: str, seconds: float) -> bool:
+        """Whether a request over its own socket is answered with 200; no step of it may take longer than `seconds`.
+        Raises OSError if no answer comes.
+        """
+        host, port = self._listening()[0].getsockname()[:2]
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+        with socket.create_connection((loopback.get(host, host), port), seconds) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        return answer.startswith(b"HTTP/1.1 200 ")
 
     def run(self) -> None:
         """Serve until `stop()`."""
@@ -100,4 +121,8 @@ class Server:
 
 
 def _is_busy(each: object) -> bool:
-    return isinstance(each, HTTPChannel) and bool(each.requests or each.total_outbufs_len)
+    """Whether a connection waits for something; a fresh one has been accepted and not been heard yet."""
+    if not isinstance(each, HTTPChannel):
+        return False
+    is_fresh = each.last_activity == each.creation_time
+    return bool(is_fresh or each.request or each.requests or each.total_outbufs_len)
