@@ -16,6 +16,7 @@ quick: $(VENV)/tested  ## the tests that need no root, no browser and no patienc
 test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with its reason
 	-$(BIN)/python -m tests.browsers.engines
 	-$(BIN)/python -m tests.appliance.tools
+	-$(BIN)/python -m tests.appliance.debian
 	$(BIN)/pytest $(ARGS)
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
@@ -23,10 +24,11 @@ soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half 
 	-$(BIN)/python -m tests.appliance.tools
 	$(BIN)/pytest -m soak --soak $(ARGS)
 
-check: $(VENV)/tested  ## style, types
+check: $(VENV)/tested  ## style, types; the shell scripts too, where shellcheck is installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@if command -v shellcheck; then shellcheck -o all install.sh systemd/launcher; fi
 
 messages: $(VENV)/tested  ## compile the catalogues of sentences
 	$(BIN)/pybabel compile -d kindle_appliance/locale -D kindle_appliance

@@ -40,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
+    # The service itself is told by systemd where to look, and may not look anywhere else.
+    installation = None if "CREDENTIALS_DIRECTORY" in os.environ else Installation.find(Path(sys.prefix))
     try:
-        return _run(_parser().parse_args(arguments), Installation.find(Path(sys.prefix)), os.environ)
+        return _run(_parser().parse_args(arguments), installation, os.environ)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 2

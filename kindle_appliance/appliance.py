@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import signal
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from .pages import STATIC, Look, Pages
 from .reports import Reports
 from .server import Server
 from .settings import Settings, data_folder
+from .systemd import Watch, handed_over_sockets
 from .upstream import Clocks, Upstream
 from .web import Web
 
@@ -78,7 +80,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             _guard(settings, advertiser),
             gate,
         )
-        server = _listen(web, settings)
+        server = _listen(web, settings, handed_over_sockets(environment))
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
@@ -97,6 +99,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         own = "127.0.0.1" if settings.host in network.EVERYWHERE else settings.host
         claim.announce(network.web_address(own, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
+        watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
+        stops.callback(watch.close)
+        watch.start()
         server.run()
         log.info("stopping")
     log.info("stopped")
@@ -110,10 +115,16 @@ def _share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _listen(web: Web, settings: Settings) -> Server:
+def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
     try:
-        is_proxy = web.guard.is_proxy
-        return Server(web.application(), settings.host, settings.port, settings.followers, is_proxy=is_proxy)
+        return Server(
+            web.application(),
+            settings.host,
+            settings.port,
+            settings.followers,
+            sockets,
+            is_proxy=web.guard.is_proxy,
+        )
     except OSError as error:
         raise StartError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."

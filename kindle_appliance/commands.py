@@ -19,7 +19,7 @@ from .errors import OwnerError, SettingsError, StartError
 from .installation import Installation
 from .ladder import Message
 from .mdns import resolve
-from .network import lan_address
+from .network import EVERYWHERE, addresses
 from .offer import ask_for_offer
 from .sentences import ENGLISH, Sentence
 from .service import Service
@@ -191,7 +191,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         open_upstream(values),
         find_service(installation, folder, values.pin),
         installation is not None,
-        lan_address(),
+        next(iter(addresses(EVERYWHERE[0])), None),
         resolve,
     )
     has_failed = False

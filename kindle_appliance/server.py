@@ -19,7 +19,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -89,7 +89,8 @@ USUAL_LIMITS = Limits()
 
 
 class Server:
-    """Serves `application` (WSGI) on `host` and `port` (0: any free one). Raises OSError if it cannot listen.
+    """Serves `application` (WSGI) on `host` and `port` (0: any free one), or on sockets that listen already. Raises
+    OSError if it cannot listen.
 
     `is_proxy`: whether many clients come from this address, which then has no cap of its own.
     """
@@ -100,10 +101,13 @@ class Server:
         host: str,
         port: int,
         followers: int,
+        sockets: Sequence[socket.socket] = (),
         limits: Limits = USUAL_LIMITS,
         is_proxy: Callable[[str], bool] = lambda address: False,
     ) -> None:
-        socket.getaddrinfo(host, port)  # waitress would make a ValueError of a name that nobody knows
+        if not sockets:
+            socket.getaddrinfo(host, port)  # waitress would make a ValueError of a name that nobody knows
+        where: dict[str, Any] = {"sockets": list(sockets)} if sockets else {"host": host, "port": port}
         self._is_stopping = False
         self._limits = limits
         self._most = limits.connections + followers
@@ -113,8 +117,7 @@ class Server:
         self._server = create_server(
             application,
             map=self._map,
-            host=host,
-            port=port,
+            **where,
             threads=followers + RESERVED_THREADS,
             channel_request_lookahead=1,
             outbuf_high_watermark=_OUTPUT_BYTES,
@@ -145,6 +148,17 @@ class Server:
     def port(self) -> int:
         """The port it really listens on."""
         return int(self._listening()[0].getsockname()[1])
+
+    def answers(self, path: str, seconds: float) -> bool:
+        """Whether a request over its own socket is answered with 200; no step of it may take longer than `seconds`.
+        Raises OSError if no answer comes.
+        """
+        host, port = self._listening()[0].getsockname()[:2]
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+        with socket.create_connection((loopback.get(host, host), port), seconds) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        return answer.startswith(b"HTTP/1.1 200 ")
 
     def run(self) -> None:
         """Serve until `stop()`."""
@@ -329,4 +343,8 @@ def _busy() -> bytes:
 
 
 def _is_busy(each: object) -> bool:
-    return isinstance(each, HTTPChannel) and bool(each.requests or each.total_outbufs_len)
+    """Whether a connection waits for something; a fresh one has been accepted and not been heard yet."""
+    if not isinstance(each, HTTPChannel):
+        return False
+    is_fresh = each.last_activity == each.creation_time
+    return bool(is_fresh or each.request or each.requests or each.total_outbufs_len)

@@ -8,6 +8,7 @@ sentence that names the key, the value, where it came from and what is allowed. 
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -404,6 +405,32 @@ def _find_credential(name: str, environment: Mapping[str, str]) -> Path | None:
         return Path(folder, name) if Path(folder, name).exists() else None
     except OSError as error:
         raise SettingsError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+
+
+_SET_BY_SYSTEMD = ("host", "port", "data", "key_file", "pin_file")
+
+
+def template(chosen: Mapping[str, object]) -> str:
+    """A settings file for an installed appliance: `chosen` is set, every other option explained, with its default.
+    What systemd decides there is left out.
+    """
+    lines = [
+        "# The settings of the Kindle appliance. Take away the # before a line that you change, and then run:",
+        "#     sudo systemctl restart kindle-appliance",
+        "# Not in here are port, key and PIN. They have commands:",
+        "#     sudo /opt/kindle-appliance/install.sh --port PORT",
+        "#     sudo kindle-appliance key",
+        "#     sudo kindle-appliance pin",
+    ]
+    for option in OPTIONS:
+        if option.secret or option.name in _SET_BY_SYSTEMD:
+            continue
+        value = chosen.get(option.name, option.default)
+        # What JSON calls a text, a number, a list or a truth is one in TOML, too.
+        written = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+        lines += ["", f"# {option.help[0].upper()}{option.help[1:]}; {option.kind.allowed}."]
+        lines.append(f"{'' if option.name in chosen else '# '}{option.name} = {written}")
+    return "\n".join(lines) + "\n"
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

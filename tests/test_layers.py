@@ -43,6 +43,7 @@ MAY_IMPORT = {
         *("ending", "errors"),
     },
     "server": set(),
+    "systemd": set(),
     "demo": set(),
     # What puts it together.
     "settings": {"guard", "errors", "sentences"},
@@ -67,7 +68,7 @@ ONLY_IN = {
     "waitress": {"server"},
     "zeroconf": {"mdns"},
     "gettext": {"sentences"},
-    "os": {"settings", "credential", "commands", "__main__"},
+    "os": {"settings", "credential", "systemd", "commands", "__main__"},
 }
 
 

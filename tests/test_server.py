@@ -21,7 +21,7 @@ def serving(
     limits: Limits = USUAL_LIMITS,
     is_proxy: Callable[[str], bool] = lambda address: False,
 ) -> Iterator[Server]:
-    server = Server(application, "127.0.0.1", 0, followers, limits, is_proxy)
+    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -149,6 +149,61 @@ def test_responses_under_way_end_in_good_order_when_the_server_closes() -> None:
     assert b"begun" in received and b", done" in received and received.endswith(b"0\r\n\r\n")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_connection_that_came_just_before_the_end_is_still_answered() -> None:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"page"]
+
+    server = Server(application, "127.0.0.1", 0, 4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        assert urllib3.request("GET", url(server), timeout=10).data == b"page"  # so the one before is accepted
+        server.stop()
+        thread.join(20)
+        closing = threading.Thread(target=server.close, args=(10,))
+        closing.start()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(b"page")
+        closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_it_knows_whether_its_own_requests_are_answered() -> None:
+    release = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/hangs":
+            release.wait(20)
+        start("503 Service Unavailable" if environ["PATH_INFO"] == "/ill" else "200 OK", [])
+        return [b"page"]
+
+    with serving(application) as server:
+        assert server.answers("/well", 20)
+        assert not server.answers("/ill", 20)
+        with pytest.raises(TimeoutError):
+            server.answers("/hangs", 0.2)
+        release.set()
+
+
+def test_sockets_that_listen_already_are_served_and_stay_with_their_owner() -> None:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [])
+        return [b"page"]
+
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        server = Server(application, "ignored.invalid", 0, 4, [first.dup(), second.dup()])
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        for each in (first, second):
+            address = f"http://127.0.0.1:{each.getsockname()[1]}/"
+            assert urllib3.request("GET", address, timeout=10).data == b"page"
+        server.stop()
+        thread.join(20)
+        server.close(2)
+        socket.create_connection(first.getsockname(), timeout=5).close()
 
 
 def test_a_port_that_is_taken_is_an_error_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from kindle_appliance.errors import SettingsError
-from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load
+from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load, template
 
 KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 BY_NAME = {option.name: option for option in OPTIONS}
@@ -401,3 +402,23 @@ def test_the_data_folder_is_the_one_set_else_systemds_else_the_users(
     del environment["STATE_DIRECTORY"]
     assert data_folder(Settings(), environment) == Path("/home/pi/state/kindle-appliance")
     assert data_folder(Settings(), {}) == tmp_path / ".local" / "state" / "kindle-appliance"
+
+
+# The file for an installed appliance
+
+
+def test_the_template_explains_every_setting_that_belongs_there_and_sets_what_was_chosen(config: Path) -> None:
+    text = template({"language": "zh-CN"})
+    config.write_text(text)
+    settings = load({}, {}, config)
+    assert settings == load({"language": "zh-CN"}, {})
+    for option in OPTIONS:
+        belongs = not option.secret and option.name not in ("host", "port", "data", "key_file", "pin_file")
+        assert bool(re.search(rf"^(# )?{option.name} = ", text, re.MULTILINE)) == belongs, option.name
+        assert (option.kind.allowed in text) or not belongs
+
+
+def test_every_line_of_the_template_is_a_default_that_may_be_uncommented(config: Path) -> None:
+    config.write_text(re.sub(r"^# (\w+ = [^(])", r"\1", template({}), flags=re.MULTILINE))
+    assert "language = " in config.read_text()
+    assert load({}, {}, config) == Settings()

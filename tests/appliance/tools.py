@@ -20,6 +20,11 @@ PACKAGES = {
     "avahi-resolve": "avahi-utils",
     "dbus-daemon": "dbus",
     "strace": "strace",
+    "nsenter": "util-linux",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "shellcheck": "shellcheck",
+    "systemd-analyze": "systemd",
 }
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 

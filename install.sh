@@ -1,0 +1,686 @@
+#!/bin/sh
+# Turns a Raspberry Pi or a Debian machine into the appliance, upgrades it, and removes it again. --help tells how.
+#
+# Each version has a folder of its own in /opt/kindle-appliance/versions: a Python environment, and in source/ what it
+# was made from, this script and the units too. `current` points to the one in use, so that an upgrade is a change of
+# one link, and going back is another. A folder without the file `complete` is what an interrupted run has left.
+# Whatever fails undoes what this run has done. Everything is in functions, and main runs last: a copy of this file
+# that was cut off does nothing.
+
+set -eu
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin  # not root's own: the service must find it, too
+PROGRAM=/opt/kindle-appliance
+VERSIONS=${PROGRAM}/versions
+CURRENT=${PROGRAM}/current
+CONFIG=/etc/kindle-appliance
+SETTINGS=${CONFIG}/settings.toml
+STATE=/var/lib/private/kindle-appliance
+STATE_LINK=/var/lib/kindle-appliance
+UNITS=/etc/systemd/system
+SERVICE=kindle-appliance.service
+SOCKET=kindle-appliance.socket
+PORT_FILE=${UNITS}/${SOCKET}.d/port.conf
+COMMAND=/usr/local/bin/kindle-appliance
+LOCK=/run/kindle-appliance-install.lock
+
+NEEDED_MB=150  # an environment takes 60, and the next version lies beside it
+NEEDED_SYSTEMD=252
+DEFAULT_PORT=80
+HEALTH_SECONDS=30
+KEY_ADDRESS=https://aistudio.google.com/apikey
+
+usage() {
+    cat << END
+Usage: sudo ./install.sh [OPTION]...
+
+Installs the Kindle appliance on this machine and starts it. Run again, it upgrades the appliance to the version it
+comes with, and mends what is broken; what is up to date stays as it is, and so do settings and chats.
+
+  --port PORT      listen on this port (default: 80, or from 8080 on what is free)
+  --name NAME      be found as http://NAME.local/ (default: kindle); it goes into new settings
+  --key-file FILE  take the Gemini API key from this file; otherwise it is asked for, on a terminal.
+                   A key comes from ${KEY_ADDRESS}; without one the appliance is a demo
+  --no-start       install only; the appliance starts with the machine
+  --uninstall      remove the appliance, but not its settings, key and chats
+  --purge          remove those, too
+  --help           this text
+
+From the environment, which sudo passes on only if told to:
+
+  sudo --preserve-env=GEMINI_API_KEY ./install.sh
+                   takes the key from there
+  sudo --preserve-env=PIP_NO_INDEX,PIP_FIND_LINKS ./install.sh
+                   pip takes the packages of requirements.txt, and setuptools, from a folder, without the internet;
+                   its other variables (PIP_INDEX_URL, PIP_PROXY and so on) go the same way
+END
+}
+
+main() {
+    umask 022
+    # Nothing of the caller's but what is documented gets into what is installed.
+    unset PYTHONPATH PYTHONHOME CDPATH
+    export PATH PYTHONDONTWRITEBYTECODE=1
+    action=install port='' name='' key_file='' must_start=yes undo=''
+    read_options "$@"
+    check_root
+    exec 9> "${LOCK}"
+    flock --nonblock 9 || fail "Another install.sh is at work on this machine. Wait for it, then run this again."
+    trap at_exit EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    "${action}"
+}
+
+read_options() {
+    while [ "$#" -gt 0 ]; do
+        case $1 in
+            --port | --name | --key-file)
+                [ "$#" -gt 1 ] || fail "$1 needs a value. See ./install.sh --help."
+                case $1 in
+                    --port) port=$2 ;;
+                    --name) name=$2 ;;
+                    *) key_file=$2 ;;
+                esac
+                shift
+                ;;
+            --no-start) must_start=no ;;
+            --uninstall) action=uninstall ;;
+            --purge) action=purge ;;
+            --help | -h)
+                usage
+                exit 0
+                ;;
+            *) fail "$1 is not an option. See ./install.sh --help." ;;
+        esac
+        shift
+    done
+}
+
+# ---- The actions
+
+install() {
+    step "Looking at this machine"
+    find_source
+    check_options
+    check_system
+    find_python
+    check_space
+    find_what_is_there
+    choose_port
+
+    step "Installing version ${version}"
+    build
+
+    step "Settings and key"
+    write_settings
+    store_key
+
+    step "Starting"
+    undo=all
+    put_in_place "${folder}" "${port}"
+    if [ "${must_start}" = yes ]; then
+        start
+        undo=''
+        forget_old_versions
+        say_done
+    else
+        undo=''
+        say "Not started, as you wished. It starts with the machine, or now with:"
+        say "    sudo systemctl start ${SOCKET} ${SERVICE}"
+    fi
+}
+
+uninstall() {
+    remove_program
+    say "The appliance is removed. Its settings and chats are kept in ${CONFIG} and ${STATE};"
+    say "--purge removes those, too."
+}
+
+purge() {
+    remove_program
+    rm -rf "${CONFIG}" "${STATE}" "${UNITS:?}/${SERVICE}.d" "${UNITS:?}/${SOCKET}.d"
+    rm -f "${STATE_LINK}"
+    systemctl daemon-reload
+    say "The appliance, its settings, its key and its chats are removed."
+}
+
+# ---- Looking
+
+check_root() {
+    user=$(id -u)
+    [ "${user}" -eq 0 ] || fail "Only root can install on this machine. Run it with sudo: sudo ./install.sh"
+}
+
+find_source() {
+    script=$(readlink -f -- "$0")
+    source=${script%/*}
+    [ -f "${source}/systemd/${SERVICE}" ] || fail \
+        "The appliance's files are not beside ${script}. Unpack the whole archive, and run install.sh from there."
+    release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "${source}/kindle_appliance/__init__.py")
+}
+
+check_options() {
+    if [ -n "${port}" ]; then
+        case ${port} in
+            *[!0-9]* | 0* | ??????*) is_port=no ;;
+            *) [ "${port}" -le 65535 ] && is_port=yes || is_port=no ;;
+        esac
+        [ "${is_port}" = yes ] || fail "--port ${port} is not a port. Give a whole number from 1 to 65535."
+    fi
+    case ${name} in
+        *[!a-z0-9-]* | -* | *-)
+            fail "--name ${name} cannot be a name on the network. Use small letters, digits and hyphens only."
+            ;;
+        *) [ "${#name}" -le 63 ] || fail "--name ${name} is too long. Use at most 63 letters." ;;
+    esac
+    if [ -n "${name}" ] && [ -f "${SETTINGS}" ]; then
+        grep -q "^name *= *\"${name}\"" "${SETTINGS}" || fail \
+            "The settings in ${SETTINGS} are yours and stay as they are. Write name = \"${name}\" there, then run: sudo systemctl restart kindle-appliance"
+    fi
+    if [ -n "${key_file}" ]; then
+        key=$(cat -- "${key_file}" 2> /dev/null) || fail \
+            "The key file ${key_file} cannot be read. Give the path of a file with nothing but the key."
+        [ -n "${key}" ] || fail \
+            "The key file ${key_file} is empty. Put the key into it; a key comes from ${KEY_ADDRESS}"
+    else
+        key=${GEMINI_API_KEY:-}
+    fi
+    unset GEMINI_API_KEY  # no other program needs it
+}
+
+check_system() {
+    family='' system='this system'
+    if [ -r /etc/os-release ]; then
+        # shellcheck source=/dev/null
+        family=$(. /etc/os-release && printf '%s' " ${ID:-} ${ID_LIKE:-} ")
+        # shellcheck source=/dev/null
+        system=$(. /etc/os-release && printf '%s' "${PRETTY_NAME:-${ID:-this system}}")
+    fi
+    case ${family} in
+        *' debian '*) ;;
+        *) fail "This is ${system}; install.sh knows Debian and Raspberry Pi OS. On other systems, make run starts the appliance." ;;
+    esac
+    [ -d /run/systemd/system ] || fail \
+        "systemd does not run this machine, and the appliance needs it. Use Debian or Raspberry Pi OS as they are; elsewhere, make run starts the appliance."
+    systemd=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "${systemd:-0}" -ge "${NEEDED_SYSTEMD}" ] || fail \
+        "${system} is too old: it has systemd ${systemd:-(unknown)}. Install Debian or Raspberry Pi OS 12 (bookworm) or newer."
+}
+
+find_python() {
+    python=''
+    for each in python3 python3.13 python3.12 python3.11; do
+        if "${each}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+            python=$(command -v "${each}")
+            break
+        fi
+    done
+    [ -n "${python}" ] || fail \
+        "Python 3.11 or newer is missing. Install it with: sudo apt install python3 python3-venv"
+    "${python}" -c 'import ensurepip, sqlite3, ssl, venv' 2> /dev/null || fail \
+        "Python's venv module is missing. Install it with: sudo apt install python3-venv"
+    tag=$("${python}" -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
+}
+
+check_space() {
+    for place in /opt /etc /var/lib; do
+        needed=1
+        [ "${place}" = /opt ] && needed=${NEEDED_MB}
+        free=$(df -Pm "${place}" 2> /dev/null | awk 'NR == 2 { print $4 }')
+        [ "${free:-${needed}}" -ge "${needed}" ] || fail \
+            "Only ${free} MB are free for ${place}; the appliance needs ${needed} MB. Make room (sudo apt clean helps), and run this again."
+    done
+}
+
+# What this run would make, and what earlier ones have made.
+find_what_is_there() {
+    digest=$(pack | sha256sum | cut -c 1-8)
+    version=${release}-${digest}-${tag}
+    folder=${VERSIONS}/${version}
+    previous='' built='' old_key='' made=''
+    if [ -e "${CURRENT}/complete" ]; then
+        previous=$(readlink -f -- "${CURRENT}")
+        case ${previous} in
+            "${folder}"*) folder=${previous} ;;
+            *) ;;
+        esac
+    fi
+    had_state=no
+    [ ! -e "${STATE}" ] || had_state=yes
+    had_config=no
+    [ ! -d "${CONFIG}" ] || had_config=yes
+    found=$(readlink -- "${COMMAND}") || found=''
+    case ${found} in
+        "${PROGRAM}"/*) ;;
+        *) [ ! -e "${COMMAND}" ] || fail "${COMMAND} is there already, and not ours. Move it away, and run this again." ;;
+    esac
+}
+
+# The files that make a version, as an archive that depends on their content only.
+pack() {
+    tar --create --directory="${source}" --sort=name --mtime='2020-01-01 UTC' --owner=0 --group=0 --numeric-owner \
+        --mode=u=rwX,go=rX --exclude=__pycache__ --exclude='*.po' \
+        install.sh requirements.txt pyproject.toml setup.cfg LICENSE README.md kindle_appliance static systemd
+}
+
+choose_port() {
+    own_port=''
+    if [ -f "${UNITS}/${SOCKET}" ]; then
+        own_port=$(port_of_installed)
+    fi
+    wanted=${port:-${own_port:-${DEFAULT_PORT}}}
+    if [ "${wanted}" = "${own_port}" ] && systemctl --quiet is-active "${SOCKET}"; then
+        port=${wanted}
+        return
+    fi
+    look_at "${wanted}"
+    if [ -z "${user}" ]; then
+        port=${wanted}
+        return
+    fi
+    [ -z "${port}" ] || fail "Port ${wanted} is used by ${user}. Stop that, or choose another port with --port."
+    taken_by=${user}
+    port=8080
+    look_at "${port}"
+    while [ -n "${user}" ]; do
+        port=$((port + 1))
+        [ "${port}" -le 8099 ] || fail \
+            "Port ${wanted} is used by ${taken_by}, and none from 8080 to 8099 is free. Choose one with --port."
+        look_at "${port}"
+    done
+    say "Port ${wanted} is used by ${taken_by}: the appliance takes ${port} instead."
+}
+
+port_of_installed() {
+    if [ -f "${PORT_FILE}" ]; then
+        sed -n 's/^ListenStream=.*:\([0-9]*\)$/\1/p' "${PORT_FILE}"
+    else
+        echo "${DEFAULT_PORT}"
+    fi
+}
+
+# Who listens on a port: sets `user`, to nothing if the port is free.
+look_at() {
+    user=''
+    if ! "${python}" -c '
+import socket, sys
+with socket.socket() as door:
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are ending do not count
+    try:
+        door.bind(("0.0.0.0", int(sys.argv[1])))
+    except OSError:
+        sys.exit(1)
+' "$1"; then
+        user=$(ss -Hltnp "sport = :$1" 2> /dev/null \
+            | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
+        user=${user:-another program}
+    fi
+}
+
+# ---- Making the version
+
+build() {
+    for each in "${VERSIONS}"/*; do
+        [ -e "${each}/complete" ] || rm -rf "${each}"  # an earlier run was interrupted
+    done
+    if [ -e "${folder}/complete" ]; then
+        if "${folder}/bin/kindle-appliance" --version > /dev/null 2>&1; then
+            say "It is here already."
+            return
+        fi
+        folder=${folder}+  # it is damaged, but may be running; a new one beside it
+    fi
+    undo=yes built=${folder}
+    log=${folder}/pip.log
+    mkdir -p "${folder}/source" "${folder}/tmp/source"
+    pack | tar --extract --directory="${folder}/source"
+    cp -R "${folder}/source/." "${folder}/tmp/source"  # pip leaves its traces where it builds
+    set -- --requirement "${folder}/source/requirements.txt" "${folder}/tmp/source"
+    machine=$(uname -m)
+    if [ "${machine}" = armv6l ]; then
+        # There is no wheel for a Raspberry Pi 1 or Zero; to compile one takes it 20 minutes, to do without 5 seconds.
+        export SKIP_CYTHON=1
+        set -- --no-binary zeroconf "$@"
+    fi
+    "${python}" -m venv "${folder}" > "${log}" 2>&1 || explain_failure
+    TMPDIR=${folder}/tmp "${folder}/bin/python" -m pip install --disable-pip-version-check --no-input --no-cache-dir \
+        --retries 2 --progress-bar off "$@" >> "${log}" 2>&1 || explain_failure
+    "${folder}/bin/kindle-appliance" --version >> "${log}" 2>&1 || explain_failure
+    rm -rf "${folder}/tmp" "${log}"
+    sync  # a power cut must not leave less than `complete` says
+    : > "${folder}/complete"
+}
+
+explain_failure() {
+    if grep -qi 'no space left' "${log}"; then
+        fail "The disk is full. Make room (sudo apt clean helps), and run this again."
+    fi
+    why=$(sed -n 's/^ERROR: //p' "${log}" | tail -n 1)
+    if grep -qiE 'no matching distribution|name resolution|connection (broken|refused|reset)|timed out|unreachable' "${log}"; then
+        if [ -n "${PIP_NO_INDEX:-}" ]; then
+            fail "A package is not in ${PIP_FIND_LINKS:-the folder that PIP_FIND_LINKS is to name}: ${why} Put it there, and run this again."
+        fi
+        fail "The packages could not be fetched: ${why} Look whether this machine is on the internet and its clock is right (timedatectl), and run this again."
+    fi
+    tail -n 10 "${log}" >&2
+    fail "The packages could not be installed; the last words are above. Mend that, and run this again."
+}
+
+# ---- Settings and key
+
+write_settings() {
+    undo=yes
+    mkdir -p "${CONFIG}"
+    if [ -e "${SETTINGS}" ]; then
+        say "${SETTINGS} is yours and stays as it is."
+    else
+        made="${made} settings.toml"
+        "${folder}/bin/python" -c '
+import sys
+from kindle_appliance.settings import template
+print(template({"name": sys.argv[1]} if sys.argv[1] else {}), end="")
+' "${name}" > "${SETTINGS}.new"
+        mv "${SETTINGS}.new" "${SETTINGS}"
+        say "${SETTINGS} is written, with every setting explained."
+    fi
+    # systemd refuses to start a service whose credential has no file.
+    for each in gemini-key pin; do
+        if [ ! -e "${CONFIG}/${each}" ]; then
+            made="${made} ${each}"
+            (umask 077 && : > "${CONFIG}/${each}")
+        fi
+    done
+    old_key=$(cat "${CONFIG}/gemini-key")
+}
+
+store_key() {
+    if [ -n "${key}" ]; then
+        printf '%s\n' "${key}" | "${folder}/bin/kindle-appliance" key --untried --no-restart || fail \
+            "The key was not taken, as said above. Run this again with another one; a key comes from ${KEY_ADDRESS}"
+    elif [ -n "${old_key}" ]; then
+        say "The key is yours and stays as it is."
+    elif [ -z "${previous}" ] && [ -t 0 ]; then
+        ask_for_key
+    fi
+    key=$(cat "${CONFIG}/gemini-key")
+    if [ -z "${key}" ]; then
+        say "Without a key the appliance is a demo. For Gemini's answers: sudo kindle-appliance key"
+        say "A key comes from ${KEY_ADDRESS}"
+    fi
+}
+
+ask_for_key() {
+    say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
+    say "(Without a key the appliance is a demo. Enter alone goes on without.)"
+    until "${folder}/bin/kindle-appliance" key --untried --no-restart; do
+        printf '    Try another key? [Y/n] '
+        read -r again || again=n
+        case ${again} in
+            [Nn]*) break ;;
+            *) ;;
+        esac
+    done
+}
+
+# ---- Putting in place, and going back
+
+# A version and its port, as systemd and the shell find them; nothing is written that is there already.
+put_in_place() {
+    must_reload=no must_restart=no must_reopen=no
+    [ "${key}" = "${old_key}" ] || must_restart=yes
+    put_link "$1" "${CURRENT}"
+    [ "${changed}" = no ] || must_restart=yes
+    put "${UNITS}/${SERVICE}" < "$1/source/systemd/${SERVICE}"
+    [ "${changed}" = no ] || must_reload=yes must_restart=yes
+    put "${UNITS}/${SOCKET}" < "$1/source/systemd/${SOCKET}"
+    [ "${changed}" = no ] || must_reload=yes must_reopen=yes
+    if [ "$2" != "${DEFAULT_PORT}" ]; then
+        # The empty line: the unit's own port is not to be opened as well.
+        put "${PORT_FILE}" << END
+# Written by install.sh. Another port: sudo ${PROGRAM}/install.sh --port PORT
+[Socket]
+ListenStream=
+ListenStream=0.0.0.0:$2
+END
+    elif [ -e "${PORT_FILE}" ]; then
+        rm -f "${PORT_FILE}"
+        rmdir "${PORT_FILE%/*}" 2> /dev/null || :
+        changed=yes
+    else
+        changed=no
+    fi
+    [ "${changed}" = no ] || must_reload=yes must_reopen=yes
+    put_link "${CURRENT}/source/systemd/launcher" "${COMMAND}"
+    put_link "${CURRENT}/source/install.sh" "${PROGRAM}/install.sh"
+    [ "${must_reload}" = no ] || systemctl daemon-reload
+    for each in "${SOCKET}" "${SERVICE}"; do
+        systemctl --quiet is-enabled "${each}" 2> /dev/null || systemctl --quiet enable "${each}"
+    done
+}
+
+# Standard input into a file, at once or not at all; sets `changed`.
+put() {
+    changed=no
+    cat > "${LOCK}.put"
+    if ! cmp -s "${LOCK}.put" "$1"; then
+        changed=yes
+        mkdir -p "${1%/*}"
+        cp "${LOCK}.put" "$1.new"
+        mv "$1.new" "$1"
+    fi
+    rm -f "${LOCK}.put"
+}
+
+# A link into place, at once or not at all; sets `changed`.
+put_link() {
+    changed=no
+    found=$(readlink -- "$2") || found=''
+    if [ "${found}" != "$1" ]; then
+        changed=yes
+        mkdir -p "${2%/*}"
+        ln -sfn "$1" "$2.new"
+        mv -T "$2.new" "$2"
+    fi
+}
+
+start() {
+    run_units "${port}"
+    if [ "${runs}" = no ]; then
+        journalctl --unit="${SERVICE}" --lines=5 --output=cat --no-pager >&2 || :
+        fail "The appliance does not start; its last words are above. Everything is put back as it was."
+    fi
+    say "Version ${release} serves on port ${port}."
+}
+
+# Start, or start anew, what has changed; sets `runs`. While the socket stays, nobody who comes meanwhile is refused.
+run_units() {
+    runs=no
+    verb=start
+    [ "${must_restart}" = no ] || verb=restart
+    [ "${must_reopen}" = no ] || systemctl stop "${SERVICE}" "${SOCKET}" || return 0
+    systemctl start "${SOCKET}" || return 0
+    systemctl "${verb}" "${SERVICE}" || return 0
+    for _ in $(seq "${HEALTH_SECONDS}"); do
+        ask_health "$1"
+        if [ -n "${said}" ]; then
+            runs=yes
+            return
+        fi
+        sleep 1
+    done
+}
+
+# What the appliance on this port says of itself, or one value of it: sets `said`, to nothing if it does not answer.
+ask_health() {
+    said=$("${CURRENT}/bin/python" -c '
+import json, sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+facts = json.load(opener.open(f"http://127.0.0.1:{sys.argv[1]}/healthz", timeout=10))
+for name in sys.argv[2:]:
+    facts = facts[name]
+print(facts)
+' "$@" 2> /dev/null) || said=''
+}
+
+forget_old_versions() {
+    [ "${folder}" != "${previous}" ] || return 0
+    for each in "${VERSIONS}"/*; do
+        case ${each} in
+            "${folder}" | "${previous}") ;;
+            *) rm -rf "${each}" ;;
+        esac
+    done
+}
+
+at_exit() {
+    status=$?
+    trap - EXIT INT TERM HUP
+    rm -f "${LOCK}.put"
+    if [ "${status}" -ne 0 ] && [ -n "${undo}" ]; then
+        set +e
+        go_back
+    fi
+    exit "${status}"
+}
+
+# Undoes what this run has done, up to where it came.
+go_back() {
+    if [ "${key}" != "${old_key}" ]; then
+        printf '%s\n' "${old_key}" > "${CONFIG}/gemini-key"
+        key=''
+    fi
+    for each in ${made}; do
+        rm -f "${CONFIG}/${each}"
+    done
+    [ "${had_config}" = yes ] || rm -rf "${CONFIG}"
+    if [ -z "${previous}" ]; then
+        remove_program
+        [ "${had_state}" = yes ] || rm -rf "${STATE}" "${STATE_LINK}"
+        return
+    fi
+    if [ "${undo}" = all ]; then
+        put_in_place "${previous}" "${own_port}"
+        run_units "${own_port}"
+        [ "${runs}" = yes ] || complain "The old version does not start either. See: journalctl -u kindle-appliance"
+    fi
+    [ -z "${built}" ] || rm -rf "${built}"
+}
+
+remove_program() {
+    systemctl --quiet disable --now "${SOCKET}" "${SERVICE}" 2> /dev/null || :
+    rm -f "${UNITS}/${SERVICE}" "${UNITS}/${SOCKET}" "${PORT_FILE}"
+    rmdir "${PORT_FILE%/*}" 2> /dev/null || :
+    found=$(readlink -- "${COMMAND}") || found=''
+    case ${found} in
+        "${PROGRAM}"/*) rm -f "${COMMAND}" ;;
+        *) ;;
+    esac
+    rm -rf "${PROGRAM}"
+    systemctl daemon-reload
+    systemctl reset-failed "${SOCKET}" "${SERVICE}" 2> /dev/null || :
+}
+
+# ---- The last words
+
+say_done() {
+    suffix=''
+    [ "${port}" = 80 ] || suffix=:${port}
+    step "Type this into the Kindle's browser"
+    addresses=$(list_addresses)
+    if [ -z "${addresses}" ]; then
+        say "This machine has no network yet. Connect it; then the address is what hostname -I says."
+        return
+    fi
+    echo "${addresses}" | while read -r address device hardware; do
+        say "    http://${address}${suffix}/"
+        names=$(names_from_router "${address}")
+        for each in ${names}; do
+            say "    http://${each}${suffix}/   (so your router calls this machine)"
+        done
+    done
+    find_announced_name
+    [ -z "${announced}" ] || say "    http://${announced}${suffix}/   (on devices that look for such names; old Kindles do not)"
+    say ""
+    say "So that the first address stays, reserve it in your router for this machine's hardware address:"
+    echo "${addresses}" | while read -r address device hardware; do
+        say "    ${address}   ${hardware} (${device})"
+    done
+    name_firewall
+    say "Look after it with: sudo kindle-appliance doctor"
+}
+
+# Each address that the house can reach this machine at, with its device and hardware address; a line each.
+list_addresses() {
+    ip -4 -oneline address show up scope global | while read -r _ device _ address _; do
+        case ${device} in
+            docker* | br-* | veth* | virbr* | tun* | tap* | wg*) ;;
+            *)
+                hardware=$(cat "/sys/class/net/${device}/address" 2> /dev/null) || hardware=unknown
+                echo "${address%/*} ${device} ${hardware}"
+                ;;
+        esac
+    done
+}
+
+# The names that the router's DNS, and not this machine itself, gives an address and knows the address of.
+names_from_router() {
+    export RES_OPTIONS='timeout:1 attempts:1'
+    getent --service=dns hosts "$1" | while read -r _ names; do
+        for each in ${names}; do
+            if getent --service=dns ahostsv4 "${each}" | grep -q "^$1 "; then
+                echo "${each}"
+            fi
+        done
+    done
+}
+
+# The name that the appliance holds on the network: sets `announced`. At first it asks a moment whether it is free.
+find_announced_name() {
+    announced=''
+    for _ in 1 2 3 4 5 6; do
+        ask_health "${port}" mdns state
+        case ${said} in
+            up)
+                ask_health "${port}" mdns name
+                announced=${said}
+                return
+                ;;
+            probing) sleep 1 ;;
+            *) return ;;
+        esac
+    done
+}
+
+name_firewall() {
+    firewall='' remedy="let TCP port ${port} in"
+    if ufw status 2> /dev/null | grep -q '^Status: active'; then
+        firewall=ufw remedy="sudo ufw allow ${port}/tcp"
+    elif firewall-cmd --quiet --state 2> /dev/null; then
+        firewall=firewalld remedy="sudo firewall-cmd --permanent --add-port=${port}/tcp, and --reload"
+    elif nft list ruleset 2> /dev/null | grep -q 'hook input.*policy drop'; then
+        firewall=nftables
+    fi
+    [ -z "${firewall}" ] || say "The firewall ${firewall} is active on this machine. For Kindles to come in: ${remedy}"
+}
+
+# ---- Speaking
+
+step() {
+    printf '\n%s\n' "$1"
+}
+
+say() {
+    printf '  %s\n' "$1"
+}
+
+complain() {
+    printf 'install.sh: %s\n' "$1" >&2
+}
+
+fail() {
+    complain "$1"
+    exit 1
+}
+
+main "$@"

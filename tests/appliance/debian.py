@@ -1,0 +1,294 @@
+"""Debian machines for the tests: booted with systemd, each in a container with a disk and a network of its own.
+
+`python -m tests.appliance.debian` from the root of the repository is the set-up: as root it makes a pristine system
+of each release, and a folder with the packages that pip needs there, and keeps both outside the tree for the next
+time. A `Machine` is such a system with its own layer above it: what it changes is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .tools import missing
+
+ROOT = Path(__file__).resolve().parents[2]
+SET_UP = "python -m tests.appliance.debian"
+WHEELS = Path("/wheels")  # in a machine
+START_SECONDS = 120.0
+POLL_SECONDS = 0.02
+
+_INCLUDED = "systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,ca-certificates,procps"
+_TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "ip")
+_MANYLINUX = ("manylinux_2_35", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+
+_FLEETING = ("tmp", "run", "root", "var/tmp", "var/log", "var/cache", "var/lib/systemd", "etc/machine-id")
+
+
+class SetUpError(Exception):
+    """A release cannot be made here. The message says what was found."""
+
+
+@dataclass(frozen=True)
+class Debian:
+    """One release of Debian, and the Python that it comes with."""
+
+    suite: str
+    python: str
+
+    @property
+    def system(self) -> Path:
+        """The pristine system; its name changes with what is to be in it."""
+        return _cache() / f"{self.suite}-{_digest(_INCLUDED)}"
+
+    @property
+    def wheels(self) -> Path:
+        """The packages for pip, for this processor."""
+        requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+        return _cache() / f"wheels-{self.python}-{_digest(requirements)}"
+
+    def missing(self) -> str | None:
+        """One sentence that says why there can be no machine with it, or None."""
+        if os.geteuid() != 0:
+            return "machines with Debian need root"
+        if lacking := missing(*_TOOLS):
+            return lacking
+        if not (self.system.is_dir() and self.wheels.is_dir()):
+            return f"Debian {self.suite} has not been made: run `{SET_UP}` as root"
+        return None
+
+    def install(self) -> None:
+        """Make what is missing. Raises `SetUpError`."""
+        _cache().mkdir(parents=True, exist_ok=True)
+        with _made(self.system) as folder:
+            if folder:
+                # debootstrap takes three times as long.
+                wanted = ["--variant=essential", f"--include={_INCLUDED}", "--dpkgopt=force-unsafe-io"]
+                _do(["mmdebstrap", "--quiet", "--mode=root", *wanted, self.suite, str(folder)])
+        with _made(self.wheels) as folder:
+            if folder:
+                download(folder, self.python, platform.machine(), "--requirement", "requirements.txt", "setuptools")
+                _download_pure_zeroconf(folder, self.python)
+
+
+DEBIANS = (Debian("bookworm", "3.11"), Debian("trixie", "3.13"))
+
+
+def download(folder: Path, python: str, machine: str, *wanted: str) -> None:
+    """What pip on `machine` (as `uname -m` says) would install, as wheels only. Raises `SetUpError`."""
+    platforms = [f"--platform={tag}_{machine}" for tag in _MANYLINUX]
+    where = ["--only-binary=:all:", f"--python-version={python}", *platforms, f"--dest={folder}"]
+    _do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *where, *wanted])
+
+
+def _download_pure_zeroconf(folder: Path, python: str) -> None:
+    """What a Raspberry Pi Zero needs: zeroconf's source, and what builds it."""
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    (zeroconf,) = (line for line in pins if line.startswith("zeroconf=="))
+    source = ["--no-deps", "--no-binary=zeroconf", f"--dest={folder}", zeroconf]
+    _do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *source])
+    download(folder, python, platform.machine(), "poetry-core", "setuptools", "wheel", "cython")
+
+
+class Machine:
+    """A Debian machine: `root` is its disk as seen from outside, `changes` what differs from the pristine system.
+
+    Switched on and off by entering and leaving it. It has the packages for pip in /wheels, and a network card that
+    leads nowhere. Its programs are run with `run()`.
+    """
+
+    def __init__(self, debian: Debian, folder: Path) -> None:
+        self.debian = debian
+        self.root = folder / debian.suite
+        self.changes = folder / "changes"
+        self._work = folder / "work"
+        self._log = folder / "console"
+        for each in (self.root, self.changes, self._work):
+            each.mkdir()
+        layers = f"lowerdir={debian.system},upperdir={self.changes},workdir={self._work}"
+        _do(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)])
+        (self.root / "wheels").mkdir()
+        self._nspawn: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Switch it on, and wait until all is up."""
+        with self._log.open("ab") as log:
+            self._nspawn = subprocess.Popen(
+                [
+                    "systemd-nspawn",
+                    f"--directory={self.root}",
+                    "--boot",
+                    "--private-network",
+                    "--register=no",
+                    "--keep-unit",
+                    f"--bind-ro={self.debian.wheels}:{WHEELS}",
+                    "--hostname=raspberrypi",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Newer releases do not boot with the old kind of control groups; nspawn knows by itself.
+                env={"PATH": os.environ["PATH"]},
+            )
+        self._wait_until_up()
+
+    def stop(self) -> None:
+        """Switch it off as its owner would."""
+        if self._nspawn is None:
+            return
+        self._nspawn.terminate()
+        try:
+            self._nspawn.wait(60)
+        finally:
+            self._nspawn.kill()
+            self._nspawn.wait()
+            self._nspawn = None
+
+    def reboot(self) -> None:
+        """Start it anew."""
+        before = self._init()
+        self.run("systemctl", "reboot", "--no-block")
+        self._wait_for(lambda: self._init() not in (None, before), "it does not go down")
+        self._wait_until_up()
+
+    def close(self) -> None:
+        self.stop()
+        _do(["umount", "--lazy", str(self.root)])
+        for each in (self.changes, self._work):
+            shutil.rmtree(each)
+
+    def __enter__(self) -> Machine:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(
+        self,
+        *command: str,
+        input: str = "",
+        variables: Mapping[str, str] | None = None,
+        timeout: float = 240,
+        is_to_work: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """A command as root in /root, to its end; one that `is_to_work` and does not fails the test."""
+        done = subprocess.run(
+            [*self.inside(variables), *command],
+            check=False,
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+        assert done.returncode == 0 or not is_to_work, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def inside(self, variables: Mapping[str, str] | None = None) -> list[str]:
+        """What goes before a command so that it runs in the machine, with an environment as sudo makes it."""
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            **(variables or {}),
+        }
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        return ["nsenter", f"--target={self._init()}", "--all", "--wdns=/root", "env", "-i", *settings]
+
+    def files(self) -> set[str]:
+        """What is on its disk and not on that of the pristine system; without logs and what is temporary."""
+        found = (each.relative_to(self.changes) for each in self.changes.rglob("*"))
+        return {str(each) for each in found if not str(each).startswith(_FLEETING)}
+
+    def connect(self, address: str) -> None:
+        """Give it a network card with this address, such as 192.168.1.23/24; the cable leads nowhere."""
+        network = ["nsenter", f"--target={self._init()}", "--net", "ip"]
+        card = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
+        _do([*network, "link", "add", *card])
+        _do([*network, "address", "add", address, "dev", "eth0"])
+        for device in ("wall", "eth0"):
+            _do([*network, "link", "set", device, "up"])
+
+    def _init(self) -> int | None:
+        """The process that is number 1 in the machine."""
+        assert self._nspawn is not None
+        assert self._nspawn.poll() is None, self._log.read_text(errors="replace")[-2000:]
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def _wait_until_up(self) -> None:
+        self._wait_for(lambda: self._init() is not None, "it does not start")
+        self._wait_for(self._is_up, "it does not come up")
+
+    def _is_up(self) -> bool:
+        try:
+            said = self.run("systemctl", "is-system-running", "--wait", is_to_work=False).stdout.strip()
+        except FileNotFoundError:
+            return False
+        return said in ("running", "degraded")
+
+    def _wait_for(self, is_so: Any, otherwise: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_so():
+            assert time.monotonic() < deadline, otherwise + self._log.read_text(errors="replace")[-2000:]
+            time.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[Path | None]:
+    """A fresh folder that becomes `folder` if all goes well; None if that is there already."""
+    if folder.is_dir():
+        yield None
+        return
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    yield fresh
+    fresh.rename(folder)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kindle-appliance"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _do(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise SetUpError(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def main() -> int:
+    """Makes what is missing, two releases at a time; a line for each; 0 if all are there."""
+
+    def set_up(debian: Debian) -> str | None:
+        if os.geteuid() == 0 and missing(*_TOOLS) is None:
+            try:
+                debian.install()
+            except SetUpError as error:
+                return str(error)
+        return debian.missing()
+
+    with ThreadPoolExecutor(len(DEBIANS)) as pool:
+        reasons = list(pool.map(set_up, DEBIANS))
+    for debian, reason in zip(DEBIANS, reasons, strict=True):
+        print(f"{debian.suite}: {reason or 'ready'}")
+    return 1 if any(reasons) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

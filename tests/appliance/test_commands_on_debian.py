@@ -1,0 +1,134 @@
+"""The owner's commands beside the installed service, on real machines: Debian bookworm and trixie."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from .debian import DEBIANS, Machine
+from .test_install import ADDRESS, CONFIG, ask, get, install, switched_on, unit
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+STATE = "/var/lib/kindle-appliance"
+
+
+@pytest.fixture(scope="module", params=DEBIANS, ids=lambda debian: debian.suite)
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine of each release in turn, with the appliance installed."""
+    with switched_on(request.param, tmp_path_factory.mktemp("machine")) as machine:
+        install(machine)
+        yield machine
+
+
+def command(machine: Machine, *arguments: str, given: str = "", is_to_work: bool = True) -> str:
+    """What a command of root's says."""
+    done = machine.run("kindle-appliance", *arguments, input=given, is_to_work=is_to_work)
+    assert done.returncode == (0 if is_to_work else 1), done
+    return done.stdout + done.stderr
+
+
+def as_nobody(machine: Machine, *arguments: str) -> tuple[int, str]:
+    line = ["runuser", "-u", "nobody", "--", "kindle-appliance", *arguments]
+    done = machine.run(*line, is_to_work=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def events(machine: Machine) -> list[tuple[str, str]]:
+    """The service's lines in the journal, each with its priority."""
+    said = machine.run("journalctl", "--unit=kindle-appliance", "--output=json", "--no-pager").stdout
+    entries = [json.loads(line) for line in said.splitlines()]
+    return [(each["PRIORITY"], each["MESSAGE"]) for each in entries if each.get("_COMM") != "systemd"]
+
+
+def test_the_doctor_finds_the_service_its_chats_and_its_address(machine: Machine) -> None:
+    said = command(machine, "doctor")
+    for line in (
+        rf"ok +port +pages are served at http://{ADDRESS}/",
+        r"ok +database +\d+ chats, intact",
+        "ok +disk ",
+    ):
+        assert re.search(f"^{line}", said, re.MULTILINE), said
+    assert "sudo kindle-appliance key" in said
+    machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
+    said = command(machine, "doctor", is_to_work=False)
+    assert re.search("^failure +port .*systemctl status", said, re.MULTILINE), said
+    machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
+
+
+def test_a_stopped_service_is_started_by_a_question(machine: Machine) -> None:
+    machine.run("systemctl", "stop", "kindle-appliance.service")
+    assert "demo" in command(machine, "ask", "Why is the sea salty?")
+
+
+def test_everybody_may_ask_and_only_root_may_look(machine: Machine) -> None:
+    status, said = as_nobody(machine, "ask", "Why is the sea salty?")
+    assert status == 0
+    assert "(a demo answer)" in said
+    for name in ("settings", "doctor", "key", "backup"):
+        status, said = as_nobody(machine, *([name, "/tmp/backup"] if name == "backup" else [name]))
+        assert (status, said.partition(":")[0]) == (1, "kindle-appliance")
+        assert f"sudo kindle-appliance {name}" in said
+
+
+def test_a_stored_pin_is_handed_to_the_service_and_to_nobody_else(machine: Machine) -> None:
+    before = unit(machine, "InvocationID")
+    assert "was stored" in command(machine, "pin", given="0042\n")
+    assert unit(machine, "InvocationID") != before
+    assert machine.run("stat", "--format=%U %a", f"{CONFIG}/pin").stdout == "root 600\n"
+    assert machine.run("cat", "/run/credentials/kindle-appliance.service/pin").stdout == "0042\n"
+    assert re.search(r"^pin +\(set\) +/etc/kindle-appliance/pin$", command(machine, "settings"), re.MULTILINE)
+    assert re.search(r"^ok +port ", command(machine, "doctor"), re.MULTILINE)
+    assert "demo" in command(machine, "ask", "Why?")
+    command(machine, "pin", "--remove")
+    assert not any("0042" in message for _, message in events(machine))
+
+
+def test_a_restore_brings_chats_settings_and_secrets_back_for_the_service_to_use(machine: Machine) -> None:
+    page = ask(machine, "What was first?")
+    machine.run("sh", "-c", f"echo 'text_size = 5' >> {CONFIG}/settings.toml")
+    command(machine, "pin", "--no-restart", given="0042")
+    assert "pin" in command(machine, "backup", "--with-secrets", "/root/backup")
+    assert machine.run("stat", "--format=%U %a", "/root/backup").stdout == "root 600\n"
+    command(machine, "pin", "--remove")
+    machine.run("sed", "-i", "s/^text_size = 5/text_size = 6/", f"{CONFIG}/settings.toml")
+    later = ask(machine, "What was later?")
+    said = command(machine, "restore", "/root/backup")
+    assert said.count("was brought back") == 2
+    assert unit(machine, "ActiveState") == "active"
+    command(machine, "pin", "--remove")
+    assert "What was first?" in get(machine, page)
+    assert machine.run("grep", "-c", "^text_size = 5$", f"{CONFIG}/settings.toml").stdout == "1\n"
+    # All belongs to the user of the service, which can go on writing.
+    owners = machine.run("find", f"{STATE}/", "-name", "chats.sqlite*", "-printf", "%U\n").stdout.split()
+    assert set(owners) == {machine.run("stat", "--dereference", "--format=%u", STATE).stdout.strip()}
+    assert ask(machine, "What was later?") == later
+    assert "What was later?" in get(machine, later)
+
+
+def test_chats_that_are_no_database_any_more_are_brought_back(machine: Machine) -> None:
+    page = ask(machine, "What is worth keeping?")
+    command(machine, "backup", "/root/backup")
+    machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
+    machine.run("sh", "-c", f"echo broken > {STATE}/chats.sqlite")
+    machine.run("systemctl", "start", "kindle-appliance.socket")
+    machine.run("systemctl", "start", "--no-block", "kindle-appliance.service")
+    assert re.search(
+        r"^failure +database .*restore FILE", command(machine, "doctor", is_to_work=False), re.MULTILINE
+    )
+    command(machine, "restore", "/root/backup")
+    assert "What is worth keeping?" in get(machine, page)
+    assert machine.run("cat", f"{STATE}/before-restore.sqlite").stdout == "broken\n"
+
+
+def test_the_journal_has_the_levels_and_not_the_questions(machine: Machine) -> None:
+    ask(machine, "How deep is the ocean?")
+    command(machine, "ask", "How high is the sky?")
+    said = events(machine)
+    assert any(priority == "6" and message.startswith("started: version") for priority, message in said)
+    assert any(re.fullmatch("answers: answer \\d+ was asked for", message) for _, message in said)
+    assert any(message.startswith("answers: a script's answer ended: complete, by demo") for _, message in said)
+    assert not any("ocean" in message or "sky" in message or message.startswith("<") for _, message in said)

@@ -1,0 +1,650 @@
+"""install.sh on real machines: Debian bookworm and trixie, booted, without the internet.
+
+The tests of one release share a machine, in which the appliance comes and goes; each begins by bringing the machine
+into the state that it needs, which is quick when it is there already.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import unavailable
+
+from kindle_appliance import __version__
+
+from .debian import DEBIANS, ROOT, WHEELS, Debian, Machine
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ARCHIVE = (
+    *("install.sh", "requirements.txt", "pyproject.toml", "setup.cfg", "LICENSE", "README.md"),
+    *("kindle_appliance", "static", "systemd"),
+)
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
+OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
+INSTALLED = "/opt/kindle-appliance/install.sh"
+CONFIG = "/etc/kindle-appliance"
+KEY = "AQ." + "TopSecret-0123456789_abcdefghijklm"
+ADDRESS = "192.168.1.23"
+
+
+@pytest.fixture(scope="module", params=DEBIANS, ids=lambda debian: debian.suite)
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine of each release in turn, with three versions of the appliance in root's home."""
+    with switched_on(request.param, tmp_path_factory.mktemp("machine")) as machine:
+        yield machine
+
+
+ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lambda debian: debian.suite)
+"""For what is the same on every release."""
+
+
+@contextmanager
+def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
+    if reason := debian.missing():
+        unavailable(reason)
+    machine = Machine(debian, folder)
+    (machine.root / "root" / "versions").mkdir()
+    unpack(machine, "old", OLD_VERSION)
+    unpack(machine, "new", __version__)
+    broken = unpack(machine, "broken", BROKEN_VERSION) / "kindle_appliance" / "appliance.py"
+    with broken.open("a") as source:
+        source.write("\n\ndef serve(settings, environment):\n    raise StartError('this version is broken')\n")
+    with machine:
+        machine.connect(f"{ADDRESS}/24")
+        yield machine
+
+
+def unpack(machine: Machine, name: str, version: str) -> Path:
+    """This checkout as an unpacked archive of a version would be: no git, no environment, no tests."""
+    folder = machine.root / "root" / name
+    folder.mkdir()
+    for each in ARCHIVE:
+        if (ROOT / each).is_dir():
+            shutil.copytree(ROOT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / each, folder)
+    start = folder / "kindle_appliance" / "__init__.py"
+    text = start.read_text(encoding="utf-8")
+    assert f'"{__version__}"' in text
+    start.write_text(text.replace(f'"{__version__}"', f'"{version}"'), encoding="utf-8")
+    return folder
+
+
+KEPT = "/root/versions"
+
+
+def install(machine: Machine, name: str = "new", *options: str) -> str:
+    """What install.sh of a version says when it does as it should. What was made before is not made again."""
+    place = "/opt/kindle-appliance"
+    machine.run("sh", "-c", f"test -e {place} || {{ mkdir {place} && cp -al {KEPT} {place}; }}")
+    return machine.run(f"/root/{name}/install.sh", *options, variables=OFFLINE).stdout
+
+
+def refuse(
+    machine: Machine, *options: str, command: tuple[str, ...] = ("/root/new/install.sh",), **variables: str
+) -> str:
+    """The one sentence that install.sh ends with when it cannot; it leaves the machine as it was."""
+    before = machine.files()
+    done = machine.run(*command, *options, variables=OFFLINE | variables, is_to_work=False)
+    assert done.returncode == 1, done
+    assert re.fullmatch(r"install\.sh: [A-Z-].*\n", done.stderr), done.stderr
+    assert machine.files() == before
+    return done.stderr
+
+
+def purge(machine: Machine) -> None:
+    """As before the first installation, but that the versions made so far are kept in root's home."""
+    keep = f'for each in /opt/kindle-appliance/versions/*/complete; do cp -anl "${{each%/complete}}" {KEPT}; done'
+    machine.run("sh", "-c", keep, is_to_work=False)
+    machine.run("/root/new/install.sh", "--purge")
+
+
+def get(machine: Machine, path: str = "/", port: int = 80, user: str = "nobody") -> str:
+    """A page, asked for by a user who has no rights, who waits as long as nobody answers, but not when refused."""
+    script = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
+    url = f"http://127.0.0.1:{port}{path}"
+    return machine.run("runuser", "-u", user, "--", "python3", "-c", script, url).stdout
+
+
+def ask(machine: Machine, question: str) -> str:
+    """Ask through the form; the path of the page with the answer."""
+    script = (
+        "import sys, urllib.request, urllib.parse as parse;"
+        "form = parse.urlencode({'question': sys.argv[1], 'form': 'form'}).encode();"
+        "print(urllib.request.urlopen('http://127.0.0.1/ask', form, timeout=60).geturl())"
+    )
+    return machine.run("python3", "-c", script, question).stdout.strip().removeprefix("http://127.0.0.1")
+
+
+def version(machine: Machine) -> str:
+    return str(json.loads(get(machine, "/healthz"))["version"])
+
+
+def unit(machine: Machine, name: str) -> str:
+    """What systemd knows of the service."""
+    return machine.run("systemctl", "show", "--property", name, "--value", "kindle-appliance").stdout.strip()
+
+
+def journal(machine: Machine) -> str:
+    return machine.run("journalctl", "--unit=kindle-appliance", "--no-pager").stdout
+
+
+def state(machine: Machine) -> str:
+    """All that an installation has put on the disk, with its times, and which process serves."""
+    places = ["/opt", "/etc", "/usr/local", "/var/lib/private"]
+    files = machine.run(
+        "find", *places, "!", "-name", "chats.sqlite*", "-printf", "%p %i %T@ %C@ %m %U %l\\n"
+    ).stdout
+    return files + unit(machine, "MainPID") + unit(machine, "NRestarts") + unit(machine, "InvocationID")
+
+
+# ---- Installed
+
+
+def test_the_page_is_served_on_port_80_by_a_user_without_rights_and_the_kindle_is_told_where(
+    machine: Machine,
+) -> None:
+    purge(machine)
+    said = install(machine)
+    assert f"http://{ADDRESS}/\n" in said
+    assert "dc:a6:32:01:02:03" in said and "reserve" in said
+    assert "Without a key the appliance is a demo" in said
+    assert "Demo: these answers are examples" in get(machine)
+    process = unit(machine, "MainPID")
+    assert machine.run("stat", "--format=%u", f"/proc/{process}").stdout.strip() != "0"
+    assert re.search(r"CapEff:\s+0+\n", machine.run("cat", f"/proc/{process}/status").stdout)
+    assert machine.run("systemctl", "is-enabled", "kindle-appliance.socket", "kindle-appliance.service")
+
+
+def test_the_settings_are_explained_and_none_is_set(machine: Machine) -> None:
+    install(machine)
+    settings = machine.run("cat", f"{CONFIG}/settings.toml").stdout
+    assert '# language = "auto"' in settings
+    assert not re.search(r"^[^#\n]", settings, re.MULTILINE)
+    assert machine.run("kindle-appliance", "settings").returncode == 0
+
+
+def test_nobody_but_root_and_the_service_can_read_the_key(machine: Machine) -> None:
+    machine.run("sh", "-c", f"umask 077; echo {KEY} > key")
+    said = install(machine, "new", "--key-file", "key")
+    machine.run("rm", "key")
+    assert KEY not in said
+    assert "Demo:" not in get(machine)
+    assert machine.run("stat", "--format=%U %a", f"{CONFIG}/gemini-key").stdout == "root 600\n"
+    search = ["grep", "--recursive", "--files-with-matches", "--no-messages", "--fixed-strings", KEY]
+    places = ["/etc", "/opt", "/usr/local", "/var", "/run", "/tmp", f"/proc/{unit(machine, 'MainPID')}/environ"]
+    found = machine.run(*search, *places).stdout.split()
+    assert set(found) <= {f"{CONFIG}/gemini-key", "/run/credentials/kindle-appliance.service/gemini-key"}
+    as_nobody = machine.run("runuser", "-u", "nobody", "--", *search, *places, is_to_work=False)
+    assert as_nobody.stdout == ""
+    assert KEY not in journal(machine)
+    machine.run("kindle-appliance", "key", "--remove")
+
+
+def test_it_is_back_after_a_crash(machine: Machine) -> None:
+    install(machine)
+    before = unit(machine, "MainPID")
+    restarts = int(unit(machine, "NRestarts"))
+    machine.run("kill", "-KILL", before)
+    assert "</html>" in get(machine)
+    assert unit(machine, "MainPID") != before
+    assert int(unit(machine, "NRestarts")) == restarts + 1
+
+
+def test_the_watchdog_bites_when_the_server_hangs(machine: Machine) -> None:
+    install(machine)
+    folder = "/run/systemd/system/kindle-appliance.service.d"
+    machine.run("mkdir", "-p", folder)
+    machine.run("tee", f"{folder}/test.conf", input="[Service]\nWatchdogSec=3\n")
+    try:
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "kindle-appliance")
+        before = unit(machine, "MainPID")
+        machine.run("kill", "-STOP", before)
+        assert "</html>" in get(machine)  # waits for the next one
+        assert unit(machine, "MainPID") != before
+        assert "Watchdog timeout" in journal(machine)
+    finally:
+        machine.run("rm", "-r", folder)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "kindle-appliance")
+
+
+def test_a_second_run_changes_nothing(machine: Machine) -> None:
+    install(machine)
+    before = state(machine)
+    install(machine)
+    assert state(machine) == before
+    machine.run(INSTALLED, variables=OFFLINE)  # the copy that stays
+    assert state(machine) == before
+
+
+def test_settings_and_key_of_the_owner_stay_and_are_in_force(machine: Machine) -> None:
+    purge(machine)
+    machine.run("mkdir", CONFIG)
+    machine.run("tee", f"{CONFIG}/settings.toml", input='language = "zh-CN"\n')
+    install(machine)
+    assert machine.run("cat", f"{CONFIG}/settings.toml").stdout == 'language = "zh-CN"\n'
+    assert 'lang="zh-CN"' in get(machine)
+    purge(machine)
+
+
+# ---- Restarts and upgrades
+
+CLIENT = """
+import json, select, socket, sys, threading, time
+failures, pages, longest, threads = [], 0, 0.0, []
+def come(number):
+    global pages, longest
+    began = time.monotonic()
+    try:
+        own = ("127.0.%d.%d" % (1 + number // 200 % 200, 1 + number % 200), 0)
+        with socket.create_connection(("127.0.0.1", 80), 60, own) as client:
+            client.sendall(b"GET / HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nConnection: close\\r\\n\\r\\n")
+            page = b"".join(iter(lambda: client.recv(65536), b""))
+        if page.startswith(b"HTTP/1.1 200 ") and b"</html>" in page:
+            pages += 1
+        else:
+            failures.append(repr(page[:100]))
+    except OSError as error:
+        failures.append(repr(error))
+    longest = max(longest, time.monotonic() - began)
+number = 0
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.02)[0] and number < 20000:
+    threads.append(threading.Thread(target=come, args=(number,)))
+    threads[-1].start()
+    number += 1
+for each in threads:
+    each.join()
+print(json.dumps({"failures": failures, "pages": pages, "longest": longest}))
+"""
+
+
+@contextmanager
+def busy_client(machine: Machine) -> Iterator[None]:
+    """Somebody who comes every 20 ms, whatever happens, and is not to be refused or cut once."""
+    client = subprocess.Popen(
+        [*machine.inside(), "python3", "-c", CLIENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        assert client.stdout is not None and client.stdout.readline() == "ready\n"
+        yield
+        said = json.loads(client.communicate(input="\n", timeout=120)[0])
+    finally:
+        client.kill()
+        client.wait()
+    print(f"{machine.debian.suite}: {said['pages']} pages, the slowest after {said['longest']:.1f} s")
+    assert said["failures"] == []
+    assert said["pages"] > 50
+
+
+def test_nobody_is_refused_while_it_restarts_and_while_it_is_upgraded(machine: Machine) -> None:
+    purge(machine)
+    install(machine, "old")
+    page = ask(machine, "Where do the chats go?")
+    with busy_client(machine):
+        machine.run("systemctl", "restart", "kindle-appliance")
+    assert version(machine) == OLD_VERSION
+    with busy_client(machine):
+        assert f"Version {__version__} serves" in install(machine, "new")
+    assert version(machine) == __version__
+    assert "Where do the chats go?" in get(machine, page)
+    versions = machine.run("ls", "/opt/kindle-appliance/versions").stdout.split()
+    assert [each.partition("-")[0] for each in versions] == [OLD_VERSION, __version__]  # the old one to go back to
+
+
+def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
+    install(machine)
+    page = ask(machine, "What if it breaks?")
+    before = machine.files()
+    done = machine.run("/root/broken/install.sh", variables=OFFLINE, is_to_work=False)
+    assert done.returncode == 1
+    assert "this version is broken" in done.stderr
+    assert "put back as it was" in done.stderr
+    assert machine.files() == before
+    assert version(machine) == __version__
+    assert "What if it breaks?" in get(machine, page)
+
+
+def test_it_comes_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
+    install(machine)
+    page = ask(machine, "What is left in the morning?")
+    machine.reboot()
+    machine.connect(f"{ADDRESS}/24")
+    assert "What is left in the morning?" in get(machine, page)
+
+
+@ON_ONE
+def test_a_run_that_was_killed_half_way_is_mended_by_the_next_one(machine: Machine) -> None:
+    purge(machine)
+    half = subprocess.Popen([*machine.inside(OFFLINE), "/root/new/install.sh"], stdout=subprocess.DEVNULL)
+    folder = machine.root / "opt" / "kindle-appliance" / "versions"
+    while not list(folder.glob("*/pip.log")):
+        assert half.poll() is None
+    machine.run("pkill", "-KILL", "--full", "install.sh|/opt/kindle-appliance")
+    half.wait(60)
+    assert list(folder.glob("*")) and not list(folder.glob("*/complete"))
+    install(machine)
+    assert "</html>" in get(machine)
+    assert not list(folder.glob("*/pip.log"))
+
+
+# ---- Ports and names
+
+
+@contextmanager
+def started(machine: Machine, name: str, *command: str) -> Iterator[None]:
+    """A program that runs in the machine for a while, as a unit of its own."""
+    machine.run("systemd-run", f"--unit={name}", "--collect", "--quiet", *command)
+    try:
+        yield
+    finally:
+        machine.run("systemctl", "stop", name)
+
+
+LISTEN = "import socket, time; door = socket.create_server(('', 80)); print('listens', flush=True); time.sleep(600)"
+
+
+def wait_for_listener(machine: Machine, port: int, protocol: str = "t") -> None:
+    while not machine.run("ss", f"-Hln{protocol}", f"sport = :{port}").stdout:
+        pass
+
+
+def test_a_taken_port_is_named_with_who_takes_it_and_the_next_one_is_used(machine: Machine) -> None:
+    purge(machine)
+    with started(machine, "other", "python3", "-c", LISTEN):
+        wait_for_listener(machine, 80)
+        assert re.search(
+            r"Port 80 is used by python3.* \(process \d+\)\. .*--port", refuse(machine, "--port", "80")
+        )
+        said = install(machine)
+        assert re.search(r"Port 80 is used by python3.* \(process \d+\): the appliance takes 8080", said)
+        assert f"http://{ADDRESS}:8080/" in said
+        assert "</html>" in get(machine, port=8080)
+    before = state(machine)
+    install(machine)
+    assert state(machine) == before, "once chosen, a port stays"
+    install(machine, "new", "--port", "8081")
+    assert "</html>" in get(machine, port=8081)
+    assert ":8080" not in machine.run("ss", "-Hltn").stdout
+    install(machine, "new", "--port", "80")
+    assert "</html>" in get(machine)
+    assert "systemd/system/kindle-appliance.socket.d" not in str(machine.files())
+
+
+DNS = """
+import socket, struct
+names = {b"23.1.168.192.in-addr.arpa": (12, b"\\x0braspberrypi\\x05fritz\\x03box\\x00"),
+         b"raspberrypi.fritz.box": (1, bytes([192, 168, 1, 23]))}
+door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+door.bind(("127.0.0.1", 53))
+while True:
+    asked, who = door.recvfrom(512)
+    labels, place = [], 12
+    while asked[place]:
+        labels.append(asked[place + 1 : place + 1 + asked[place]])
+        place += 1 + asked[place]
+    question, (kind,) = asked[12 : place + 5], struct.unpack("!H", asked[place + 1 : place + 3])
+    known, data = names.get(b".".join(labels).lower(), (0, b""))
+    found = known == kind
+    answer = b"\\xc0\\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data if found else b""
+    flags = 0x8180 if known else 0x8183
+    door.sendto(asked[:2] + struct.pack("!HHHHH", flags, 1, found, 0, 0) + question + answer, who)
+"""
+
+
+@ON_ONE
+def test_the_name_that_the_routers_dns_gives_is_said_too(machine: Machine) -> None:
+    machine.run("cp", "/etc/resolv.conf", "/root/resolv.conf")
+    try:
+        with started(machine, "router", "python3", "-c", DNS):
+            wait_for_listener(machine, 53, "u")
+            machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
+            assert "http://raspberrypi.fritz.box/ " in install(machine)
+    finally:
+        machine.run("sh", "-c", "cat /root/resolv.conf > /etc/resolv.conf")
+
+
+# ---- A key that is tried
+
+GOOGLE = """
+import http.server, json, sys
+class Google(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        good = self.headers["x-goog-api-key"] == sys.argv[1]
+        error = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.",
+                 "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}
+        models = {"models": [{"name": "models/m", "supportedGenerationMethods": ["streamGenerateContent"]}]}
+        body = json.dumps(models if good else error).encode()
+        self.send_response(200 if good else 400)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", 9000), Google).serve_forever()
+"""
+
+
+def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(machine: Machine) -> None:
+    purge(machine)
+    machine.run("mkdir", CONFIG)
+    machine.run("tee", f"{CONFIG}/settings.toml", input='gemini_url = "http://127.0.0.1:9000"\n')
+    with started(machine, "google", "python3", "-c", GOOGLE, KEY):
+        wait_for_listener(machine, 9000)
+        before = machine.files()
+        done = machine.run(
+            "/root/new/install.sh", variables={**OFFLINE, "GEMINI_API_KEY": "AQ.wrong"}, is_to_work=False
+        )
+        assert done.returncode == 1
+        assert "install.sh: The key was not taken" in done.stderr
+        assert machine.files() == before
+        terminal = subprocess.Popen(
+            [*machine.inside(OFFLINE), "script", "-qec", "/root/new/install.sh", "/dev/null"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        said = b""
+
+        def answer(prompt: str, text: str) -> None:
+            nonlocal said
+            assert terminal.stdout is not None and terminal.stdin is not None
+            while not said.endswith(prompt.encode()):
+                piece = terminal.stdout.read(1)
+                assert piece, said
+                said += piece
+            terminal.stdin.write(f"{text}\n".encode())
+
+        answer("(it is not shown): ", "AQ.wrong")
+        answer("Try another key? [Y/n] ", "y")
+        answer("(it is not shown): ", KEY)
+        rest = terminal.communicate(timeout=120)[0]
+        assert terminal.returncode == 0, said + rest
+    assert KEY.encode() not in said + rest
+    assert "aistudio" in said.decode()
+    assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n"
+    assert "Demo:" not in get(machine)
+    purge(machine)
+
+
+# ---- Gone again
+
+
+def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machine: Machine) -> None:
+    purge(machine)
+    pristine = machine.files()
+    install(machine)
+    page = ask(machine, "Will it be back?")
+    machine.run("mv", "/root/new", "/root/gone")  # the clone need not be there
+    try:
+        machine.run(INSTALLED, "--uninstall")
+    finally:
+        machine.run("mv", "/root/gone", "/root/new")
+    left = {
+        each for each in machine.files() - pristine if not re.match("var/lib/(private/)?kindle-appliance", each)
+    }
+    assert left == {"etc/kindle-appliance"} | {
+        f"etc/kindle-appliance/{each}" for each in ("settings.toml", "gemini-key", "pin")
+    }
+    assert machine.run("systemctl", "cat", "kindle-appliance", is_to_work=False).returncode != 0
+    with pytest.raises(AssertionError, match="Connection refused"):
+        get(machine)
+    install(machine)
+    assert "Will it be back?" in get(machine, page)
+    purge(machine)
+    assert machine.files() == pristine
+    assert machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout == ""
+    assert "kindle" not in machine.run("cat", "/etc/passwd", "/etc/group").stdout
+
+
+# ---- What cannot be done
+
+WRONG = {
+    "no port": (["--port", "0"], "--port 0 is not a port.*1 to 65535"),
+    "a port beyond all": (["--port", "65536"], "--port 65536 is not a port"),
+    "a port in words": (["--port", "http"], "--port http is not a port"),
+    "a port without number": (["--port"], "--port needs a value"),
+    "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
+    "an unknown option": (["--ports"], "--ports is not an option.*--help"),
+    "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
+    "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
+    "an empty key file": (["--key-file", "/dev/null"], "/dev/null is empty"),
+}
+
+
+@ON_ONE
+@pytest.mark.parametrize(("options", "sentence"), WRONG.values(), ids=WRONG)
+def test_a_wrong_option_is_named_and_nothing_is_done(machine: Machine, options: list[str], sentence: str) -> None:
+    assert re.search(sentence, refuse(machine, *options))
+
+
+@ON_ONE
+def test_who_is_not_root_is_told_to_use_sudo(machine: Machine) -> None:
+    machine.run("cp", "-r", "/root/new", "/tmp/new")
+    command = ("runuser", "-u", "nobody", "--", "/tmp/new/install.sh")
+    assert "sudo ./install.sh" in refuse(machine, command=command)
+    machine.run("rm", "-r", "/tmp/new")
+
+
+@contextmanager
+def instead_of(machine: Machine, path: str, text: str) -> Iterator[None]:
+    """Another file in the place of one, as long as it lasts."""
+    machine.run("tee", "/tmp/instead", input=text)
+    machine.run("chmod", "+x", "/tmp/instead")
+    machine.run("mount", "--bind", "/tmp/instead", path)
+    try:
+        yield
+    finally:
+        machine.run("umount", path)
+
+
+@ON_ONE
+def test_a_system_that_is_not_known_or_too_old_is_named(machine: Machine) -> None:
+    with instead_of(machine, "/usr/lib/os-release", 'ID=fedora\nPRETTY_NAME="Fedora Linux 41"\n'):
+        assert "This is Fedora Linux 41; install.sh knows Debian and Raspberry Pi OS" in refuse(machine)
+    with instead_of(machine, "/usr/bin/systemctl", "#!/bin/sh\necho 'systemd 247 (247.3-7)'\n"):
+        assert "is too old: it has systemd 247. Install" in refuse(machine)
+
+
+@ON_ONE
+def test_a_missing_venv_module_is_named_with_its_package(machine: Machine) -> None:
+    folder = f"/usr/lib/python{machine.debian.python}/ensurepip"
+    machine.run("mount", "-t", "tmpfs", "tmpfs", folder)
+    try:
+        assert "sudo apt install python3-venv" in refuse(machine)
+    finally:
+        machine.run("umount", folder)
+
+
+@contextmanager
+def small_disk(machine: Machine, options: str) -> Iterator[None]:
+    machine.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", "/opt")
+    try:
+        yield
+        assert machine.run("ls", "/opt").stdout == ""
+    finally:
+        machine.run("umount", "/opt")
+
+
+@ON_ONE
+def test_a_disk_without_room_is_told_before_and_while_it_fills(machine: Machine) -> None:
+    purge(machine)
+    with small_disk(machine, "size=20m"):
+        assert re.search(r"Only \d+ MB are free for /opt; .* needs 150 MB", refuse(machine))
+    with small_disk(machine, "size=200m,nr_inodes=600"):
+        assert "The disk is full. Make room" in refuse(machine)
+
+
+@ON_ONE
+def test_without_the_internet_the_packages_cannot_be_fetched(machine: Machine) -> None:
+    purge(machine)
+    assert "internet" in refuse(machine, PIP_NO_INDEX="", PIP_FIND_LINKS="")
+    assert "A package is not in /nowhere" in refuse(machine, PIP_FIND_LINKS="/nowhere")
+
+
+@ON_ONE
+def test_a_raspberry_pi_zero_gets_the_zeroconf_that_need_not_be_compiled(machine: Machine) -> None:
+    purge(machine)
+    machine.run(
+        "tee", "/usr/local/bin/uname", input='#!/bin/sh\n[ "$1" = -m ] && echo armv6l || exec /bin/uname "$@"\n'
+    )
+    machine.run("chmod", "+x", "/usr/local/bin/uname")
+    machine.run("mkdir", "/opt/kindle-appliance")  # nothing that was made before is in it
+    try:
+        install(machine)
+        assert "</html>" in get(machine)
+        place = "import zeroconf; print(zeroconf.__path__[0])"
+        folder = machine.run("/opt/kindle-appliance/current/bin/python", "-c", place).stdout.strip()
+        assert "_core.py" in machine.run("ls", folder).stdout
+        assert machine.run("find", folder, "-name", "*.so").stdout == ""
+    finally:
+        machine.run("rm", "/usr/local/bin/uname")
+        machine.run("/root/new/install.sh", "--purge")
+
+
+# ---- The distribution is upgraded
+
+CARRIED_OVER = (
+    *("opt/kindle-appliance", "etc/kindle-appliance", "usr/local/bin/kindle-appliance"),
+    *("etc/systemd/system/kindle-appliance.service", "etc/systemd/system/kindle-appliance.socket"),
+    *("etc/systemd/system/multi-user.target.wants", "etc/systemd/system/sockets.target.wants"),
+    *("var/lib/private/kindle-appliance", "var/lib/kindle-appliance"),
+)
+
+
+def test_after_the_distribution_has_changed_its_python_the_installer_mends_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    bookworm, trixie = DEBIANS
+    with switched_on(bookworm, tmp_path_factory.mktemp("before")) as before:
+        install(before)
+        page = ask(before, "What outlives an upgrade?")
+        before.stop()
+        # What an upgrade of the distribution leaves as it is; all else is the new one's.
+        after = tmp_path_factory.mktemp("after")
+        for each in CARRIED_OVER:
+            (after / each).parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-a", before.root / each, after / each], check=True)
+    with switched_on(trixie, tmp_path_factory.mktemp("now")) as machine:
+        subprocess.run(["cp", "-a", f"{after}/.", machine.root], check=True)
+        machine.reboot()
+        machine.connect(f"{ADDRESS}/24")
+        done = machine.run("kindle-appliance", "--version", is_to_work=False)
+        assert done.returncode == 1
+        assert re.fullmatch(rf"kindle-appliance: the Python .* has changed .*sudo {INSTALLED}\n", done.stderr)
+        assert "has changed since the appliance was installed" in journal(machine)
+        machine.run(INSTALLED, variables=OFFLINE)
+        assert "What outlives an upgrade?" in get(machine, page)
+        assert machine.run("kindle-appliance", "--version").stdout == f"kindle-appliance {__version__}\n"
