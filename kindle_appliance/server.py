@@ -241,6 +241,8 @@ class _Parser(HTTPRequestParser):
             # A browser sends a form to its end before it reads. If we closed on it, it would only see that.
             self._to_skip = self.content_length if self.content_length <= _SKIPPED_BYTES else 0
             self.completed = not self._to_skip
+        # The library would say "100 Continue" to what it has refused, and parse the same headers again.
+        self.expect_continue = self.expect_continue and self.error is None
         return consumed
 
     def refuse(self, status: int) -> None:

@@ -76,7 +76,8 @@ class Target:
         send(count - count // 5)
         grown, seconds = self._process.memory() - memory, time.monotonic() - begun
         log = self._appliance.errors.read_text()
-        assert "Traceback" not in log and "ERROR" not in log, log[-3000:]
+        mistake = re.search(r"Traceback|^ERROR", log, re.MULTILINE)
+        assert not mistake, log[mistake.start() : mistake.start() + 3000]
         assert self._appliance.get("/").status == 200
         assert grown < GROWTH_MB
         found = ", ".join(f"{status}: {number}" for status, number in sorted(self.statuses.items()))

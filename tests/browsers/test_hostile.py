@@ -215,7 +215,7 @@ ANSWER = (
     r"(P|H[1-6]|BLOCKQUOTE|UL|OL|LI|PRE|TABLE|THEAD|TBODY|TR|CODE|STRONG|S|BR|HR|EM)( class| dir| lang| start)*"
     r"|T[HD]( class| data-label| style)*|A href=https?:/{1,2} rel|SPAN dir"
 )
-LIST = "DIV class|A( dir)? href=/chats/( lang)?|SMALL"
+LIST = "(DIV|TABLE|TBODY|TR|TD)( class)?|A( dir)? href=/chats/( lang)?|SMALL"
 REPORTS = "(H2|TABLE|TBODY|TR|TH|TD|P)( class)?"
 
 
