@@ -29,6 +29,15 @@ ARCHIVE = (
 )
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
+BROKEN = {
+    "database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
+    "appliance.py": """
+
+def serve(settings, environment):
+    Database(data_folder(settings, environment) / "chats.sqlite").close()
+    raise StartError("this version is broken")
+""",
+}
 INSTALLED = "/opt/kindle-appliance/install.sh"
 CONFIG = "/etc/kindle-appliance"
 KEY = "AQ." + "TopSecret-0123456789_abcdefghijklm"
@@ -54,9 +63,11 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     (machine.root / "root" / "versions").mkdir()
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
-    broken = unpack(machine, "broken", BROKEN_VERSION) / "kindle_appliance" / "appliance.py"
-    with broken.open("a") as source:
-        source.write("\n\ndef serve(settings, environment):\n    raise StartError('this version is broken')\n")
+    # It changes the chats, as a new version may, before it fails.
+    broken = unpack(machine, "broken", BROKEN_VERSION) / "kindle_appliance"
+    for module, lines in BROKEN.items():
+        with (broken / module).open("a") as source:
+            source.write(lines)
     with machine:
         machine.connect(f"{ADDRESS}/24")
         yield machine
@@ -199,6 +210,18 @@ def test_it_is_back_after_a_crash(machine: Machine) -> None:
     assert int(unit(machine, "NRestarts")) == restarts + 1
 
 
+def test_a_crash_loop_does_not_close_the_door_and_ends_by_itself(machine: Machine) -> None:
+    install(machine)
+    machine.run("mv", f"{CONFIG}/pin", "/root/pin")  # systemd starts no service whose credential has no file
+    assert machine.run("systemctl", "restart", "kindle-appliance", is_to_work=False).returncode != 0
+    restarts = int(unit(machine, "NRestarts"))
+    while int(unit(machine, "NRestarts")) < restarts + 2:
+        pass
+    assert machine.run("systemctl", "is-active", "kindle-appliance.socket").stdout == "active\n"
+    machine.run("mv", "/root/pin", f"{CONFIG}/pin")
+    assert "</html>" in get(machine)
+
+
 def test_the_watchdog_bites_when_the_server_hangs(machine: Machine) -> None:
     install(machine)
     folder = "/run/systemd/system/kindle-appliance.service.d"
@@ -234,6 +257,19 @@ def test_settings_and_key_of_the_owner_stay_and_are_in_force(machine: Machine) -
     install(machine)
     assert machine.run("cat", f"{CONFIG}/settings.toml").stdout == 'language = "zh-CN"\n'
     assert 'lang="zh-CN"' in get(machine)
+    purge(machine)
+
+
+def test_it_gets_the_name_that_was_wanted_and_starts_when_it_is_told_to(machine: Machine) -> None:
+    purge(machine)
+    assert "sudo systemctl start" in install(machine, "new", "--no-start", "--name", "books")
+    assert machine.run("systemctl", "is-active", "kindle-appliance", is_to_work=False).stdout == "inactive\n"
+    with pytest.raises(AssertionError, match="Connection refused"):
+        get(machine)
+    machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
+    assert "</html>" in get(machine)
+    assert "http://books.local/ " in install(machine)
+    assert 'Write name = "atlas" there' in refuse(machine, "--name", "atlas")
     purge(machine)
 
 
@@ -287,7 +323,7 @@ def busy_client(machine: Machine) -> Iterator[None]:
         client.wait()
     print(f"{machine.debian.suite}: {said['pages']} pages, the slowest after {said['longest']:.1f} s")
     assert said["failures"] == []
-    assert said["pages"] > 50
+    assert said["pages"] > 10
 
 
 def test_nobody_is_refused_while_it_restarts_and_while_it_is_upgraded(machine: Machine) -> None:
@@ -312,7 +348,7 @@ def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
     done = machine.run("/root/broken/install.sh", variables=OFFLINE, is_to_work=False)
     assert done.returncode == 1
     assert "this version is broken" in done.stderr
-    assert "put back as it was" in done.stderr
+    assert "put back as it was" in done.stderr and "does not start either" not in done.stderr
     assert machine.files() == before
     assert version(machine) == __version__
     assert "What if it breaks?" in get(machine, page)
@@ -426,7 +462,7 @@ class Google(http.server.BaseHTTPRequestHandler):
         good = self.headers["x-goog-api-key"] == sys.argv[1]
         error = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.",
                  "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}
-        models = {"models": [{"name": "models/m", "supportedGenerationMethods": ["streamGenerateContent"]}]}
+        models = {"models": [{"name": "models/m", "supportedGenerationMethods": ["generateContent"]}]}
         body = json.dumps(models if good else error).encode()
         self.send_response(200 if good else 400)
         self.send_header("Content-Type", "application/json")
@@ -467,6 +503,7 @@ def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(
                 said += piece
             terminal.stdin.write(f"{text}\n".encode())
 
+        answer("Store a key now? [Y/n] ", "y")
         answer("(it is not shown): ", "AQ.wrong")
         answer("Try another key? [Y/n] ", "y")
         answer("(it is not shown): ", KEY)
