@@ -128,8 +128,8 @@ install() {
         say_done
     else
         undo=''
-        say "Not started, as you wished. It starts with the machine, or now with:"
-        say "    sudo systemctl start ${SOCKET} ${SERVICE}"
+        say "Nothing is started or stopped, as you wished. The new version starts with the machine, or now with:"
+        say "    sudo systemctl restart ${SOCKET} ${SERVICE}"
     fi
 }
 
@@ -230,11 +230,17 @@ find_python() {
 check_space() {
     for place in /opt /etc /var/lib; do
         needed=1
-        [ "${place}" = /opt ] && needed=${NEEDED_MB}
-        free=$(df -Pm "${place}" 2> /dev/null | awk 'NR == 2 { print $4 }')
-        [ "${free:-${needed}}" -ge "${needed}" ] || fail \
-            "Only ${free} MB are free for ${place}; the appliance needs ${needed} MB. Make room (sudo apt clean helps), and run this again."
+        [ "${place}" != /opt ] || needed=${NEEDED_MB}
+        measure "${place}"
+        [ "${free_mb:-${needed}}" -ge "${needed}" ] || fail \
+            "Only ${free_mb} MB are free for ${place}; the appliance needs ${needed} MB. Make room (sudo apt clean helps), and run this again."
     done
+}
+
+# The room for a folder: sets `free_mb`, and `free_files`, of which some file systems have none to tell.
+measure() {
+    free_mb=$(df -Pm "$1" 2> /dev/null | awk 'NR == 2 { print $4 }')
+    free_files=$(df -Pi "$1" 2> /dev/null | awk 'NR == 2 && $2 > 0 { print $4 }')
 }
 
 # What this run would make, and what earlier ones have made.
@@ -349,7 +355,8 @@ build() {
 }
 
 explain_failure() {
-    if grep -qi 'no space left' "${log}"; then
+    measure "${folder}"
+    if [ "${free_mb:-100}" -lt 5 ] || [ "${free_files:-100}" -lt 5 ] || grep -qi 'no space left' "${log}"; then
         fail "The disk is full. Make room (sudo apt clean helps), and run this again."
     fi
     why=$(sed -n 's/^ERROR: //p' "${log}" | tail -n 1)
