@@ -28,7 +28,7 @@ check: $(VENV)/tested  ## style, types; the shell scripts too, where shellcheck 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	@if command -v shellcheck; then shellcheck -o all install.sh systemd/launcher; fi
+	@if command -v shellcheck > /dev/null; then shellcheck -o all install.sh systemd/launcher; fi
 
 messages: $(VENV)/tested  ## compile the catalogues of sentences
 	$(BIN)/pybabel compile -d kindle_appliance/locale -D kindle_appliance

@@ -24,7 +24,8 @@ PORT_FILE=${UNITS}/${SOCKET}.d/port.conf
 COMMAND=/usr/local/bin/kindle-appliance
 LOCK=/run/kindle-appliance-install.lock
 
-NEEDED_MB=150  # an environment takes 60, and the next version lies beside it
+SOURCES='install.sh requirements.txt pyproject.toml setup.cfg LICENSE README.md kindle_appliance static systemd'
+NEEDED_MB=150  # a version takes 40, while it is made twice as much, and the next one lies beside it
 NEEDED_SYSTEMD=252
 DEFAULT_PORT=80
 HEALTH_SECONDS=30
@@ -61,7 +62,7 @@ main() {
     # Nothing of the caller's but what is documented gets into what is installed.
     unset PYTHONPATH PYTHONHOME CDPATH
     export PATH PYTHONDONTWRITEBYTECODE=1
-    action=install port='' name='' key_file='' must_start=yes undo=''
+    action=install port='' name='' key_file='' must_start=yes undo='' number=0
     read_options "$@"
     check_root
     exec 9> "${LOCK}"
@@ -107,6 +108,7 @@ install() {
     find_python
     check_space
     find_what_is_there
+    say "${system}, Python ${tag#py}"
     choose_port
 
     step "Installing version ${version}"
@@ -126,8 +128,8 @@ install() {
         say_done
     else
         undo=''
-        say "Not started, as you wished. It starts with the machine, or now with:"
-        say "    sudo systemctl start ${SOCKET} ${SERVICE}"
+        say "Nothing is started or stopped, as you wished. The new version starts with the machine, or now with:"
+        say "    sudo systemctl restart ${SOCKET} ${SERVICE}"
     fi
 }
 
@@ -155,8 +157,10 @@ check_root() {
 find_source() {
     script=$(readlink -f -- "$0")
     source=${script%/*}
-    [ -f "${source}/systemd/${SERVICE}" ] || fail \
-        "The appliance's files are not beside ${script}. Unpack the whole archive, and run install.sh from there."
+    for each in ${SOURCES}; do
+        [ -e "${source}/${each}" ] || fail \
+            "${each} is not beside ${script}. Unpack the whole archive, and run install.sh from there."
+    done
     release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "${source}/kindle_appliance/__init__.py")
 }
 
@@ -226,11 +230,17 @@ find_python() {
 check_space() {
     for place in /opt /etc /var/lib; do
         needed=1
-        [ "${place}" = /opt ] && needed=${NEEDED_MB}
-        free=$(df -Pm "${place}" 2> /dev/null | awk 'NR == 2 { print $4 }')
-        [ "${free:-${needed}}" -ge "${needed}" ] || fail \
-            "Only ${free} MB are free for ${place}; the appliance needs ${needed} MB. Make room (sudo apt clean helps), and run this again."
+        [ "${place}" != /opt ] || needed=${NEEDED_MB}
+        measure "${place}"
+        [ "${free_mb:-${needed}}" -ge "${needed}" ] || fail \
+            "Only ${free_mb} MB are free for ${place}; the appliance needs ${needed} MB. Make room (sudo apt clean helps), and run this again."
     done
+}
+
+# The room for a folder: sets `free_mb`, and `free_files`, of which some file systems have none to tell.
+measure() {
+    free_mb=$(df -Pm "$1" 2> /dev/null | awk 'NR == 2 { print $4 }')
+    free_files=$(df -Pi "$1" 2> /dev/null | awk 'NR == 2 && $2 > 0 { print $4 }')
 }
 
 # What this run would make, and what earlier ones have made.
@@ -238,7 +248,7 @@ find_what_is_there() {
     digest=$(pack | sha256sum | cut -c 1-8)
     version=${release}-${digest}-${tag}
     folder=${VERSIONS}/${version}
-    previous='' built='' old_key='' made=''
+    previous='' built='' old_key='' made='' kept=''
     if [ -e "${CURRENT}/complete" ]; then
         previous=$(readlink -f -- "${CURRENT}")
         case ${previous} in
@@ -259,15 +269,15 @@ find_what_is_there() {
 
 # The files that make a version, as an archive that depends on their content only.
 pack() {
+    # shellcheck disable=SC2086 # they are several words
     tar --create --directory="${source}" --sort=name --mtime='2020-01-01 UTC' --owner=0 --group=0 --numeric-owner \
-        --mode=u=rwX,go=rX --exclude=__pycache__ --exclude='*.po' \
-        install.sh requirements.txt pyproject.toml setup.cfg LICENSE README.md kindle_appliance static systemd
+        --mode=u=rwX,go=rX --exclude=__pycache__ --exclude='*.po' ${SOURCES}
 }
 
 choose_port() {
     own_port=''
     if [ -f "${UNITS}/${SOCKET}" ]; then
-        own_port=$(port_of_installed)
+        own_port=$(systemctl show --property=Listen "${SOCKET}" | sed -n 's/.*:\([0-9]*\) (Stream)$/\1/p' | head -n 1)
     fi
     wanted=${port:-${own_port:-${DEFAULT_PORT}}}
     if [ "${wanted}" = "${own_port}" ] && systemctl --quiet is-active "${SOCKET}"; then
@@ -290,14 +300,6 @@ choose_port() {
         look_at "${port}"
     done
     say "Port ${wanted} is used by ${taken_by}: the appliance takes ${port} instead."
-}
-
-port_of_installed() {
-    if [ -f "${PORT_FILE}" ]; then
-        sed -n 's/^ListenStream=.*:\([0-9]*\)$/\1/p' "${PORT_FILE}"
-    else
-        echo "${DEFAULT_PORT}"
-    fi
 }
 
 # Who listens on a port: sets `user`, to nothing if the port is free.
@@ -353,7 +355,8 @@ build() {
 }
 
 explain_failure() {
-    if grep -qi 'no space left' "${log}"; then
+    measure "${folder}"
+    if [ "${free_mb:-100}" -lt 5 ] || [ "${free_files:-100}" -lt 5 ] || grep -qi 'no space left' "${log}"; then
         fail "The disk is full. Make room (sudo apt clean helps), and run this again."
     fi
     why=$(sed -n 's/^ERROR: //p' "${log}" | tail -n 1)
@@ -405,21 +408,25 @@ store_key() {
     fi
     key=$(cat "${CONFIG}/gemini-key")
     if [ -z "${key}" ]; then
-        say "Without a key the appliance is a demo. For Gemini's answers: sudo kindle-appliance key"
-        say "A key comes from ${KEY_ADDRESS}"
+        say "Without a key the appliance is a demo. One comes from ${KEY_ADDRESS}; then:"
+        say "    sudo kindle-appliance key"
     fi
 }
 
 ask_for_key() {
     say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
-    say "(Without a key the appliance is a demo. Enter alone goes on without.)"
-    until "${folder}/bin/kindle-appliance" key --untried --no-restart; do
-        printf '    Try another key? [Y/n] '
-        read -r again || again=n
-        case ${again} in
-            [Nn]*) break ;;
+    question='Store a key now?'
+    while :; do
+        printf '  %s [Y/n] ' "${question}"
+        read -r answer || answer=n
+        case ${answer} in
+            [Nn]*) return ;;
             *) ;;
         esac
+        if "${folder}/bin/kindle-appliance" key --untried --no-restart; then
+            return
+        fi
+        question='Try another key?'
     done
 }
 
@@ -485,12 +492,23 @@ put_link() {
 }
 
 start() {
+    keep_chats
     run_units "${port}"
     if [ "${runs}" = no ]; then
         journalctl --unit="${SERVICE}" --lines=5 --output=cat --no-pager >&2 || :
         fail "The appliance does not start; its last words are above. Everything is put back as it was."
     fi
+    rm -f "${kept}"
     say "Version ${release} serves on port ${port}."
+}
+
+# A new version may bring the chats into a form that the old one, should it be put back, cannot read.
+keep_chats() {
+    if [ -n "${previous}" ] && [ "${previous}" != "${folder}" ] && [ -e "${STATE}/chats.sqlite" ]; then
+        kept=${folder}/chats-before
+        "${folder}/bin/kindle-appliance" backup "${kept}" > /dev/null || fail \
+            "The chats could not be copied, so nothing is upgraded. See what is wrong with: sudo kindle-appliance doctor"
+    fi
 }
 
 # Start, or start anew, what has changed; sets `runs`. While the socket stays, nobody who comes meanwhile is refused.
@@ -547,8 +565,9 @@ at_exit() {
 # Undoes what this run has done, up to where it came.
 go_back() {
     if [ "${key}" != "${old_key}" ]; then
-        printf '%s\n' "${old_key}" > "${CONFIG}/gemini-key"
-        key=''
+        printf '%s' "${old_key}${old_key:+
+}" > "${CONFIG}/gemini-key"
+        key=${old_key}
     fi
     for each in ${made}; do
         rm -f "${CONFIG}/${each}"
@@ -561,7 +580,12 @@ go_back() {
     fi
     if [ "${undo}" = all ]; then
         put_in_place "${previous}" "${own_port}"
+        must_restart=yes
         run_units "${own_port}"
+        if [ "${runs}" = no ] && [ -n "${kept}" ]; then
+            "${previous}/bin/kindle-appliance" restore "${kept}" > /dev/null
+            run_units "${own_port}"
+        fi
         [ "${runs}" = yes ] || complain "The old version does not start either. See: journalctl -u kindle-appliance"
     fi
     [ -z "${built}" ] || rm -rf "${built}"
@@ -577,7 +601,7 @@ remove_program() {
         *) ;;
     esac
     rm -rf "${PROGRAM}"
-    systemctl daemon-reload
+    systemctl daemon-reload || :
     systemctl reset-failed "${SOCKET}" "${SERVICE}" 2> /dev/null || :
 }
 
@@ -601,7 +625,7 @@ say_done() {
     done
     find_announced_name
     [ -z "${announced}" ] || say "    http://${announced}${suffix}/   (on devices that look for such names; old Kindles do not)"
-    say ""
+    echo
     say "So that the first address stays, reserve it in your router for this machine's hardware address:"
     echo "${addresses}" | while read -r address device hardware; do
         say "    ${address}   ${hardware} (${device})"
@@ -667,7 +691,8 @@ name_firewall() {
 # ---- Speaking
 
 step() {
-    printf '\n%s\n' "$1"
+    number=$((number + 1))
+    printf '\n%d. %s\n' "${number}" "$1"
 }
 
 say() {

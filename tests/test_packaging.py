@@ -160,7 +160,7 @@ def test_all_of_a_script_is_in_functions_so_that_a_copy_that_was_cut_off_does_no
     assert text.endswith('\nmain "$@"\n')
     outside = re.sub(r"^[a-z_]+\(\) \{\n.*?^\}\n", "", text, flags=re.MULTILINE | re.DOTALL)
     for line in outside.splitlines()[:-1]:
-        assert re.fullmatch(r"(#.*|set -eu|[A-Z_]+=\S*( +#.*)?)?", line), line
+        assert re.fullmatch(r"(#.*|set -eu|[A-Z_]+=('.*'|\S*)( +#.*)?)?", line), line
 
 
 def test_each_directive_of_the_units_has_a_sentence_above_it() -> None:
