@@ -380,7 +380,7 @@ class Crowd:
 
 def write(call: Call, stop: threading.Event) -> str:
     """Write an answer until told to stop, not without an end; all of it."""
-    written = []
+    written: list[str] = []
     while not stop.wait(0.05):
         written.append(PARAGRAPH if len(written) < 400 else "And on.\n\n")
         call.text(written[-1])
