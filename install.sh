@@ -30,6 +30,7 @@ NEEDED_SYSTEMD=252
 DEFAULT_PORT=80
 HEALTH_SECONDS=30
 KEY_ADDRESS=https://aistudio.google.com/apikey
+TERMS_ADDRESS=https://ai.google.dev/gemini-api/terms
 
 usage() {
     cat << END
@@ -62,7 +63,7 @@ main() {
     # Nothing of the caller's but what is documented gets into what is installed.
     unset PYTHONPATH PYTHONHOME CDPATH
     export PATH PYTHONDONTWRITEBYTECODE=1
-    action=install port='' name='' key_file='' must_start=yes undo='' number=0
+    action=install port='' name='' key_file='' must_start=yes undo='' number=0 was_told=''
     read_options "$@"
     check_root
     exec 9> "${LOCK}"
@@ -215,16 +216,16 @@ check_system() {
 find_python() {
     python=''
     for each in python3 python3.13 python3.12 python3.11; do
-        if "${each}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+        if "${each}" -IBc 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
             python=$(command -v "${each}")
             break
         fi
     done
     [ -n "${python}" ] || fail \
         "Python 3.11 or newer is missing. Install it with: sudo apt install python3 python3-venv"
-    "${python}" -c 'import ensurepip, sqlite3, ssl, venv' 2> /dev/null || fail \
+    "${python}" -IBc 'import ensurepip, sqlite3, ssl, venv' 2> /dev/null || fail \
         "Python's venv module is missing. Install it with: sudo apt install python3-venv"
-    tag=$("${python}" -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
+    tag=$("${python}" -IBc 'import sys; print("py%d.%d" % sys.version_info[:2])')
 }
 
 check_space() {
@@ -305,7 +306,7 @@ choose_port() {
 # Who listens on a port: sets `user`, to nothing if the port is free.
 look_at() {
     user=''
-    if ! "${python}" -c '
+    if ! "${python}" -IBc '
 import socket, sys
 with socket.socket() as door:
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are ending do not count
@@ -346,7 +347,7 @@ build() {
         set -- --no-binary zeroconf "$@"
     fi
     "${python}" -m venv "${folder}" > "${log}" 2>&1 || explain_failure
-    TMPDIR=${folder}/tmp "${folder}/bin/python" -m pip install --disable-pip-version-check --no-input --no-cache-dir \
+    TMPDIR=${folder}/tmp "${folder}/bin/python" -IBm pip install --disable-pip-version-check --no-input --no-cache-dir \
         --retries 2 --progress-bar off "$@" >> "${log}" 2>&1 || explain_failure
     "${folder}/bin/kindle-appliance" --version >> "${log}" 2>&1 || explain_failure
     rm -rf "${folder}/tmp" "${log}"
@@ -379,7 +380,7 @@ write_settings() {
         say "${SETTINGS} is yours and stays as it is."
     else
         made="${made} settings.toml"
-        "${folder}/bin/python" -c '
+        "${folder}/bin/python" -IBc '
 import sys
 from kindle_appliance.settings import template
 print(template({"name": sys.argv[1]} if sys.argv[1] else {}), end="")
@@ -408,13 +409,14 @@ store_key() {
     fi
     key=$(cat "${CONFIG}/gemini-key")
     if [ -z "${key}" ]; then
-        say "Without a key the appliance is a demo. One comes from ${KEY_ADDRESS}; then:"
+        say "Without a key the appliance is a demo. To store one later:"
         say "    sudo kindle-appliance key"
+        [ -n "${was_told}" ] || tell_of_key
     fi
 }
 
 ask_for_key() {
-    say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
+    tell_of_key
     question='Store a key now?'
     while :; do
         printf '  %s [Y/n] ' "${question}"
@@ -428,6 +430,18 @@ ask_for_key() {
         fi
         question='Try another key?'
     done
+}
+
+# What an owner should know before there is a key. README.md says more of it.
+tell_of_key() {
+    was_told=yes
+    say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
+    say "Before you store one:"
+    say "- Everybody at home sees every chat, and can delete it under \"All chats\". A PIN keeps guests out."
+    say "- Google gets every question. On a free key it may use what is asked and answered, and people there may"
+    say "  read it."
+    say "- Its terms are for people of 18 years and more, for certain regions (some with a paid key only), and for"
+    say "  professional purposes. Read them: ${TERMS_ADDRESS}"
 }
 
 # ---- Putting in place, and going back
@@ -531,7 +545,7 @@ run_units() {
 
 # What the appliance on this port says of itself, or one value of it: sets `said`, to nothing if it does not answer.
 ask_health() {
-    said=$("${CURRENT}/bin/python" -c '
+    said=$("${CURRENT}/bin/python" -IBc '
 import json, sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 facts = json.load(opener.open(f"http://127.0.0.1:{sys.argv[1]}/healthz", timeout=10))
@@ -583,12 +597,21 @@ go_back() {
         must_restart=yes
         run_units "${own_port}"
         if [ "${runs}" = no ] && [ -n "${kept}" ]; then
-            "${previous}/bin/kindle-appliance" restore "${kept}" > /dev/null
+            restore_chats
             run_units "${own_port}"
         fi
         [ "${runs}" = yes ] || complain "The old version does not start either. See: journalctl -u kindle-appliance"
     fi
     [ -z "${built}" ] || rm -rf "${built}"
+}
+
+# The chats that were kept. What a restore leaves beside them is the failed version's here; the owner's own stays.
+restore_chats() {
+    left=${STATE}/before-restore.sqlite
+    [ ! -e "${left}" ] || mv "${left}" "${kept}.left"
+    "${previous}/bin/kindle-appliance" restore "${kept}" > /dev/null
+    rm -f "${left}"
+    [ ! -e "${kept}.left" ] || mv "${kept}.left" "${left}"
 }
 
 remove_program() {

@@ -82,11 +82,11 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         )
         server = _listen(web, settings, handed_over_sockets(environment))
         stops.callback(server.close, _READERS_STOP_SECONDS)
+        claim = stops.enter_context(Claim(folder))
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        claim = stops.enter_context(Claim(folder))
         try:
             if interrupted := chats.interrupt_unfinished():
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)

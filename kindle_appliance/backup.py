@@ -34,7 +34,8 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
         raise StartError(f"the chats in {chats.parent} are damaged: {found.trouble}.")
     with _scratch(file.with_name(f".{file.name}.new")) as fresh:
         copy(chats, fresh)
-        with closing(Database(fresh)) as database, database.write() as connection:
+        # As it is: when an upgrade fails, the version that is put back has to know the schema.
+        with closing(Database(fresh, migrates=False)) as database, database.write() as connection:
             connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
             connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
         compact(fresh)

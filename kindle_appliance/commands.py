@@ -89,11 +89,12 @@ def _print(texts: Iterable[str]) -> bool:
 
 def show_settings(values: Settings) -> int:
     """Every setting, its value in force, and where that comes from."""
+    widest = max(len(option.name) for option in OPTIONS)
     for option in OPTIONS:
         shown = " ".join(option.describe(getattr(values, option.name)).split())
         if len(shown) > _SHOWN_CHARACTERS:
             shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
-        print(f"{option.name:<20} {shown:<{_SHOWN_CHARACTERS}}  {values.origins[option.name]}")
+        print(f"{option.name:<{widest}}  {shown:<{_SHOWN_CHARACTERS}}  {values.origins[option.name]}")
     return 0
 
 

@@ -83,14 +83,14 @@ _DISK_TROUBLE = {
 
 
 class Database:
-    """The file at `path`, made and migrated if need be.
+    """The file at `path`, made if need be, and migrated unless `migrates` is false.
 
     On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
 
     Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, migrates: bool = True) -> None:
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._open: list[sqlite3.Connection] = []
@@ -100,7 +100,8 @@ class Database:
             self._writer = self._connect(path, as_is)
             if not as_is:
                 self._writer.execute("PRAGMA journal_mode=WAL")
-            self._migrate(path)
+            if migrates:
+                self._migrate(path)
             self._reader = self._connect(path, as_is)
         except (sqlite3.Error, OSError) as error:
             self.close()

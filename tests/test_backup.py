@@ -171,6 +171,16 @@ def test_chats_that_are_no_database_any_more_are_kept_and_replaced(chats: Path, 
         assert chats.with_name(KEPT).read_bytes() == damage
 
 
+def test_a_backup_keeps_the_schema_that_it_found(chats: Path, tmp_path: Path) -> None:
+    """The installer's way back: the version before the one that makes it may be the one that restores it."""
+    old, file = tmp_path / "old", tmp_path / "backup"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
+    assert back_up(old, file, {"settings.toml": b"x"}) == Inspection(1, 1, "")
+    assert inspect(file) == Inspection(1, 1, "")
+    assert restore(file, chats) == {"settings.toml": b"x"}
+
+
 def test_an_older_backup_is_brought_to_todays_schema(chats: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     with closing(sqlite3.connect(old)) as connection:
