@@ -26,6 +26,7 @@ PACKAGES = {
     "shellcheck": "shellcheck",
     "systemd-analyze": "systemd",
 }
+APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")  # a new machine may still be upgrading itself
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 
 
@@ -49,9 +50,9 @@ def main() -> int:
     if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update"], ["install", "-y", "--no-install-recommends", *lacking]):
-            print("$ apt-get", *command, flush=True)
+            print("$", *APT_GET, *command, flush=True)
             done = subprocess.run(
-                ["apt-get", *command],
+                [*APT_GET, *command],
                 check=False,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -37,6 +37,7 @@ from .wkhtmltopdf import OWN, FramedBrowser, Proxy
 
 ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
 SET_UP = "python -m tests.browsers.engines"
+APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")  # a new machine may still be upgrading itself
 FONTS = ("fontconfig", "fonts-noto-core", "fonts-noto-cjk")
 START_SECONDS = 30.0
 POLL_SECONDS = 0.01
@@ -433,8 +434,8 @@ def _pip_download(package: str, folder: Path) -> Path:
 def _apt_install(*packages: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise SetUpError(f"Please install what Debian calls {' '.join(packages)}, then run `{SET_UP}` again.")
-    _run(["apt-get", "update"])
-    _run(["apt-get", "install", "-y", "--no-install-recommends", *packages])
+    _run([*APT_GET, "update"])
+    _run([*APT_GET, "install", "-y", "--no-install-recommends", *packages])
 
 
 def _run(command: list[str], folder: Path | None = None) -> None:
