@@ -17,12 +17,12 @@ test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with
 	-$(BIN)/python -m tests.browsers.engines
 	-$(BIN)/python -m tests.appliance.tools
 	-$(BIN)/python -m tests.appliance.debian
-	@# Tests of whole machines mostly wait: they run beside the others, and are told of after them.
+	@# Tests in browsers mostly wait: they run beside the others, and are told of after them.
 	@mkdir -p build; \
-	$(BIN)/pytest tests/appliance $(ARGS) > build/appliance.log 2>&1 & machines=$$!; trap "kill $$machines" INT TERM; \
-	$(BIN)/pytest --ignore=tests/appliance $(ARGS); here=$$?; \
-	wait $$machines; there=$$?; cat build/appliance.log; \
-	case $$here,$$there in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac  # 5: ARGS has chosen none of them
+	$(BIN)/pytest tests/browsers $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; trap "kill $$browsers" INT TERM; \
+	$(BIN)/pytest --ignore=tests/browsers $(ARGS); others=$$?; \
+	wait $$browsers; in_browsers=$$?; cat build/browsers.log; \
+	case $$others,$$in_browsers in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac  # 5: ARGS has chosen none of them
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
 	-$(BIN)/python -m tests.browsers.engines
