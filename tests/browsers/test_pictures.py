@@ -33,13 +33,15 @@ PAGES = {
     "/?chat=1": "asking-more",
     "/chats": "chats",
     "/chats/1/delete": "deletion",
+    "/chats/7/1": "interrupted",
+    "/addresses": "addresses",
     "/no": "error",
 }
 
 
 @pytest.fixture(scope="module")
 def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The demo, with one answer of each kind."""
+    """The demo, with one answer of each kind, and one that a power cut has left."""
     demo = DemoGemini(STATIC / "exhibits.md", pause=0)
     try:
         with House(demo.url, tmp_path_factory.mktemp("gallery"), is_demo=True) as house:
@@ -48,6 +50,9 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             for each in house.chats.recent(10):
                 with house.follow(f"/answers/{each.newest}?as=text") as follow:
                     follow.read_to_end()
+            cut, _ = house.chats.ask("Why did it go dark?", None, "form")
+            house.chats.store_texts({cut.id: "It went dark because"})
+            house.chats.interrupt_unfinished()
             yield house
     finally:
         demo.close()
