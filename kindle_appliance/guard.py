@@ -75,8 +75,9 @@ class _Place:
 
 
 class Guard:
-    """The rules of a house. `names`: what the machine is called at the moment; `hosts`: what else it may be called;
-    `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-` headers are believed.
+    """The rules of a house. `names`: what the machine is called at the moment, its own addresses among it; `hosts`:
+    what else it may be called; `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-`
+    headers are believed.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Guard:
     def admit(self, visit: Visit) -> str:
         """The address of the client, if it may do this here. Raises `ReaderError` with the reason if not."""
         client, host, scheme = self._seen_through_proxies(visit)
-        if client is None or not _is_in(client, self._networks):
+        if client is None or not (_is_in(client, self._networks) or str(client) in self._names()):
             raise ReaderError(
                 Sentence(
                     "%(client)s is not an address of this house's network. The owner of the appliance can allow"
@@ -152,9 +153,9 @@ class Guard:
         return client, _last(visit.forwarded_host) or visit.host, _last(visit.forwarded_proto).lower()
 
     def _is_called(self, name: _Address | str) -> bool:
-        if name in self._hosts:
+        if name in self._hosts or (not isinstance(name, str) and _is_in(name, self._networks)):
             return True
-        return name in self._names() if isinstance(name, str) else _is_in(name, self._networks)
+        return str(name) in self._names()
 
 
 class Gate:

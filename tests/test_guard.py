@@ -312,6 +312,14 @@ def test_networks_of_the_owners_stand_instead_of_the_usual_ones_but_this_machine
     assert refusal(Guard(networks=()), Visit("GET", "192.168.178.1", "127.0.0.1")) == 403
 
 
+def test_however_narrow_the_networks_the_machine_has_its_own_addresses_and_may_ask_itself() -> None:
+    kindle_only = Guard(lambda: {"pi", "192.168.178.5"}, networks=("192.168.178.20",))
+    for client in ("192.168.178.20", "192.168.178.5", "::ffff:192.168.178.5"):
+        assert refusal(kindle_only, Visit("POST", client, "192.168.178.5:8080")) == 0
+        assert refusal(kindle_only, Visit("POST", client, "192.168.178.6:8080")) == 421
+    assert refusal(kindle_only, Visit("GET", "192.168.178.6", "pi")) == 403
+
+
 def test_a_name_that_the_machine_takes_later_is_answered_from_then_on() -> None:
     names: set[str] = set()
     guard = Guard(lambda: names)
