@@ -55,6 +55,13 @@ class Visit:
     forwarded_for: str = ""
     forwarded_host: str = ""
     forwarded_proto: str = ""
+    forwarded: str = ""
+    real_ip: str = ""
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether a proxy has had it in hand, and says so."""
+        return bool(self.forwarded_for or self.forwarded_host or self.forwarded or self.real_ip)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class Guard:
         """Client, host and scheme ("" if nobody says it) as the outermost trusted proxy has seen them."""
         client = _address(visit.peer)
         if not self.is_proxy(visit.peer):
-            if visit.forwarded_for or visit.forwarded_host:
+            if visit.is_relayed:
                 raise ReaderError(
                     Sentence(
                         "This came through a proxy that the appliance has not been told of. Its owner can name it"
@@ -145,6 +152,11 @@ class Guard:
                     visit.peer,
                 )
             return client, visit.host, "http"
+        if not visit.forwarded_for and (visit.is_relayed or visit.forwarded_proto):
+            # Nobody else must pass for the proxy; it may have reasons of its own to ask, and says nothing then.
+            raise ReaderError(
+                Sentence("The proxy does not say in “X-Forwarded-For” for whom it asks."), 403, visit.peer
+            )
         hops = [each.strip() for each in visit.forwarded_for.split(",") if each.strip()]
         while hops and client is not None and _is_in(client, self._proxies):
             hop = hops.pop()

@@ -70,7 +70,13 @@ _NO_PAGE = (_POLICY, "default-src 'none'; frame-ancestors 'none'")
 # What the guard wants to know, in the order of `Visit`.
 _FACTS = (
     *("REQUEST_METHOD", "REMOTE_ADDR", "HTTP_HOST", "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"),
-    *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
+    *(
+        "HTTP_X_FORWARDED_FOR",
+        "HTTP_X_FORWARDED_HOST",
+        "HTTP_X_FORWARDED_PROTO",
+        "HTTP_FORWARDED",
+        "HTTP_X_REAL_IP",
+    ),
 )
 
 _COOKIE = re.compile("(?:^|;) *(device|look|pin|unread)=([0-9A-Za-z._-]*) *(?=;|$)")

@@ -126,6 +126,8 @@ OTHER_CLIENTS = [
     *("", "localhost", "unix:", "127.0.0.1:80", "10.0.0.1.evil.example"),
 ]
 
+FORWARDED_7239, REAL_IP = {"Forwarded": "for=192.168.1.5"}, {"X-Real-IP": "192.168.1.5"}
+
 # Who connects from 127.0.0.9 is a proxy that is believed; who it says is there, and the status of that.
 FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {}, 200),
@@ -146,7 +148,12 @@ FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example"}, 421),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example, kindle.local"}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "[::1"}, 400),
+    *[("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", **other}, 200) for other in (FORWARDED_7239, REAL_IP)],
+    *[("127.0.0.9", other, 403) for other in (FORWARDED_7239, REAL_IP)],  # it asks for somebody, and not for whom
+    ("127.0.0.9", {"X-Forwarded-Host": "kindle.local"}, 403),
+    ("127.0.0.9", {"X-Forwarded-Proto": "https"}, 403),
     ("127.0.0.8", {}, 200),
+    *[("127.0.0.8", other, 403) for other in (FORWARDED_7239, REAL_IP)],
     ("127.0.0.8", {"X-Forwarded-For": "192.168.1.5"}, 403),
     ("127.0.0.8", {"X-Forwarded-For": "127.0.0.9"}, 403),
     ("127.0.0.8", {"X-Forwarded-Host": "kindle.local"}, 403),
@@ -287,6 +294,8 @@ def test_a_proxy_is_believed_only_if_the_owner_has_said_so(
     found, response = say(house, head("GET", "/", "kindle.local", headers), client=peer)
     assert found == status
     assert ("setting “proxies”" in response) == (peer == "127.0.0.8" and status == 403)
+    says_nobody = peer == "127.0.0.9" and headers and "X-Forwarded-For" not in headers
+    assert ("does not say in “X-Forwarded-For”" in response) == bool(says_nobody)
 
 
 @pytest.mark.parametrize(("headers", "is_ours"), FORWARDED_SOURCES)
@@ -379,7 +388,7 @@ def test_a_refusal_is_in_the_log_once(house: House, caplog: pytest.LogCaptureFix
 WORDS = st.text(max_size=40) | st.sampled_from([*OUR_HOSTS, *OTHER_HOSTS, *NO_HOSTS, *OUR_CLIENTS, *OTHER_CLIENTS])
 
 
-@given(st.lists(WORDS, min_size=8, max_size=8))
+@given(st.lists(WORDS, min_size=8, max_size=10))
 def test_whatever_a_request_says_it_is_admitted_or_refused_with_a_sentence(words: list[str]) -> None:
     guard = Guard(lambda: NAMES, proxies=("0.0.0.0/0", "::/0"))
     assert refusal(guard, Visit("POST", *words)) in (0, 400, 403, 421)
