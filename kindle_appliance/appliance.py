@@ -134,7 +134,11 @@ def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> S
 
 def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
     hosts = [each for each in (settings.host, *settings.hosts) if each not in network.EVERYWHERE]
-    return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
+
+    def names() -> set[str]:
+        return {*network.names(), *network.addresses(settings.host), advertiser.snapshot().name}
+
+    return Guard(names, settings.networks, hosts, settings.proxies)
 
 
 def _secret(file: Path) -> bytes:

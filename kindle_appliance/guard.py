@@ -55,6 +55,13 @@ class Visit:
     forwarded_for: str = ""
     forwarded_host: str = ""
     forwarded_proto: str = ""
+    forwarded: str = ""
+    real_ip: str = ""
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether a proxy has had it in hand, and says so."""
+        return bool(self.forwarded_for or self.forwarded_host or self.forwarded or self.real_ip)
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,9 @@ class _Place:
 
 
 class Guard:
-    """The rules of a house. `names`: what the machine is called at the moment; `hosts`: what else it may be called;
-    `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-` headers are believed.
+    """The rules of a house. `names`: what the machine is called at the moment, its own addresses among it; `hosts`:
+    what else it may be called; `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-`
+    headers are believed.
     """
 
     def __init__(
@@ -94,7 +102,7 @@ class Guard:
     def admit(self, visit: Visit) -> str:
         """The address of the client, if it may do this here. Raises `ReaderError` with the reason if not."""
         client, host, scheme = self._seen_through_proxies(visit)
-        if client is None or not _is_in(client, self._networks):
+        if client is None or not (_is_in(client, self._networks) or str(client) in self._names()):
             raise ReaderError(
                 Sentence(
                     "%(client)s is not an address of this house's network. The owner of the appliance can allow"
@@ -134,7 +142,7 @@ class Guard:
         """Client, host and scheme ("" if nobody says it) as the outermost trusted proxy has seen them."""
         client = _address(visit.peer)
         if not self.is_proxy(visit.peer):
-            if visit.forwarded_for or visit.forwarded_host:
+            if visit.is_relayed:
                 raise ReaderError(
                     Sentence(
                         "This came through a proxy that the appliance has not been told of. Its owner can name it"
@@ -144,6 +152,11 @@ class Guard:
                     visit.peer,
                 )
             return client, visit.host, "http"
+        if not visit.forwarded_for and (visit.is_relayed or visit.forwarded_proto):
+            # Nobody else must pass for the proxy; it may have reasons of its own to ask, and says nothing then.
+            raise ReaderError(
+                Sentence("The proxy does not say in “X-Forwarded-For” for whom it asks."), 403, visit.peer
+            )
         hops = [each.strip() for each in visit.forwarded_for.split(",") if each.strip()]
         while hops and client is not None and _is_in(client, self._proxies):
             hop = hops.pop()
@@ -152,9 +165,9 @@ class Guard:
         return client, _last(visit.forwarded_host) or visit.host, _last(visit.forwarded_proto).lower()
 
     def _is_called(self, name: _Address | str) -> bool:
-        if name in self._hosts:
+        if name in self._hosts or (not isinstance(name, str) and _is_in(name, self._networks)):
             return True
-        return name in self._names() if isinstance(name, str) else _is_in(name, self._networks)
+        return str(name) in self._names()
 
 
 class Gate:

@@ -22,6 +22,8 @@ ENGLISH = "en"
 CHINESE = "zh-CN"
 LANGUAGES = (ENGLISH, CHINESE)
 
+_MOST_WISHES = 50  # for languages, of which a header may hold thousands
+
 _DOMAIN = "kindle_appliance"
 _LOCALE = Path(__file__).parent / "locale"
 
@@ -95,7 +97,7 @@ def choose_language(accepted: str, fixed: str | None = None) -> str:
     if fixed:
         return fixed
     wishes: list[tuple[float, str]] = []
-    for item in accepted.split(","):
+    for item in accepted.split(",")[:_MOST_WISHES]:
         tag, _, parameters = item.strip().partition(";")
         weight = parameters.strip().removeprefix("q=") if parameters else "1"
         try:

@@ -9,8 +9,9 @@ Waitress alone has one clock, which every byte sets back: a client that sends on
 one that never reads keeps its connection for ever. So each connection (`_Channel`) has three clocks of its own,
 looked at once a second: for an idle one, for a request that is arriving, for a response that is not taken. Where
 there are too many connections, in all or from one address, the one that has waited longest for a request makes
-room: who holds places without asking anything pushes out nobody but himself. What is refused here, before it
-reaches the routes, is refused with its status and one sentence.
+room, or else the one that has not taken its response for longest: who holds places without asking or reading
+anything pushes out nobody but himself. What is refused here, before it reaches the routes, is refused with its
+status and one sentence.
 """
 
 from __future__ import annotations
@@ -197,16 +198,20 @@ class Server:
 
     def _welcome(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
         """Take a new connection in, if there is room or room can be made."""
-        crowd = [each for each in self._channels() if not each.will_close]
+        crowd = [each for each in self._channels() if not (each.will_close or each.is_let_go)]
         own = [each for each in crowd if each.address == address[0]]
         if len(own) >= self._limits.per_address and not self._is_proxy(address[0]):
             crowd = own
         elif len(crowd) < self._most:
             crowd = []
         waiting = [each for each in crowd if each.is_waiting]
+        unread = [each for each in crowd if each.is_unread]
+        # Not closed here: the new connection would get its number, and what the poll has found for that.
         if waiting:
-            # Not closed here: the new connection would get its number, and what the poll has found for that.
             min(waiting, key=lambda each: each.waiting_since).will_close = True
+        elif unread:
+            min(unread, key=lambda each: each.moved).is_let_go = True
+            self._next_look = 0.0
         elif crowd:
             with suppress(OSError):
                 client.send(_busy())
@@ -292,7 +297,8 @@ class _Channel(HTTPChannel):
 
     def __init__(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
         self.address = address[0]
-        self.waiting_since = self._moved = time.monotonic()
+        self.is_let_go = False  # to be closed, whatever it has not taken
+        self.waiting_since = self.moved = time.monotonic()
         self._taken = self._taken_then = 0
         super().__init__(server, client, address, adj, map)
 
@@ -300,6 +306,13 @@ class _Channel(HTTPChannel):
     def is_waiting(self) -> bool:
         """Whether a request, or the rest of one, is what it waits for."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether all that it was asked has been answered, and its client has yet to take it; since `moved` it has
+        taken nothing worth mentioning.
+        """
+        return bool(self.total_outbufs_len and not self.requests)
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent = int(super().send(data, do_close=do_close))
@@ -309,8 +322,8 @@ class _Channel(HTTPChannel):
     def end_if_late(self, now: float, limits: Limits) -> None:
         """Close a connection whose client has let one of its clocks run out; called by the loop only."""
         if not self.total_outbufs_len or self._taken - self._taken_then >= _LEAST_BYTES:
-            self._moved, self._taken_then = now, self._taken
-        if now - self._moved > limits.stall_seconds:
+            self.moved, self._taken_then = now, self._taken
+        if self.is_let_go or now - self.moved > limits.stall_seconds:
             self.handle_close()  # `will_close` would wait until there is room to send
         elif self.is_waiting and isinstance(self.request, _Parser):
             seconds = limits.request_seconds if self.request.headers_finished else limits.head_seconds

@@ -343,13 +343,12 @@ def _mend_links(tokens: Sequence[Token]) -> None:
     leads, and tell images that are in a link.
     """
     address: str | None = None
-    text: list[str] = []
+    opening, text = None, list[str]()
     for token in tokens:
         if token.type == "link_open":
-            address, text = str(token.attrs.get("href", "")), []
-            token.attrs = _link_to(address)
-        elif token.type == "link_close" and address is not None:
-            token.meta["host"] = _unless_shown(address, "".join(text))
+            address, opening, text = str(token.attrs.get("href", "")), token, []
+        elif token.type == "link_close" and opening is not None and address is not None:
+            opening.attrs, token.meta["host"] = _link_to(address, "".join(text))
             address = None
         elif token.type == "image":
             token.meta["is in a link"] = address is not None
@@ -475,17 +474,17 @@ def _is_web(url: str) -> bool:
     return _WEB.match(url) is not None
 
 
-def _link_to(url: str) -> dict[str, str | int | float]:
-    """The attributes of a link; what it leads to need not know which page of which house it was on."""
-    return {"href": url, "rel": "noreferrer"} if _is_web(url) else {}
-
-
-def _unless_shown(url: str, text: str) -> str:
-    """The host that a link leads to, as HTML behind its text; nothing if the text begins with that address."""
+def _link_to(url: str, text: str) -> tuple[dict[str, str | int | float], str]:
+    """The attributes of a link, and what is to stand behind its text, as HTML: the host that it leads to, unless
+    the text is its address, or has its host and another path. That one runs from left to right, whatever stands
+    before it: U+202E would make `moc.knab` of `bank.com`. The other end need not know where the link was.
+    """
     web = _WEB.match(url)
-    if web is None or re.match(rf"\s*(?:https?://)?{re.escape(web[1])}(?=[/?#\s]|$)", text, _ASCII):
-        return ""
-    return f' <span dir="ltr">({escape(web[1].lower())})</span>'
+    if web is None:
+        return {}, ""
+    if re.fullmatch(rf"\s*(?:https?://)?{re.escape(web[1])}(?:[/?#]\S*)?\s*", text, re.IGNORECASE):
+        return {"href": url, "rel": "noreferrer", "dir": "ltr"}, ""
+    return {"href": url, "rel": "noreferrer"}, f' <span dir="ltr">({escape(web[1].lower())})</span>'
 
 
 class _Markdown(MarkdownIt):
@@ -502,7 +501,9 @@ def _image_as_link(
     text = renderer.renderInlineAsText(token.children, options, env) or source
     if token.meta.get("is in a link") or not _is_web(source):
         return escape(text)
-    return f'<a href="{escape(source)}" rel="noreferrer">{escape(text)}{_unless_shown(source, text)}</a>'
+    attributes, host = _link_to(source, text)
+    opening = Token("link_open", "a", 1, attrs=attributes)
+    return f"<a{renderer.renderAttrs(opening)}>{escape(text)}{host}</a>"
 
 
 def _end_of_link(

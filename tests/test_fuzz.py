@@ -1,7 +1,7 @@
 """A hundred thousand requests that nobody in their senses sends, against the real program over real sockets.
 
-Half are put together by hypothesis from the parts of a request, half are requests that browsers have sent with some
-of their bytes changed. No answer is a 500, nothing is logged as a mistake, and the program does not grow.
+A fifth are put together by hypothesis from the parts of a request, the others are requests that browsers have sent
+with some of their bytes changed. No answer is a 500, nothing is logged as a mistake, and the program does not grow.
 """
 
 from __future__ import annotations
@@ -39,16 +39,22 @@ CLOSING = b"\r\n\r\nGET /chats HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\
 class Target:
     """The program, with a Gemini that answers whatever it is asked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         self.statuses: Counter[int] = Counter()
         self._open = contextlib.ExitStack()
         gemini = self._open.enter_context(FakeGemini())
         gemini.default = Reply.answer("**Ja.** [x](http://example.org)\n")
-        self._appliance = Appliance(folder, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)
+        self._appliance = Appliance(folder, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY, **more)
         self._open.callback(self._appliance.close)
         self._clients = self._open.enter_context(ThreadPoolExecutor(AT_ONCE))
         self._process = Process(self._appliance.process.pid)
+        if "KINDLE_APPLIANCE_PIN" in more:
+            self.sign_in(more["KINDLE_APPLIANCE_PIN"])
         self._appliance.ask("Why?")
+
+    def sign_in(self, pin: str) -> None:
+        self.cookie = str(self._appliance.post("/pin", pin=pin).headers["Set-Cookie"]).partition(";")[0]
+        self._appliance.sign_in(self.cookie)
 
     def close(self) -> None:
         self._open.close()
@@ -78,7 +84,7 @@ class Target:
         log = self._appliance.errors.read_text()
         mistake = re.search(r"Traceback|^ERROR", log, re.MULTILINE)
         assert not mistake, log[mistake.start() : mistake.start() + 3000]
-        assert self._appliance.get("/").status == 200
+        assert self._appliance.get("/").status == 200, "also for a browser that is signed in"
         assert grown < GROWTH_MB
         found = ", ".join(f"{status}: {number}" for status, number in sorted(self.statuses.items()))
         return f"{count} requests in {seconds * 1.25:.0f} s, {grown:+.1f} MB; answers {found}"
@@ -331,13 +337,31 @@ def mutated(chance: random.Random, recorded: Sequence[bytes]) -> bytes:
     return bytes(data)
 
 
-def test_no_request_with_a_few_bytes_changed_makes_a_mistake(target: Target, soak: Soak) -> None:
+def changed(target: Target, recorded: Sequence[bytes]) -> Callable[[int], None]:
+    """Sends so many requests that were made of recorded ones."""
     chance = random.Random(6)
-    target.send(RECORDED)
-    assert not {400, 404} & set(target.statuses), f"as they were recorded they are understood: {target.statuses}"
 
     def send(count: int) -> None:
         for _ in range(count // 1000 + 1):
-            target.send([mutated(chance, RECORDED) for _ in range(min(count, 1000))])
+            target.send([mutated(chance, recorded) for _ in range(min(count, 1000))])
 
-    soak.tell(f"mutated: {target.prove(send, soak(3000, full=80_000))}")
+    return send
+
+
+def test_no_request_with_a_few_bytes_changed_makes_a_mistake(target: Target, soak: Soak) -> None:
+    target.send(RECORDED)
+    assert not {400, 404} & set(target.statuses), f"as they were recorded they are understood: {target.statuses}"
+    soak.tell(f"mutated: {target.prove(changed(target, RECORDED), soak(3000, full=80_000))}")
+
+
+def test_no_request_makes_a_mistake_where_there_is_a_pin(tmp_path: Path, soak: Soak) -> None:
+    """None of them has the right one: with a byte changed it could stand in any header, which the log may quote."""
+    with contextlib.closing(Target(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as target:
+        requests = [each.replace(b"Cookie: ", b"Cookie: %s; " % target.cookie.encode()) for each in RECORDED[:5]]
+        requests.append(recorded(b"POST /pin", FORM, b"pin=12&key=3&back=%2Fchats%2F1"))
+        requests.append(recorded(b"POST /pin", FORM, b"pin=1234&back=%2F%3Fchat%3D1"))
+        bearer = b"Authorization: Bearer 1234\r\nCookie: "
+        requests.append(recorded(b"GET /healthz").replace(b"Cookie: ", bearer))
+        target.send(requests)
+        assert set(target.statuses) == {200, 303, 403}, "403 is also what the request behind each of them gets"
+        soak.tell(f"mutated, with a PIN: {target.prove(changed(target, requests), soak(2000, full=10_000))}")

@@ -126,6 +126,8 @@ OTHER_CLIENTS = [
     *("", "localhost", "unix:", "127.0.0.1:80", "10.0.0.1.evil.example"),
 ]
 
+FORWARDED_7239, REAL_IP = {"Forwarded": "for=192.168.1.5"}, {"X-Real-IP": "192.168.1.5"}
+
 # Who connects from 127.0.0.9 is a proxy that is believed; who it says is there, and the status of that.
 FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {}, 200),
@@ -146,7 +148,12 @@ FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example"}, 421),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example, kindle.local"}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "[::1"}, 400),
+    *[("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", **other}, 200) for other in (FORWARDED_7239, REAL_IP)],
+    *[("127.0.0.9", other, 403) for other in (FORWARDED_7239, REAL_IP)],  # it asks for somebody, and not for whom
+    ("127.0.0.9", {"X-Forwarded-Host": "kindle.local"}, 403),
+    ("127.0.0.9", {"X-Forwarded-Proto": "https"}, 403),
     ("127.0.0.8", {}, 200),
+    *[("127.0.0.8", other, 403) for other in (FORWARDED_7239, REAL_IP)],
     ("127.0.0.8", {"X-Forwarded-For": "192.168.1.5"}, 403),
     ("127.0.0.8", {"X-Forwarded-For": "127.0.0.9"}, 403),
     ("127.0.0.8", {"X-Forwarded-Host": "kindle.local"}, 403),
@@ -287,6 +294,8 @@ def test_a_proxy_is_believed_only_if_the_owner_has_said_so(
     found, response = say(house, head("GET", "/", "kindle.local", headers), client=peer)
     assert found == status
     assert ("setting “proxies”" in response) == (peer == "127.0.0.8" and status == 403)
+    says_nobody = peer == "127.0.0.9" and headers and "X-Forwarded-For" not in headers
+    assert ("does not say in “X-Forwarded-For”" in response) == bool(says_nobody)
 
 
 @pytest.mark.parametrize(("headers", "is_ours"), FORWARDED_SOURCES)
@@ -310,6 +319,14 @@ def test_networks_of_the_owners_stand_instead_of_the_usual_ones_but_this_machine
         assert refusal(tailnet, Visit("GET", address, host)) == 403
         assert refusal(tailnet, Visit("GET", "127.0.0.1", host)) == 421
     assert refusal(Guard(networks=()), Visit("GET", "192.168.178.1", "127.0.0.1")) == 403
+
+
+def test_however_narrow_the_networks_the_machine_has_its_own_addresses_and_may_ask_itself() -> None:
+    kindle_only = Guard(lambda: {"pi", "192.168.178.5"}, networks=("192.168.178.20",))
+    for client in ("192.168.178.20", "192.168.178.5", "::ffff:192.168.178.5"):
+        assert refusal(kindle_only, Visit("POST", client, "192.168.178.5:8080")) == 0
+        assert refusal(kindle_only, Visit("POST", client, "192.168.178.6:8080")) == 421
+    assert refusal(kindle_only, Visit("GET", "192.168.178.6", "pi")) == 403
 
 
 def test_a_name_that_the_machine_takes_later_is_answered_from_then_on() -> None:
@@ -371,7 +388,7 @@ def test_a_refusal_is_in_the_log_once(house: House, caplog: pytest.LogCaptureFix
 WORDS = st.text(max_size=40) | st.sampled_from([*OUR_HOSTS, *OTHER_HOSTS, *NO_HOSTS, *OUR_CLIENTS, *OTHER_CLIENTS])
 
 
-@given(st.lists(WORDS, min_size=8, max_size=8))
+@given(st.lists(WORDS, min_size=8, max_size=10))
 def test_whatever_a_request_says_it_is_admitted_or_refused_with_a_sentence(words: list[str]) -> None:
     guard = Guard(lambda: NAMES, proxies=("0.0.0.0/0", "::/0"))
     assert refusal(guard, Visit("POST", *words)) in (0, 400, 403, 421)

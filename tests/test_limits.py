@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -299,6 +299,30 @@ def test_the_one_that_waits_longest_makes_room_when_there_are_too_many_in_all() 
         idle = [clients.enter_context(connect(server.port, f"127.0.0.{20 + number}")) for number in range(8)]
         assert is_served(server.port)
         assert read_to_end(idle[0]) == b"" and all(map(is_open, idle[1:]))
+
+
+@pytest.mark.parametrize("addresses", [[f"127.0.0.{20 + number}" for number in range(8)], ["127.0.0.1"] * 4])
+def test_those_that_do_not_read_make_room_too(addresses: list[str]) -> None:
+    answered = threading.Semaphore(0)
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/":
+            return page(environ, start)
+        start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "250000")])
+        answered.release()
+        return [b"x" * 250_000]
+
+    with serving(application, 2, FEW) as server, ExitStack() as clients:
+        for address in addresses:
+            client = clients.enter_context(connect(server.port, address, takes=8192))
+            client.sendall(b"GET /long HTTP/1.1\r\nHost: h\r\n\r\n")
+        for _ in addresses:
+            assert answered.acquire(timeout=30)
+        deadline, is_in = time.monotonic() + SLACK, False
+        while not is_in:  # their threads have yet to let go of them
+            assert time.monotonic() < deadline
+            with suppress(ConnectionError):  # refused before it has asked
+                is_in = is_served(server.port)
 
 
 def test_where_every_connection_is_busy_a_new_one_is_told_so() -> None:

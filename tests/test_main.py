@@ -21,13 +21,14 @@ from typing import IO
 from urllib.parse import urlencode
 
 import pytest
+import urllib3
 from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply
 
 from kindle_appliance import __version__
 from kindle_appliance.chats import Chats
 from kindle_appliance.database import Database
-from kindle_appliance.network import lan_address
+from kindle_appliance.network import addresses, lan_address
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
@@ -328,6 +329,15 @@ def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_p
             assert appliance.get("/", Host=host).status == 421, host
         assert appliance.get("/", X_Forwarded_For="100.99.1.2").status == 200
         assert appliance.get("/", X_Forwarded_For="192.168.1.2").status == 403
+
+
+def test_it_may_be_asked_at_its_own_address_whatever_the_networks(tmp_path: Path) -> None:
+    """So does systemd's watchdog, through the appliance, if that listens on this one only."""
+    narrow = {"KINDLE_APPLIANCE_NETWORKS": "100.64.0.0/10"}
+    with closing(Appliance(tmp_path, "--no-mdns", host="0.0.0.0", **narrow)) as appliance:
+        for own in addresses("0.0.0.0"):
+            url = f"http://{own}:{appliance.port}/healthz"
+            assert urllib3.request("GET", url, retries=False, timeout=20).status == 200
 
 
 def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_it_changes(tmp_path: Path) -> None:

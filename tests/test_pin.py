@@ -20,6 +20,7 @@ from kindle_appliance.guard import (
     LONGEST_PAUSE,
     OWN_TRIES,
     Gate,
+    Guard,
 )
 from kindle_appliance.sentences import Sentence
 
@@ -285,6 +286,17 @@ def test_a_script_that_brings_a_wrong_pin_has_to_wait_like_everybody(locked: Hou
     for pin in ("0000", PIN):
         paused = locked.send("/api/chat", body, Authorization=f"Bearer {pin}")
         assert paused.status == 429 and "1 minute" in paused.json()["error"] and "Retry-After" in paused.headers
+
+
+def test_nobody_is_another_one_by_saying_so(gemini: FakeGemini, tmp_path: Path) -> None:
+    """Behind a proxy wrong PINs count for whom it names last; what stands before that is what the client says."""
+    guard, gate = Guard(proxies=("127.0.0.1",)), Gate(PIN, SECRET)
+    with House(gemini.url, tmp_path, guard=guard, gate=gate) as house:
+        for number in range(OWN_TRIES):
+            headers = {"X-Forwarded-For": f"10.0.0.{number}, 192.168.1.9", "Authorization": "Bearer 0000"}
+            tried = house.get("/chats", **headers)
+        assert tried.status == house.get("/chats", X_Forwarded_For="192.168.1.9").status == 429
+        assert house.get("/chats", X_Forwarded_For="192.168.1.10", Authorization=f"Bearer {PIN}").status == 200
 
 
 def test_the_pin_is_in_no_log_and_in_no_page(locked: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -146,6 +146,7 @@ def test_a_sentence_that_the_catalogue_has_lost_is_said_in_english() -> None:
         ("zh;q=x, ;;, ,q=1", None, ENGLISH),
         ("en", CHINESE, CHINESE),
         ("zh", ENGLISH, ENGLISH),
+        ("," * 15_000 + "zh", None, ENGLISH),  # nobody looks that far
     ],
 )
 def test_the_language_is_the_houses_or_the_best_that_the_browser_asks_for(

@@ -94,7 +94,7 @@ _ALLOWED: dict[str, dict[str, str]] = {
     **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on"}, "em": {"class": "upright"}},
     **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
     "td": {**_ALIGNED, "data-label": "(?s:.{1,40})"},
-    "a": {"href": "(?i:https?://).*", "rel": "noreferrer"},
+    "a": {"href": "(?i:https?://).*", "rel": "noreferrer", "dir": "ltr"},
     "span": {"dir": "ltr"},
 }
 
@@ -389,7 +389,8 @@ def test_an_image_is_a_link_with_its_text() -> None:
     link = '<a href="http://example.org/?a&amp;b" rel="noreferrer">{}</a>'
     host = ' <span dir="ltr">(example.org)</span>'
     assert html_of(f"![a *big* <cat>]({address})") == [f"<p>{link.format('a big &lt;cat&gt;' + host)}</p>"]
-    assert html_of(f"![]({address})") == [f"<p>{link.format('http://example.org/?a&amp;b')}</p>"]
+    shown = link.replace(">", ' dir="ltr">', 1).format("http://example.org/?a&amp;b")
+    assert html_of(f"![]({address})") == [f"<p>{shown}</p>"]
     linked = html_of(f"[![cat](http://example.org/p.png) here]({address})")
     assert linked == [f"<p>{link.format('cat here' + host)}</p>"]
 
@@ -412,6 +413,11 @@ def test_an_image_is_a_link_with_its_text() -> None:
         ("<https://b\u0430nk.example/>", "https://b\u0430nk.example/ (xn--bnk-6cd.example)"),
         ("[b\u00fccher](https://b\u00fccher.example)", "b\u00fccher (xn--bcher-kva.example)"),
         ("[a](https://[2001:db8::1]/)", "a ([2001:db8::1])"),
+        ("[evil.example bank.example](https://evil.example)", "evil.example bank.example (evil.example)"),
+        (
+            "[evil.example/\u3000bank.example](https://evil.example)",
+            "evil.example/\u3000bank.example (evil.example)",
+        ),
         # These say it themselves.
         ("[https://evil.example/a](https://evil.example/b)", "https://evil.example/a"),
         ("[Evil.example](https://evil.example)", "Evil.example"),
@@ -424,6 +430,12 @@ def test_a_link_shows_the_host_that_it_leads_to(text: str, shown: str) -> None:
     known = text.split("\n\n")[1:]
     html = html_of("\n\n".join([*known, text.split("\n\n")[0]]) + "\n")[-1]
     assert "<a href=" in html and Look(html).text.strip() == shown
+
+
+@pytest.mark.parametrize("link", ["<https://moc.knab/>", "[moc.knab](https://moc.knab)", "![](https://moc.knab)"])
+def test_a_link_that_says_itself_where_it_leads_cannot_be_turned_round(link: str) -> None:
+    html = "".join(html_of(f"\u202e{link}\n"))
+    assert 'rel="noreferrer" dir="ltr">' in html and "span" not in html
 
 
 @pytest.mark.parametrize(
