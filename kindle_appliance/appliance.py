@@ -72,13 +72,13 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             reports,
             allowance,
             health,
-            language,
-            look,
-            settings.followers,
-            partial(network.addresses, settings.host),
-            advertiser.snapshot,
-            _guard(settings, advertiser),
-            gate,
+            language=language,
+            look=look,
+            followers=settings.followers,
+            addresses=partial(network.addresses, settings.host),
+            mdns=advertiser.snapshot,
+            guard=_guard(settings, advertiser),
+            gate=gate,
         )
         server = _listen(web, settings, handed_over_sockets(environment))
         stops.callback(server.close, _READERS_STOP_SECONDS)

@@ -129,7 +129,7 @@ class Guard:
             raise ReaderError(
                 Sentence("This was sent by another page. Please ask on a page of the appliance itself."),
                 403,
-                _short(source or visit.fetch_site),
+                _short("/".join(source.split("/")[:3]) or visit.fetch_site),  # which page, is nobody's business
             )
         return str(client)
 
