@@ -177,7 +177,7 @@ check_options() {
         *[!a-z0-9-]* | -* | *-)
             fail "--name ${name} cannot be a name on the network. Use small letters, digits and hyphens only."
             ;;
-        *) [ "${#name}" -le 63 ] || fail "--name ${name} is too long. Use at most 63 letters." ;;
+        *) [ "${#name}" -le 30 ] || fail "--name ${name} is too long. Use at most 30 letters." ;;
     esac
     if [ -n "${name}" ] && [ -f "${SETTINGS}" ]; then
         grep -q "^name *= *\"${name}\"" "${SETTINGS}" || fail \

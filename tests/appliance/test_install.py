@@ -563,6 +563,7 @@ WRONG = {
     "a port in words": (["--port", "http"], "--port http is not a port"),
     "a port without number": (["--port"], "--port needs a value"),
     "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
+    "a name that is too long": (["--name", "k" * 31], "too long. Use at most 30"),
     "an unknown option": (["--ports"], "--ports is not an option.*--help"),
     "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
     "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
