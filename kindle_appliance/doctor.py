@@ -7,6 +7,7 @@ itself over HTTP.
 
 from __future__ import annotations
 
+import errno
 import platform
 import re
 import shutil
@@ -31,6 +32,7 @@ from .upstream import Upstream
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
 _MB = 1024 * 1024
 _LITTLE_DISK, _SCARCE_DISK = 20 * _MB, 200 * _MB
+_MAKE_ROOM = "Make room, for example with: sudo apt clean."
 _SCARCE_MEMORY = 64 * _MB
 _CLOCK_SECONDS = 60
 _WRONG_CLOCK = re.compile(
@@ -139,11 +141,12 @@ def _disk(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(_MB // 4))
     except OSError as error:
-        remedy = "A card that has turned read-only is worn out: back up, and replace it."
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
         return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
     if free < _SCARCE_DISK:
         verdict = Verdict.FAILURE if free < _LITTLE_DISK else Verdict.WARNING
-        return Finding(verdict, "disk", text, "Make room, for example with: sudo apt clean.")
+        return Finding(verdict, "disk", text, _MAKE_ROOM)
     return Finding(Verdict.OK, "disk", text)
 
 
