@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,15 @@ def _database(patient: Patient) -> Finding:
 
 
 def _network(patient: Patient) -> Finding:
+    networks = patient.settings.networks
     if patient.lan_address is None:
         remedy = "Plug in the cable, or set up Wi-Fi: sudo nmtui, or sudo raspi-config."
         return Finding(Verdict.FAILURE, "network", "this machine has no address.", remedy)
-    return Finding(Verdict.OK, "network", f"this machine has the address {patient.lan_address}.")
+    text = f"this machine has the address {patient.lan_address}."
+    if not any(ip_address(patient.lan_address) in ip_network(each, strict=False) for each in networks):
+        text = f"{text[:-1]}, but only those of {', '.join(networks) or 'this machine'} may connect."
+        return Finding(Verdict.WARNING, "network", text, "If that is too few, add to `networks` in the settings.")
+    return Finding(Verdict.OK, "network", text)
 
 
 def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:

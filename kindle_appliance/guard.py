@@ -2,9 +2,9 @@
 
 The appliance stands on a network with guests, televisions, and browsers that show strangers' pages. So
 
-- only addresses of the house's networks may connect;
-- it answers only to its own names and to addresses of those networks: a stranger's page can let the page's own name
-  lead to this machine and then read everything (DNS rebinding), but `Host` still says that name;
+- only addresses of the house's networks may connect, and this machine's own;
+- it answers only to its own names and addresses, and to addresses of those networks: a stranger's page can let the
+  page's own name lead to this machine and then read everything (DNS rebinding), but `Host` still says that name;
 - what changes something comes from a page of this very host (`Origin`, else `Referer`), or from what says nothing:
   a script, or a very old browser;
 - where there is a PIN, somebody has entered it once in this browser (`Gate`).
@@ -75,8 +75,9 @@ class _Place:
 
 
 class Guard:
-    """The rules of a house. `names`: what the machine is called at the moment; `hosts`: what else it may be called;
-    `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-` headers are believed.
+    """The rules of a house. `names`: what the machine is called now, its addresses among it; `hosts`: what else it
+    may be called; `networks`: who may connect, besides this machine; `proxies`: whose `X-Forwarded-` headers are
+    believed.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Guard:
     def admit(self, visit: Visit) -> str:
         """The address of the client, if it may do this here. Raises `ReaderError` with the reason if not."""
         client, host, scheme = self._seen_through_proxies(visit)
-        if client is None or not _is_in(client, self._networks):
+        if client is None or not (_is_in(client, self._networks) or str(client) in self._names()):
             raise ReaderError(
                 Sentence(
                     "%(client)s is not an address of this house's network. The owner of the appliance can allow"
@@ -152,9 +153,8 @@ class Guard:
         return client, _last(visit.forwarded_host) or visit.host, _last(visit.forwarded_proto).lower()
 
     def _is_called(self, name: _Address | str) -> bool:
-        if name in self._hosts:
-            return True
-        return name in self._names() if isinstance(name, str) else _is_in(name, self._networks)
+        is_near = name in self._hosts or (not isinstance(name, str) and _is_in(name, self._networks))
+        return is_near or str(name) in self._names()
 
 
 class Gate:

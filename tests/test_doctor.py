@@ -36,7 +36,8 @@ QUICK = Clocks(connect=5, first_byte=5, progress=5)
 def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
     """An appliance that runs, with a key that Google accepts."""
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
-    settings = Settings(host="127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url)
+    house_of_one = ("127.0.0.0/8",)
+    settings = Settings("127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url, networks=house_of_one)
     return patient(settings, tmp_path, Service(f"{house.url}/"))
 
 
@@ -230,6 +231,12 @@ def test_no_address_is_a_failure(healthy: Patient) -> None:
     finding = found(patient(healthy.settings, healthy.folder, healthy.service, lan_address=None))["network"]
     assert finding.verdict == "failure"
     assert "Wi-Fi" in finding.remedy
+
+
+def test_an_address_that_kindles_beside_it_could_not_connect_from_is_a_warning(healthy: Patient) -> None:
+    finding = found(replace(healthy, lan_address="192.168.1.23"))["network"]
+    assert finding.verdict == "warning"
+    assert "only those of 127.0.0.0/8 may" in finding.text and "`networks`" in finding.remedy
 
 
 def test_a_service_that_only_this_machine_reaches_is_a_failure(healthy: Patient) -> None:

@@ -312,6 +312,14 @@ def test_networks_of_the_owners_stand_instead_of_the_usual_ones_but_this_machine
     assert refusal(Guard(networks=()), Visit("GET", "192.168.178.1", "127.0.0.1")) == 403
 
 
+def test_a_network_of_one_kindle_leaves_the_machine_its_own_address() -> None:
+    one = Guard(lambda: {"192.168.178.23", "kindle.local"}, networks=("192.168.178.50",))
+    for client in ("192.168.178.50", "192.168.178.23"):
+        assert refusal(one, Visit("POST", client, "192.168.178.23")) == 0
+    assert refusal(one, Visit("GET", "192.168.178.51", "192.168.178.23")) == 403
+    assert refusal(one, Visit("GET", "192.168.178.50", "192.168.178.24")) == 421
+
+
 def test_a_name_that_the_machine_takes_later_is_answered_from_then_on() -> None:
     names: set[str] = set()
     guard = Guard(lambda: names)
