@@ -206,7 +206,8 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     mdns = health.get("mdns", {}) if health else {}
     if mdns.get("state") != "up":
-        because = mdns.get("reason") or mdns.get("state") or "the appliance is not running"
+        silent = "it has another PIN: restart the appliance" if health else "the appliance is not running"
+        because = mdns.get("reason") or mdns.get("state") or silent
         verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
         return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
     name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))

@@ -23,6 +23,7 @@ from test_main import Appliance, free_port, run
 
 from kindle_appliance.database import MIGRATIONS
 from kindle_appliance.doctor import Finding, Patient, Verdict, examine
+from kindle_appliance.guard import Gate
 from kindle_appliance.service import Service
 from kindle_appliance.settings import Settings
 from kindle_appliance.upstream import Clocks, Upstream
@@ -109,6 +110,14 @@ def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> Non
     assert (finding.verdict, finding.text) == ("warning", "no name is announced (UDP port 5353 is taken).")
     unwanted = replace(healthy, settings=replace(healthy.settings, mdns=False))
     assert found(unwanted)["name"].verdict == "ok"
+
+
+def test_a_pin_that_the_appliance_has_not_been_told_yet_is_named_as_what_keeps_it_silent(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, gate=Gate("0042", b"secret")) as house:
+        finding = found(patient(Settings(demo=True), tmp_path, Service(f"{house.url}/", "1234")))["name"]
+    assert finding.verdict == "warning" and "another PIN: restart" in finding.text
 
 
 @pytest.mark.parametrize(
