@@ -31,7 +31,8 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
         raise StartError(f"there are no chats in {chats.parent} yet.")
     found = inspect(chats)
     if found.trouble:
-        raise StartError(f"the chats in {chats.parent} are damaged: {found.trouble}.")
+        state = "cannot be reached" if found.is_out_of_reach else "are damaged"
+        raise StartError(f"the chats in {chats.parent} {state}: {found.trouble}.")
     if file.is_dir():
         raise StartError(f"{file} is a folder. Name a file in it.")
     try:

@@ -156,6 +156,9 @@ def _database(patient: Patient) -> Finding:
     if not file.is_file():
         return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
     found = inspect(file)
+    if found.is_out_of_reach:
+        remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
+        return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)
     if found.trouble:
         remedy = f"Bring back a backup: {patient.command} restore FILE."
         return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", remedy)

@@ -21,8 +21,10 @@ from fakes.installed import Installed
 from test_backup import write_chats
 from test_main import Appliance, free_port, run
 
+from kindle_appliance.backup import back_up
 from kindle_appliance.database import MIGRATIONS
 from kindle_appliance.doctor import Finding, Patient, Verdict, examine
+from kindle_appliance.errors import StartError
 from kindle_appliance.guard import Gate
 from kindle_appliance.service import Service
 from kindle_appliance.settings import Settings
@@ -198,6 +200,21 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     finding = found(patient(healthy.settings, folder, healthy.service))["database"]
     assert finding.verdict == "failure"
     assert "sudo kindle-appliance restore" in finding.remedy
+
+
+def test_chats_that_the_appliance_keeps_to_itself_on_a_full_card_are_not_called_damaged(
+    healthy: Patient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "alone"
+    write_chats(folder / "chats.sqlite", "Why?")
+    with closing(sqlite3.connect(folder / "chats.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
+        finding = found(patient(healthy.settings, folder, healthy.service))["database"]
+        with pytest.raises(StartError, match="cannot be reached: database is locked"):
+            back_up(folder / "chats.sqlite", tmp_path / "backup", {})
+    assert finding.verdict == "warning"
+    assert "database is locked" in finding.text and "restart" in finding.remedy
 
 
 def test_chats_of_a_newer_version_are_a_failure(healthy: Patient, tmp_path: Path) -> None:
