@@ -177,7 +177,7 @@ check_options() {
         *[!a-z0-9-]* | -* | *-)
             fail "--name ${name} cannot be a name on the network. Use small letters, digits and hyphens only."
             ;;
-        *) [ "${#name}" -le 63 ] || fail "--name ${name} is too long. Use at most 63 letters." ;;
+        *) [ "${#name}" -le 30 ] || fail "--name ${name} is too long. Use at most 30 letters." ;;
     esac
     if [ -n "${name}" ] && [ -f "${SETTINGS}" ]; then
         grep -q "^name *= *\"${name}\"" "${SETTINGS}" || fail \
@@ -379,12 +379,18 @@ write_settings() {
     if [ -e "${SETTINGS}" ]; then
         say "${SETTINGS} is yours and stays as it is."
     else
-        made="${made} settings.toml"
+        made="${made} settings.toml settings.toml.new"
+        # By the name that the router has for this machine it is called, too, whatever it is called here.
+        names=$(list_addresses | while read -r address _; do names_from_router "${address}"; done)
+        # shellcheck disable=SC2086 # they are several words
         "${folder}/bin/python" -IBc '
 import sys
+from kindle_appliance import network
 from kindle_appliance.settings import template
-print(template({"name": sys.argv[1]} if sys.argv[1] else {}), end="")
-' "${name}" > "${SETTINGS}.new"
+name, *others = sys.argv[1:]
+chosen = {"name": name, "hosts": [each for each in others if each.lower() not in network.names()]}
+print(template({option: value for option, value in chosen.items() if value}), end="")
+' "${name}" ${names} > "${SETTINGS}.new"
         mv "${SETTINGS}.new" "${SETTINGS}"
         say "${SETTINGS} is written, with every setting explained."
     fi
@@ -534,7 +540,7 @@ run_units() {
     systemctl start "${SOCKET}" || return 0
     systemctl "${verb}" "${SERVICE}" || return 0
     for _ in $(seq "${HEALTH_SECONDS}"); do
-        ask_health "$1"
+        ask_health "$1" localhost
         if [ -n "${said}" ]; then
             runs=yes
             return
@@ -543,16 +549,23 @@ run_units() {
     done
 }
 
-# What the appliance on this port says of itself, or one value of it: sets `said`, to nothing if it does not answer.
+# What the appliance on this port says of itself when it is called by this name, or one value of it: sets `said`, to
+# nothing if it does not answer.
 ask_health() {
     said=$("${CURRENT}/bin/python" -IBc '
 import json, sys, urllib.request
+file, port, host, *names = sys.argv[1:]
+headers = {"Host": host}
+with open(file) as pin:  # who does not know it is told nothing but a status
+    if pin := pin.read().strip():
+        headers["Authorization"] = f"Bearer {pin}"
+request = urllib.request.Request(f"http://127.0.0.1:{port}/healthz", headers=headers)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-facts = json.load(opener.open(f"http://127.0.0.1:{sys.argv[1]}/healthz", timeout=10))
-for name in sys.argv[2:]:
+facts = json.load(opener.open(request, timeout=10))
+for name in names:
     facts = facts[name]
 print(facts)
-' "$@" 2> /dev/null) || said=''
+' "${CONFIG}/pin" "$@" 2> /dev/null) || said=''
 }
 
 forget_old_versions() {
@@ -643,7 +656,10 @@ say_done() {
         say "    http://${address}${suffix}/"
         names=$(names_from_router "${address}")
         for each in ${names}; do
-            say "    http://${each}${suffix}/   (so your router calls this machine)"
+            ask_health "${port}" "${each}"
+            hint=''
+            [ -n "${said}" ] || hint="; first add \"${each}\" to hosts in ${SETTINGS}"
+            say "    http://${each}${suffix}/   (so your router calls this machine${hint})"
         done
     done
     find_announced_name
@@ -657,17 +673,16 @@ say_done() {
     say "Look after it with: sudo kindle-appliance doctor"
 }
 
-# Each address that the house can reach this machine at, with its device and hardware address; a line each.
+# Each address that the house can reach this machine at, best first, with its device and hardware address; a line each.
 list_addresses() {
-    ip -4 -oneline address show up scope global | while read -r _ device _ address _; do
-        case ${device} in
-            docker* | br-* | veth* | virbr* | tun* | tap* | wg*) ;;
-            *)
-                hardware=$(cat "/sys/class/net/${device}/address" 2> /dev/null) || hardware=unknown
-                echo "${address%/*} ${device} ${hardware}"
-                ;;
-        esac
-    done
+    "${folder}/bin/python" -IBc '
+from pathlib import Path
+from kindle_appliance.network import interfaces, lan_address, of_the_house
+best = lan_address()
+for each in sorted(of_the_house(interfaces()), key=lambda each: each.address != best):
+    hardware = Path("/sys/class/net", each.name, "address")
+    print(each.address, each.name, hardware.read_text().strip() if hardware.is_file() else "unknown")
+'
 }
 
 # The names that the router's DNS, and not this machine itself, gives an address and knows the address of.
@@ -686,10 +701,10 @@ names_from_router() {
 find_announced_name() {
     announced=''
     for _ in 1 2 3 4 5 6; do
-        ask_health "${port}" mdns state
+        ask_health "${port}" localhost mdns state
         case ${said} in
             up)
-                ask_health "${port}" mdns name
+                ask_health "${port}" localhost mdns name
                 announced=${said}
                 return
                 ;;

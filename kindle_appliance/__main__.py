@@ -111,7 +111,9 @@ def _ask(given: argparse.Namespace, values: Settings, installation: Installation
     check_question(question)
     if not (given.config or given.gemini_url or given.demo):
         running = commands.find_service(installation, folder, values.pin)
-        if running and running.health():
+        if running and (facts := running.health()):
+            if installation and "version" not in facts:  # there is a PIN, and nobody has told us
+                installation.check_rights("ask")
             return commands.ask_service(running, question)
         if installation:
             installation.check_rights("ask")

@@ -80,7 +80,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             guard=_guard(settings, advertiser),
             gate=gate,
         )
-        server = _listen(web, settings, handed_over_sockets(environment))
+        sockets = handed_over_sockets(environment)
+        server = _listen(web, settings, sockets)
         stops.callback(server.close, _READERS_STOP_SECONDS)
         claim = stops.enter_context(Claim(folder))
         # Before the server closes: followers get the end of their answers, the database what was written.
@@ -95,7 +96,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         if settings.mdns:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
-        _greet(settings, server.port, is_demo, advertiser.is_on)
+        if not sockets:  # started by hand; the journal has lines with levels, and the installer has told the rest
+            _greet(settings, server.port, is_demo, advertiser.is_on)
         own = "127.0.0.1" if settings.host in network.EVERYWHERE else settings.host
         claim.announce(network.web_address(own, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
@@ -134,11 +136,7 @@ def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> S
 
 def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
     hosts = [each for each in (settings.host, *settings.hosts) if each not in network.EVERYWHERE]
-
-    def names() -> set[str]:
-        return {*network.names(), *network.addresses(settings.host), advertiser.snapshot().name}
-
-    return Guard(names, settings.networks, hosts, settings.proxies)
+    return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
 
 
 def _secret(file: Path) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .claim import give_to_owner
 from .database import MIGRATIONS, Database, Inspection, compact, copy, inspect
-from .errors import StartError
+from .errors import StartError, StorageError
 
 KEPT = "before-restore.sqlite"
 """Where the chats are kept that were there before, in their folder."""
@@ -31,15 +31,21 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
         raise StartError(f"there are no chats in {chats.parent} yet.")
     found = inspect(chats)
     if found.trouble:
-        raise StartError(f"the chats in {chats.parent} are damaged: {found.trouble}.")
-    with _scratch(file.with_name(f".{file.name}.new")) as fresh:
-        copy(chats, fresh)
-        # As it is: when an upgrade fails, the version that is put back has to know the schema.
-        with closing(Database(fresh, migrates=False)) as database, database.write() as connection:
-            connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
-            connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
-        compact(fresh)
-        fresh.replace(file)
+        state = "cannot be reached" if found.is_out_of_reach else "are damaged"
+        raise StartError(f"the chats in {chats.parent} {state}: {found.trouble}.")
+    if file.is_dir():
+        raise StartError(f"{file} is a folder. Name a file in it.")
+    try:
+        with _scratch(file.with_name(f".{file.name}.new")) as fresh:
+            copy(chats, fresh)
+            # As it is: when an upgrade fails, the version that is put back has to know the schema.
+            with closing(Database(fresh, migrates=False)) as database, database.write() as connection:
+                connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
+                connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
+            compact(fresh)
+            fresh.replace(file)
+    except StorageError as error:
+        raise StartError(f"{file} cannot be written: {error.detail}.") from error
     return found
 
 

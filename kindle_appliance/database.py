@@ -81,28 +81,43 @@ _DISK_TROUBLE = {
     sqlite3.SQLITE_LOCKED,
 }
 
+_NO_ROOM_FOR_INDEX = {sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
+"""A full card cannot take the index of the log. For one connection alone SQLite keeps it in memory
+(https://www.sqlite.org/wal.html, 8, read 2026-11).
+"""
+
 
 class Database:
     """The file at `path`, made if need be, and migrated unless `migrates` is false.
 
     On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
+    On a full one too, until there is room again; meanwhile no other program gets at it, nor until it is closed.
 
     Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
     """
 
     def __init__(self, path: Path, *, migrates: bool = True) -> None:
-        self._read_lock = threading.Lock()
-        self._write_lock = threading.Lock()
+        self._read_lock = threading.RLock()
+        self._write_lock = threading.RLock()
         self._open: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
             as_is = _is_as_is(path)
-            self._writer = self._connect(path, as_is)
+            try:
+                self._writer, is_alone = self._connect(path, as_is), False
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in _NO_ROOM_FOR_INDEX:
+                    raise
+                self._open.pop().close()
+                self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
             if not as_is:
                 self._writer.execute("PRAGMA journal_mode=WAL")
             if migrates:
                 self._migrate(path)
-            self._reader = self._connect(path, as_is)
+            if is_alone:
+                self._reader, self._read_lock = self._writer, self._write_lock
+            else:
+                self._reader = self._connect(path, as_is)
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StorageError(
@@ -137,7 +152,7 @@ class Database:
             while self._open:
                 self._open.pop().close()
 
-    def _connect(self, path: Path, as_is: bool) -> sqlite3.Connection:
+    def _connect(self, path: Path, as_is: bool, is_alone: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}{'?immutable=1' if as_is else ''}",
             uri=True,
@@ -147,6 +162,8 @@ class Database:
         )
         self._open.append(connection)
         connection.row_factory = sqlite3.Row
+        if is_alone:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-512")  # KB, not 2,000: the system caches the file too
@@ -200,11 +217,14 @@ def _as_storage_error() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file holds: its schema's version, its chats, and what is wrong with it ("": nothing)."""
+    """What a file holds: its schema's version, its chats, and what is wrong ("": nothing). `is_out_of_reach`: not
+    with it, but on the way to it: its card, or somebody who has it alone.
+    """
 
     version: int
     chats: int
     trouble: str
+    is_out_of_reach: bool = False
 
 
 def inspect(path: Path) -> Inspection:
@@ -219,7 +239,8 @@ def inspect(path: Path) -> Inspection:
             (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
             return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
     except sqlite3.Error as error:
-        return Inspection(0, 0, str(error))
+        damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in damage)
 
 
 def copy(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ itself over HTTP.
 
 from __future__ import annotations
 
+import errno
 import platform
 import re
 import shutil
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from .upstream import Upstream
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
 _MB = 1024 * 1024
 _LITTLE_DISK, _SCARCE_DISK = 20 * _MB, 200 * _MB
+_MAKE_ROOM = "Make room, for example with: sudo apt clean."
 _SCARCE_MEMORY = 64 * _MB
 _CLOCK_SECONDS = 60
 _WRONG_CLOCK = re.compile(
@@ -139,11 +142,12 @@ def _disk(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(_MB // 4))
     except OSError as error:
-        remedy = "A card that has turned read-only is worn out: back up, and replace it."
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
         return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
     if free < _SCARCE_DISK:
         verdict = Verdict.FAILURE if free < _LITTLE_DISK else Verdict.WARNING
-        return Finding(verdict, "disk", text, "Make room, for example with: sudo apt clean.")
+        return Finding(verdict, "disk", text, _MAKE_ROOM)
     return Finding(Verdict.OK, "disk", text)
 
 
@@ -152,6 +156,9 @@ def _database(patient: Patient) -> Finding:
     if not file.is_file():
         return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
     found = inspect(file)
+    if found.is_out_of_reach:
+        remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
+        return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)
     if found.trouble:
         remedy = f"Bring back a backup: {patient.command} restore FILE."
         return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", remedy)
@@ -162,10 +169,15 @@ def _database(patient: Patient) -> Finding:
 
 
 def _network(patient: Patient) -> Finding:
+    networks = patient.settings.networks
     if patient.lan_address is None:
         remedy = "Plug in the cable, or set up Wi-Fi: sudo nmtui, or sudo raspi-config."
         return Finding(Verdict.FAILURE, "network", "this machine has no address.", remedy)
-    return Finding(Verdict.OK, "network", f"this machine has the address {patient.lan_address}.")
+    text = f"this machine has the address {patient.lan_address}."
+    if not any(ip_address(patient.lan_address) in ip_network(each, strict=False) for each in networks):
+        text = f"{text[:-1]}, but only those of {', '.join(networks) or 'this machine'} may connect."
+        return Finding(Verdict.WARNING, "network", text, "If that is too few, add to `networks` in the settings.")
+    return Finding(Verdict.OK, "network", text)
 
 
 def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
@@ -197,7 +209,8 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     mdns = health.get("mdns", {}) if health else {}
     if mdns.get("state") != "up":
-        because = mdns.get("reason") or mdns.get("state") or "the appliance is not running"
+        silent = "it has another PIN: restart the appliance" if health else "the appliance is not running"
+        because = mdns.get("reason") or mdns.get("state") or silent
         verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
         return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
     name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))

@@ -104,12 +104,12 @@ def web_address(host: str, port: int) -> str:
 
 
 def names() -> set[str]:
-    """What this machine is called at the moment."""
+    """What this machine is called at the moment, its addresses among it."""
     try:
         resolver = _RESOLVER.read_text(encoding="utf-8", errors="replace")
     except OSError:
         resolver = ""
-    return names_of_machine(socket.gethostname(), resolver)
+    return names_of_machine(socket.gethostname(), resolver) | {each.address for each in interfaces()}
 
 
 def names_of_machine(host_name: str, resolver: str) -> set[str]:

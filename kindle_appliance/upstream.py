@@ -19,6 +19,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import urllib3
@@ -215,7 +216,8 @@ class Call:
             return GeminiUnreachable(
                 Sentence(
                     "The secure connection to Google failed. After a power cut the clock of the appliance can be"
-                    " wrong; it mends itself when the internet is back."
+                    " wrong: it says %(now)s. It mends itself when the internet is back.",
+                    now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
                 ),
                 detail,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, unavailable
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
@@ -120,6 +121,31 @@ def test_there_is_nothing_to_back_up_yet(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="no chats"):
         back_up(tmp_path / "chats.sqlite", tmp_path / "backup", NOTHING)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("folder", [".", "/", "..", "out"])
+def test_a_folder_is_no_place_for_a_backup_but_a_file_in_it(
+    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StartError, match=r"is a folder\. Name a file in it"):
+        back_up(chats, Path(folder), NOTHING)
+    assert names(tmp_path) == ["out", "state"]
+
+
+def test_a_stick_without_room_is_named_and_not_the_card(chats: Path, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=32k", "stick", str(stick)]
+    if os.geteuid() or subprocess.run(command, check=False).returncode:
+        unavailable("only root may mount a small stick")
+    try:
+        with pytest.raises(StartError, match="stick/backup cannot be written: database or disk is full"):
+            back_up(chats, stick / "backup", NOTHING)
+        assert names(stick) == []
+    finally:
+        subprocess.run(["umount", stick], check=True)
 
 
 def test_the_chats_themselves_are_no_place_for_a_backup(chats: Path, tmp_path: Path) -> None:

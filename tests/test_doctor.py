@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sqlite3
@@ -13,14 +14,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
 from test_backup import write_chats
 from test_main import Appliance, free_port, run
 
+from kindle_appliance.backup import back_up
 from kindle_appliance.database import MIGRATIONS
 from kindle_appliance.doctor import Finding, Patient, Verdict, examine
+from kindle_appliance.errors import StartError
+from kindle_appliance.guard import Gate
 from kindle_appliance.service import Service
 from kindle_appliance.settings import Settings
 from kindle_appliance.upstream import Clocks, Upstream
@@ -34,7 +39,8 @@ QUICK = Clocks(connect=5, first_byte=5, progress=5)
 def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
     """An appliance that runs, with a key that Google accepts."""
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
-    settings = Settings(host="127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url)
+    house_of_one = ("127.0.0.0/8",)
+    settings = Settings("127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url, networks=house_of_one)
     return patient(settings, tmp_path, Service(f"{house.url}/"))
 
 
@@ -106,6 +112,14 @@ def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> Non
     assert (finding.verdict, finding.text) == ("warning", "no name is announced (UDP port 5353 is taken).")
     unwanted = replace(healthy, settings=replace(healthy.settings, mdns=False))
     assert found(unwanted)["name"].verdict == "ok"
+
+
+def test_a_pin_that_the_appliance_has_not_been_told_yet_is_named_as_what_keeps_it_silent(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, gate=Gate("0042", b"secret")) as house:
+        finding = found(patient(Settings(demo=True), tmp_path, Service(f"{house.url}/", "1234")))["name"]
+    assert finding.verdict == "warning" and "another PIN: restart" in finding.text
 
 
 @pytest.mark.parametrize(
@@ -188,6 +202,21 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     assert "sudo kindle-appliance restore" in finding.remedy
 
 
+def test_chats_that_the_appliance_keeps_to_itself_on_a_full_card_are_not_called_damaged(
+    healthy: Patient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "alone"
+    write_chats(folder / "chats.sqlite", "Why?")
+    with closing(sqlite3.connect(folder / "chats.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
+        finding = found(patient(healthy.settings, folder, healthy.service))["database"]
+        with pytest.raises(StartError, match="cannot be reached: database is locked"):
+            back_up(folder / "chats.sqlite", tmp_path / "backup", {})
+    assert finding.verdict == "warning"
+    assert "database is locked" in finding.text and "restart" in finding.remedy
+
+
 def test_chats_of_a_newer_version_are_a_failure(healthy: Patient, tmp_path: Path) -> None:
     folder = tmp_path / "newer"
     write_chats(folder / "chats.sqlite", "Why?")
@@ -210,10 +239,30 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(healthy: Patient) -> No
     assert "cannot be written to" in finding.text
 
 
+def test_a_full_card_is_not_called_a_worn_one(healthy: Patient, tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "card", str(folder)]
+    if os.geteuid() or subprocess.run(command, check=False).returncode:
+        unavailable("only root may mount a small card")
+    try:
+        finding = found(patient(healthy.settings, folder, healthy.service))["disk"]
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert finding.verdict == "failure"
+    assert "No space left" in finding.text and "Make room" in finding.remedy
+
+
 def test_no_address_is_a_failure(healthy: Patient) -> None:
     finding = found(patient(healthy.settings, healthy.folder, healthy.service, lan_address=None))["network"]
     assert finding.verdict == "failure"
     assert "Wi-Fi" in finding.remedy
+
+
+def test_an_address_that_kindles_beside_it_could_not_connect_from_is_a_warning(healthy: Patient) -> None:
+    finding = found(replace(healthy, lan_address="192.168.1.23"))["network"]
+    assert finding.verdict == "warning"
+    assert "only those of 127.0.0.0/8 may" in finding.text and "`networks`" in finding.remedy
 
 
 def test_a_service_that_only_this_machine_reaches_is_a_failure(healthy: Patient) -> None:

@@ -482,8 +482,9 @@ def card(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
-def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no_question(
-    tmp_path: Path, gemini: FakeGemini, card: Path, is_killed: bool
+@pytest.mark.parametrize("is_read_only", [True, False], ids=["read-only", "full"])
+def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_takes_no_question(
+    tmp_path: Path, gemini: FakeGemini, card: Path, is_read_only: bool, is_killed: bool
 ) -> None:
     arguments = ("--data", str(card), "--gemini-url", gemini.url)
     gemini.replies(Reply.answer("Because of the salt."))
@@ -499,7 +500,9 @@ def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no
                 time.sleep(0.05)
         appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         appliance.process.wait(10)
-    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    room = os.statvfs(card)
+    trouble = "ro" if is_read_only else f"size={(room.f_blocks - room.f_bfree) * room.f_frsize}"
+    subprocess.run(["mount", "-o", f"remount,{trouble}", card], check=True)
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         assert b"Because of the salt." in appliance.get("/chats/1/1").read()
         page = appliance.get("/chats/2/1").read().decode()
@@ -509,6 +512,10 @@ def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no
         assert refused.status == 503
         assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
         assert "Traceback" not in appliance.errors.read_text()
+        if not is_read_only:
+            subprocess.run(["mount", "-o", "remount,size=10m", card], check=True)
+            assert appliance.post("/ask", question="Can you hear me?", form="f").status == 303
+            gemini.next_call()
 
 
 def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_connections(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,3 +243,6 @@ def test_a_certificate_that_does_not_hold_is_a_matter_of_the_clock(tmp_path: Pat
         shown = read_to_end(house)
         assert gemini.calls == [], "nothing is asked over a connection that is not secure"
     assert shown.finish == "failed" and "clock of the appliance" in shown.note
+    now = datetime.now().astimezone()
+    said = datetime.strptime(shown.note.partition(" says ")[2][:16], "%Y-%m-%d %H:%M").astimezone()
+    assert timedelta() <= now - said < timedelta(minutes=5) and f" {now:%Z}. " in shown.note

@@ -83,6 +83,7 @@ def test_a_stored_pin_is_handed_to_the_service_and_to_nobody_else(machine: Machi
     assert re.search(r"^pin +\(set\) +/etc/kindle-appliance/pin$", command(machine, "settings"), re.MULTILINE)
     assert re.search(r"^ok +port ", command(machine, "doctor"), re.MULTILINE)
     assert "demo" in command(machine, "ask", "Why?")
+    assert "http://kindle.local/ " in install(machine), "the installer knows the PIN"
     command(machine, "pin", "--remove")
     assert not any("0042" in message for _, message in events(machine))
 

@@ -27,9 +27,9 @@ def lan(tmp_path: Path) -> Iterator[Lan]:
     assert not list(network.left_over())
 
 
-def examine(host: Host, data: Path) -> dict[str, str]:
+def examine(host: Host, data: Path, *options: str) -> dict[str, str]:
     """What the doctor says there, by subject."""
-    doctor = host.start(sys.executable, "-B", "-m", "kindle_appliance", "doctor", "--data", str(data))
+    doctor = host.start(sys.executable, "-B", "-m", "kindle_appliance", "doctor", "--data", str(data), *options)
     doctor.wait_for("^[a-z]+ +key ", 60)
     lines = (re.fullmatch(r"(\w+ +(\w+) +.*)", line) for line in doctor.said)
     return {line[2]: line[1] for line in lines if line}
@@ -59,3 +59,14 @@ def test_without_a_network_it_says_so_and_how_to_get_one(lan: Lan, tmp_path: Pat
     assert said["network"].startswith("failure") and "Wi-Fi" in said["network"]
     assert said["name"].startswith("warning") and "no network" in said["name"]
     assert said["port"].startswith("ok")
+
+
+def test_where_one_kindle_alone_may_connect_it_can_and_the_doctor_says_who_cannot(lan: Lan, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'networks = ["{DESK}"]\n')
+    pi = lan.host(PI)
+    pi.serve("--data", str(tmp_path / "chats"), "--config", str(settings)).wait_for("is announced", 15)
+    assert "Your question" in lan.host(DESK).get(f"http://{PI}:8080/")
+    said = examine(pi, tmp_path / "chats", "--config", str(settings))
+    assert said["port"].startswith("ok") and f"http://{PI}:8080/" in said["port"]
+    assert said["network"].startswith("warning") and "`networks`" in said["network"]

@@ -123,11 +123,15 @@ def purge(machine: Machine) -> None:
     machine.run("/root/new/install.sh", "--purge")
 
 
-def get(machine: Machine, path: str = "/", port: int = 80, user: str = "nobody") -> str:
+def get(machine: Machine, path: str = "/", port: int = 80, host: str = "127.0.0.1") -> str:
     """A page, asked for by a user who has no rights, who waits as long as nobody answers, but not when refused."""
-    script = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
+    script = (
+        "import sys, urllib.request;"
+        "request = urllib.request.Request(sys.argv[1], headers={'Host': sys.argv[2]});"
+        "print(urllib.request.urlopen(request, timeout=60).read().decode())"
+    )
     url = f"http://127.0.0.1:{port}{path}"
-    return machine.run("runuser", "-u", user, "--", "python3", "-c", script, url).stdout
+    return machine.run("runuser", "-u", "nobody", "--", "python3", "-c", script, url, host).stdout
 
 
 def ask(machine: Machine, question: str) -> str:
@@ -369,6 +373,23 @@ def test_it_comes_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
 
 
 @ON_ONE
+def test_an_address_that_only_leads_into_containers_or_a_tunnel_is_not_to_be_typed(machine: Machine) -> None:
+    inner = {"docker0": "172.17.0.1", "tailscale0": "100.101.102.103"}
+    for device, address in inner.items():
+        machine.run("ip", "link", "add", device, "type", "veth", "peer", "name", f"veth-{device}")
+        machine.run("ip", "address", "add", f"{address}/16", "dev", device)
+        for each in (device, f"veth-{device}"):
+            machine.run("ip", "link", "set", each, "up")
+    try:
+        said = install(machine)
+    finally:
+        for device in inner:
+            machine.run("ip", "link", "delete", device)
+    assert f"http://{ADDRESS}/\n" in said
+    assert not any(address in said for address in inner.values())
+
+
+@ON_ONE
 def test_a_run_that_was_killed_half_way_is_mended_by_the_next_one(machine: Machine) -> None:
     purge(machine)
     half = subprocess.Popen([*machine.inside(OFFLINE), "/root/new/install.sh"], stdout=subprocess.DEVNULL)
@@ -448,15 +469,47 @@ while True:
 
 
 @ON_ONE
-def test_the_name_that_the_routers_dns_gives_is_said_too(machine: Machine) -> None:
+def test_the_name_that_the_routers_dns_gives_is_said_too_and_leads_to_the_page(machine: Machine) -> None:
+    purge(machine)
     machine.run("cp", "/etc/resolv.conf", "/root/resolv.conf")
     try:
         with started(machine, "router", "python3", "-c", DNS):
             wait_for_listener(machine, 53, "u")
             machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
-            assert "http://raspberrypi.fritz.box/ " in install(machine)
+            said = install(machine)
+            assert "http://raspberrypi.fritz.box/   (so your router calls this machine)" in said
+            assert "</html>" in get(machine, host="raspberrypi.fritz.box")
+            # What the owner has written stays, and is told of.
+            machine.run("sed", "-i", "/^hosts = /d", f"{CONFIG}/settings.toml")
+            machine.run("systemctl", "restart", "kindle-appliance")
+            assert 'first add "raspberrypi.fritz.box" to hosts in' in install(machine)
     finally:
         machine.run("sh", "-c", "cat /root/resolv.conf > /etc/resolv.conf")
+    purge(machine)
+
+
+FIREWALLS = {
+    "ufw": ("echo Status: active", "The firewall ufw is active .*: sudo ufw allow 80/tcp"),
+    "firewall-cmd": ("exit 0", "The firewall firewalld is active .*--add-port=80/tcp"),
+    "nft": (
+        "echo 'type filter hook input priority filter; policy drop;'",
+        "The firewall nftables is active .* 80 in",
+    ),
+}
+
+
+@ON_ONE
+@pytest.mark.parametrize(("program", "script", "sentence"), [(each, *FIREWALLS[each]) for each in FIREWALLS])
+def test_an_active_firewall_is_named(machine: Machine, program: str, script: str, sentence: str) -> None:
+    install(machine)
+    place = f"/usr/local/bin/{program}"
+    machine.run("tee", place, input=f"#!/bin/sh\n{script}\n")
+    machine.run("chmod", "+x", place)
+    try:
+        assert re.search(sentence, install(machine))
+    finally:
+        machine.run("rm", place)
+    assert "firewall" not in install(machine)
 
 
 # ---- A key that is tried
@@ -563,6 +616,7 @@ WRONG = {
     "a port in words": (["--port", "http"], "--port http is not a port"),
     "a port without number": (["--port"], "--port needs a value"),
     "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
+    "a name that is too long": (["--name", "k" * 31], "too long. Use at most 30"),
     "an unknown option": (["--ports"], "--ports is not an option.*--help"),
     "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
     "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
