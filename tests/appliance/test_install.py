@@ -61,6 +61,7 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         unavailable(reason)
     machine = Machine(debian, folder)
     (machine.root / "root" / "versions").mkdir()
+    (machine.root / "opt").touch()  # as it is after any installation, so that each test may be the first
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
     # It changes the chats, as a new version may, before it fails.
@@ -692,6 +693,20 @@ def test_without_the_internet_the_packages_cannot_be_fetched(machine: Machine) -
     purge(machine)
     assert "internet" in refuse(machine, PIP_NO_INDEX="", PIP_FIND_LINKS="")
     assert "A package is not in /nowhere" in refuse(machine, PIP_FIND_LINKS="/nowhere")
+
+
+@ON_ONE
+def test_a_run_that_fails_before_it_stores_a_key_leaves_the_old_one(machine: Machine) -> None:
+    purge(machine)
+    new, broken = ("/root/new/install.sh",), ("/root/broken/install.sh",)
+    said = refuse(machine, command=new, PIP_FIND_LINKS="/nowhere", GEMINI_API_KEY="AQ.another")
+    assert re.search(r"A package is not in /nowhere \(No matching .*\)\. Put it there", said)
+    machine.run("sh", "-c", f"echo {KEY} > key")
+    install(machine, "new", "--key-file", "key")
+    refuse(machine, command=broken, PIP_FIND_LINKS="/nowhere", GEMINI_API_KEY="AQ.another")
+    assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n"
+    machine.run("rm", "key")
+    purge(machine)
 
 
 @ON_ONE
