@@ -691,9 +691,10 @@ names_from_router() {
     export RES_OPTIONS='timeout:1 attempts:1'
     getent --service=dns hosts "$1" | while read -r _ names; do
         for each in ${names}; do
-            if getent --service=dns ahostsv4 "${each}" | grep -q "^$1 "; then
-                echo "${each}"
-            fi
+            case ${each} in
+                *[!A-Za-z0-9.-]*) ;;  # not a host's name, whatever it is
+                *) ! getent --service=dns ahostsv4 "${each}" | grep -q "^$1 " || echo "${each}" ;;
+            esac
         done
     done
 }
