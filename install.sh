@@ -249,7 +249,7 @@ find_what_is_there() {
     digest=$(pack | sha256sum | cut -c 1-8)
     version=${release}-${digest}-${tag}
     folder=${VERSIONS}/${version}
-    previous='' built='' old_key='' made='' kept=''
+    previous='' built='' old_key='' made='' kept='' has_stored=no
     if [ -e "${CURRENT}/complete" ]; then
         previous=$(readlink -f -- "${CURRENT}")
         case ${previous} in
@@ -360,12 +360,12 @@ explain_failure() {
     if [ "${free_mb:-100}" -lt 5 ] || [ "${free_files:-100}" -lt 5 ] || grep -qi 'no space left' "${log}"; then
         fail "The disk is full. Make room (sudo apt clean helps), and run this again."
     fi
-    why=$(sed -n 's/^ERROR: //p' "${log}" | tail -n 1)
+    why=$(sed -n 's/^ *ERROR: //p' "${log}" | tail -n 1)
     if grep -qiE 'no matching distribution|name resolution|connection (broken|refused|reset)|timed out|unreachable' "${log}"; then
         if [ -n "${PIP_NO_INDEX:-}" ]; then
-            fail "A package is not in ${PIP_FIND_LINKS:-the folder that PIP_FIND_LINKS is to name}: ${why} Put it there, and run this again."
+            fail "A package is not in ${PIP_FIND_LINKS:-the folder that PIP_FIND_LINKS is to name}${why:+ (${why})}. Put it there, and run this again."
         fi
-        fail "The packages could not be fetched: ${why} Look whether this machine is on the internet and its clock is right (timedatectl), and run this again."
+        fail "The packages could not be fetched${why:+ (${why})}. Look whether this machine is on the internet and its clock is right (timedatectl), and run this again."
     fi
     tail -n 10 "${log}" >&2
     fail "The packages could not be installed; the last words are above. Mend that, and run this again."
@@ -406,6 +406,7 @@ print(template({option: value for option, value in chosen.items() if value}), en
 
 store_key() {
     if [ -n "${key}" ]; then
+        has_stored=yes
         printf '%s\n' "${key}" | "${folder}/bin/kindle-appliance" key --untried --no-restart || fail \
             "The key was not taken, as said above. Run this again with another one; a key comes from ${KEY_ADDRESS}"
     elif [ -n "${old_key}" ]; then
@@ -429,7 +430,7 @@ ask_for_key() {
         read -r answer || answer=n
         case ${answer} in
             [Nn]*) return ;;
-            *) ;;
+            *) has_stored=yes ;;
         esac
         if "${folder}/bin/kindle-appliance" key --untried --no-restart; then
             return
@@ -591,7 +592,7 @@ at_exit() {
 
 # Undoes what this run has done, up to where it came.
 go_back() {
-    if [ "${key}" != "${old_key}" ]; then
+    if [ "${has_stored}" = yes ]; then
         printf '%s' "${old_key}${old_key:+
 }" > "${CONFIG}/gemini-key"
         key=${old_key}
@@ -690,9 +691,10 @@ names_from_router() {
     export RES_OPTIONS='timeout:1 attempts:1'
     getent --service=dns hosts "$1" | while read -r _ names; do
         for each in ${names}; do
-            if getent --service=dns ahostsv4 "${each}" | grep -q "^$1 "; then
-                echo "${each}"
-            fi
+            case ${each} in
+                *[!A-Za-z0-9.-]*) ;;  # not a host's name, whatever it is
+                *) ! getent --service=dns ahostsv4 "${each}" | grep -q "^$1 " || echo "${each}" ;;
+            esac
         done
     done
 }

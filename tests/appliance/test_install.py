@@ -61,6 +61,7 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         unavailable(reason)
     machine = Machine(debian, folder)
     (machine.root / "root" / "versions").mkdir()
+    (machine.root / "opt").touch()  # as it is after any installation, so that each test may be the first
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
     # It changes the chats, as a new version may, before it fails.
@@ -449,8 +450,10 @@ def test_a_taken_port_is_named_with_who_takes_it_and_the_next_one_is_used(machin
 
 DNS = """
 import socket, struct
-names = {b"23.1.168.192.in-addr.arpa": (12, b"\\x0braspberrypi\\x05fritz\\x03box\\x00"),
-         b"raspberrypi.fritz.box": (1, bytes([192, 168, 1, 23]))}
+own = [bytes([192, 168, 1, 23])]
+called = [b"\\x0braspberrypi\\x05fritz\\x03box\\x00", b"\\x05my_pi\\x05fritz\\x03box\\x00"]
+names = {b"23.1.168.192.in-addr.arpa": (12, called),
+         b"raspberrypi.fritz.box": (1, own), b"my_pi.fritz.box": (1, own)}
 door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 door.bind(("127.0.0.1", 53))
 while True:
@@ -460,11 +463,11 @@ while True:
         labels.append(asked[place + 1 : place + 1 + asked[place]])
         place += 1 + asked[place]
     question, (kind,) = asked[12 : place + 5], struct.unpack("!H", asked[place + 1 : place + 3])
-    known, data = names.get(b".".join(labels).lower(), (0, b""))
-    found = known == kind
-    answer = b"\\xc0\\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data if found else b""
+    known, data = names.get(b".".join(labels).lower(), (0, []))
+    found = data if known == kind else []
+    answer = b"".join(b"\\xc0\\x0c" + struct.pack("!HHIH", kind, 1, 60, len(each)) + each for each in found)
     flags = 0x8180 if known else 0x8183
-    door.sendto(asked[:2] + struct.pack("!HHHHH", flags, 1, found, 0, 0) + question + answer, who)
+    door.sendto(asked[:2] + struct.pack("!HHHHH", flags, 1, len(found), 0, 0) + question + answer, who)
 """
 
 
@@ -478,6 +481,7 @@ def test_the_name_that_the_routers_dns_gives_is_said_too_and_leads_to_the_page(m
             machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
             said = install(machine)
             assert "http://raspberrypi.fritz.box/   (so your router calls this machine)" in said
+            assert "my_pi" not in said, "no name of a host"
             assert "</html>" in get(machine, host="raspberrypi.fritz.box")
             # What the owner has written stays, and is told of.
             machine.run("sed", "-i", "/^hosts = /d", f"{CONFIG}/settings.toml")
@@ -692,6 +696,20 @@ def test_without_the_internet_the_packages_cannot_be_fetched(machine: Machine) -
     purge(machine)
     assert "internet" in refuse(machine, PIP_NO_INDEX="", PIP_FIND_LINKS="")
     assert "A package is not in /nowhere" in refuse(machine, PIP_FIND_LINKS="/nowhere")
+
+
+@ON_ONE
+def test_a_run_that_fails_before_it_stores_a_key_leaves_the_old_one(machine: Machine) -> None:
+    purge(machine)
+    new, broken = ("/root/new/install.sh",), ("/root/broken/install.sh",)
+    said = refuse(machine, command=new, PIP_FIND_LINKS="/nowhere", GEMINI_API_KEY="AQ.another")
+    assert re.search(r"A package is not in /nowhere \(No matching .*\)\. Put it there", said)
+    machine.run("sh", "-c", f"echo {KEY} > key")
+    install(machine, "new", "--key-file", "key")
+    refuse(machine, command=broken, PIP_FIND_LINKS="/nowhere", GEMINI_API_KEY="AQ.another")
+    assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n"
+    machine.run("rm", "key")
+    purge(machine)
 
 
 @ON_ONE
