@@ -607,7 +607,7 @@ go_back() {
         return
     fi
     if [ "${undo}" = all ]; then
-        put_in_place "${previous}" "${own_port}"
+        put_in_place "${previous}" "${own_port:=${DEFAULT_PORT}}"
         must_restart=yes
         run_units "${own_port}"
         if [ "${runs}" = no ] && [ -n "${kept}" ]; then
