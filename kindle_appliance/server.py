@@ -237,7 +237,11 @@ class _Parser(HTTPRequestParser):
             self.completed = not self._to_skip
             return skipped
         head = b"" if self.headers_finished else self.header_plus + data
-        consumed = super().received(data)
+        try:
+            consumed = super().received(data)
+        except ValueError:  # the library lets it through for an address such as http://[
+            self.refuse(400)
+            return len(data)
         if len(head.lstrip(b"\r\n").partition(b"\n")[0]) > MAX_LINE_BYTES:
             self.refuse(414)
         elif self.headers_finished and len(self.headers) > MAX_HEADER_FIELDS:

@@ -128,6 +128,7 @@ MANY = b"X-%d: y\r\n"
         (CHUNKED + b"zz\r\n", 400, "does not understand"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "does not understand"),
         (b"GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", 400, "does not understand"),
+        (b"GET http://[ HTTP/1.1\r\n\r\n", 400, "does not understand"),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "does not understand"),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "does not understand"),
         (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: x\r\n\r\nmore", 400, "does not understand"),
