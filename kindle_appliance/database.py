@@ -80,12 +80,15 @@ _DISK_TROUBLE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
 }
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""What SQLite says when it cannot begin a log on a full card; it needs one even to read."""
 
 
 class Database:
     """The file at `path`, made if need be, and migrated unless `migrates` is false.
 
-    On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
+    On a card that has become read-only, or is full, it is opened as it is: reading goes on, and every write is a
+    `StorageError` until it is opened again.
 
     Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
     """
@@ -96,13 +99,13 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
-            as_is = _is_as_is(path)
-            self._writer = self._connect(path, as_is)
-            if not as_is:
-                self._writer.execute("PRAGMA journal_mode=WAL")
-            if migrates:
-                self._migrate(path)
-            self._reader = self._connect(path, as_is)
+            try:
+                self._begin(path, _is_as_is(path), migrates)
+            except sqlite3.Error as error:
+                if _code(error) not in _NO_ROOM or _has_log(path):
+                    raise
+                self.close()
+                self._begin(path, True, migrates)
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StorageError(
@@ -136,6 +139,14 @@ class Database:
         with self._read_lock, self._write_lock:
             while self._open:
                 self._open.pop().close()
+
+    def _begin(self, path: Path, as_is: bool, migrates: bool) -> None:
+        self._writer = self._connect(path, as_is)
+        if not as_is:
+            self._writer.execute("PRAGMA journal_mode=WAL")
+        if migrates:
+            self._migrate(path)
+        self._reader = self._connect(path, as_is)
 
     def _connect(self, path: Path, as_is: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -173,7 +184,7 @@ def _is_as_is(path: Path) -> bool:
     does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
     nothing. One that a power cut has left is read.
     """
-    if path.with_name(f"{path.name}-wal").exists():
+    if _has_log(path):
         return False
     try:
         path.open("r+b").close()
@@ -182,13 +193,24 @@ def _is_as_is(path: Path) -> bool:
     return False
 
 
+def _has_log(path: Path) -> bool:
+    """Whether there is more to the file than what is in it."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _code(error: sqlite3.Error) -> int:
+    """What SQLite calls the error, without its details."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 @contextmanager
 def _as_storage_error() -> Iterator[None]:
     """Trouble of the disk or the file as ours; a wrong statement stays a mistake."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_TROUBLE:
+        if _code(error) not in _DISK_TROUBLE:
             raise
         raise StorageError(
             Sentence(

@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -460,7 +460,7 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
 
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, which can become read-only as a failing SD card does."""
+    """A file system of its own, which can become read-only as a failing SD card does, or full."""
     folder = tmp_path / "card"
     folder.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "card", folder], check=False).returncode:
@@ -471,9 +471,20 @@ def card(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+def make_read_only(card: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+
+
+def make_full(card: Path) -> None:
+    facts = os.statvfs(card)
+    used = (facts.f_blocks - facts.f_bfree) * facts.f_frsize
+    subprocess.run(["mount", "-o", f"remount,size={used}", card], check=True)
+
+
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
-def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no_question(
-    tmp_path: Path, gemini: FakeGemini, card: Path, is_killed: bool
+@pytest.mark.parametrize("spoil", [make_read_only, make_full])
+def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_takes_no_question(
+    tmp_path: Path, gemini: FakeGemini, card: Path, spoil: Callable[[Path], None], is_killed: bool
 ) -> None:
     arguments = ("--data", str(card), "--gemini-url", gemini.url)
     gemini.replies(Reply.answer("Because of the salt."))
@@ -489,7 +500,7 @@ def test_a_card_that_has_become_read_only_is_still_read_and_says_why_it_takes_no
                 time.sleep(0.05)
         appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         appliance.process.wait(10)
-    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    spoil(card)
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         assert b"Because of the salt." in appliance.get("/chats/1/1").read()
         page = appliance.get("/chats/2/1").read().decode()
