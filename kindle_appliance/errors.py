@@ -68,6 +68,10 @@ class GeminiError(ApplianceError):
         self.out_for_the_day = out_for_the_day
 
 
+class GeminiUnknown(GeminiError):
+    """Gemini does not have this model, or not any more; the others it may."""
+
+
 class GeminiUnreachable(GeminiError):
     """No connection to Gemini: no network, no such host, refused, or a certificate that does not hold."""
 

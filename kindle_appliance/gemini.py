@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from .ending import Ending, Finish
-from .errors import ApplianceError, EventTooLarge, GeminiError, OwnerError
+from .errors import ApplianceError, EventTooLarge, GeminiError, GeminiUnknown, OwnerError
 from .sentences import Sentence
 from .sse import MAX_EVENT_BYTES, Event, EventStreamParser
 
@@ -47,10 +47,8 @@ _FOR_THE_OWNER = {
     402: Sentence("The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio."),
     403: Sentence("Google does not let this appliance's key use Gemini. Its owner can look into Google AI Studio."),
 }
-_FOR_LATER = {
-    404: Sentence("Gemini does not know this model any more."),
-    503: Sentence("Gemini has too much to do at the moment. Please ask again in a few minutes."),
-}
+_UNKNOWN = Sentence("Gemini does not know this model any more.")
+_BUSY = Sentence("Gemini has too much to do at the moment. Please ask again in a few minutes.")
 
 
 class Message(NamedTuple):
@@ -350,7 +348,9 @@ def _reported_error(error: object, status: int) -> ApplianceError:
         return OwnerError(_REGION, detail)
     if status in _FOR_THE_OWNER or 300 <= status < 400:
         return OwnerError(_FOR_THE_OWNER.get(status, _REDIRECTED), detail)
-    return GeminiError(_FOR_LATER.get(status, _TROUBLE), detail)
+    if status == 404:
+        return GeminiUnknown(_UNKNOWN, detail)
+    return GeminiError(_BUSY if status == 503 else _TROUBLE, detail)
 
 
 def _quota_error(message: str, details: Sequence[Mapping[str, Any]], detail: str) -> GeminiError:

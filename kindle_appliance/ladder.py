@@ -20,6 +20,7 @@ from .errors import (
     GeminiCut,
     GeminiError,
     GeminiSilent,
+    GeminiUnknown,
     GeminiUnreachable,
     OwnerError,
 )
@@ -87,6 +88,7 @@ class Climb:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._call: Call | None = None
+        self._unknown: set[str] = set()  # models that Gemini does not have
 
     def __iter__(self) -> Iterator[str]:
         waited = 0.0
@@ -117,9 +119,11 @@ class Climb:
 
     def _descend(self, hopeless: list[str]) -> Generator[str, None, float | None]:
         """Ask model by model until one answers. When all have refused: the seconds after which the first of them
-        can be asked again, as it says; None when there is nothing to wait for.
+        can be asked again, as it says; None when there is nothing to wait for. What is told then is why the best
+        hope came to nothing: a model that is retired or used up is not why the question has no answer.
         """
         tried, waits = list(hopeless), []
+        hope, told = 0, (self.error, self.ending)
         while (model := self._models.next(tried)) is not None:
             tried.append(model)
             reader = AnswerReader(model)
@@ -132,11 +136,16 @@ class Climb:
             if not self._may_ask_another(reader):
                 return None
             log.warning("ladder: %s did not answer: %s", model, error or self.ending)
+            if isinstance(error, GeminiUnknown):
+                self._unknown.add(model)
+            if (left := _hope(error)) >= hope:
+                hope, told = left, (error, self.ending)
             if isinstance(error, GeminiError) and error.retry_after is not None and not error.out_for_the_day:
                 waits.append(error.retry_after)
             else:
                 hopeless.append(model)
-        if (moment := self._models.back_at()) is not None:
+        self.error, self.ending = told
+        if (moment := self._models.back_at(self._unknown)) is not None:
             self.error = GeminiError(_USED_UP, retry_after=max(0.0, moment - time.time()), out_for_the_day=True)
             self.ending = Ending(
                 Finish.FAILED,
@@ -219,3 +228,10 @@ class Climb:
         if text:
             yield text
         log.debug("ladder: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
+
+
+def _hope(error: ApplianceError | None) -> int:
+    """How soon a model that has refused may answer after all: never, tomorrow, soon."""
+    if isinstance(error, GeminiUnknown):
+        return 0
+    return 1 if isinstance(error, GeminiError) and error.out_for_the_day else 2

@@ -63,10 +63,12 @@ class Models:
         except StorageError as error:
             log.error("models: cannot store that %s is out for today: %s", name, error)
 
-    def back_at(self) -> float | None:
-        """When the first of them can be asked again (Unix time), if all are out for the day."""
-        moments = [self._back_at(name) for name in self.names]
-        return None if None in moments else min(moment for moment in moments if moment is not None)
+    def back_at(self, unknown: Collection[str] = ()) -> float | None:
+        """When the first of them can be asked again (Unix time), if all are out for the day but those that Gemini
+        does not have.
+        """
+        moments = [self._back_at(name) for name in self.names if name not in unknown]
+        return None if None in moments else min((moment for moment in moments if moment is not None), default=None)
 
     def _identity(self, name: str) -> str:
         return self._versions.get(name, name)

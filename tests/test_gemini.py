@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kindle_appliance.ending import Ending, Finish
-from kindle_appliance.errors import ApplianceError, EventTooLarge, GeminiError, OwnerError
+from kindle_appliance.errors import ApplianceError, EventTooLarge, GeminiError, GeminiUnknown, OwnerError
 from kindle_appliance.gemini import AnswerReader, Generation, Message, refusal, request
 from kindle_appliance.sse import EventStreamParser
 
@@ -455,7 +455,7 @@ _REFUSALS = [
     (401, "UNAUTHENTICATED", [error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED")], _OWNER, "not accept the key"),
     (402, "RESOURCE_EXHAUSTED", [retry_info("1s")], _OWNER, "credit"),
     (403, "PERMISSION_DENIED", [], _OWNER, "not let this appliance's key"),
-    (404, "NOT_FOUND", [], _GEMINI, "not know this model"),
+    (404, "NOT_FOUND", [], GeminiUnknown, "not know this model"),
     (429, "RESOURCE_EXHAUSTED", [], _GEMINI, "Too many questions"),
     (499, "CANCELLED", [], _GEMINI, "problem"),
     (500, "INTERNAL", [], _GEMINI, "problem"),

@@ -209,6 +209,28 @@ def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
     assert asked(gemini) == ["flash", "lite"], "the second question has asked nobody"
 
 
+def test_a_model_that_is_gone_does_not_hide_that_the_others_are_out_for_the_day(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    ladder = Ladder(open_upstream(gemini.url), KEY, Models((*MODELS, "old")), Generation())
+    gemini.default = refused(PER_DAY)
+    for _ in range(2):
+        gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
+        climb = ladder.ask(QUESTION)
+        assert "".join(climb) == ""
+        assert climb.ending is not None and "used up. New questions from" in climb.ending.words("en")
+    assert asked(gemini) == ["flash", "lite", "old", "old"]
+
+
+def test_the_best_hope_says_why_there_is_no_answer(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), Reply.error(404, "", "retired"))
+    climb = ask(open_upstream(gemini.url), ("a", "b", "c"))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, GeminiError) and climb.error.detail.startswith("503")
+    assert climb.ending is not None and climb.ending.note == climb.error.sentence
+    assert asked(gemini) == ["a", "b", "c"]
+
+
 def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
     ladder = Ladder(open_upstream(gemini.url), KEY, Models(("flash", "lite", "3.6-flash")), Generation())
     gemini.replies(Reply.answer("One.", model_version="3.6-flash"))
