@@ -20,7 +20,8 @@ from .sentences import Moment, Sentence
 _MOST_READERS = 1000
 """Beyond that the one who asked longest ago is forgotten: anybody can make up names."""
 _KEEP_DAYS = 7
-"""Not only today: a clock that is wrong after a power cut is put right later, and today comes back."""
+"""Not only today: a clock that is ahead is put right later, and today comes back. One that lags, as after a power
+cut, forgets nothing."""
 _SHORT = 5
 """So many questions left are few enough to tell."""
 
@@ -65,8 +66,7 @@ class Allowance:
                     (today.isoformat(), reader),
                 )
                 connection.execute(
-                    "DELETE FROM asked WHERE abs(julianday(day) - julianday(?)) > ?",
-                    (today.isoformat(), _KEEP_DAYS),
+                    "DELETE FROM asked WHERE day < ?", ((today - timedelta(days=_KEEP_DAYS)).isoformat(),)
                 )
 
     def notice(self, reader: str) -> Sentence | None:

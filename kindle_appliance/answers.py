@@ -46,6 +46,7 @@ class Position(NamedTuple):
     state: Sentence | None = None
 
 
+_NO_ROOM = Sentence("The appliance has too much to do at the moment. Please try again.")
 _SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
 
 START = Position(0, 0)
@@ -308,7 +309,11 @@ class AnswerDesk:
             live.climb.cancel()
         self._busy.set()
         log.info("answers: %s was asked for", live)
-        threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
+        try:
+            threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
+        except RuntimeError as error:  # the machine, or systemd, allows no more of them
+            log.error("answers: nobody can write %s: %s", live, error)
+            self._finish(live, Ending(Finish.FAILED, _NO_ROOM))
         return live.answer
 
     def _write(self, live: _Writing) -> None:
@@ -349,7 +354,7 @@ class AnswerDesk:
                 log.error("answers: cannot store an answer: %s", error)
                 return
         with self._lock:
-            del self._writing[live.answer]
+            self._writing.pop(live.answer, None)  # writer and keeper may both have come this far
             if not self._writing and not self.is_closing:
                 self._busy.clear()
 

@@ -179,7 +179,7 @@ def open_ladder(settings: Settings, stops: ExitStack, database: Database | None 
         settings.thinking_level,
         settings.thinking_budget,
     )
-    return Ladder(upstream, key, Models(models, database), generation)
+    return Ladder(upstream, key, Models(models, database, key=key), generation)
 
 
 def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:

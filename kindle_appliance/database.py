@@ -64,6 +64,9 @@ MIGRATIONS = (
         PRIMARY KEY (day, reader)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE quotas ADD COLUMN key TEXT NOT NULL DEFAULT '';  -- whose: a digest, too short to be tried against
+    """,
 )
 """The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
 

@@ -3,7 +3,7 @@
 Google counts free questions for each model and begins anew at midnight Pacific time
 (https://ai.google.dev/gemini-api/docs/rate-limits, read 2026-11). What is out is remembered across restarts, by the
 moment at which it was said: after a jump of the clock such a moment lies in the future, or its midnight has passed,
-and the model is simply asked again.
+and the model is simply asked again. A quota belongs to a key: with another one all are asked again, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from .database import Database
@@ -23,16 +24,23 @@ _PACIFIC = "America/Los_Angeles"
 
 
 class Models:
-    """`names` of models, best first. What is out is kept in `database`, if there is one. `clock`: Unix time."""
+    """`names` of models, best first. What is out for `key` is kept in `database`, if there is one. `clock`: Unix
+    time.
+    """
 
     def __init__(
-        self, names: Sequence[str], database: Database | None = None, clock: Callable[[], float] = time.time
+        self,
+        names: Sequence[str],
+        database: Database | None = None,
+        clock: Callable[[], float] = time.time,
+        key: str = "",
     ) -> None:
         self.names = tuple(names)
         self._database = database
         self._clock = clock
         self._versions: dict[str, str] = {}
-        rows = database.read("SELECT model, moment FROM quotas") if database else ()
+        self._key = sha256(key.encode()).hexdigest()[:4]
+        rows = database.read("SELECT model, moment FROM quotas WHERE key = ?", (self._key,)) if database else ()
         self._out: dict[str, float] = {row[0]: row[1] for row in rows}
 
     def next(self, tried: Collection[str]) -> str | None:
@@ -58,7 +66,8 @@ class Models:
         try:
             with self._database.write() as connection:
                 connection.executemany(
-                    "REPLACE INTO quotas (model, moment) VALUES (?, ?)", [(m, now) for m in same]
+                    "REPLACE INTO quotas (model, moment, key) VALUES (?, ?, ?)",
+                    [(each, now, self._key) for each in same],
                 )
         except StorageError as error:
             log.error("models: cannot store that %s is out for today: %s", name, error)

@@ -46,7 +46,7 @@ SCRIPT_SENTENCES = {
 """What the scripts in static/ say by themselves."""
 
 GO_ON = Sentence("Please go on exactly where your answer broke off.")
-"""The question that is sent by "Go on"."""
+"""The question that is sent by "Go on", where that is the last answer of its chat."""
 
 STARTERS = (
     Sentence("Explain:"),
@@ -72,6 +72,7 @@ SIZES = range(1, 9)
 """Text sizes: from about 50 characters a line down to 13. The style sheet has what each means."""
 
 _TITLE_CHARACTERS = 90
+_LAST_WORDS_CHARACTERS = 60
 _RELOAD_SECONDS = 5
 _FIGURES = (
     *("device", "engine", "page", "keyboard", "zoom", "ratio", "screen", "answers", "pieces", "first", "lacks"),
@@ -264,7 +265,7 @@ class Pages:
             chat=turn.chat,
             form=form,
             notice=notice.to(language) if notice else "",
-            again=self._again_form(language, turn, form, ending),
+            again=self._again_form(language, turn, form, ending, bool(blocks), turn.number >= turns),
             follow_ups=self._follow_up_form(language, turn, form),
         )
         kind = f"reading ended {ending.finish}" if ending else "reading writing"
@@ -390,14 +391,17 @@ class Pages:
             f'<td class="step">{back}</td><td class="place">{escape(place)}</td><td class="step">{on}</td>\n'
         )
 
-    def _again_form(self, language: str, turn: Turn, form: str, ending: Ending | None) -> Markup:
+    def _again_form(
+        self, language: str, turn: Turn, form: str, ending: Ending | None, has_text: bool, is_last: bool
+    ) -> Markup:
         """The form that goes on with an answer that lacks its end, or asks for it anew. While nobody knows how the
         answer ends, it has all its buttons, and the style sheet shows those that fit.
         """
         finish = ending.finish if ending else None
         buttons = []
-        if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and turn.answer):
-            buttons.append(("go-on", GO_ON.to(language), Sentence("Go on")))
+        if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and has_text):
+            go_on = GO_ON if is_last or not turn.answer else _go_on_from(turn.answer)
+            buttons.append(("go-on", go_on.to(language), Sentence("Go on")))
         if finish in (None, Finish.INTERRUPTED):
             buttons.append(("retry", turn.question, Sentence("Try again")))
         if finish in (None, Finish.FAILED):
@@ -439,6 +443,12 @@ class Pages:
                 row = f"<table><tr><td>{row}</td>{link}</tr></table>"
             rows.append(row)
         return Markup(f'<div class="column"><div class="list sized">{"".join(rows)}</div></div>')
+
+
+def _go_on_from(answer: str) -> Sentence:
+    """The question that is sent by "Go on" where more has been asked since: it has to say which answer is meant."""
+    end = " ".join(answer[-_LAST_WORDS_CHARACTERS:].split())
+    return Sentence("Please go on exactly where your earlier answer broke off, after “… %(end)s”.", end=end)
 
 
 def _questions(count: int) -> Sentence:

@@ -331,6 +331,22 @@ def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_an_answer_that_nobody_can_write_ends_with_a_sentence(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("answer-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    ending = wait_for_turn(house, *house.ask("Why?"))
+    assert ending.finish is Finish.FAILED and "too much to do" in str(ending.note)
+    assert house.desk.writing == 0 and gemini.calls == []
+
+
 def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tmp_path: Path) -> None:
     before = threading.active_count()
     with House(gemini.url, tmp_path) as house:

@@ -90,6 +90,13 @@ def test_what_is_out_stays_out_over_a_restart_although_its_version_is_forgotten(
     assert in_order(Models(NAMES, database, clock)) == ["lite", "3.5-lite"]
 
 
+def test_another_key_has_a_quota_of_its_own(database: Database, clock: Clock) -> None:
+    Models(NAMES, database, clock, "one key").set_out("flash")
+    assert in_order(Models(NAMES, database, clock, "another key")) == list(NAMES)
+    assert in_order(Models(NAMES, database, clock, "one key")) == list(NAMES[1:])
+    assert "one key" not in str([tuple(row) for row in database.read("SELECT * FROM quotas")])
+
+
 def test_when_all_are_out_it_is_known_when_the_first_is_back(clock: Clock) -> None:
     models = Models(NAMES, clock=clock)
     for name in NAMES:

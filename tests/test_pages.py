@@ -128,6 +128,12 @@ def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> 
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 
+def test_what_has_text_can_go_on_although_the_card_was_too_full_to_store_it(pages: Pages) -> None:
+    ending = Ending(Finish.INTERRUPTED)
+    assert ">Go on</button>" in pages.reading(ENGLISH_READER, turn(), 2, news(ending, "<p>one</p>"), "f")
+    assert ">Go on</button>" not in pages.reading(ENGLISH_READER, turn(), 2, news(ending), "f")
+
+
 def test_the_addresses_stand_in_the_order_in_which_they_work(pages: Pages) -> None:
     taken = Sentence("%(name)s belongs to %(address)s.", name="kindle.local", address="10.0.0.9")
     up = Snapshot(State.UP, "kindle-2.local", ("192.168.1.23",), taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import html
 import json
 import re
 import socket
@@ -375,6 +376,15 @@ def test_an_answer_that_grew_too_long_can_go_on(gemini: FakeGemini, house: House
     page = read_answer(house, *house.ask("Tell me all"))
     assert "reached its greatest length" in page
     assert re.findall(r'<button class="([\w-]+)" name="question"', page) == ["go-on"]
+
+
+def test_an_answer_that_is_not_the_last_one_goes_on_from_its_own_end(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("The sea is"), chunk(" salty\nbecause")]), Reply.answer("Deep."))
+    first = house.ask("Why is the sea salty?")
+    read_answer(house, *first)
+    read_answer(house, *house.ask("How deep is it?", first[0]))
+    page = html.unescape(read_answer(house, *first))
+    assert re.search(r'class="go-on" name="question" value="[^"]*after “… The sea is salty because”\."', page), page
 
 
 def read_answer(house: House, chat: int, number: int) -> str:
