@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 import pytest
 from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply
+from fakes.secrets import PIN
 
 from kindle_appliance import __version__
 from kindle_appliance.chats import Chats
@@ -167,7 +168,27 @@ def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -
     flags |= {"--name"}
     assert set(re.findall(r"--[\w-]+", usage)) == flags
     assert "8080" in usage
-    assert run(tmp_path, "--key", KEY)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--key", KEY, "--prot=80"], "unrecognized arguments: --key --prot"),
+        (["serve", f"--pin={PIN}"], "unrecognized arguments: --pin"),
+        ([KEY], "unrecognized arguments: (not shown)"),
+        (["key", KEY], "unrecognized arguments: (not shown)"),
+        (["pin", PIN], "unrecognized arguments: (not shown)"),
+        (["key", f"--untried={KEY}"], "argument --untried: ignored explicit argument (not shown)"),
+    ],
+    ids=["a flag", "in one word", "alone", "for key", "for pin", "for a switch"],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_said_again(
+    tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    status, printed, errors = run(tmp_path, *arguments)
+    assert (status, printed) == (2, "")
+    assert errors.endswith(f"error: {named}\n")
+    assert KEY not in errors and PIN not in errors
 
 
 WRONG_SETTINGS = {

@@ -564,6 +564,8 @@ WRONG = {
     "a port without number": (["--port"], "--port needs a value"),
     "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
     "an unknown option": (["--ports"], "--ports is not an option.*--help"),
+    "a key as an option": ([f"--key={KEY}"], "--key is not an option.*--help"),
+    "a key alone": ([KEY], "a word too many; it is not shown.*--help"),
     "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
     "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
     "an empty key file": (["--key-file", "/dev/null"], "/dev/null is empty"),
