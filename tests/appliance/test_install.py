@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import unavailable
+from fakes.secrets import KEY
+from fakes.written import WRITTEN
 
 from kindle_appliance import __version__
 
@@ -40,7 +42,6 @@ def serve(settings, environment):
 }
 INSTALLED = "/opt/kindle-appliance/install.sh"
 CONFIG = "/etc/kindle-appliance"
-KEY = "AQ." + "TopSecret-0123456789_abcdefghijklm"
 ADDRESS = "192.168.1.23"
 
 
@@ -59,7 +60,7 @@ ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lamb
 def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     if reason := debian.missing():
         unavailable(reason)
-    machine = Machine(debian, folder)
+    machine = Machine(debian, folder, WRITTEN.look)
     (machine.root / "root" / "versions").mkdir()
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
@@ -71,6 +72,9 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     with machine:
         machine.connect(f"{ADDRESS}/24")
         yield machine
+        machine.stop()
+        WRITTEN.exempt(machine.changes / "var" / "log" / "journal")  # heard, and others write there too
+        WRITTEN.files(machine.changes)
 
 
 def unpack(machine: Machine, name: str, version: str) -> Path:
@@ -516,6 +520,7 @@ def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(
         answer("(it is not shown): ", KEY)
         rest = terminal.communicate(timeout=120)[0]
         assert terminal.returncode == 0, said + rest
+    WRITTEN.look("output", said + rest)
     assert KEY.encode() not in said + rest
     before_key = said.decode().partition("Store a key now?")[0]
     for each in ("aistudio", "Everybody at home sees every chat", "Google gets every question", "gemini-api/terms"):
