@@ -93,7 +93,8 @@ read_options() {
                 usage
                 exit 0
                 ;;
-            *) fail "$1 is not an option. See ./install.sh --help." ;;
+            --*) fail "${1%%=*} is not an option. See ./install.sh --help." ;;
+            *) fail "There is a word too many; it is not shown, for it may be the key. See ./install.sh --help." ;;
         esac
         shift
     done

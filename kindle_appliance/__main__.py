@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__, commands, journal, settings
 from .appliance import serve
@@ -120,8 +122,18 @@ def _ask(given: argparse.Namespace, values: Settings, installation: Installation
     return commands.ask(values, question)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Of what stands where nothing belongs it names the flags only: the rest may be a secret."""
+
+    def error(self, message: str) -> NoReturn:
+        told = re.fullmatch("(unrecognized arguments: |.*ignored explicit argument )(.*)", message, re.DOTALL)
+        if told:
+            message = told[1] + (" ".join(re.findall(r"(?<!\S)--[a-z-]+", told[2])) or "(not shown)")
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kindle-appliance", description="An appliance that puts Gemini on every Kindle of the house."
     )
     parser.add_argument("--version", action="version", version=f"kindle-appliance {__version__}")

@@ -4,6 +4,7 @@ last, and no skipping in CI.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.written import WRITTEN
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 
 _SOAK_SECONDS = 3600  # what a test may take with --soak
 _FIGURES = pytest.StashKey[list[str]]()
+_TESTS = pytest.StashKey[dict[str, set[str]]]()  # of each file
+_PASSED: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,16 +29,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = []
+    config.stash[_TESTS] = {}
+    # All that the program logs is searched for secrets, also what only KINDLE_APPLIANCE_LOG_LEVEL=debug would show.
+    logging.getLogger().addHandler(WRITTEN.handler())
+    logging.getLogger("kindle_appliance").setLevel(logging.DEBUG)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Who asks for the fixture `soak` is marked so."""
+    """Who asks for the fixture `soak` is marked so; the search for secrets comes when all has been written."""
+    items.sort(key=lambda item: item.path.name == "test_secrets.py")
     for item in items:
+        config.stash[_TESTS].setdefault(item.nodeid.partition("::")[0], set()).add(item.nodeid)
         if "soak" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.soak)
             if config.getoption("soak"):
                 item.add_marker(pytest.mark.timeout(_SOAK_SECONDS))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        _PASSED.add(report.nodeid)
+    elif report.when == "teardown":
+        WRITTEN.look("output", report.capstdout + report.capstderr)  # what programs say that have inherited ours
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -50,6 +67,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if IN_CI and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In each process of a run at its end, unless test_secrets.py has come last there and said so already."""
+    yield
+    if not WRITTEN.is_over:
+        found = WRITTEN.conclude(tmp_path_factory.getbasetemp())
+        assert not found, "\n".join(found)
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +106,14 @@ class Soak:
 def soak(request: pytest.FixtureRequest) -> Soak:
     """For the proofs that take long."""
     return Soak(request.config.getoption("soak"), request.config.stash[_FIGURES])
+
+
+@pytest.fixture
+def passed(request: pytest.FixtureRequest) -> set[str]:
+    """The files all of whose tests have passed so far, in this process; none, if only single tests were wanted."""
+    if any("::" in each for each in request.config.args):
+        return set()
+    return {file for file, tests in request.config.stash[_TESTS].items() if tests <= _PASSED}
 
 
 @pytest.fixture

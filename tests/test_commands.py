@@ -15,6 +15,8 @@ import pytest
 from conftest import ROOT
 from fakes.gemini import FakeGemini, Reply, chunk, error_info, refusing_url
 from fakes.installed import Installed
+from fakes.secrets import KEY, PIN
+from fakes.written import WRITTEN
 from test_backup import write_chats
 from test_main import Appliance, Program, complete, run
 
@@ -24,7 +26,6 @@ from kindle_appliance.claim import Claim
 from kindle_appliance.database import Database
 from kindle_appliance.settings import OPTIONS
 
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 OTHER = "AIza" + "SyOtherSecret-0123456789_abcdefghij"
 REFUSED = Reply.error(400, "INVALID_ARGUMENT", "API key not valid.", [error_info("API_KEY_INVALID")])
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
@@ -131,15 +132,15 @@ def test_a_removed_key_leaves_an_empty_file_and_a_demo(installed: Installed) -> 
 
 
 def test_a_pin_is_stored_if_it_can_be_one(installed: Installed) -> None:
-    status, printed, errors = installed.run("pin", given="0042\n")
+    status, printed, errors = installed.run("pin", given=f"{PIN}\n")
     assert (status, errors) == (0, "")
     assert printed == f"The pin was stored in {installed.at.secret('pin')}.\n"
-    assert installed.at.secret("pin").read_text() == "0042\n"
+    assert installed.at.secret("pin").read_text() == f"{PIN}\n"
     for bad in ("123", "12a4", "1" * 13):
         status, _, errors = installed.run("pin", given=bad)
         assert status == 1
         assert "4 to 12 digits" in errors and bad not in errors
-    assert installed.at.secret("pin").read_text() == "0042\n"
+    assert installed.at.secret("pin").read_text() == f"{PIN}\n"
     assert installed.run("pin", "--remove")[0] == 0
     assert installed.at.secret("pin").read_text() == ""
 
@@ -155,27 +156,28 @@ def test_a_pin_typed_on_the_terminal_is_not_shown_there(installed: Installed) ->
         shown = b""
         while b"not shown): " not in shown:
             shown += screen.read(1000)
-        os.write(ours, b"0042\n")
+        os.write(ours, f"{PIN}\n".encode())
         try:
             while piece := screen.read(1000):
                 shown += piece
         except OSError:  # the terminal ends with the program
             pass
     assert asking.wait(timeout=20) == 0
-    assert b"0042" not in shown
-    assert installed.at.secret("pin").read_text() == "0042\n"
+    WRITTEN.look("output", shown)
+    assert PIN.encode() not in shown
+    assert installed.at.secret("pin").read_text() == f"{PIN}\n"
 
 
 def test_a_service_that_cannot_be_restarted_is_told(installed: Installed) -> None:
     installed.systemd(broken=True)
-    status, printed, _ = installed.run("pin", given="0042")
+    status, printed, _ = installed.run("pin", given=PIN)
     assert status == 0
     assert "Restart the appliance" in printed
 
 
 def test_in_a_checkout_a_secret_goes_where_the_settings_say_or_nowhere(tmp_path: Path) -> None:
     new = tmp_path / "new"
-    new.write_text("0042")
+    new.write_text(PIN)
     status, _, errors = run(tmp_path, "pin", "--file", str(new))
     assert status == 1
     assert "not installed" in errors and "pin_file" in errors
@@ -183,7 +185,7 @@ def test_in_a_checkout_a_secret_goes_where_the_settings_say_or_nowhere(tmp_path:
     status, printed, _ = run(tmp_path, "pin", "--file", str(new), KINDLE_APPLIANCE_PIN_FILE=str(place))
     assert status == 0
     assert f"stored in {place}" in printed and "Restart the appliance" in printed
-    assert place.read_text() == "0042\n"
+    assert place.read_text() == f"{PIN}\n"
 
 
 # Settings
@@ -191,7 +193,7 @@ def test_in_a_checkout_a_secret_goes_where_the_settings_say_or_nowhere(tmp_path:
 
 def test_the_settings_are_shown_with_their_origins_and_without_the_secrets(installed: Installed) -> None:
     installed.at.secret("key").write_text(KEY)
-    installed.at.secret("pin").write_text("0042")
+    installed.at.secret("pin").write_text(PIN)
     status, printed, errors = installed.run("settings", "--port", "8099")
     assert (status, errors) == (0, "")
     rows = {row[0]: row[1:] for row in (re.split(r" {2,}", line) for line in printed.splitlines())}
@@ -201,7 +203,7 @@ def test_the_settings_are_shown_with_their_origins_and_without_the_secrets(insta
     assert rows["key"] == ["(set)", str(installed.at.secret("key"))]
     assert rows["pin"] == ["(set)", str(installed.at.secret("pin"))]
     assert rows["language"] == ["auto", "default"]
-    assert KEY not in printed and "0042" not in printed
+    assert KEY not in printed and PIN not in printed
     assert max(map(len, printed.splitlines())) < 200
 
 
@@ -317,8 +319,9 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     file = tmp_path / "backup"
     write_chats(installed.at.state / "chats.sqlite", "Why?")
     installed.at.settings.write_text(f'text_size = 5\ngemini_url = "{gemini.url}"\n')
-    for name, secret in (("key", KEY), ("pin", "0042")):
+    for name, secret in (("key", KEY), ("pin", PIN)):
         installed.at.secret(name).write_text(f"{secret}\n")
+    WRITTEN.exempt(file)  # with the secrets, as wanted
     assert installed.run("backup", "--with-secrets", str(file))[0] == 0
     new = Installed(tmp_path / "new")
     new.at.settings.write_text("text_size = 4\n")
@@ -328,7 +331,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     assert new.at.settings.read_text() == installed.at.settings.read_text()
     assert new.at.settings.with_name("settings.toml.before-restore").read_text() == "text_size = 4\n"
     assert new.at.secret("key").read_text() == f"{KEY}\n"
-    assert new.at.secret("pin").read_text() == "0042\n"
+    assert new.at.secret("pin").read_text() == f"{PIN}\n"
     assert KEY not in printed
 
 

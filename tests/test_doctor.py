@@ -18,6 +18,8 @@ from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
+from fakes.secrets import KEY, PIN
+from fakes.written import WRITTEN
 from test_backup import write_chats
 from test_main import Appliance, free_port, run
 
@@ -30,7 +32,6 @@ from kindle_appliance.service import Service
 from kindle_appliance.settings import Settings
 from kindle_appliance.upstream import Clocks, Upstream
 
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 SUBJECTS = ["versions", "settings", "memory", "disk", "database", "network", "port", "name", "clock", "key"]
 QUICK = Clocks(connect=5, first_byte=5, progress=5)
 
@@ -61,7 +62,8 @@ def found(whose: Patient) -> dict[str, Finding]:
     assert [finding.subject for finding in findings] == SUBJECTS
     for finding in findings:
         assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
-        assert KEY not in str(finding) and "0042" not in str(finding)
+        assert KEY not in str(finding) and PIN not in str(finding)
+        WRITTEN.look("output", str(finding))
         if finding.verdict is Verdict.FAILURE:
             assert finding.remedy or finding.subject == "key"
     return {finding.subject: finding for finding in findings}
@@ -313,7 +315,7 @@ def test_the_command_looks_at_the_service_and_its_status_says_whether_all_works(
 ) -> None:
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
     installed.at.secret("key").write_text(KEY)
-    installed.at.secret("pin").write_text("0042")
+    installed.at.secret("pin").write_text(PIN)
     with closing(Appliance(tmp_path, "--data", str(installed.at.state))) as appliance:
         installed.systemd(port=appliance.port)
         status, printed, errors = installed.run("doctor")
@@ -321,7 +323,7 @@ def test_the_command_looks_at_the_service_and_its_status_says_whether_all_works(
     lines = [line.split(maxsplit=2) for line in printed.splitlines()]
     assert [line[1] for line in lines] == SUBJECTS
     assert {line[1] for line in lines if line[0] != "ok"} <= {"name", "network"}
-    assert KEY not in printed and "0042" not in printed
+    assert KEY not in printed and PIN not in printed
     status, printed, errors = installed.run("doctor")  # nothing answers now
     assert (status, errors) == (1, "")
     assert re.search("^failure +port ", printed, re.MULTILINE)

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from fakes.installed import Installed
+from fakes.secrets import KEY
 
 from kindle_appliance.installation import Installation
 from kindle_appliance.settings import load
-
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fakes.gemini import FakeGemini, Reply
-from test_main import KEY, Appliance, end_event
+from fakes.secrets import KEY
+from test_main import Appliance, end_event
 
 from kindle_appliance.journal import Lines
 

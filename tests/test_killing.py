@@ -16,11 +16,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-import urllib3
 from conftest import Soak
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.house import Follow
-from test_main import KEY, Appliance
+from fakes.secrets import KEY
+from fakes.written import Client
+from test_main import Appliance
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow
@@ -71,7 +72,7 @@ class Asked:
 
     def ask_and_follow(self, url: str) -> None:
         """Until the appliance is gone."""
-        with urllib3.PoolManager(retries=False, timeout=30) as client, suppress(HTTPError, OSError):
+        with Client(retries=False, timeout=30) as client, suppress(HTTPError, OSError):
             form = urlencode({"question": self.question, "form": "form"})
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             reply = client.request("POST", f"{url}/ask", body=form, headers=headers, redirect=False)

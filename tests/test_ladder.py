@@ -28,7 +28,8 @@ from fakes.gemini import (
     refusing_url,
     retry_info,
 )
-from test_upstream import KEY, SOON, Open
+from fakes.secrets import KEY
+from test_upstream import SOON, Open
 from test_upstream import nothing_is_left_and_nothing_told as nothing_is_left_and_nothing_told
 from test_upstream import open_upstream as open_upstream
 

@@ -19,7 +19,9 @@ from conftest import Soak
 from fakes.gemini import Call, FakeGemini
 from fakes.house import Follow, House
 from fakes.process import Process
-from test_main import KEY, Appliance
+from fakes.secrets import KEY
+from fakes.written import WRITTEN
+from test_main import Appliance
 from test_server import serving
 
 from kindle_appliance.server import RESERVED_THREADS, USUAL_LIMITS, Limits
@@ -426,8 +428,10 @@ def seconds_of_pages(url: str, count: int) -> list[float]:
     taken = []
     for _ in range(count):
         begun = time.monotonic()
-        assert urllib3.request("GET", url, retries=False, timeout=60).status == 200
+        response = urllib3.request("GET", url, retries=False, timeout=60)
         taken.append(time.monotonic() - begun)
+        assert response.status == 200
+        WRITTEN.look("response", response.data)
         time.sleep(0.02)  # a house of eager readers
     return taken
 

@@ -17,13 +17,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlencode
 
 import pytest
 import urllib3
 from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply
+from fakes.secrets import KEY, PIN
+from fakes.written import WRITTEN, Connection, Output
 
 from kindle_appliance import __version__
 from kindle_appliance.chats import Chats
@@ -33,7 +34,6 @@ from kindle_appliance.network import addresses, lan_address
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def complete(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
     done = subprocess.run(
         command, check=False, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=20
     )
+    WRITTEN.look("output", done.stdout + done.stderr)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -69,15 +70,12 @@ class Program:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, bufsize=0
             )
+        assert self.process.stdout is not None
+        self.output = Output(self.process.stdout)
 
     def close(self) -> None:
         with self.process:
             self.process.kill()
-
-    @property
-    def output(self) -> IO[bytes]:
-        assert self.process.stdout is not None
-        return self.process.stdout
 
     def read_until(self, text: str) -> str:
         data = b""
@@ -125,7 +123,7 @@ class Appliance(Program):
         return self.post("/ask", question=question, form="form").status
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = Connection("127.0.0.1", self.port, timeout=20)
         self._connections.callback(connection.close)
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
@@ -168,7 +166,27 @@ def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -
     flags |= {"--name"}
     assert set(re.findall(r"--[\w-]+", usage)) == flags
     assert "8080" in usage
-    assert run(tmp_path, "--key", KEY)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--key", KEY, "--prot=80"], "unrecognized arguments: --key --prot"),
+        (["serve", f"--pin={PIN}"], "unrecognized arguments: --pin"),
+        ([KEY], "unrecognized arguments: (not shown)"),
+        (["key", KEY], "unrecognized arguments: (not shown)"),
+        (["pin", PIN], "unrecognized arguments: (not shown)"),
+        (["key", f"--untried={KEY}"], "argument --untried: ignored explicit argument (not shown)"),
+    ],
+    ids=["a flag", "in one word", "alone", "for key", "for pin", "for a switch"],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_said_again(
+    tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    status, printed, errors = run(tmp_path, *arguments)
+    assert (status, printed) == (2, "")
+    assert errors.endswith(f"error: {named}\n")
+    assert KEY not in errors and PIN not in errors
 
 
 WRONG_SETTINGS = {
@@ -341,17 +359,17 @@ def test_it_may_be_asked_at_its_own_address_whatever_the_networks(tmp_path: Path
 
 
 def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_it_changes(tmp_path: Path) -> None:
-    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         assert appliance.get("/").status == 403
-        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/", Cookie=cookie).status == 200
     secret = tmp_path / "state" / "kindle-appliance" / "pin-secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    for pin, status in (("70413", 200), ("70414", 403), ("70413", 200)):
+    for pin, status in ((PIN, 200), ("70414", 403), (PIN, 200)):
         with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=pin)) as appliance:
             assert appliance.get("/", Cookie=cookie).status == status
     secret.write_bytes(b"cut")  # as a power cut may leave it
-    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as appliance:
+    with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         assert appliance.get("/", Cookie=cookie).status == 403
     assert len(secret.read_bytes()) == 32
 
@@ -360,8 +378,8 @@ def test_a_card_that_has_become_read_only_keeps_nobody_from_entering_the_pin(tmp
     with closing(Appliance(tmp_path, "--data", str(card))) as appliance:
         appliance.rest()
     subprocess.run(["mount", "-o", "remount,ro", card], check=True)
-    with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN="70413")) as appliance:
-        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+    with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
+        cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/chats", Cookie=cookie).status == 200
         assert "every browser has to enter the PIN again" in appliance.errors.read_text()
 
@@ -370,14 +388,14 @@ def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_proces
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     gemini.default = Reply.error(403, "PERMISSION_DENIED", KEY_IN_AN_ERROR)
-    for name, secret in (("gemini-key", KEY), ("pin", "70413")):
+    for name, secret in (("gemini-key", KEY), ("pin", PIN)):
         (tmp_path / name).write_text(secret + "\n")
     more = {"CREDENTIALS_DIRECTORY": str(tmp_path), "KINDLE_APPLIANCE_LOG_LEVEL": "debug"}
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, **more)) as appliance:
         said = read(appliance.get("/"))
         for pin, key in (("90909", ""), ("7041", "3")):
             said += read(appliance.post("/pin", pin=pin, key=key))
-        cookie = str(appliance.post("/pin", pin="70413").headers["Set-Cookie"]).partition(";")[0]
+        cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         appliance.sign_in(cookie)
         appliance.ask("Why?")
         for path in ("/answers/1?as=events", "/chats/1/1", "/chats", "/", "/check/reports", "/nothing", "/pin"):
@@ -387,10 +405,10 @@ def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_proces
         processes = Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
         said += appliance.rest() + appliance.errors.read_text()
     stored = b"".join(each.read_bytes() for each in (tmp_path / "state").rglob("*") if each.is_file())
-    allowed = 'name="pin" value="70413"'  # what a browser without script has typed, and gets back
-    assert said.count("70413") == said.count(allowed) == 1
-    for secret in (KEY, "70413", "90909"):
-        assert secret.encode() not in stored + processes and secret not in said.replace(allowed, "")
+    typed = 'name="pin" value="70413"'  # what a browser without script has typed, and gets back
+    assert said.count("70413") == said.count(typed) == 1
+    for secret in (KEY, PIN, "70413", "90909"):
+        assert secret.encode() not in stored + processes and secret not in said.replace(typed, "")
 
 
 def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:

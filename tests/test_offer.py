@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
+from fakes.secrets import KEY
 
 from kindle_appliance.errors import GeminiUnreachable, OwnerError
 from kindle_appliance.gemini import read_models
 from kindle_appliance.offer import Offer, ask_for_offer
 from kindle_appliance.upstream import Clocks, Upstream
 
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 QUICK = Clocks(connect=5, first_byte=5, progress=5)
 
 

@@ -20,7 +20,9 @@ import pytest
 from appliance import tools
 from conftest import unavailable
 from fakes.gemini import FakeGemini
-from test_main import KEY, PROGRAM, Appliance
+from fakes.secrets import KEY
+from fakes.written import WRITTEN
+from test_main import PROGRAM, Appliance
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -93,6 +95,7 @@ def trace_a_question(
     if subprocess.run([*TRACE, "true"], check=False, capture_output=True).returncode:
         unavailable("strace may not trace on this machine")
     trace = folder / "trace"
+    WRITTEN.exempt(trace)  # of what the program sends Gemini, too
     monkeypatch.setattr("test_main.PROGRAM", [*TRACE, "-o", str(trace), *program])
     data = ["--data", str(folder / "data")]
     with closing(Appliance(folder, *data, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.secrets import KEY, PIN
+from fakes.written import WRITTEN
 
 from kindle_appliance.errors import SettingsError
 from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load, template
 
-KEY = "AIza" + "SyTopSecret-0123456789_abcdefghijklm"
 BY_NAME = {option.name: option for option in OPTIONS}
 
 # One allowed value of each option that is not its default: as text, in the file (TOML), and what it becomes.
@@ -27,7 +28,7 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "demo": ("true", "true", True),
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
-    "pin": ("0123", "", "0123"),
+    "pin": (PIN, "", PIN),
     "pin_file": ("pin", '"pin"', "pin"),
     "networks": (
         "192.168.178.0/24, fd00::/8",
@@ -122,6 +123,7 @@ def refused(flags: Mapping[str, object], environment: Mapping[str, str], config:
     with pytest.raises(SettingsError) as error:
         load(flags, environment, config)
     sentence = str(error.value)
+    WRITTEN.look("output", sentence)
     assert sentence.splitlines() == [sentence]
     return sentence
 
@@ -318,6 +320,7 @@ def test_a_key_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "gemini-key"
     path.write_bytes(bad.encode())
+    WRITTEN.exempt(path)
     origins = {
         "GEMINI_API_KEY": bad,
         "KINDLE_APPLIANCE_KEY_FILE": str(path),
@@ -332,10 +335,10 @@ def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
 
 
 def test_a_pin_comes_as_the_key_does(tmp_path: Path) -> None:
-    (tmp_path / "pin").write_text("0042\n")
+    (tmp_path / "pin").write_text(f"{PIN}\n")
     settings = load({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert (settings.pin, settings.origins["pin"]) == ("0042", str(tmp_path / "pin"))
-    assert "0042" not in repr(settings)
+    assert (settings.pin, settings.origins["pin"]) == (PIN, str(tmp_path / "pin"))
+    assert PIN not in repr(settings)
 
 
 @pytest.mark.parametrize("bad", ["777", "7" * 13, "77 77", "７７７７", "77a7"])
@@ -370,6 +373,7 @@ def test_an_unreadable_folder_of_credentials_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["key", "GEMINI_API_KEY", "api_key", '"gemini key"', "google.key"])
 def test_a_key_in_the_settings_file_is_refused_whatever_it_is_called_and_not_shown(config: Path, name: str) -> None:
     config.write_text(f'{name} = "{KEY}"\n')
+    WRITTEN.exempt(config)
     said = refused({}, {}, config)
     assert str(config) in said
     assert KEY not in said
@@ -377,6 +381,7 @@ def test_a_key_in_the_settings_file_is_refused_whatever_it_is_called_and_not_sho
 
 def test_a_key_in_the_settings_file_is_told_where_to_go(config: Path) -> None:
     config.write_text(f'key = "{KEY}"\n')
+    WRITTEN.exempt(config)
     assert "key_file" in refused({}, {}, config)
 
 

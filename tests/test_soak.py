@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-import urllib3
 from conftest import ROOT, Soak
 from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
 from fakes.reader import Reader, page_of
+from fakes.written import Client
 from test_killing import ENVIRONMENT
 from test_main import Appliance
 from urllib3.exceptions import HTTPError
@@ -112,14 +112,14 @@ class Kindle:
 
     def read(self) -> Counter[str]:
         """Returns how many answers of each outcome were read."""
-        with urllib3.PoolManager(retries=False, timeout=30) as client:
+        with Client(retries=False, timeout=30) as client:
             while time.monotonic() < self._until:
                 kind = self._chance.choice(list(OUTCOMES))
                 self._read_one(client, kind, f"{kind}: {self._name}, {self.counted.total()}?")
                 self.counted[kind] += 1
         return self.counted
 
-    def _read_one(self, client: urllib3.PoolManager, kind: str, question: str) -> None:
+    def _read_one(self, client: Client, kind: str, question: str) -> None:
         form = urlencode({"question": question, "form": "form"})
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self._cookie}
         asked = client.request("POST", f"{self._url}/ask", body=form, headers=headers, redirect=False)

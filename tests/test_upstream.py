@@ -23,12 +23,12 @@ import pytest
 from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, refusing_url
 from fakes.nowhere import plug, without_network
+from fakes.secrets import KEY
 
 from kindle_appliance.errors import Cancelled, GeminiCut, GeminiError, GeminiSilent, GeminiUnreachable, OwnerError
 from kindle_appliance.upstream import Call, Clocks, Upstream
 
 PATH = "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
-KEY = "AQ.the-key-of-this-house"
 QUESTION = b'{"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}'
 SOON = 10.0  # seconds: what is to happen at once has happened by then, on the slowest machine
 LONG = Clocks(connect=SOON, first_byte=60)  # what is to be cancelled would wait six times as long

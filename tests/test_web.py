@@ -16,7 +16,8 @@ from random import Random
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, quota_failure, retry_info
-from fakes.house import KEY, House, PageState
+from fakes.house import House, PageState
+from fakes.secrets import KEY
 
 from kindle_appliance.errors import StorageError
 from kindle_appliance.pages import Look, Pages

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +105,13 @@ class Machine:
     """A Debian machine: `root` is its disk as seen from outside, `changes` what differs from the pristine system.
 
     Switched on and off by entering and leaving it. It has the packages for pip in /wheels, and a network card that
-    leads nowhere. Its programs are run with `run()`.
+    leads nowhere. Its programs are run with `run()`. `hear` is told what they say ("output"), and what the service
+    has written to the journal ("journal") before it is switched off.
     """
 
-    def __init__(self, debian: Debian, folder: Path) -> None:
+    def __init__(self, debian: Debian, folder: Path, hear: Callable[[str, str], None]) -> None:
         self.debian = debian
+        self._hear = hear
         self.root = folder / debian.suite
         self.changes = folder / "changes"
         self._work = folder / "work"
@@ -147,6 +149,7 @@ class Machine:
         """Switch it off as its owner would."""
         if self._nspawn is None:
             return
+        self._hear_journal()
         self._nspawn.terminate()
         try:
             self._nspawn.wait(60)
@@ -158,6 +161,7 @@ class Machine:
     def reboot(self) -> None:
         """Start it anew; with `--keep-unit` nspawn leaves that to whoever has started it, and says so by 133."""
         assert self._nspawn is not None
+        self._hear_journal()
         self.run("systemctl", "reboot", "--no-block")
         assert self._nspawn.wait(60) == 133
         self.start()
@@ -192,6 +196,8 @@ class Machine:
             encoding="utf-8",
             timeout=timeout,
         )
+        if command[0] != "cat":  # a test that looks at a file
+            self._hear("output", done.stdout + done.stderr)
         assert done.returncode == 0 or not is_to_work, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
@@ -219,6 +225,11 @@ class Machine:
         _do([*network, "address", "add", address, "dev", "eth0"])
         for device in ("wall", "eth0"):
             _do([*network, "link", "set", device, "up"])
+
+    def _hear_journal(self) -> None:
+        if self._nspawn and self._nspawn.poll() is None:
+            unit = ["--unit=kindle-appliance", "--output=export"]
+            self._hear("journal", self.run("journalctl", "--no-pager", *unit, is_to_work=False).stdout)
 
     def _init(self) -> int | None:
         """The process that is number 1 in the machine."""

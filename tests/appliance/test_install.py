@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import unavailable
+from fakes.secrets import KEY
+from fakes.written import WRITTEN
 
 from kindle_appliance import __version__
 
@@ -40,7 +42,6 @@ def serve(settings, environment):
 }
 INSTALLED = "/opt/kindle-appliance/install.sh"
 CONFIG = "/etc/kindle-appliance"
-KEY = "AQ." + "TopSecret-0123456789_abcdefghijklm"
 ADDRESS = "192.168.1.23"
 
 
@@ -59,7 +60,7 @@ ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lamb
 def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     if reason := debian.missing():
         unavailable(reason)
-    machine = Machine(debian, folder)
+    machine = Machine(debian, folder, WRITTEN.look)
     (machine.root / "root" / "versions").mkdir()
     (machine.root / "opt").touch()  # as it is after any installation, so that each test may be the first
     unpack(machine, "old", OLD_VERSION)
@@ -72,6 +73,9 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     with machine:
         machine.connect(f"{ADDRESS}/24")
         yield machine
+        machine.stop()
+        WRITTEN.exempt(machine.changes / "var" / "log" / "journal")  # heard, and others write there too
+        WRITTEN.files(machine.changes)
 
 
 def unpack(machine: Machine, name: str, version: str) -> Path:
@@ -573,6 +577,7 @@ def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(
         answer("(it is not shown): ", KEY)
         rest = terminal.communicate(timeout=120)[0]
         assert terminal.returncode == 0, said + rest
+    WRITTEN.look("output", said + rest)
     assert KEY.encode() not in said + rest
     before_key = said.decode().partition("Store a key now?")[0]
     for each in ("aistudio", "Everybody at home sees every chat", "Google gets every question", "gemini-api/terms"):
@@ -622,6 +627,8 @@ WRONG = {
     "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
     "a name that is too long": (["--name", "k" * 31], "too long. Use at most 30"),
     "an unknown option": (["--ports"], "--ports is not an option.*--help"),
+    "a key as an option": ([f"--key={KEY}"], "--key is not an option.*--help"),
+    "a key alone": ([KEY], "a word too many; it is not shown.*--help"),
     "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
     "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
     "an empty key file": (["--key-file", "/dev/null"], "/dev/null is empty"),

@@ -34,7 +34,8 @@ from kindle_appliance.server import Server
 from kindle_appliance.upstream import Clocks, Upstream
 from kindle_appliance.web import Web
 
-KEY = "AQ.not-a-real-key"
+from .secrets import KEY
+from .written import WRITTEN
 
 
 class House:
@@ -95,7 +96,7 @@ class House:
             guard=self._guard,
             gate=self._gate,
         )
-        self.server = Server(web.application(), "127.0.0.1", 0, self._followers)
+        self.server = Server(WRITTEN.application(web.application()), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
         self._thread.start()
@@ -200,10 +201,12 @@ class Follow:
         self.body = b""
         self.state = PageState()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._written = WRITTEN.stream("response")
 
     def read(self) -> bytes:
         """The next bytes, `b""` at the end."""
         data = self.response.read1(65536)
+        self._written.feed(data)
         self.body += data
         self.state.feed(self._decoder.decode(data))
         return data

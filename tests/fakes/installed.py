@@ -15,6 +15,8 @@ from conftest import ROOT
 
 from kindle_appliance.installation import Installation
 
+from .written import WRITTEN
+
 _SYSTEMCTL = """#!/bin/sh
 cd "$(dirname "$0")"
 echo "$*" >>told
@@ -86,4 +88,5 @@ class Installed:
             check=False,
             timeout=60,
         )
+        WRITTEN.look("output", done.stdout + done.stderr)
         return done.returncode, done.stdout, done.stderr

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 
-import urllib3
-
 from kindle_appliance.typesetter import Typesetter
 
 from .house import PageState
+from .written import WRITTEN, Client
 
 
 class Reader:
@@ -33,11 +32,13 @@ class Reader:
     def _get(self, query: str, pieces: int | None = None) -> None:
         state, decoder = PageState(), codecs.getincrementaldecoder("utf-8")()
         self.connections += 1
-        with urllib3.PoolManager(retries=False, timeout=30) as client:
+        written = WRITTEN.stream("response")
+        with Client(retries=False, timeout=30) as client:
             try:
                 response = client.request("GET", f"{self._address}{self.upto}{query}", preload_content=False)
                 assert response.status == 200
                 while pieces != 0 and (data := response.read1(65536)):
+                    written.feed(data)
                     state.feed(decoder.decode(data))
                     pieces = None if pieces is None else pieces - 1
             finally:
