@@ -7,6 +7,8 @@ The only module with urllib3. Decisions that are facts about it (2.8, measured o
   requires a finish reason.
 - A blocked reader is woken by shutting its socket down. `response.shutdown()` exists only after the headers,
   so the connection notes its socket before the request is sent.
+- A network that goes away says nothing (a router that starts anew, Wi-Fi that drops): so the system probes
+  silent connections, kept ones too, and a dead one is no silence of Gemini's.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from .sentences import Sentence
 log = logging.getLogger(__name__)
 
 _READ_BYTES = 64 * 1024
+_PROBES = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""A connection without a sign of life for 30 seconds is dead (Linux, tcp(7); other systems know some of these)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,15 @@ class Upstream:
             "maxsize": 32,  # kept connections; one more would be closed after use, with a warning
             # One context for all connections: loading the certificates costs 21 ms of CPU each time.
             "ssl_context": ssl.create_default_context(cafile=certificates),
+            "socket_options": [
+                *HTTPConnection.default_socket_options,
+                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+                *(
+                    (socket.IPPROTO_TCP, getattr(socket, name), value)
+                    for name, value in _PROBES.items()
+                    if hasattr(socket, name)
+                ),
+            ],
         }
         self._pool: urllib3.PoolManager = (
             urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)

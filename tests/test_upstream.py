@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import unavailable
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, refusing_url
+from fakes.nowhere import plug, without_network
 
 from kindle_appliance.errors import Cancelled, GeminiCut, GeminiError, GeminiSilent, GeminiUnreachable, OwnerError
 from kindle_appliance.upstream import Call, Clocks, Upstream
@@ -302,6 +304,34 @@ def test_a_handshake_that_fails_is_no_connection(open_upstream: Open, greeting: 
         with fails(GeminiUnreachable):
             clocks = Clocks(connect=0.3 if greeting is None else SOON)
             send(open_upstream(f"https://127.0.0.1:{listener.getsockname()[1]}", clocks).call())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other probes")
+def test_a_network_that_goes_away_is_noticed_although_it_says_nothing(
+    open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before the clock for a silent Gemini rings."""
+    quick = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 1, "TCP_USER_TIMEOUT": 2000}
+    monkeypatch.setattr("kindle_appliance.upstream._PROBES", quick)
+
+    def read_while_the_network_goes_away() -> None:
+        with FakeGemini() as gemini:
+            gemini.replies(Reply([chunk("Hm…", thought=True)], ending="stall"))
+            with asking(open_upstream(gemini.url)) as call:
+                read_until(call, b"\r\n\r\n")
+                plug(is_in=False)
+                try:
+                    with pytest.raises(GeminiError):
+                        call.read(60)
+                finally:
+                    plug(is_in=True)
+
+    start = time.monotonic()
+    try:
+        without_network(read_while_the_network_goes_away)
+    except PermissionError:
+        unavailable("only root may make a place without network")
+    assert time.monotonic() - start < 2 * SOON
 
 
 # Cancelling

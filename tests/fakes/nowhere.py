@@ -36,5 +36,10 @@ def _leave() -> None:
     if libc.unshare(_CLONE_NEWNET):
         number = ctypes.get_errno()
         raise PermissionError(number, os.strerror(number))
+    plug(is_in=True)
+
+
+def plug(is_in: bool) -> None:
+    """Plug the cable of that place in, or pull it: what is connected hears nothing of that."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP * is_in))
