@@ -30,7 +30,8 @@ _PATIENCE_SECONDS = 0.5
 
 SAVE_SECONDS = 0.6
 """How often growing text is stored: even with a slow commit, nothing older than a second is lost."""
-
+_MOST_PAUSE_SECONDS = 30.0
+"""A full card is tried, and spoken of in the log, ever more seldom."""
 
 _THINKING_AFTER_SECONDS = 10.0
 _THINKING = Sentence("Gemini is thinking. That can take a few minutes.")
@@ -345,45 +346,51 @@ class AnswerDesk:
         finally:
             live.answer.end(ending)
 
-    def _leave_desk(self, live: _Writing, ending: Ending) -> None:
+    def _leave_desk(self, live: _Writing, ending: Ending) -> bool:
         """Store a whole answer. If that fails it stays on the desk, can be read there, and is tried again."""
         if live.turn is not None:
             try:
                 self._chats.store_ending(live.turn, live.answer.text(), ending)
             except StorageError as error:
                 log.error("answers: cannot store an answer: %s", error)
-                return
+                return False
         with self._lock:
             self._writing.pop(live.answer, None)  # writer and keeper may both have come this far
             if not self._writing and not self.is_closing:
                 self._busy.clear()
+        return True
 
     def _keep(self) -> None:
         """Store growing text now and then, while there is any."""
         took = 0.0  # on a busy machine the card is slow too: that time counts
-        while self._busy.wait() and not self._closing.wait(max(SAVE_SECONDS / 4, SAVE_SECONDS - took)):
+        pause = SAVE_SECONDS
+        while self._busy.wait() and not self._closing.wait(max(pause / 4, pause - took)):
             start = time.monotonic()
+            pause = min(2 * pause, _MOST_PAUSE_SECONDS)
             try:
-                self._store_growth()
+                if self._store_growth():
+                    pause = SAVE_SECONDS
             except StorageError as error:
                 log.error("answers: cannot store growing text: %s", error)
             except Exception:
                 log.exception("answers: a mistake while storing")
             took = time.monotonic() - start
 
-    def _store_growth(self) -> None:
-        """One transaction for all that grows; and another try for what could not be stored at its end."""
+    def _store_growth(self) -> bool:
+        """One transaction for all that grows; and another try for what could not be stored at its end. Returns
+        whether all is stored.
+        """
         with self._lock:
             writing = [live for live in self._writing.values() if live.turn is not None]
-        for live in writing:
-            if live.answer.ending is not None:
-                self._leave_desk(live, live.answer.ending)
+        ended = [(live, live.answer.ending) for live in writing if live.answer.ending is not None]
+        is_stored = all([self._leave_desk(live, ending) for live, ending in ended])
         grown = [live for live in writing if live.ending is None and live.answer.length > live.stored]
         texts = {live.turn: live.answer.text() for live in grown if live.turn is not None}
         if texts:
             self._chats.store_texts(texts)
         for live in grown:
             live.stored = len(texts[live.turn or 0])
+        return is_stored
 
 
 def _tell_of(live: _Writing, ending: Ending) -> None:

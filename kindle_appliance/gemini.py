@@ -32,6 +32,7 @@ _BLOCKED = {
 
 _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
 
+TOO_LONG = Sentence("The answer reached its greatest length.")
 _BROKEN_OFF = Sentence("Gemini's answer broke off here.")
 _UNREADABLE = Sentence("Gemini sent something that the appliance cannot read.")
 _NO_ANSWER = Sentence("Gemini sent no answer. Please ask again.")
@@ -225,7 +226,7 @@ class AnswerReader:
                         "Gemini used up the greatest length of an answer with thinking alone. Please ask for"
                         " less, or let the owner raise “max_output_tokens”."
                     )
-                return finish, Sentence("The answer reached its greatest length.")
+                return finish, TOO_LONG
             return (finish, None) if self.has_text else (Finish.FAILED, _NO_ANSWER)
         if reason in _BLOCKED or reason.startswith("IMAGE_"):
             return Finish.BLOCKED, self._rules(reason)

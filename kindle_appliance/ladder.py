@@ -24,7 +24,7 @@ from .errors import (
     GeminiUnreachable,
     OwnerError,
 )
-from .gemini import AnswerReader, Generation, refusal, request
+from .gemini import TOO_LONG, AnswerReader, Generation, refusal, request
 from .gemini import Message as Message
 from .models import Models
 from .sentences import Moment, Sentence
@@ -39,6 +39,8 @@ _ERROR_BODY_BYTES = 64 * 1024
 _MOST_WAITING_SECONDS = 20.0
 """For how long, in all, a question waits until a model may be asked again."""
 _LEAST_WAITING_SECONDS = 1.0
+_MOST_CHARACTERS = 1_000_000
+"""No model writes as much. What does would go on for ever, and fill memory and card."""
 
 
 _STOPPED = Sentence("You stopped this answer.")
@@ -202,8 +204,8 @@ class Climb:
         """
         clocks = self._upstream.clocks
         cut: ApplianceError | None = None
-        progress, since = 0, time.monotonic()
-        while reader.error is None:
+        progress, since, length = 0, time.monotonic(), 0
+        while reader.error is None and length < _MOST_CHARACTERS:
             if reader.progress != progress:
                 progress, since = reader.progress, time.monotonic()
             patience = clocks.progress if reader.has_text else clocks.first_byte
@@ -219,11 +221,14 @@ class Climb:
             if not data:
                 break
             text = reader.feed(data)
+            length += len(text)
             if text:
                 yield text
         text, self.ending = reader.close(cut=cut is not None)
         if cut is not None and self.ending.finish is Finish.INTERRUPTED and not reader.has_text:
             self.ending = replace(self.ending, note=cut.sentence)  # silence is not a broken connection
+        if length >= _MOST_CHARACTERS and self.ending.finish is Finish.INTERRUPTED:
+            self.ending = replace(self.ending, finish=Finish.LENGTH, note=TOO_LONG)
         reader.error = reader.error or cut
         if text:
             yield text

@@ -30,7 +30,7 @@ from .allowance import Allowance
 from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
-from .errors import GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
+from .errors import ApplianceError, GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
 from .guard import Gate, Guard, Visit
 from .health import Health
 from .mdns import Snapshot
@@ -442,15 +442,19 @@ class _Routes:
         """
         try:
             conversation = _conversation(_json_body())
-            self._allowance.take(_who())
+            if not self._seats.acquire(blocking=False):
+                return self._json_error(503, _BUSY, {"Retry-After": "2"})
+            try:
+                self._allowance.take(_who())
+            except ApplianceError:
+                self._seats.release()
+                raise
         except ReaderError as error:
             _tell_of(error)
             return self._json_error(error.status, error.sentence, _retry_after(error))
         except StorageError as error:
             log.error("web: %s", error)
             return self._json_error(503, error.sentence)
-        if not self._seats.acquire(blocking=False):
-            return self._json_error(503, _BUSY, {"Retry-After": "2"})
         answer = self._desk.converse(conversation)
         body = self._conversing(answer, _is_gone())
         next(body)  # up to the first text, or to the end without one

@@ -11,7 +11,7 @@ import pytest
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers import START, Answer, Position
+from kindle_appliance.answers import SAVE_SECONDS, START, Answer, Position
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.ladder import Message
 from kindle_appliance.sentences import Sentence
@@ -319,6 +319,26 @@ def test_an_answer_that_cannot_be_stored_stays_readable_and_is_stored_later(
     ending = wait_for_turn(house, chat, number)
     stored = house.chats.find_turn(chat, number)
     assert stored is not None and stored.answer == long and ending.finish is Finish.COMPLETE
+
+
+def test_a_full_card_does_not_fill_the_log(
+    gemini: FakeGemini, house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.ask("Is the card full?")
+    call = gemini.next_call()
+    call.start()
+    with house.database.write() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    house.database._writer.execute(f"PRAGMA max_page_count = {pages}")
+    call.text("Yes. " * 4000, finish="STOP")
+    call.end()
+    pause = threading.Event()
+    for _ in range(400):
+        times = [record.created for record in caplog.records if "cannot store an answer" in record.message]
+        if len(times) == 4:
+            break
+        pause.wait(0.05)
+    assert len(times) == 4 and times[3] - times[2] > 2 * SAVE_SECONDS, times
 
 
 def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(

@@ -123,6 +123,19 @@ def test_an_answer_has_its_text_and_one_ending_and_is_not_asked_for_again(
     assert asked(gemini) == ["flash"]
 
 
+def test_an_answer_without_end_has_a_greatest_length(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.ladder._MOST_CHARACTERS", 1000)
+    gemini.replies(Reply(itertools.repeat(chunk("On and on. "))))
+    climb = ask(open_upstream(gemini.url))
+    assert "".join(climb).startswith("On and on. " * 90)
+    assert climb.ending is not None and climb.ending.finish is Finish.LENGTH
+    assert "greatest length" in climb.ending.words("en")
+    gemini.calls[0].wait_gone()
+    assert asked(gemini) == ["flash"]
+
+
 # The next model
 
 

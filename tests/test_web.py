@@ -19,6 +19,7 @@ from fakes.gemini import FakeGemini, Reply, chunk, error_body, quota_failure, re
 from fakes.house import House, PageState
 from fakes.secrets import KEY
 
+from kindle_appliance import web
 from kindle_appliance.errors import StorageError
 from kindle_appliance.pages import Look, Pages
 from kindle_appliance.sentences import Sentence
@@ -571,6 +572,22 @@ def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, 
     assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
 
 
+def test_a_silent_stream_is_kept_alive_by_comments(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert web._KEEP_ALIVE_SECONDS == 10
+    monkeypatch.setattr("kindle_appliance.web._KEEP_ALIVE_SECONDS", 0.5)
+    house.ask("Why?")
+    call = gemini.next_call()
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until(" \n\n:\n\n:\n\n")
+        call.start()
+        call.text("Because.", finish="STOP")
+        call.end()
+        follow.read_to_end()
+    assert follow.state.blocks == ["<p>Because.</p>"]
+
+
 def test_the_representation_is_chosen_by_query_or_accept_header(gemini: FakeGemini, house: House) -> None:
     answered(gemini, house, LONG)
     assert house.get("/answers/1").data.decode() == LONG
@@ -800,7 +817,7 @@ def test_an_early_failure_is_an_honest_status_with_a_sentence(
 
 
 def test_scripts_leave_the_pages_their_threads(gemini: FakeGemini, tmp_path: Path) -> None:
-    with House(gemini.url, tmp_path, followers=1) as house:
+    with House(gemini.url, tmp_path, followers=1, allowed=(1000, None, 3)) as house:
         with house.converse_later({"message": "one"}) as first:
             call = gemini.next_call()
             with house.converse({"message": "two"}) as second:
@@ -816,7 +833,9 @@ def test_scripts_leave_the_pages_their_threads(gemini: FakeGemini, tmp_path: Pat
             assert failed.status == 503
         gemini.replies(Reply.answer("Three."))
         with house.converse({"message": "three"}) as third:
-            assert third.read_to_end() == b"Three.", "every seat is free again"
+            assert third.read_to_end() == b"Three.", "every seat is free again, and who found none was not counted"
+        for _ in range(2):
+            assert house.send("/api/chat", {"message": "four"}).status == 429, "nor does that take a seat"
 
 
 def test_a_late_failure_cuts_the_body_so_that_clients_notice(gemini: FakeGemini, house: House) -> None:
