@@ -517,7 +517,8 @@ start() {
     keep_chats
     run_units "${port}"
     if [ "${runs}" = no ]; then
-        journalctl --unit="${SERVICE}" --lines=5 --output=cat --no-pager >&2 || :
+        journalctl --sync 2> /dev/null || :  # what it said last may be on its way
+        journalctl --unit="${SERVICE}" --lines=8 --output=cat --no-pager >&2 || :
         fail "The appliance does not start; its last words are above. Everything is put back as it was."
     fi
     rm -f "${kept}"

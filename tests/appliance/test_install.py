@@ -613,7 +613,8 @@ def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machin
     assert "Will it be back?" in get(machine, page)
     purge(machine)
     assert machine.files() == pristine
-    assert machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout == ""
+    while machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout:
+        pass  # systemd forgets a unit that is gone when nothing else is to do
     assert "kindle" not in machine.run("cat", "/etc/passwd", "/etc/group").stdout
 
 
