@@ -409,7 +409,7 @@ def write(call: Call, stop: threading.Event) -> str:
     """Write an answer until told to stop, not without an end; all of it."""
     written: list[str] = []
     while not stop.wait(0.05):
-        written.append(PARAGRAPH if len(written) < 400 else "And on.\n\n")
+        written.append(PARAGRAPH if len(written) < 250 else "And on.\n\n")  # a million characters would end it
         call.text(written[-1])
     call.text("The end.", finish="STOP")
     call.end()
