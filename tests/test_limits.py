@@ -460,7 +460,7 @@ def test_a_crowd_that_holds_all_it_can_get_holds_up_nobody(tmp_path: Path, gemin
         stops.callback(crowd.close)
         begun = time.monotonic()
         crowded = seconds_of_pages(url, pages)
-        while time.monotonic() - begun < 1.5 * USUAL_LIMITS.head_seconds:
+        while crowd.refused < TRICKLING and time.monotonic() - begun < 10 * USUAL_LIMITS.head_seconds:
             crowded += seconds_of_pages(url, 10)
         more = process.memory() - memory
         stop.set()
