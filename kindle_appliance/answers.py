@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .chats import Chats, Turn
 from .ending import Ending, Finish
-from .errors import StorageError
+from .errors import BUSY, OWN_MISTAKE, StorageError
 from .history import trim
 from .ladder import Climb, Ladder
 from .ladder import Conversation as Conversation
@@ -47,7 +47,6 @@ class Position(NamedTuple):
     state: Sentence | None = None
 
 
-_NO_ROOM = Sentence("The appliance has too much to do at the moment. Please try again.")
 _SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
 
 START = Position(0, 0)
@@ -314,7 +313,7 @@ class AnswerDesk:
             threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
         except RuntimeError as error:  # the machine, or systemd, allows no more of them
             log.error("answers: nobody can write %s: %s", live, error)
-            self._finish(live, Ending(Finish.FAILED, _NO_ROOM))
+            self._finish(live, Ending(Finish.FAILED, BUSY))
         return live.answer
 
     def _write(self, live: _Writing) -> None:
@@ -328,7 +327,7 @@ class AnswerDesk:
             log.exception("answers: a mistake while writing")
             ending = None
         if ending is None:
-            ending = Ending(Finish.FAILED, Sentence("The appliance made a mistake. Please ask again."))
+            ending = Ending(Finish.FAILED, OWN_MISTAKE)
         if live.cut_off and ending.finish is Finish.STOPPED:
             ending = Ending(Finish.INTERRUPTED, _SWITCHED_OFF, ending.model, ending.tokens)
         self._finish(live, ending)

@@ -94,3 +94,10 @@ class Cancelled(Exception):
 
 class StorageError(OwnerError):
     """Nothing can be stored: the disk is full, read-only or failing. Reading goes on."""
+
+
+NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
+TOO_MUCH = Sentence("That is too much at once.")
+OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
+BUSY = Sentence("The appliance has too much to do at the moment. Please try again.")
+"""What is said at more than one place, where no error that has a sentence was raised."""

@@ -34,6 +34,7 @@ from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
+from .errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from .sentences import Sentence, choose_language
 
 RESERVED_THREADS = 8
@@ -54,13 +55,13 @@ _SLEEPING_READER_MS = 60_000
 _TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
 
 _SENTENCES = {
-    400: Sentence("The appliance does not understand this request."),
+    400: NOT_UNDERSTOOD,
     408: Sentence("The request took too long to arrive. Please try again."),
-    413: Sentence("That is too much at once."),
+    413: TOO_MUCH,
     414: Sentence("This address is too long."),
     431: Sentence("The browser sends too much along with its request. Deleting its cookies helps."),
-    500: Sentence("The appliance made a mistake. Please ask again."),
-    503: Sentence("The appliance has too much to do at the moment. Please try again."),
+    500: OWN_MISTAKE,
+    503: BUSY,
 }
 _HEADERS = (
     ("Cache-Control", "no-store"),

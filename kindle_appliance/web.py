@@ -30,7 +30,18 @@ from .allowance import Allowance
 from .answers import START, Answer, AnswerDesk, Conversation, Message, Position
 from .chats import Chats, Turn, check_question, clean
 from .ending import Finish
-from .errors import ApplianceError, GeminiError, GeminiSilent, LimitError, ReaderError, StorageError
+from .errors import (
+    BUSY,
+    NOT_UNDERSTOOD,
+    OWN_MISTAKE,
+    TOO_MUCH,
+    ApplianceError,
+    GeminiError,
+    GeminiSilent,
+    LimitError,
+    ReaderError,
+    StorageError,
+)
 from .guard import Gate, Guard, Visit
 from .health import Health
 from .mdns import Snapshot
@@ -89,14 +100,11 @@ _YEAR = 365 * 86400
 
 _PIN_FIRST = Sentence("Please enter the PIN of the house first.")
 _WRONG_PIN = Sentence("That is not the PIN.")
-_NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
-_OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
-_BUSY = Sentence("The appliance has too much to do at the moment. Please try again.")
 _BY_STATUS = {
     404: Sentence("There is no such page here."),
     405: Sentence("This address cannot be used that way."),
-    413: Sentence("That is too much at once."),
+    413: TOO_MUCH,
 }
 
 
@@ -277,7 +285,7 @@ class _Routes:
         new turn; a script that accepts JSON is told where that is, or why there is none.
         """
         if _content_type() != _FORM_TYPE:
-            return self._asking_page(415, None, note=_NOT_UNDERSTOOD)
+            return self._asking_page(415, None, note=NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
         form = request.forms.getunicode("form", "")
@@ -443,7 +451,7 @@ class _Routes:
         try:
             conversation = _conversation(_json_body())
             if not self._seats.acquire(blocking=False):
-                return self._json_error(503, _BUSY, {"Retry-After": "2"})
+                return self._json_error(503, BUSY, {"Retry-After": "2"})
             try:
                 self._allowance.take(_who())
             except ApplianceError:
@@ -461,7 +469,7 @@ class _Routes:
         if answer.length or answer.ending is None:
             return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
         body.close()
-        return self._json_error(_status_of(answer), answer.ending.note or _OWN_MISTAKE, _retry_after(answer.error))
+        return self._json_error(_status_of(answer), answer.ending.note or OWN_MISTAKE, _retry_after(answer.error))
 
     def _conversing(self, answer: Answer, gone: Callable[[], bool]) -> Generator[bytes]:
         """Yields nothing, once, as soon as there is text or an end; then the text."""
@@ -529,7 +537,7 @@ class _Routes:
         status = error.status_code
         if error.exception is not None:
             log.error("web: a mistake in %s %s", request.method, request.path, exc_info=error.exception)
-        fallback = _OWN_MISTAKE if status >= 500 else _NOT_UNDERSTOOD
+        fallback = OWN_MISTAKE if status >= 500 else NOT_UNDERSTOOD
         sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, fallback)
         if request.path.startswith("/api/") or _wants_json():
             return self._json_error(status, sentence)

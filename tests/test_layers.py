@@ -42,7 +42,7 @@ MAY_IMPORT = {
         *("guard", "answers", "allowance", "chats", "frames", "health", "mdns", "pages", "reports"),
         *("ending", "errors"),
     },
-    "server": set(),
+    "server": {"errors"},
     "systemd": set(),
     "demo": set(),
     # What puts it together.
