@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import subprocess
@@ -14,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, unavailable
+from conftest import ROOT
+from fakes.card import mounted
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
@@ -135,17 +135,10 @@ def test_a_folder_is_no_place_for_a_backup_but_a_file_in_it(
 
 
 def test_a_stick_without_room_is_named_and_not_the_card(chats: Path, tmp_path: Path) -> None:
-    stick = tmp_path / "stick"
-    stick.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=32k", "stick", str(stick)]
-    if os.geteuid() or subprocess.run(command, check=False).returncode:
-        unavailable("only root may mount a small stick")
-    try:
+    with mounted(tmp_path / "stick", "size=32k") as stick:
         with pytest.raises(StartError, match="stick/backup cannot be written: database or disk is full"):
             back_up(chats, stick / "backup", NOTHING)
         assert names(stick) == []
-    finally:
-        subprocess.run(["umount", stick], check=True)
 
 
 def test_the_chats_themselves_are_no_place_for_a_backup(chats: Path, tmp_path: Path) -> None:

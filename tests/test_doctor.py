@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import sqlite3
@@ -14,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import unavailable
+from fakes.card import mounted
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
@@ -242,15 +241,8 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(healthy: Patient) -> No
 
 
 def test_a_full_card_is_not_called_a_worn_one(healthy: Patient, tmp_path: Path) -> None:
-    folder = tmp_path / "full"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "card", str(folder)]
-    if os.geteuid() or subprocess.run(command, check=False).returncode:
-        unavailable("only root may mount a small card")
-    try:
+    with mounted(tmp_path / "full", "size=64k") as folder:
         finding = found(patient(healthy.settings, folder, healthy.service))["disk"]
-    finally:
-        subprocess.run(["umount", folder], check=True)
     assert finding.verdict == "failure"
     assert "No space left" in finding.text and "Make room" in finding.remedy
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from fakes.installed import Installed
 from fakes.secrets import KEY
 
@@ -78,15 +76,7 @@ def test_without_the_rights_it_needs_it_says_how_to_get_them(tmp_path: Path, com
     installed.at.secret("key").chmod(0)
     # Root reads everything, unless it drops what makes it so (capabilities(7)).
     as_nobody = [] if os.geteuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    done = subprocess.run(
-        [*as_nobody, *installed.command(command)],
-        cwd=ROOT,
-        env=installed.environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("kindle-appliance: only root may read the settings and chats of the service:")
-    assert done.stderr.endswith(f" sudo kindle-appliance {command}\n")
+    status, printed, errors = installed.run(command, through=as_nobody)
+    assert (status, printed) == (1, "")
+    assert errors.startswith("kindle-appliance: only root may read the settings and chats of the service:")
+    assert errors.endswith(f" sudo kindle-appliance {command}\n")

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
-from conftest import unavailable
+from fakes.card import mounted, remount
 from fakes.gemini import FakeGemini, Reply
 from fakes.secrets import KEY, PIN
 from fakes.written import WRITTEN, Connection, Output
@@ -377,7 +377,7 @@ def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_
 def test_a_card_that_has_become_read_only_keeps_nobody_from_entering_the_pin(tmp_path: Path, card: Path) -> None:
     with closing(Appliance(tmp_path, "--data", str(card))) as appliance:
         appliance.rest()
-    subprocess.run(["mount", "-o", "remount,ro", card], check=True)
+    remount(card, "ro")
     with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/chats", Cookie=cookie).status == 200
@@ -489,14 +489,8 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, which can become read-only as a failing SD card does."""
-    folder = tmp_path / "card"
-    folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "card", folder], check=False).returncode:
-        unavailable("only root can mount a file system")
-    try:
+    with mounted(tmp_path / "card") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
@@ -520,7 +514,7 @@ def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_
         appliance.process.wait(10)
     room = os.statvfs(card)
     trouble = "ro" if is_read_only else f"size={(room.f_blocks - room.f_bfree) * room.f_frsize}"
-    subprocess.run(["mount", "-o", f"remount,{trouble}", card], check=True)
+    remount(card, trouble)
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         assert b"Because of the salt." in appliance.get("/chats/1/1").read()
         page = appliance.get("/chats/2/1").read().decode()
@@ -531,7 +525,7 @@ def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_
         assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
         assert "Traceback" not in appliance.errors.read_text()
         if not is_read_only:
-            subprocess.run(["mount", "-o", "remount,size=10m", card], check=True)
+            remount(card, "size=10m")
             assert appliance.post("/ask", question="Can you hear me?", form="f").status == 303
             gemini.next_call()
 

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import unavailable
 
-from . import lan as network
 from .lan import Host, Lan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 PI, DESK = "10.84.0.20", "10.84.0.30"
-
-
-@pytest.fixture
-def lan(tmp_path: Path) -> Iterator[Lan]:
-    if reason := network.missing():
-        unavailable(reason)
-    with Lan(tmp_path) as lan:
-        yield lan
-    assert not list(network.left_over())
 
 
 def examine(host: Host, data: Path, *options: str) -> dict[str, str]:

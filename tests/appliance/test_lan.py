@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import unavailable
 
 from kindle_appliance import __version__
 from kindle_appliance.mdns import Advertiser, Snapshot, State
@@ -28,15 +27,6 @@ PI, OTHER, DESK, PHONE = "10.83.0.20", "10.83.0.30", "10.83.0.40", "10.83.0.50"
 START_SECONDS = 3
 CHANGE_SECONDS = 6
 UP = "mdns: {} is announced for {}"
-
-
-@pytest.fixture
-def lan(tmp_path: Path) -> Iterator[Lan]:
-    if reason := network.missing():
-        unavailable(reason)
-    with Lan(tmp_path) as lan:
-        yield lan
-    assert not list(network.left_over())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from conftest import ROOT
@@ -76,10 +77,10 @@ class Installed:
         path = os.pathsep.join((str(self._systemd), os.environ["PATH"]))
         return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell"}
 
-    def run(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
-        """One command to its end; `given` is its standard input."""
+    def run(self, *arguments: str, given: str = "", through: Sequence[str] = ()) -> tuple[int, str, str]:
+        """One command to its end; `given` is its standard input, `through` a program that runs it."""
         done = subprocess.run(
-            self.command(*arguments),
+            [*through, *self.command(*arguments)],
             input=given,
             cwd=ROOT,
             env=self.environment,
