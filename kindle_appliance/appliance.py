@@ -98,8 +98,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
         if not sockets:  # started by hand; the journal has lines with levels, and the installer has told the rest
             _greet(settings, server.port, is_demo, advertiser.is_on)
-        own = "127.0.0.1" if settings.host in network.EVERYWHERE else settings.host
-        claim.announce(network.web_address(own, server.port))
+        claim.announce(network.web_address(server.own_address, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
         stops.callback(watch.close)

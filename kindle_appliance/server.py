@@ -147,6 +147,11 @@ class Server:
         return str(self._listening()[0].getsockname()[0])
 
     @property
+    def own_address(self) -> str:
+        """The address at which this machine itself reaches it."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+
+    @property
     def port(self) -> int:
         """The port it really listens on."""
         return int(self._listening()[0].getsockname()[1])
@@ -155,9 +160,7 @@ class Server:
         """Whether a request over its own socket is answered with 200; no step of it may take longer than `seconds`.
         Raises OSError if no answer comes.
         """
-        host, port = self._listening()[0].getsockname()[:2]
-        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
-        with socket.create_connection((loopback.get(host, host), port), seconds) as client:
+        with socket.create_connection((self.own_address, self.port), seconds) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: client.recv(65536), b""))
         return answer.startswith(b"HTTP/1.1 200 ")
