@@ -58,6 +58,7 @@ function drawState() {
     document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
     markRead();
   } else if (isLost) {
+    if (state.getElementsByTagName('a').length) { return; }   // a tap is none if its link goes while it is pressed
     link = document.createElement('a');
     link.href = PAGE.url;
     link.onclick = function () { location.reload(); return false; };
