@@ -378,11 +378,13 @@ def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tm
 
 
 def wait_for_turn(house: House, chat: int, number: int) -> Ending:
-    """Wait until a turn has ended in the database too."""
+    """Wait until a turn has ended in the database, and then on the desk, which it leaves a moment later."""
     pause = threading.Event()
     for _ in range(400):
         turn = house.chats.find_turn(chat, number)
         if turn is not None and turn.ending is not None:
+            answer = house.desk.find(turn.id)
+            assert answer is None or answer.wait_for_end(20)
             return turn.ending
         pause.wait(0.05)
     raise AssertionError(f"turn {number} of chat {chat} has not ended")
