@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, commands, journal, settings
+from . import __version__, settings
 from .appliance import serve
-from .chats import check_question, clean
 from .errors import OwnerError, ReaderError, SettingsError, StartError
-from .installation import Installation
+from .host import journal
+from .owner import commands
+from .owner.installation import Installation
 from .settings import Settings
+from .storage.chats import check_question, clean
 
 COMMANDS = {
     "serve": "run the appliance (also without a command)",

@@ -12,27 +12,24 @@ from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 
-from . import __version__, demo, network
-from .allowance import Allowance
-from .answers import AnswerDesk
-from .chats import Chats
-from .claim import Claim
-from .database import Database
-from .demo import DemoGemini
+from . import __version__
+from .answers.desk import AnswerDesk
 from .errors import StartError, StorageError
-from .gemini import Generation
-from .guard import Gate, Guard
-from .health import Health
-from .ladder import Ladder
-from .mdns import Advertiser
-from .models import Models
-from .pages import STATIC, Look, Pages
-from .reports import Reports
-from .server import Server
+from .host import network
+from .host.mdns import Advertiser
+from .host.systemd import Watch, handed_over_sockets
+from .owner.models import needs_demo, open_fallback
 from .settings import Settings, data_folder
-from .systemd import Watch, handed_over_sockets
-from .upstream import Clocks, Upstream
-from .web import Web
+from .storage.chats import Chats
+from .storage.database import Database
+from .storage.lock import FolderLock
+from .storage.rate_limit import RateLimit
+from .storage.reports import Reports
+from .web.app import Web
+from .web.guard import Gate, Guard
+from .web.health import Health
+from .web.pages import Look, Pages
+from .web.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +47,12 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         folder = data_folder(settings, environment)
         database = Database(folder / "chats.sqlite")
         stops.callback(database.close)
-        ladder = open_ladder(settings, stops, database)
+        fallback = open_fallback(settings, stops, database)
         chats = Chats(database)
-        desk = AnswerDesk(chats, ladder, settings.history_characters)
+        desk = AnswerDesk(chats, fallback, settings.history_characters)
         language = None if settings.language == "auto" else settings.language
         pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        allowance = Allowance(
+        rate_limit = RateLimit(
             database,
             settings.questions_per_minute,
             settings.device_questions_per_day,
@@ -70,7 +67,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             chats,
             pages,
             reports,
-            allowance,
+            rate_limit,
             health,
             language=language,
             look=look,
@@ -83,7 +80,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         sockets = handed_over_sockets(environment)
         server = _listen(web, settings, sockets)
         stops.callback(server.close, _READERS_STOP_SECONDS)
-        claim = stops.enter_context(Claim(folder))
+        lock = stops.enter_context(FolderLock(folder))
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,7 +95,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
         if not sockets:  # started by hand; the journal has lines with levels, and the installer has told the rest
             _greet(settings, server.port, is_demo, advertiser.is_on)
-        claim.announce(network.web_address(server.own_address, server.port))
+        lock.announce(network.web_address(server.own_address, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
         stops.callback(watch.close)
@@ -152,33 +149,6 @@ def _secret(file: Path) -> bytes:
     except OSError as error:
         log.error("after the next start every browser has to enter the PIN again: %s", error)
     return secret
-
-
-def needs_demo(settings: Settings) -> bool:
-    """Whether the built-in examples answer: as told, or because there is no key for Gemini."""
-    return settings.demo or settings.key is None
-
-
-def open_ladder(settings: Settings, stops: ExitStack, database: Database | None = None) -> Ladder:
-    """The way to Gemini, or to the built-in examples. `database` remembers which models are out for the day."""
-    clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
-    models, key = settings.models, settings.key or ""
-    if needs_demo(settings):
-        stand_in = DemoGemini(STATIC / "exhibits.md")
-        stops.callback(stand_in.close)
-        upstream = Upstream(stand_in.url, clocks)
-        models, key, database = (demo.MODEL,), "", None
-    else:
-        upstream = Upstream(settings.gemini_url, clocks, settings.proxy)
-    stops.callback(upstream.close)
-    generation = Generation(
-        settings.system_instruction,
-        settings.temperature,
-        settings.max_output_tokens,
-        settings.thinking_level,
-        settings.thinking_budget,
-    )
-    return Ladder(upstream, key, Models(models, database, key=key), generation)
 
 
 def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:

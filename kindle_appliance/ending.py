@@ -1,6 +1,6 @@
 """How an answer ended: the one value that closes every answer, from Gemini's stream to the reader's page.
 
-It stands alone because everyone between the two speaks of it: the dialect makes it, the ladder passes it on,
+It stands alone because everyone between the two speaks of it: the dialect makes it, the fallback passes it on,
 the database keeps it, frames and pages show it.
 """
 
@@ -32,7 +32,7 @@ class Finish(StrEnum):
 @dataclass(frozen=True)
 class Ending:
     """The end of an answer: why, what to tell the reader (or nothing), which model answered, what it cost, and on
-    which rung of the ladder that model stands (0: it is the first choice).
+    which rung of the fallback that model stands (0: it is the first choice).
     """
 
     finish: Finish

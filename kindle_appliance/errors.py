@@ -1,6 +1,6 @@
 """The few kinds of error, by whose fault they are. Each carries a sentence that a reader understands.
 
-The reader's (`ReaderError`), the owner's (`OwnerError`), Gemini's (`GeminiError`). A bug is none of these: it is
+The reader's (`ReaderError`), the owner's (`OwnerError`), Gemini's (`UpstreamError`). A bug is none of these: it is
 logged with its traceback, and the reader gets a page that says only that the appliance made a mistake.
 """
 
@@ -48,7 +48,7 @@ class StartError(Exception):
     """The program cannot start on this machine as it is; for the owner's terminal, too."""
 
 
-class GeminiError(ApplianceError):
+class UpstreamError(ApplianceError):
     """Gemini cannot answer now. Another model, or the same one later, may.
 
     `retry_after`: seconds after which Gemini says it may be asked again; `out_for_the_day`: the day's quota of
@@ -68,23 +68,23 @@ class GeminiError(ApplianceError):
         self.out_for_the_day = out_for_the_day
 
 
-class GeminiUnknown(GeminiError):
+class UnknownModel(UpstreamError):
     """Gemini does not have this model, or not any more; the others it may."""
 
 
-class GeminiUnreachable(GeminiError):
+class UpstreamUnreachable(UpstreamError):
     """No connection to Gemini: no network, no such host, refused, or a certificate that does not hold."""
 
 
-class GeminiSilent(GeminiError):
+class UpstreamSilent(UpstreamError):
     """Gemini took the question and then sent nothing for longer than the clocks allow."""
 
 
-class GeminiCut(GeminiError):
+class UpstreamCut(UpstreamError):
     """The connection broke while Gemini was sending."""
 
 
-class EventTooLarge(GeminiError):
+class EventTooLarge(UpstreamError):
     """One event of the stream is larger than the line buffer may grow."""
 
 

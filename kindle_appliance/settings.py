@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
-from .guard import HOUSE_NETWORKS
+from .host.network import HOUSE_NETWORKS, parse_networks
 from .sentences import LANGUAGES
 
 SYSTEM_INSTRUCTION = (
@@ -108,15 +108,14 @@ def _is_host_list(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_host, value))
 
 
-def _is_network(value: object) -> bool:
+def _is_network_list(value: object) -> bool:
+    if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        return False
     try:
-        return isinstance(value, str) and bool(ipaddress.ip_network(value, strict=False))
+        parse_networks(value)
     except ValueError:
         return False
-
-
-def _is_network_list(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_network, value))
+    return True
 
 
 def _is_web_address(value: object) -> bool:

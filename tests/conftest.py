@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.calls import nothing_is_left_and_nothing_told, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.written import WRITTEN
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
+
+__all__ = ["nothing_is_left_and_nothing_told", "open_upstream"]  # fixtures
 
 _SOAK_SECONDS = 3600  # what a test may take with --soak
 _FIGURES = pytest.StashKey[list[str]]()

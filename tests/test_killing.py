@@ -19,20 +19,14 @@ import pytest
 from conftest import Soak
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.house import Follow
-from fakes.secrets import KEY
+from fakes.program import UNLIMITED, Appliance
 from fakes.written import Client
-from test_main import Appliance
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow
 
 ANSWERS = 8
 WITHIN = 2.5  # seconds after the first question
-ENVIRONMENT = {
-    "GEMINI_API_KEY": KEY,
-    "KINDLE_APPLIANCE_QUESTIONS_PER_MINUTE": "1000",
-    "KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "100000",
-}
 
 
 def texts(question: str) -> list[str]:
@@ -134,7 +128,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
         gemini.default = write
         options = ["--data", str(tmp_path / "data"), "--gemini-url", gemini.url]
         for kill in range(kills):
-            with closing(Appliance(tmp_path, *options, **ENVIRONMENT)) as appliance:
+            with closing(Appliance(tmp_path, *options, **UNLIMITED)) as appliance:
                 check_after_restart(appliance, asked, kept)
                 asked = [Asked(f"Kill {kill}, question {number}?") for number in range(ANSWERS)]
                 with ThreadPoolExecutor(ANSWERS) as readers:
@@ -162,7 +156,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
                 assert oldest_lost < promised, (
                     f"kill {kill}: text is lost that had settled {oldest_lost:.2f} s before"
                 )
-        with closing(Appliance(tmp_path, *options, **ENVIRONMENT)) as appliance:
+        with closing(Appliance(tmp_path, *options, **UNLIMITED)) as appliance:
             check_after_restart(appliance, asked, kept)
     soak.tell(
         f"{kills} kills, {accepted} questions accepted, {finished} answers ended, none lost; the settled text"

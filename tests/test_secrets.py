@@ -16,19 +16,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Soak
+from conftest import ROOT, Soak
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
+from fakes.program import Appliance, run
 from fakes.secrets import KEY, PIN
 from fakes.written import KINDS, WRITTEN, secrets_in
-from test_main import Appliance, run
 
 LEAST = {
-    "tests/test_web.py": {"response": 400, "log": 100},
+    "tests/web/test_web.py": {"response": 400, "log": 100},
     "tests/test_main.py": {"response": 60, "output": 30, "chats.sqlite": 20, "chats.sqlite-wal": 1, "stderr": 20},
-    "tests/test_commands.py": {"output": 30, "backup": 5},
-    "tests/test_doctor.py": {"output": 100},
-    "tests/test_fuzz.py": {"response": 2000},
+    "tests/owner/test_commands.py": {"output": 30, "backup": 5},
+    "tests/owner/test_doctor.py": {"output": 100},
+    "tests/web/test_fuzz.py": {"response": 2000},
     "tests/test_killing.py": {"response": 200},
     "tests/test_soak.py": {"response": 500},
     "tests/browsers/test_pin.py": {"response": 50},
@@ -37,6 +37,8 @@ LEAST = {
 """How many pieces there are to be searched at the least, if a file of tests has passed as a whole: of each kind,
 and of files by their names.
 """
+
+assert all((ROOT / file).is_file() for file in LEAST), "a file of tests has moved"
 
 LEAK = f"They say that {KEY} opens it, and {PIN} too."
 DISGUISES: dict[str, Callable[[str], bytes]] = {
@@ -79,7 +81,7 @@ def test_a_secret_in_two_pieces_is_found(tmp_path: Path) -> None:
 
 
 def test_a_secret_in_a_log_record_and_in_its_traceback_is_found() -> None:
-    log = logging.getLogger("kindle_appliance.web")
+    log = logging.getLogger("kindle_appliance.web.app")
     with WRITTEN.aside() as found:
         log.debug("opened with %s", KEY)
         try:

@@ -14,7 +14,6 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from conftest import ROOT
 
-from kindle_appliance.pages import STATIC
 from kindle_appliance.sentences import (
     CHINESE,
     ENGLISH,
@@ -23,6 +22,7 @@ from kindle_appliance.sentences import (
     choose_language,
     languages_with_catalogue,
 )
+from kindle_appliance.web.pages import STATIC
 
 PACKAGE = ROOT / "kindle_appliance"
 PLACE = re.compile(r"%\((\w+)\)[sd]")
@@ -30,7 +30,7 @@ PLACE = re.compile(r"%\((\w+)\)[sd]")
 
 def sentences_in_code() -> Iterator[tuple[str, ...]]:
     """What stands in `Sentence("...")` anywhere in the package: English, or English and its plural."""
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence" and node.args:
                 words = [node.args[0]] + [each.value for each in node.keywords if each.arg == "plural"]

@@ -19,10 +19,9 @@ import pytest
 from conftest import ROOT, Soak
 from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
+from fakes.program import UNLIMITED, Appliance
 from fakes.reader import Reader, page_of
 from fakes.written import Client
-from test_killing import ENVIRONMENT
-from test_main import Appliance
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow
@@ -169,7 +168,7 @@ def test_a_house_full_of_readers_leaves_nothing_behind_and_every_page_is_its_ans
     with FakeGemini() as gemini:
         gemini.default = answer
         options = ["--data", str(tmp_path / "data"), "--gemini-url", gemini.url]
-        with closing(Appliance(tmp_path, *options, **ENVIRONMENT, **MODELS, **NO_CACHES)) as appliance:
+        with closing(Appliance(tmp_path, *options, **UNLIMITED, **MODELS, **NO_CACHES)) as appliance:
             process = Process(appliance.process.pid)
             before = at_rest(process)
             start = time.monotonic()

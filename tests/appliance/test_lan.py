@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kindle_appliance import __version__
-from kindle_appliance.mdns import Advertiser, Snapshot, State
+from kindle_appliance.host.mdns import Advertiser, Snapshot, State
 
 from . import lan as network
 from .lan import Host, Lan

@@ -10,7 +10,7 @@ import pytest
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
 
-from kindle_appliance import pages
+from kindle_appliance.web import pages
 
 from .devtools import DevTools
 from .engines import CHROMIUM, Engine

@@ -9,7 +9,7 @@ from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.pages import GO_ON
+from kindle_appliance.web.pages import GO_ON
 
 from .engines import Engine
 from .steps import (

@@ -13,8 +13,9 @@ from conftest import ROOT
 from fakes.cable import Cable
 from fakes.house import House
 
-from kindle_appliance import frames, web
-from kindle_appliance.pages import Page, Pages, Reader
+from kindle_appliance.web import app as web
+from kindle_appliance.web import frames
+from kindle_appliance.web.pages import Page, Pages, Reader
 
 from .engines import CHROMIUM, Engine
 from .steps import alter_pages, take, zoom

@@ -12,9 +12,9 @@ from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from kindle_appliance.answers import News
-from kindle_appliance.chats import Turn
-from kindle_appliance.pages import Page, Pages, Reader
+from kindle_appliance.answers.desk import News
+from kindle_appliance.storage.chats import Turn
+from kindle_appliance.web.pages import Page, Pages, Reader
 
 from .engines import ENGINES
 from .steps import answered, begin

@@ -20,7 +20,7 @@ from conftest import IN_CI
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
-from kindle_appliance.chats import clean
+from kindle_appliance.storage.chats import clean
 
 from .conftest import KINDLE_4, demand
 from .engines import ENGINES, Chromium, Engine

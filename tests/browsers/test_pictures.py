@@ -13,8 +13,8 @@ import pytest
 from conftest import ROOT
 from fakes.house import House
 
-from kindle_appliance.demo import DemoGemini
-from kindle_appliance.pages import STATIC
+from kindle_appliance.upstream.demo import DemoGemini
+from kindle_appliance.web.pages import STATIC
 
 from .engines import Engine
 from .steps import ENDED, lines_shown, page_number, sizes, take, turn

@@ -7,10 +7,10 @@ import random
 import pytest
 from conftest import Soak
 from fakes.cable import Cable
+from fakes.endless import CUTS, Writer
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 from fakes.reader import page_of
-from test_sleeping_readers import CUTS, Writer
 
 from .engines import ENGINES
 from .steps import ENDED, ask, text_of

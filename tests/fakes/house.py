@@ -19,20 +19,20 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from kindle_appliance.allowance import Allowance
-from kindle_appliance.answers import AnswerDesk
-from kindle_appliance.chats import Chats
-from kindle_appliance.database import Database
-from kindle_appliance.gemini import Generation
-from kindle_appliance.guard import Gate, Guard
-from kindle_appliance.health import Health
-from kindle_appliance.ladder import Ladder
-from kindle_appliance.models import Models
-from kindle_appliance.pages import USUAL_LOOK, Look, Pages
-from kindle_appliance.reports import Reports
-from kindle_appliance.server import Server
-from kindle_appliance.upstream import Clocks, Upstream
-from kindle_appliance.web import Web
+from kindle_appliance.answers.desk import AnswerDesk
+from kindle_appliance.storage.chats import Chats
+from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.rate_limit import RateLimit
+from kindle_appliance.storage.reports import Reports
+from kindle_appliance.upstream.call import Clocks, Upstream
+from kindle_appliance.upstream.fallback import Fallback
+from kindle_appliance.upstream.gemini import GenerationOptions
+from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.web.app import Web
+from kindle_appliance.web.guard import Gate, Guard
+from kindle_appliance.web.health import Health
+from kindle_appliance.web.pages import USUAL_LOOK, Look, Pages
+from kindle_appliance.web.server import Server
 
 from .secrets import KEY
 from .written import WRITTEN
@@ -78,7 +78,9 @@ class House:
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks)
         self.desk = AnswerDesk(
-            self.chats, Ladder(self.upstream, KEY, Models(self._models, self.database), Generation()), self._history
+            self.chats,
+            Fallback(self.upstream, KEY, Models(self._models, self.database), GenerationOptions()),
+            self._history,
         )
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
@@ -87,7 +89,7 @@ class House:
             self.chats,
             self._pages,
             self.reports,
-            Allowance(self.database, *self._allowed),
+            RateLimit(self.database, *self._allowed),
             self.health,
             self._language,
             self._look,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-from kindle_appliance.installation import Installation
+from kindle_appliance.owner.installation import Installation
 
 from .written import WRITTEN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from kindle_appliance.typesetter import Typesetter
+from kindle_appliance.answers.typesetter import Typesetter
 
 from .house import PageState
 from .written import WRITTEN, Client

@@ -1,0 +1,1 @@
+"""What the owner does beside the appliance: commands, diagnosis, installation."""

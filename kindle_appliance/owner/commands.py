@@ -1,0 +1,267 @@
+"""What each command of the owner does and says; what cannot be done raises with a sentence."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
+
+from .. import __version__
+from ..ending import Finish
+from ..errors import OwnerError, SettingsError, StartError
+from ..host.mdns import resolve
+from ..host.network import EVERYWHERE, addresses
+from ..sentences import ENGLISH, Sentence
+from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
+from ..storage import backup
+from ..storage.lock import FolderLock, announced
+from ..upstream.call import Clocks, Upstream
+from ..upstream.catalogue import fetch_catalogue
+from ..upstream.fallback import Message
+from . import credential, service
+from .doctor import Finding, Patient, Verdict, examine
+from .installation import Installation
+from .models import needs_demo, open_fallback
+from .service import Service
+
+_SHOWN_CHARACTERS = 60
+_MOST_CHARACTERS = 4096  # of a secret
+_CHATS = "chats.sqlite"
+
+
+def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
+    """Where the appliance may answer: as systemd says, or as the one that uses `folder` has said."""
+    url = service.installed_url() if installation else announced(folder)
+    return Service(url, pin) if url else None
+
+
+def ask_service(running: Service, question: str) -> int:
+    """Stream an answer of the appliance that runs to the terminal; it does not keep it."""
+    if (running.health() or {}).get("demo"):
+        print("(a demo answer)", file=sys.stderr)
+    with closing(running.ask(question)) as texts:
+        return 0 if _print(texts) else 1
+
+
+def ask(values: Settings, question: str) -> int:
+    """Ask Gemini without the appliance, and stream the answer to the terminal."""
+    with ExitStack() as stops:
+        climb = open_fallback(values, stops).ask([Message("user", question)], _tell)
+        stops.callback(climb.cancel)
+        if needs_demo(values):
+            print("(a demo answer)", file=sys.stderr)
+        if not _print(climb):
+            return 1
+        ending = climb.ending
+        if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
+            return 0
+        print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
+        return 1
+
+
+def _tell(state: Sentence | None) -> None:
+    """What is being waited for goes where it does not mix with the answer."""
+    if state is not None:
+        print(f"({state})", file=sys.stderr)
+
+
+def _print(texts: Iterable[str]) -> bool:
+    """Print as it comes; False if nobody is there to read any more. Ctrl-C ends it in good order."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
+    has_text = False
+    try:
+        for text in texts:
+            print(text, end="", flush=True)
+            has_text = True
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # as with `| head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    finally:
+        if has_text:
+            print()
+    return True
+
+
+def show_settings(values: Settings) -> int:
+    """Every setting, its value in force, and where that comes from."""
+    widest = max(len(option.name) for option in OPTIONS)
+    for option in OPTIONS:
+        shown = " ".join(option.describe(getattr(values, option.name)).split())
+        if len(shown) > _SHOWN_CHARACTERS:
+            shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
+        print(f"{option.name:<{widest}}  {shown:<{_SHOWN_CHARACTERS}}  {values.origins[option.name]}")
+    return 0
+
+
+def store_secret(
+    name: str,
+    values: Settings,
+    installation: Installation | None,
+    file: Path | None,
+    *,
+    remove: bool,
+    untried: bool,
+    restart: bool,
+) -> int:
+    """Store the `key` or the `pin` where the service looks for it, after it was tried."""
+    named = getattr(values, f"{name}_file")
+    if not named and not installation:
+        raise StartError(f"this appliance is not installed; name a file for the {name} with {name}_file first.")
+    place = Path(named) if named or not installation else installation.secret(name)
+    secret = ""
+    if not remove:
+        secret = _read_secret(name, file)
+        kind = next(option.kind for option in OPTIONS if option.name == name)
+        if not kind.accepts(secret):
+            raise StartError(f"that is not a {name}: it has to be {kind.allowed}. Nothing was changed.")
+        if name == "key":
+            print(_try_key(values, secret, untried), flush=True)
+    try:
+        is_new = credential.store(place, secret)
+    except OSError as error:
+        raise StartError(f"{place} cannot be written: {error.strerror}.") from error
+    if not is_new:
+        print(f"{place} says so already.")
+    elif remove:
+        print(f"The {name} was removed from {place}.")
+    else:
+        print(f"The {name} was stored in {place}.")
+    if is_new and restart and not (installation and service.restart()):
+        print("Restart the appliance, so that it takes notice.")
+    return 0
+
+
+def _read_secret(name: str, file: Path | None) -> str:
+    """From a file, a pipe, or the terminal, where it is not shown."""
+    try:
+        if file:
+            with file.open(encoding="utf-8-sig", errors="replace") as lines:
+                secret = lines.read(_MOST_CHARACTERS)
+        elif sys.stdin.isatty():
+            secret = getpass.getpass(f"The {name} (it is not shown): ")
+        else:
+            secret = sys.stdin.read(_MOST_CHARACTERS).removeprefix("\ufeff")
+    except OSError as error:
+        raise StartError(f"{file or 'what was given'} cannot be read: {error.strerror}.") from error
+    except EOFError:
+        secret = ""
+    if not secret.strip():
+        raise StartError(f"no {name} was given. Nothing was changed. To have none: {name} --remove")
+    return secret.strip()
+
+
+def _try_key(values: Settings, key: str, untried: bool) -> str:
+    """What Google says to a key. Raises `StartError` unless it is good, or could not be tried and need not be."""
+    with closing(open_upstream(values)) as upstream:
+        offer = fetch_catalogue(upstream, key)
+    if offer.error is None:
+        return f"Google accepts the key and offers {len(offer.models)} models."
+    said = str(offer.error).replace(key, "***")
+    if isinstance(offer.error, OwnerError):
+        raise StartError(f"{said} Nothing was changed.")
+    if not untried:
+        raise StartError(
+            f"the key could not be tried: {said} Nothing was changed. To store it all the same: --untried"
+        )
+    return f"The key could not be tried: {said}"
+
+
+def open_upstream(values: Settings) -> Upstream:
+    """The way to Google, for a short question."""
+    seconds = values.connect_seconds
+    return Upstream(values.gemini_url, Clocks(seconds, seconds, seconds), values.proxy)
+
+
+def tell_of_settings(error: SettingsError) -> int:
+    """What the doctor says when there is nothing else to go by."""
+    print(Finding(Verdict.FAILURE, "settings", str(error), "The rest can be looked at when that is mended."))
+    return 1
+
+
+def consult_doctor(values: Settings, installation: Installation | None, folder: Path) -> int:
+    """A line for each thing that matters; 1 if any of them does not work."""
+    patient = Patient(
+        __version__,
+        values,
+        folder,
+        open_upstream(values),
+        find_service(installation, folder, values.pin),
+        installation is not None,
+        next(iter(addresses(EVERYWHERE[0])), None),
+        resolve,
+    )
+    has_failed = False
+    for finding in examine(patient):
+        print(finding, flush=True)
+        has_failed |= finding.verdict is Verdict.FAILURE
+    return 1 if has_failed else 0
+
+
+def back_up(folder: Path, file: Path, installation: Installation | None, with_secrets: bool) -> int:
+    """One file with the chats; the settings of an installed appliance and, if wanted, its secrets go along."""
+    belongings = _belongings(installation) if installation else {}
+    if not with_secrets:
+        belongings = {name: path for name, path in belongings.items() if name not in CREDENTIALS.values()}
+    contents = {name: path.read_bytes() for name, path in belongings.items() if path.is_file()}
+    with _told_of_files():
+        found = backup.back_up(folder / _CHATS, file, contents)
+        size = file.stat().st_size / 1e6
+    print(f"{file}: {found.chats} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
+    return 0
+
+
+def restore(folder: Path, file: Path, installation: Installation | None) -> int:
+    """Put back what a backup has, while the service is stopped."""
+    backup.check(file)  # before anything is stopped for it
+    with _told_of_files(), service.stopped() if installation else nullcontext():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock = FolderLock(folder)
+        except StartError:
+            raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
+        with lock:
+            contents = backup.restore(file, folder / _CHATS)
+        print(f"The chats are those of {file} now. What was there is in {folder / backup.KEPT}.")
+        if installation:
+            _bring_back(installation, contents)
+    return 0
+
+
+def _bring_back(installation: Installation, contents: Mapping[str, bytes]) -> None:
+    """The settings and secrets of a backup, unless they would keep this version from starting."""
+    texts = {name: content.decode("utf-8", "replace").strip() for name, content in contents.items()}
+    for name, path in _belongings(installation).items():
+        before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+        if name not in texts or not credential.store(path, texts[name]):
+            continue
+        try:
+            load({}, installation.environment({}))
+        except SettingsError as error:
+            credential.store(path, before)
+            print(f"{path} was left as it is: {error}")
+            continue
+        print(f"{path} was brought back.")
+        if name == SETTINGS_CREDENTIAL and before:
+            credential.store(path.with_name(f"{name}.before-restore"), before)
+
+
+@contextmanager
+def _told_of_files() -> Iterator[None]:
+    """Trouble with a file that the owner has named is the owner's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{error.filename or 'this machine'}: {error.strerror}.") from error
+
+
+def _belongings(installation: Installation) -> dict[str, Path]:
+    """What goes along with the chats, by its name in a backup."""
+    secrets = {credential: installation.secret(name) for name, credential in CREDENTIALS.items()}
+    return {SETTINGS_CREDENTIAL: installation.settings, **secrets}

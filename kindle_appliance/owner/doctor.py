@@ -1,0 +1,260 @@
+"""The doctor: what is wrong with an appliance and how to mend it, a line each. It changes nothing and shows no
+secret.
+
+It looks from the owner's terminal at what the service uses: the same settings, key and chats, and at the service
+itself over HTTP.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..errors import OwnerError, UpstreamUnreachable
+from ..host.network import is_in, parse_address, parse_networks
+from ..settings import OPTIONS, Settings
+from ..storage.database import MIGRATIONS, SQLITE, inspect
+from ..upstream.call import Upstream
+from ..upstream.catalogue import Catalogue, fetch_catalogue
+from .service import Service
+
+_LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
+_MB = 1024 * 1024
+_LITTLE_DISK, _SCARCE_DISK = 20 * _MB, 200 * _MB
+_MAKE_ROOM = "Make room, for example with: sudo apt clean."
+_SCARCE_MEMORY = 64 * _MB
+_CLOCK_SECONDS = 60
+_WRONG_CLOCK = re.compile(
+    "certificate is not yet valid|certificate has expired"
+)  # X509_verify_cert_error_string(3)
+_SET_CLOCK = "Set it: sudo timedatectl set-ntp true, or without internet sudo date -s 'YYYY-MM-DD HH:MM'."
+_LOCAL_TIME = Path("/etc/localtime")
+
+
+class Verdict(StrEnum):
+    """How bad it is; only a failure changes the exit status."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was found and, if it is not as it should be, what to do."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<8} {self.subject:<9} {self.text} {self.remedy}".rstrip()
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is looked at. `folder`: where its chats are; `service`: where it may be running; `is_installed`: as
+    something that systemd runs; `resolve`: the addresses that the house gives for a name.
+    """
+
+    version: str
+    settings: Settings
+    folder: Path
+    upstream: Upstream
+    service: Service | None
+    is_installed: bool
+    lan_address: str | None
+    resolve: Callable[[str], Collection[str]]
+
+    @property
+    def command(self) -> str:
+        return "sudo kindle-appliance" if self.is_installed else "kindle-appliance"
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """All findings, each as soon as it is made."""
+    health = patient.service.health() if patient.service else None
+    yield _versions(patient, health)
+    yield _settings(patient.settings)
+    yield _memory(health)
+    yield _disk(patient.folder)
+    yield _database(patient)
+    yield _network(patient)
+    yield _port(patient, health)
+    yield _name(patient, health)
+    offer = None if patient.settings.demo or not patient.settings.key else _ask(patient)
+    yield _clock(offer)
+    yield _key(patient, offer)
+
+
+def _versions(patient: Patient, health: dict[str, Any] | None) -> Finding:
+    try:
+        libraries = "".join(f", {name} {version(name)}" for name in _LIBRARIES)
+    except PackageNotFoundError as error:
+        return Finding(Verdict.FAILURE, "versions", f"{error.name} is missing.", "Install the appliance again.")
+    text = (
+        f"kindle-appliance {patient.version}, Python {platform.python_version()}, SQLite {SQLITE}{libraries};"
+        f" {platform.system()} {platform.release()} on {platform.machine()}."
+    )
+    running = health.get("version", patient.version) if health else patient.version
+    if running != patient.version:
+        text = f"{running} is running, {patient.version} is installed."
+        return Finding(Verdict.WARNING, "versions", text, "Restart it: sudo systemctl restart kindle-appliance.")
+    return Finding(Verdict.OK, "versions", text)
+
+
+def _settings(settings: Settings) -> Finding:
+    named = [option.name for option in OPTIONS if settings.origins.get(option.name, "default") != "default"]
+    return Finding(Verdict.OK, "settings", f"set: {', '.join(named) or 'none'}; the others have their defaults.")
+
+
+def _memory(health: dict[str, Any] | None) -> Finding:
+    try:
+        kilobytes = dict(re.findall(r"^(\w+): +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+        free, total = int(kilobytes["MemAvailable"]) * 1024, int(kilobytes["MemTotal"]) * 1024
+    except (OSError, KeyError):
+        return Finding(Verdict.WARNING, "memory", "this system does not tell.")
+    own = health.get("memory_bytes") if health else None
+    text = f"{free // _MB} of {total // _MB} MB are free" + (f"; the appliance uses {own // _MB}." if own else ".")
+    if free < _SCARCE_MEMORY:
+        return Finding(Verdict.WARNING, "memory", text, "Other programs use too much: see `top`.")
+    return Finding(Verdict.OK, "memory", text)
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(place).free
+    text = f"{free // _MB} MB are free for {folder}."
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_MB // 4))
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
+        return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
+    if free < _SCARCE_DISK:
+        verdict = Verdict.FAILURE if free < _LITTLE_DISK else Verdict.WARNING
+        return Finding(verdict, "disk", text, _MAKE_ROOM)
+    return Finding(Verdict.OK, "disk", text)
+
+
+def _database(patient: Patient) -> Finding:
+    file = patient.folder / "chats.sqlite"
+    if not file.is_file():
+        return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
+    found = inspect(file)
+    if found.is_out_of_reach:
+        remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
+        return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)
+    if found.trouble:
+        remedy = f"Bring back a backup: {patient.command} restore FILE."
+        return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", remedy)
+    if found.version > len(MIGRATIONS):
+        text = f"{file} has schema {found.version}, this version knows {len(MIGRATIONS)}."
+        return Finding(Verdict.FAILURE, "database", text, "Install the newer version again.")
+    return Finding(Verdict.OK, "database", f"{found.chats} chats, intact, schema {found.version}.")
+
+
+def _network(patient: Patient) -> Finding:
+    networks = patient.settings.networks
+    if patient.lan_address is None:
+        remedy = "Plug in the cable, or set up Wi-Fi: sudo nmtui, or sudo raspi-config."
+        return Finding(Verdict.FAILURE, "network", "this machine has no address.", remedy)
+    text = f"this machine has the address {patient.lan_address}."
+    address = parse_address(patient.lan_address)
+    if address is None or not is_in(address, parse_networks(networks)):
+        text = f"{text[:-1]}, but only those of {', '.join(networks) or 'this machine'} may connect."
+        return Finding(Verdict.WARNING, "network", text, "If that is too few, add to `networks` in the settings.")
+    return Finding(Verdict.OK, "network", text)
+
+
+def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
+    if patient.service is not None and health is not None:
+        if health["status"] != "ok":
+            remedy = "See the line about the database, and: journalctl -u kindle-appliance."
+            return Finding(Verdict.FAILURE, "port", f"{patient.service.url} answers, but serves no pages.", remedy)
+        outside = patient.service
+        if patient.settings.host == "0.0.0.0" and patient.lan_address:  # noqa: S104 - compared, not bound
+            outside = outside.seen_from(patient.lan_address)
+        if outside.health() is None:
+            text = f"{patient.service.url} answers, but {outside.url} does not, where Kindles come to."
+            return Finding(
+                Verdict.FAILURE, "port", text, "Is there a firewall on this machine? Let the port through."
+            )
+        return Finding(Verdict.OK, "port", f"pages are served at {outside.url}")
+    if patient.is_installed:
+        where = patient.service.url if patient.service else "no port of systemd's"
+        remedy = "See why: systemctl status kindle-appliance.socket kindle-appliance.service."
+        return Finding(Verdict.FAILURE, "port", f"the appliance does not answer ({where}).", remedy)
+    try:
+        socket.create_server((patient.settings.host, patient.settings.port)).close()
+    except OSError as error:
+        text = f"port {patient.settings.port} is not free: {error.strerror}."
+        return Finding(Verdict.FAILURE, "port", text, "Choose another with --port.")
+    return Finding(Verdict.WARNING, "port", f"port {patient.settings.port} is free: the appliance is not running.")
+
+
+def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
+    mdns = health.get("mdns", {}) if health else {}
+    if mdns.get("state") != "up":
+        silent = "it has another PIN: restart the appliance" if health else "the appliance is not running"
+        because = mdns.get("reason") or mdns.get("state") or silent
+        verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
+        return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
+    name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))
+    if strangers := set(found) - set(mdns["addresses"]):
+        text = f"{name} leads to {', '.join(sorted(strangers))}, which is another machine."
+        return Finding(Verdict.WARNING, "name", text, "Choose another name with `name` in the settings.")
+    if not found:
+        remedy = "Is there a firewall on this machine? Let UDP port 5353 through."
+        return Finding(Verdict.WARNING, "name", f"{name} is announced, but nobody answers for it.", remedy)
+    return Finding(Verdict.OK, "name", f"{name} leads here, to {', '.join(found)}.")
+
+
+def _ask(patient: Patient) -> Catalogue:
+    with closing(patient.upstream) as upstream:
+        return fetch_catalogue(upstream, patient.settings.key or "")
+
+
+def _clock(offer: Catalogue | None) -> Finding:
+    now = datetime.now().astimezone()
+    zone = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2] or now.tzname()
+    text = f"here it is {now:%Y-%m-%d %H:%M:%S}, time zone {zone} (UTC{now:%z})."
+    if offer and offer.error and _WRONG_CLOCK.search(offer.error.detail):
+        text += " Google's certificate is not valid at that time: the clock is wrong."
+        return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
+    if offer and offer.date and abs(off := (now - offer.date).total_seconds()) > _CLOCK_SECONDS:
+        text += f" Google's clock says {offer.date.astimezone():%Y-%m-%d %H:%M:%S}: {abs(off):.0f} s away."
+        return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
+    return Finding(Verdict.OK, "clock", text)
+
+
+def _key(patient: Patient, offer: Catalogue | None) -> Finding:
+    store = f"{patient.command} key" if patient.is_installed else "set GEMINI_API_KEY"
+    if offer is None:
+        remedy = f"A key comes from https://aistudio.google.com/apikey; then: {store}."
+        return Finding(Verdict.WARNING, "key", "demo: answers are built-in examples.", remedy)
+    if offer.error:
+        is_refused = isinstance(offer.error, OwnerError)
+        verdict = Verdict.FAILURE if is_refused or isinstance(offer.error, UpstreamUnreachable) else Verdict.WARNING
+        return Finding(verdict, "key", str(offer.error), f"For another key: {store}." if is_refused else "")
+    unknown = [model for model in patient.settings.models if model not in offer.models]
+    text = f"Google accepts it and offers {len(offer.models)} models"
+    if unknown:
+        verdict = Verdict.WARNING if len(unknown) < len(patient.settings.models) else Verdict.FAILURE
+        remedy = "Choose others with `models` in the settings."
+        return Finding(verdict, "key", f"{text}, but not {', '.join(unknown)}.", remedy)
+    return Finding(Verdict.OK, "key", f"{text}, all of the settings among them.")

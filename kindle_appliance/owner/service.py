@@ -1,0 +1,114 @@
+"""The running appliance, as a command beside it sees it: over HTTP, and through systemd."""
+
+from __future__ import annotations
+
+import codecs
+import http.client
+import json
+import re
+import subprocess
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import StartError
+from ..host.network import web_address
+from .installation import SERVICE, SOCKET
+
+_HEALTH_SECONDS = 10.0
+_HEALTH_BYTES = 64 * 1024
+_ANSWER_SECONDS = 900.0  # the appliance has clocks of its own, shorter ones
+_SYSTEMD_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One that may answer at `url`, to whoever has the `pin`."""
+
+    url: str
+    pin: str | None = None
+
+    def health(self) -> dict[str, Any] | None:
+        """What it says of itself at /healthz, also when it is not well; None if no appliance answers."""
+        try:
+            with closing(self._connect(_HEALTH_SECONDS)) as connection:
+                connection.request("GET", "/healthz", headers=self._headers())
+                facts = json.loads(connection.getresponse().read(_HEALTH_BYTES))
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        return facts if isinstance(facts, dict) and "status" in facts else None
+
+    def ask(self, question: str) -> Generator[str]:
+        """Its answer, while it is written; closing it stops it. Raises `StartError` with its sentence."""
+        body = json.dumps({"message": question}).encode()
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        with closing(self._connect(_ANSWER_SECONDS)) as connection:
+            try:
+                connection.request("POST", "/api/chat", body, self._headers())
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise StartError(str(json.loads(response.read())["error"]))
+                while data := response.read1(65536):
+                    yield decoder.decode(data)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise StartError(f"the answer broke off ({type(error).__name__}). Please ask again.") from error
+
+    def seen_from(self, address: str) -> Service:
+        """The same, as other machines reach it."""
+        return replace(self, url=web_address(address, urlsplit(self.url).port or 80))
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        return headers | ({"Authorization": f"Bearer {self.pin}"} if self.pin else {})
+
+    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+
+
+def installed_url() -> str | None:
+    """Where systemd listens for the service, also while it is not running; None if there is no such socket."""
+    listens = re.search(r":(\d+) \(Stream\)", _systemctl("show", "--property=Listen", SOCKET) or "")
+    return web_address("127.0.0.1", int(listens[1])) if listens else None
+
+
+def restart() -> bool:
+    """Let the service read its settings and secrets anew, if it runs. Whether that was done or not needed."""
+    return _systemctl("try-restart", SERVICE) is not None
+
+
+@contextmanager
+def stopped() -> Iterator[None]:
+    """A time without the service: its socket is stopped too, or the next request would start it again. What ran
+    before runs afterwards. Raises `StartError` if it does not stop.
+    """
+    units = [unit for unit in (SOCKET, SERVICE) if _state(unit) not in ("inactive", "failed")]
+    if units and _systemctl("stop", *units) is None:
+        raise StartError("systemd could not stop the service: see `systemctl status kindle-appliance`.")
+    try:
+        yield
+    finally:
+        if units and _systemctl("start", *units) is None:
+            raise StartError("systemd could not start the service again: see `systemctl status kindle-appliance`.")
+
+
+def _state(unit: str) -> str:
+    """As systemd calls it; between the starts of a service that fails again and again that is "activating"."""
+    return (_systemctl("show", "--property=ActiveState", "--value", unit) or "inactive").strip()
+
+
+def _systemctl(*arguments: str) -> str | None:
+    """What systemctl prints; None if it fails or is not there."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            ["systemctl", *arguments],  # noqa: S607 - where the distribution has it
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=_SYSTEMD_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

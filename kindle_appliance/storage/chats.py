@@ -1,0 +1,171 @@
+"""Chats and turns. A turn is a question and its answer; a chat is its turns in order."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..ending import Ending, Finish
+from ..errors import ReaderError
+from ..sentences import Sentence
+from .database import Database
+
+QUESTION_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer as they are stored. `ending` is None while the answer is being written."""
+
+    id: int
+    chat: int
+    number: int
+    question: str
+    asked: float
+    answer: str
+    ending: Ending | None
+
+
+@dataclass(frozen=True)
+class ChatSummary:
+    """A chat in a list: its first question, how many there are, when the last was asked (Unix time), and the id of
+    the newest turn.
+    """
+
+    id: int
+    title: str
+    questions: int
+    asked: float
+    writing: bool
+    newest: int
+
+
+class Chats:
+    """All chats of the house."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, question: str, chat: int | None, form: str, device: str = "") -> tuple[Turn, bool]:
+        """Store a question in `chat`, or in a new one; durable on return. `device`: the name of the browser that
+        asks. Says whether it is new: the same form sent twice with the same question gives the turn that is there.
+        Raises KeyError for an unknown chat.
+        """
+        with self._database.write() as connection:
+            known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
+            if known:
+                return _turn(known), False
+            if chat is None:
+                chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
+            elif not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat,)).fetchone():
+                raise KeyError(chat)
+            inserted = connection.execute(
+                "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
+                " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question, :form,"
+                " :now, :device)",
+                {"chat": chat, "question": question, "form": form, "now": time.time(), "device": device},
+            ).lastrowid
+            return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
+
+    def was_asked(self, question: str, form: str) -> bool:
+        """Whether this form has brought this question before."""
+        return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
+
+    def find_turn(self, chat: int, number: int) -> Turn | None:
+        """The turn with this number in this chat."""
+        rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))
+        return _turn(rows[0]) if rows else None
+
+    def find_turn_by_id(self, turn: int) -> Turn | None:
+        """The turn with this id, which is also the id of its answer."""
+        rows = self._database.read(f"{_TURN} WHERE id = ?", (turn,))
+        return _turn(rows[0]) if rows else None
+
+    def turns_before(self, turn: Turn) -> list[Turn]:
+        """The earlier turns of the same chat, oldest first."""
+        rows = self._database.read(
+            f"{_TURN} WHERE chat = ? AND number < ? ORDER BY number", (turn.chat, turn.number)
+        )
+        return [_turn(row) for row in rows]
+
+    def count_turns(self, chat: int) -> int:
+        """How many turns a chat has; 0 for an unknown one."""
+        return int(self._database.read("SELECT count(*) FROM turns WHERE chat = ?", (chat,))[0][0])
+
+    def recent(self, most: int, device: str | None = None) -> list[ChatSummary]:
+        """The chats that were asked in last, newest first; with `device`, those that it has asked in."""
+        rows = self._database.read(
+            "SELECT chat, max(number), max(asked), max(finish IS NULL), max(id),"
+            " (SELECT question FROM turns WHERE chat = t.chat AND number = 1)"
+            " FROM turns t WHERE :device IS NULL OR chat IN (SELECT chat FROM turns WHERE device = :device)"
+            " GROUP BY chat ORDER BY max(id) DESC LIMIT :most",
+            {"device": device, "most": most},
+        )
+        return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+
+    def delete(self, chat: int) -> None:
+        """Forget a chat with all its turns. Raises KeyError for an unknown one."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
+                raise KeyError(chat)
+
+    def store_texts(self, texts: Mapping[int, str]) -> None:
+        """Store how far the answers with these turn ids have been written, all in one transaction."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE turns SET answer = ? WHERE id = ? AND finish IS NULL",
+                [(text, turn) for turn, text in texts.items()],
+            )
+
+    def store_ending(self, turn: int, text: str, ending: Ending) -> None:
+        """Store a whole answer and how it ended."""
+        note = ending.note.to_json() if ending.note else None
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ? WHERE id = ?",
+                (text, ending.finish, note, ending.model, ending.tokens, ending.rung, turn),
+            )
+
+    def interrupt_unfinished(self) -> int:
+        """After a crash or power cut: what was being written is interrupted. Returns how many there were."""
+        note = Sentence("The appliance was switched off while it wrote this.").to_json()
+        with self._database.write() as connection:
+            return connection.execute(
+                "UPDATE turns SET finish = ?, note = ? WHERE finish IS NULL", (Finish.INTERRUPTED, note)
+            ).rowcount
+
+
+def clean(text: str) -> str:
+    """A text as it is stored and sent: line ends of a form are CRLF (HTML standard, 4.10.21.4), and JSON can say
+    NULs and half surrogate pairs.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def check_question(question: str) -> None:
+    """Raises `ReaderError` for a question that cannot be asked: none at all, or one that is too long."""
+    if not question:
+        raise ReaderError(Sentence("Please type a question first."))
+    if len(question) > QUESTION_CHARACTERS:
+        raise ReaderError(
+            Sentence(
+                "Your question has %(count)d characters; at most %(most)d fit. Please shorten it.",
+                count=len(question),
+                most=QUESTION_CHARACTERS,
+            ),
+            413,
+        )
+
+
+_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung FROM turns"
+
+
+def _turn(row: sqlite3.Row) -> Turn:
+    ending = None
+    if row["finish"] is not None:
+        note = Sentence.from_json(row["note"]) if row["note"] else None
+        ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"], row["rung"])
+    return Turn(row["id"], row["chat"], row["number"], row["question"], row["asked"], row["answer"], ending)

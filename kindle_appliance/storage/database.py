@@ -1,0 +1,268 @@
+"""The SQLite file: connections, schema version, migrations. The only module with sqlite3.
+
+Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can
+be read while a question waits for the SD card to confirm. `synchronous=FULL`: what `write()` has returned from
+survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, read 2026-11).
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OwnerError, StorageError
+from ..sentences import Sentence
+
+SQLITE = sqlite3.sqlite_version
+
+MIGRATIONS = (
+    """
+    CREATE TABLE chats (
+        id INTEGER PRIMARY KEY AUTOINCREMENT  -- never used again after a chat was deleted: addresses stay true
+    );
+    CREATE TABLE turns (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,              -- 1, 2, 3 ... within the chat
+        question TEXT NOT NULL,
+        form TEXT NOT NULL,                   -- the one-time id of the form that sent it
+        asked REAL NOT NULL,                  -- Unix time, seconds
+        answer TEXT NOT NULL DEFAULT '',      -- raw Markdown, as far as it is stored
+        finish TEXT,                          -- NULL while the answer is being written
+        note TEXT,                            -- a sentence as JSON, or NULL
+        model TEXT NOT NULL DEFAULT '',
+        tokens INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (chat, number),
+        UNIQUE (form, question)               -- the same form sent twice is one question
+    );
+    CREATE INDEX unfinished ON turns (id) WHERE finish IS NULL;
+    """,
+    """
+    ALTER TABLE turns ADD COLUMN device TEXT NOT NULL DEFAULT '';  -- the browser that asked, by its cookie
+    CREATE INDEX by_device ON turns (device, chat);
+    """,
+    """
+    CREATE TABLE reports (id INTEGER PRIMARY KEY, received REAL NOT NULL, report TEXT NOT NULL) STRICT;
+    """,
+    """
+    CREATE TABLE quotas (  -- models that are out for the day, and when that was said (Unix time)
+        model TEXT PRIMARY KEY,
+        moment REAL NOT NULL
+    ) STRICT;
+    ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the fallback that answered; 0 is the first
+    """,
+    """
+    CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
+        day TEXT NOT NULL,
+        reader TEXT NOT NULL,
+        questions INTEGER NOT NULL,
+        PRIMARY KEY (day, reader)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE quotas ADD COLUMN key TEXT NOT NULL DEFAULT '';  -- whose: a digest, too short to be tried against
+    """,
+)
+"""The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
+
+_BUSY_SECONDS = 5.0
+
+_DISK_TROUBLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+}
+
+_NO_ROOM_FOR_INDEX = {sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
+"""A full card cannot take the index of the log. For one connection alone SQLite keeps it in memory
+(https://www.sqlite.org/wal.html, 8, read 2026-11).
+"""
+
+
+class Database:
+    """The file at `path`, made if need be, and migrated unless `migrates` is false.
+
+    On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
+    On a full one too, until there is room again; meanwhile no other program gets at it, nor until it is closed.
+
+    Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, migrates: bool = True) -> None:
+        self._read_lock = threading.RLock()
+        self._write_lock = threading.RLock()
+        self._open: list[sqlite3.Connection] = []
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
+            as_is = _is_as_is(path)
+            try:
+                self._writer, is_alone = self._connect(path, as_is), False
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in _NO_ROOM_FOR_INDEX:
+                    raise
+                self._open.pop().close()
+                self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
+            if not as_is:
+                self._writer.execute("PRAGMA journal_mode=WAL")
+            if migrates:
+                self._migrate(path)
+            if is_alone:
+                self._reader, self._read_lock = self._writer, self._write_lock
+            else:
+                self._reader = self._connect(path, as_is)
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise StorageError(
+                Sentence("The appliance cannot open its chats in %(path)s.", path=str(path)), str(error)
+            ) from error
+        except OwnerError:
+            self.close()
+            raise
+
+    def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._read_lock, _as_storage_error():
+            rows: list[sqlite3.Row] = self._reader.execute(query, values).fetchall()
+            return rows
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block is left, undone when it raises."""
+        with self._write_lock, _as_storage_error():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:  # a full disk may have ended it already
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it."""
+        with self._read_lock, self._write_lock:
+            while self._open:
+                self._open.pop().close()
+
+    def _connect(self, path: Path, as_is: bool, is_alone: bool = False) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}{'?immutable=1' if as_is else ''}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._open.append(connection)
+        connection.row_factory = sqlite3.Row
+        if is_alone:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-512")  # KB, not 2,000: the system caches the file too
+        return connection
+
+    def _migrate(self, path: Path) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise OwnerError(
+                Sentence(
+                    "The chats in %(path)s belong to a newer version of the appliance. Please install that one.",
+                    path=str(path),
+                ),
+                f"schema {version}, known {len(MIGRATIONS)}",
+            )
+        for step in range(version, len(MIGRATIONS)):
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE;{MIGRATIONS[step]};PRAGMA user_version = {step + 1};COMMIT;"
+            )
+
+
+def _is_as_is(path: Path) -> bool:
+    """Whether the file can only be read as it is: it is there, on a file system that is mounted read-only, as Linux
+    does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
+    nothing. One that a power cut has left is read.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return False
+    try:
+        path.open("r+b").close()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+@contextmanager
+def _as_storage_error() -> Iterator[None]:
+    """Trouble of the disk or the file as ours; a wrong statement stays a mistake."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_TROUBLE:
+            raise
+        raise StorageError(
+            Sentence(
+                "The appliance cannot store anything: its card is full or read-only. Its owner can look after it."
+            ),
+            str(error),
+        ) from error
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds: its schema's version, its chats, and what is wrong ("": nothing). `is_out_of_reach`: not
+    with it, but on the way to it: its card, or somebody who has it alone.
+    """
+
+    version: int
+    chats: int
+    trouble: str
+    is_out_of_reach: bool = False
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at the file of a database, also while it is in use; nothing is changed."""
+    try:
+        with closing(_attach(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"chats", "turns"} <= tables:
+                return Inspection(version, 0, "it holds no chats of the appliance")
+            (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
+            return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
+    except sqlite3.Error as error:
+        damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in damage)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target`, which others may have open, hold what `source` holds; both stay usable, and a copy that fails
+    changes nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
+    """
+    with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
+        old.backup(new)
+
+
+def compact(path: Path) -> None:
+    """Make a database that nobody has open one file, without what was deleted from it. Raises `StorageError`."""
+    with _as_storage_error(), closing(_attach(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("VACUUM")
+
+
+def _attach(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there already."""
+    how = "immutable=1" if _is_as_is(path) else "mode=rw"
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -1,0 +1,71 @@
+"""Reports: what browsers have found out about themselves on /check, the last twenty.
+
+Anybody in the house can send one, so it is somebody's word and no more: its shape and size are checked here, pages
+escape what they show of it, and nothing is ever decided by it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ReaderError
+from ..sentences import Sentence
+from .database import Database
+
+REPORTS_KEPT = 20
+
+_MOST_VALUES = 40
+_VALUE_CHARACTERS = 600  # room for the longest user agents and rows
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a browser said of itself, and when (Unix time). A value is a text, a number, a bool or None, or a list
+    or dict of those.
+    """
+
+    received: float
+    values: dict[str, Any]
+
+
+class Reports:
+    """The reports that are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, report: object) -> None:
+        """Store a report, decoded from JSON; the oldest goes. Raises `ReaderError` for anything that is none."""
+        if not isinstance(report, dict) or len(report) > _MOST_VALUES or not all(map(_is_small, report.values())):
+            raise ReaderError(Sentence("A report is to be an object of short values."))
+        text = json.dumps(report, ensure_ascii=False)
+        text = text.encode("utf-8", "replace").decode()  # JSON can say half a surrogate pair, SQLite cannot
+        with self._database.write() as connection:
+            connection.execute("INSERT INTO reports (received, report) VALUES (?, ?)", (time.time(), text))
+            connection.execute(
+                "DELETE FROM reports WHERE id NOT IN (SELECT id FROM reports ORDER BY id DESC LIMIT ?)",
+                (REPORTS_KEPT,),
+            )
+
+    def latest(self) -> list[Report]:
+        """All that are kept, newest first."""
+        rows = self._database.read("SELECT received, report FROM reports ORDER BY id DESC")
+        return [Report(row[0], json.loads(row[1])) for row in rows]
+
+
+def _is_small(value: object) -> bool:
+    """Whether a value is short, or a list or dict of nothing but short ones."""
+    if isinstance(value, dict):
+        return all(map(_is_short, value.values()))
+    return all(map(_is_short, value)) if isinstance(value, list) else _is_short(value)
+
+
+def _is_short(value: object) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):  # Python reads NaN, and JSON has none
+        return False
+    is_plain = value is None or isinstance(value, str | int | float)
+    return is_plain and len(str(value)) <= _VALUE_CHARACTERS

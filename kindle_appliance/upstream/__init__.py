@@ -1,0 +1,1 @@
+"""Where answers come from: dialects, calls, and which model is asked next."""

@@ -1,0 +1,294 @@
+"""One streaming request: bytes as they arrive, the status, the clocks, and a cancel that works at any moment.
+
+The only module with urllib3. Decisions that are facts about it (2.8, measured on loopback):
+- `read1()` gives what has arrived at once and decodes it; `stream(n)` waits for whole chunks.
+- No redirects: urllib3 would follow one to any host and take the key along. No retries: a question must never
+  be asked twice. A cut chunked body raises, a cut body that ends with its connection does not: the dialect
+  requires a finish reason.
+- A blocked reader is woken by shutting its socket down. `response.shutdown()` exists only after the headers,
+  so the connection notes its socket before the request is sent.
+- A network that goes away says nothing (a router that starts anew, Wi-Fi that drops): so the system probes
+  silent connections, kept ones too, and a dead one is no silence of Gemini's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ProxyError, ReadTimeoutError, SSLError
+
+from ..errors import (
+    ApplianceError,
+    Cancelled,
+    OwnerError,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamSilent,
+    UpstreamUnreachable,
+)
+from ..sentences import Sentence
+
+log = logging.getLogger(__name__)
+
+_READ_BYTES = 64 * 1024
+_PROBES = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""A connection without a sign of life for 30 seconds is dead (Linux, tcp(7); other systems know some of these)."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """How long to wait, in seconds: for a connection, for the first byte of an answer, and for anything new
+    (text or counted tokens) once the answer has begun.
+    """
+
+    connect: float = 10
+    first_byte: float = 300
+    progress: float = 90
+
+
+class Upstream:
+    """The way to one server at `base_url` (http or https), through `proxy` if there is one.
+
+    Connections are kept for the next question when an answer was read to its end. `certificates`: a file of
+    certificates to trust instead of the system's.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        clocks: Clocks | None = None,
+        proxy: str | None = None,
+        certificates: str | None = None,
+    ) -> None:
+        self.clocks = clocks or Clocks()
+        self._base_url = base_url.rstrip("/")
+        settings: dict[str, Any] = {
+            "retries": False,
+            "maxsize": 32,  # kept connections; one more would be closed after use, with a warning
+            # One context for all connections: loading the certificates costs 21 ms of CPU each time.
+            "ssl_context": ssl.create_default_context(cafile=certificates),
+            "socket_options": [
+                *HTTPConnection.default_socket_options,
+                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+                *(
+                    (socket.IPPROTO_TCP, getattr(socket, name), value)
+                    for name, value in _PROBES.items()
+                    if hasattr(socket, name)
+                ),
+            ],
+        }
+        self._pool: urllib3.PoolManager = (
+            urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+        )
+        self._pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def call(self) -> Call:
+        """A request that has not been sent yet, so that it can be cancelled from the first moment on."""
+        return Call(self._pool, self._base_url, self.clocks)
+
+    def close(self) -> None:
+        """Drop the kept connections; calls under way are not touched."""
+        for key in self._pool.pools.keys():  # noqa: SIM118 - it is no mapping; its keys() are a safe copy
+            self._pool.pools[key].close()
+        self._pool.clear()
+
+
+class Call:
+    """One request and its response. `open()`, `read()` and `close()` belong to one thread, `cancel()` to any."""
+
+    def __init__(self, pool: urllib3.PoolManager, base_url: str, clocks: Clocks) -> None:
+        self._pool = pool
+        self._base_url = base_url
+        self._clocks = clocks
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._socket: socket.socket | None = None
+        self._response: urllib3.BaseHTTPResponse | None = None
+
+    def open(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Send the request, a POST, or without a body a GET, and wait for the headers of the response; returns its
+        status.
+
+        Raises `UpstreamUnreachable`, `UpstreamSilent`, `UpstreamCut`, `OwnerError` (a proxy that refuses) or
+        `Cancelled`.
+        """
+        self._stop_if_cancelled()
+        failure: ApplianceError | Cancelled | None = None
+        _calls.current = self
+        try:
+            response = self._pool.request(
+                "POST" if body else "GET",
+                self._base_url + path,
+                body=body,
+                headers={**headers, "Accept-Encoding": "identity"},
+                timeout=urllib3.Timeout(connect=self._clocks.connect, read=self._clocks.first_byte),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+        except (HTTPError, OSError) as error:
+            failure = self._error(error)
+        finally:
+            _calls.current = None
+        if failure is not None:
+            # Raised out here, without its cause: that would keep the connection alive, and could quote the headers.
+            if self._socket is not None:
+                self._socket.close()
+            raise failure
+        self._response = response
+        self._stop_if_cancelled()
+        return response.status
+
+    @property
+    def date(self) -> str:
+        """The server's clock, as the response says (RFC 9110, 6.6.1); "" if it does not."""
+        return "" if self._response is None else self._response.headers.get("Date", "")
+
+    def read(self, timeout: float) -> bytes:
+        """The next bytes of the body, as soon as there are any; `b""` at its end.
+
+        Raises `UpstreamSilent` after `timeout` seconds without a byte, `UpstreamCut` or `Cancelled`.
+        """
+        response = self._response
+        if response is None:
+            raise RuntimeError("read() before open()")
+        self._stop_if_cancelled()
+        failure: ApplianceError | Cancelled | None = None
+        data = b""
+        try:
+            if self._socket is not None and not response.closed:  # at its end the socket is another's, or closed
+                self._socket.settimeout(timeout)
+            data = response.read1(_READ_BYTES)
+        except (HTTPError, OSError) as error:
+            failure = self._error(error)
+        if failure:
+            raise failure
+        self._stop_if_cancelled()
+        return data
+
+    def read_short(self, limit: int, timeout: float) -> bytes:
+        """What can be had of a short body (an error), up to `limit` bytes; it may be cut or stall. Raises
+        `Cancelled`.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        with contextlib.suppress(UpstreamError):
+            while size < limit and (piece := self.read(timeout)):
+                pieces.append(piece)
+                size += len(piece)
+        return b"".join(pieces)[:limit]
+
+    def cancel(self) -> None:
+        """End the call at once, from any thread and at any moment: the blocked reader gets `Cancelled`, the
+        server sees the connection close.
+        """
+        with self._lock:
+            self._cancelled = True
+            self._shut_down()
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else end it."""
+        response, self._response = self._response, None
+        if response is not None:
+            if response.closed:  # read to its end
+                response.release_conn()
+            else:
+                self._shut_down()
+                with contextlib.suppress(HTTPError, OSError):
+                    response.close()
+        self._socket = None
+
+    def _note_socket(self, sock: socket.socket | None) -> None:
+        with self._lock:
+            self._socket = sock
+            if self._cancelled:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        # What has been read to its end has given its connection back: it may be another call's by now.
+        if self._socket is not None and not (self._response is not None and self._response.closed):
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise Cancelled
+
+    def _error(self, error: Exception) -> ApplianceError | Cancelled:
+        if self._cancelled:
+            return Cancelled()
+        detail = _described(error)
+        if isinstance(error, ProxyError):
+            return OwnerError(
+                Sentence("The proxy of the appliance does not answer. The owner can look after it."), detail
+            )
+        if isinstance(error, SSLError | ssl.SSLError):
+            return UpstreamUnreachable(
+                Sentence(
+                    "The secure connection to Google failed. After a power cut the clock of the appliance can be"
+                    " wrong: it says %(now)s. It mends itself when the internet is back.",
+                    now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+                ),
+                detail,
+            )
+        if self._socket is None:  # names, routes, refusals and handshakes: nothing has been asked yet
+            return UpstreamUnreachable(
+                Sentence("The appliance does not reach Google. Is the internet working?"), detail
+            )
+        if isinstance(error, ReadTimeoutError | TimeoutError):
+            return UpstreamSilent(Sentence("Gemini did not answer in time. Please ask again."), detail)
+        return UpstreamCut(Sentence("The connection to Gemini broke. Please ask again."), detail)
+
+
+class _Calls(threading.local):
+    """The call that this thread is opening: urllib3 makes connections itself and has no place to tell them."""
+
+    current: Call | None = None
+
+
+_calls = _Calls()
+
+
+class _NotedHTTPConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self._note()
+
+    def getresponse(self) -> Any:
+        # Again, for a kept connection; and before super(), because a response that closes its connection takes
+        # the socket away from it.
+        self._note()
+        return super().getresponse()
+
+    def _note(self) -> None:
+        if _calls.current is not None:
+            _calls.current._note_socket(self.sock)
+
+
+class _NotedHTTPSConnection(_NotedHTTPConnection, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _NotedHTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _NotedHTTPSConnection
+
+
+def _described(error: Exception) -> str:
+    """The error for the log, without urllib3's repr of the connection."""
+    said = re.sub(r"^.*?[>)]: ", "", str(error))
+    return f"{type(error).__name__}: {said}"[:200]

@@ -1,0 +1,72 @@
+"""Health: whether pages can be served, and what the appliance is doing. Nobody outside this machine is asked.
+
+It is what `/healthz` says, to the watchdog, the installer, the doctor and whoever looks after many machines.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..answers.desk import AnswerDesk
+from ..errors import StorageError
+from ..storage.database import Database
+
+log = logging.getLogger(__name__)
+
+_STATM = Path("/proc/self/statm")  # proc(5): the second number is the pages in memory
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found. `is_well`: pages can be served; `facts`: values for JSON, `status` among them."""
+
+    is_well: bool
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is looked at. `mdns` gives the state of the advertiser as values for JSON; `since`: when the appliance
+    started, on time.monotonic().
+    """
+
+    version: str
+    database: Database
+    desk: AnswerDesk
+    is_demo: bool = False
+    mdns: Callable[[], Mapping[str, object]] = lambda: {"state": "off"}
+    since: float = field(default_factory=time.monotonic)
+
+    def check(self) -> Checkup:
+        """Look at everything now. A page needs a thread, which whoever calls this has got, and the database."""
+        trouble = ""
+        try:
+            self.database.read("SELECT max(id) FROM turns")
+        except StorageError as error:
+            log.error("health: %s", error)
+            trouble = "cannot be read"
+        facts = {
+            "status": "failing" if trouble else "ok",
+            "version": self.version,
+            "uptime_seconds": int(time.monotonic() - self.since),
+            "database": trouble or "ok",
+            "mdns": dict(self.mdns()),
+            "answers_being_written": self.desk.writing,
+            "demo": self.is_demo,
+            "memory_bytes": _memory_bytes(),
+        }
+        return Checkup(not trouble, facts)
+
+
+def _memory_bytes() -> int | None:
+    """What this process holds in memory, shared libraries included; None where there is no Linux to tell."""
+    try:
+        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return None

@@ -1,0 +1,390 @@
+"""Answers, followed from any offset while they are written, and the desk that starts, stops and stores them."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from fakes.gemini import FakeGemini, Reply, chunk
+from fakes.house import House
+
+from kindle_appliance.answers.desk import SAVE_SECONDS, START, Answer, Position
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.sentences import Sentence
+from kindle_appliance.upstream.fallback import Message
+
+COMPLETE = Ending(Finish.COMPLETE, model="model-a")
+TEXT = (
+    "# One\n\nTwo *three*\nfour.\n\n1. five\n1. six\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n"
+    "```\ncode\n```\n\n末尾 seven"
+)
+
+
+def read_all(answer: Answer, position: Position = START) -> tuple[list[str], str, Ending | None]:
+    """What a reader has that stays until the end: settled blocks, and the raw tail."""
+    blocks: list[str] = []
+    tail = ""
+    while True:
+        news = answer.news(position, 5)
+        if news.blocks:
+            blocks += [block.html for block in news.blocks]
+            tail = ""
+        tail += news.text
+        position = news.position
+        if news.ending:
+            return blocks, tail, news.ending
+
+
+# ---- One answer
+
+
+def test_a_reader_gets_what_it_lacks_and_nothing_twice() -> None:
+    answer = Answer()
+    answer.append("One.\n\nTw")
+    first = answer.news(START, 0)
+    assert [block.html for block in first.blocks] == ["<p>One.</p>"] and first.text == "Tw"
+    answer.append("o")
+    second = answer.news(first.position, 0)
+    assert not second.blocks and second.text == "o"
+    answer.append(".\n\nThree")
+    third = answer.news(second.position, 0)
+    assert [block.html for block in third.blocks] == ["<p>Two.</p>"] and third.text == "Three"
+    nothing = answer.news(third.position, 0)
+    assert not nothing.blocks and not nothing.text and nothing.ending is None
+
+
+def test_every_reader_ends_with_the_same_page_whenever_it_joins() -> None:
+    expected = read_all(Answer.of(TEXT, COMPLETE))
+    for seed in range(20):
+        assert read_by_three(random.Random(seed)) == [expected] * 3
+
+
+def read_by_three(chance: random.Random) -> list[tuple[list[str], str, Ending | None]]:
+    """Write TEXT in random pieces, with readers that join before, early and later."""
+    answer = Answer()
+    results: list[tuple[list[str], str, Ending | None]] = []
+    readers = [threading.Thread(target=lambda: results.append(read_all(answer))) for _ in range(3)]
+    for index, reader in enumerate(readers):
+        if index:
+            answer.append(TEXT[answer.length : answer.length + chance.randrange(20)])
+        reader.start()
+    while answer.length < len(TEXT):
+        answer.append(TEXT[answer.length : answer.length + chance.randrange(1, 30)])
+    answer.end(COMPLETE)
+    for reader in readers:
+        reader.join()
+    return results
+
+
+def test_resuming_from_every_offset_gives_the_rest_of_the_same_page() -> None:
+    answer = Answer.of(TEXT, COMPLETE)
+    all_blocks, _, _ = read_all(answer)
+    upto = [block.upto for block in answer.news(START, 0).blocks]
+    for offset in range(len(TEXT) + 50):
+        position = answer.position(offset)
+        known = sum(1 for end in upto if end <= offset)
+        assert position.settled == (upto[known - 1] if known else 0), "offsets round down to the end of a block"
+        blocks, tail, ending = read_all(answer, position)
+        assert blocks == all_blocks[known:]
+        assert tail == "" and ending == COMPLETE
+
+
+def test_the_raw_text_from_any_offset_is_the_rest_of_the_text() -> None:
+    answer = Answer()
+    for character in TEXT:
+        answer.append(character)
+    assert [answer.text(offset) for offset in range(len(TEXT) + 2)] == [
+        TEXT[offset:] for offset in range(len(TEXT) + 2)
+    ]
+
+
+def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
+    answer, woken = Answer(), []
+    reader = threading.Thread(target=lambda: woken.append(answer.news(START, 60).text))
+    reader.start()
+    answer.append("x")
+    reader.join(30)
+    assert woken == ["x"], "long before its minute is over"
+
+
+def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
+    answer, waits = Answer(), Sentence("Stop")
+    assert answer.news(START, 0).states == ()
+    answer.tell(waits)
+    first = answer.news(START, 5)
+    assert first.states == (waits,)
+    assert answer.news(first.position, 0).states == ()
+    answer.append("x")
+    second = answer.news(first.position, 5)
+    assert (second.states, second.text) == ((None,), "x")
+    assert answer.news(second.position, 0).states == ()
+    assert answer.news(START, 0).states == (), "who joins later need not know"
+
+
+def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers.desk._THINKING_AFTER_SECONDS", 0.2)
+    answer = Answer()
+    position = START
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert "thinking" in str(news.states[0])
+    answer.append("x")
+    assert answer.news(news.position, 5).states == (None,)
+
+
+# ---- The desk
+
+
+def test_an_answer_is_written_to_its_end_with_nobody_listening(gemini: FakeGemini, house: House) -> None:
+    chat, number = house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("Because")
+    call.text(".", finish="STOP", model_version="model-a-001")
+    call.end()
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    answer = house.desk.find(turn.id)
+    assert answer is not None and answer.wait_for_end(10)
+    stored = house.chats.find_turn(chat, number)
+    assert stored is not None and stored.answer == "Because."
+    assert stored.ending == Ending(Finish.COMPLETE, None, "model-a-001", 0)
+
+
+def test_the_question_is_stored_before_gemini_is_asked(gemini: FakeGemini, house: House, tmp_path: Path) -> None:
+    house.ask("Is this kept?")
+    call = gemini.next_call()
+    with sqlite3.connect(tmp_path / "chats.sqlite") as other:
+        assert other.execute("SELECT question, finish FROM turns").fetchall() == [("Is this kept?", None)]
+    call.play(Reply.answer("Yes."))
+
+
+def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House, tmp_path: Path) -> None:
+    chat, number = house.ask("Tell me a lot")
+    call = gemini.next_call()
+    call.start()
+    call.text("The first half")
+    stored = ""
+    waits = threading.Event()
+    for _ in range(200):  # 10 s at the most; about one is expected
+        turn = house.chats.find_turn(chat, number)
+        stored = turn.answer if turn else ""
+        if stored:
+            break
+        waits.wait(0.05)
+    assert stored == "The first half"
+    call.text(" and the second.", finish="STOP")
+    call.end()
+
+
+def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply.answer("Blue."), Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.answer("Rayleigh."))
+    chat, _ = house.ask("What colour is the sky?")
+    wait_for_turn(house, chat, 1)
+    house.ask("This fails", chat)
+    wait_for_turn(house, chat, 2)
+    house.ask("Why?", chat)
+    wait_for_turn(house, chat, 3)
+    contents = [(each["role"], each["parts"][0]["text"]) for each in gemini.calls[2].json["contents"]]
+    assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
+
+
+def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Once upon a time. " * 400)
+    with House(gemini.url, tmp_path, history=10_000) as house:
+        chat, _ = house.ask("Tell me a story")
+        wait_for_turn(house, chat, 1)
+        house.ask("And another", chat)
+        wait_for_turn(house, chat, 2)
+        house.ask("And?", chat)
+        wait_for_turn(house, chat, 3)
+        told = [{"role": "user", "text": "?"}, {"role": "model", "text": "x" * 9_999}]
+        house.send("/api/chat", {"message": "And?", "history": [*told, *told]})
+    sent = [[each["parts"][0]["text"] for each in call.json["contents"]] for call in gemini.calls]
+    assert [len(texts) for texts in sent] == [1, 3, 3, 3]
+    assert sent[2][0] == "And another" and sent[2][-1] == "And?"
+    assert sent[3] == ["?", "x" * 9_999, "And?"]
+
+
+def test_an_answer_that_failed_half_way_does_not_go_along(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("Nonsense", "MALFORMED_FUNCTION_CALL")]), Reply.answer("Sense."))
+    chat, _ = house.ask("Talk nonsense")
+    assert wait_for_turn(house, chat, 1).finish is Finish.FAILED
+    house.ask("Talk sense", chat)
+    wait_for_turn(house, chat, 2)
+    assert [each["parts"][0]["text"] for each in gemini.calls[1].json["contents"]] == ["Talk sense"]
+
+
+def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGemini, house: House) -> None:
+    chat, number = house.ask("Count to a million")
+    call = gemini.next_call()
+    call.start()
+    call.text("1, 2, 3")
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    answer = house.desk.find(turn.id)
+    assert answer is not None
+    while answer.length < 7:
+        answer.news(Position(0, answer.length), 5)
+    house.desk.stop(turn.id)
+    call.wait_gone(5)
+    assert answer.wait_for_end(5)
+    stored = house.chats.find_turn(chat, number)
+    assert stored is not None and stored.ending is not None
+    assert (stored.answer, stored.ending.finish) == ("1, 2, 3", Finish.STOPPED)
+
+
+def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: FakeGemini, house: House) -> None:
+    kept, _ = house.ask("Keep this")
+    chat, number = house.ask("Tell me a secret")
+    calls = [gemini.next_call(), gemini.next_call()]
+    for call in calls:
+        call.start()
+        call.text("It is")
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=events") as follow:
+        follow.read_until("It is")
+        house.desk.delete(chat)
+        follow.read_to_end()
+    assert follow.state.end is not None and follow.state.end["finish"] == "stopped"
+    assert house.chats.find_turn(chat, number) is None and house.desk.find(turn.id) is None
+    (gone,) = [call for call in calls if "secret" in str(call.json)]
+    gone.wait_gone(5)
+    calls.remove(gone)
+    calls[0].text(" kept.", finish="STOP")
+    calls[0].end()
+    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is not touched"
+    assert house.desk.writing == 0
+
+
+def test_an_unknown_chat_cannot_be_deleted(house: House) -> None:
+    with pytest.raises(KeyError):
+        house.desk.delete(7)
+
+
+def test_stop_works_before_the_first_byte(gemini: FakeGemini, house: House) -> None:
+    chat, number = house.ask("Think hard")
+    call = gemini.next_call()
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    house.desk.stop(turn.id)
+    call.wait_gone(5)
+    ending = wait_for_turn(house, chat, number)
+    assert ending.finish is Finish.STOPPED
+    assert len(gemini.calls) == 1, "no other model is asked"
+
+
+def test_closing_interrupts_and_stores_what_is_being_written(gemini: FakeGemini, tmp_path: Path) -> None:
+    house = House(gemini.url, tmp_path)
+    with house:
+        chat, number = house.ask("Go on")
+        call = gemini.next_call()
+        call.start()
+        call.text("So far")
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_until("So far")
+            house.desk.close(5)
+            assert follow.read_to_end() == b"So far"
+        call.wait_gone(5)
+    with house:
+        turn = house.chats.find_turn(chat, number)
+        assert turn is not None and turn.ending is not None
+        assert (turn.answer, turn.ending.finish) == ("So far", Finish.INTERRUPTED)
+
+
+def test_an_answer_that_cannot_be_stored_stays_readable_and_is_stored_later(
+    gemini: FakeGemini, house: House
+) -> None:
+    chat, number = house.ask("Is the card full?")
+    call = gemini.next_call()
+    call.start()
+    with house.database.write() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    house.database._writer.execute(f"PRAGMA max_page_count = {pages}")
+    long = "Yes. " * 4000
+    call.text(long, finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=text") as follow:
+        assert follow.read_to_end().decode() == long
+    assert house.get(f"/chats/{chat}/{number}").status == 200
+    refused = house.post("/ask", {"question": "x" * 4000, "form": "f"})
+    assert refused.status == 503 and "x" * 4000 in refused.data.decode(), "the typed question comes back"
+    house.database._writer.execute("PRAGMA max_page_count = 100000")
+    ending = wait_for_turn(house, chat, number)
+    stored = house.chats.find_turn(chat, number)
+    assert stored is not None and stored.answer == long and ending.finish is Finish.COMPLETE
+
+
+def test_a_full_card_does_not_fill_the_log(
+    gemini: FakeGemini, house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.ask("Is the card full?")
+    call = gemini.next_call()
+    call.start()
+    with house.database.write() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    house.database._writer.execute(f"PRAGMA max_page_count = {pages}")
+    call.text("Yes. " * 4000, finish="STOP")
+    call.end()
+    pause = threading.Event()
+    for _ in range(400):
+        times = [record.created for record in caplog.records if "cannot store an answer" in record.message]
+        if len(times) == 4:
+            break
+        pause.wait(0.05)
+    assert len(times) == 4 and times[3] - times[2] > 2 * SAVE_SECONDS, times
+
+
+def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback.request", lambda *_: 1 / 0)
+    answer = house.desk.converse([Message("user", "?")])
+    assert answer.wait_for_end(5)
+    assert answer.ending is not None and answer.ending.finish is Finish.FAILED
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_answer_that_nobody_can_write_ends_with_a_sentence(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("answer-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    ending = wait_for_turn(house, *house.ask("Why?"))
+    assert ending.finish is Finish.FAILED and "too much to do" in str(ending.note)
+    assert house.desk.writing == 0 and gemini.calls == []
+
+
+def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tmp_path: Path) -> None:
+    before = threading.active_count()
+    with House(gemini.url, tmp_path) as house:
+        gemini.default = Reply([chunk("a"), chunk("b", "STOP")])
+        for _ in range(8):
+            wait_for_turn(house, *house.ask("?"))
+        assert house.desk.writing == 0
+    assert threading.active_count() <= before + 1, "the fake keeps its own"
+
+
+def wait_for_turn(house: House, chat: int, number: int) -> Ending:
+    """Wait until a turn has ended in the database, and then on the desk, which it leaves a moment later."""
+    pause = threading.Event()
+    for _ in range(400):
+        turn = house.chats.find_turn(chat, number)
+        if turn is not None and turn.ending is not None:
+            answer = house.desk.find(turn.id)
+            assert answer is None or answer.wait_for_end(20)
+            return turn.ending
+        pause.wait(0.05)
+    raise AssertionError(f"turn {number} of chat {chat} has not ended")

@@ -1,0 +1,628 @@
+"""The typesetter: what settles does not depend on how the text arrived, looks like the whole text rendered at once,
+is safe whatever a model writes, and costs the same per kilobyte however long a block grows.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from html.parser import HTMLParser
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kindle_appliance.answers.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter, _mend_links
+
+KIB = 1024
+
+# Lines that mean something to Markdown, with a bar between them. None refers to a definition further down.
+_LINES = re.split(
+    "¦",
+    "¦¦ ¦\t¦\f¦\u00a0¦a paragraph¦hard break  ¦  inside¦    four¦\tafter a tab¦# heading¦## 标题¦===¦---¦***¦- - -¦"
+    "中文，**粗体**。¦فقرة مع *تشديد*¦*open **ends¦- item¦- ¦* star¦+ plus¦  - nested¦    - deeper¦1. one¦1. again¦"
+    "7. seven¦2) two¦   1. inner¦1. 1. 1. three¦- 1. mixed¦> quote¦> - item¦> ```¦- ```¦```¦```python¦````¦~~~¦"
+    "  ```¦a | b¦| a | b |¦|---|:-:|¦:-|-¦| 1 | 2 |¦- a | b¦# a | b¦~~~ a | b¦<div onclick='x()'>¦</div>¦<!-- no¦"
+    "`code` ``¦[text](http://example.org 'title')¦![picture](http://example.org/p.png)¦[known] and [known][]¦"
+    "U+2028\u2028inside¦form\ffeed¦nul\0byte¦&amp; &lt; \\* \\¦" + "long " * 500,
+)
+_KNOWN = "[known]: http://example.org/known"
+# Rendered at once these show something else: because of what stands further down, or the library's own limits.
+_FAR = [_KNOWN, "1. " * 60, "> " * 60, "|a" * 30, "|-" * 30, "[![a](http://a.example)](http://b.example)", "[]()"]
+_FAR += ["[a]: http://a.example", "'title", "of a'", "see [a]", "- [a]: http://b.example"]
+
+
+def texts(lines: Sequence[str], *ends: str) -> st.SearchStrategy[str]:
+    """Markdown of such lines, some so often that pieces settle; the last line may lack its end."""
+    line = st.builds(
+        lambda line, end, times: (line + end) * times,
+        st.sampled_from(lines),
+        st.sampled_from(("\n", "\n", "\n", "\n\n", *ends)),
+        st.sampled_from((1, 1, 1, 1, 1, 1, 1, PIECE_LINES + 2)),
+    )
+    whole = st.lists(line, max_size=30).map("".join)
+    return st.builds(lambda text, cut: text[: len(text) - cut], whole, st.integers(0, 2))
+
+
+def pieces(text: str, sizes: Iterable[int]) -> Iterator[str]:
+    """The text cut into pieces of these sizes, again and again."""
+    at, size = 0, cycle(sizes)
+    while at < len(text):
+        piece = text[at : at + next(size)]
+        at += len(piece)
+        yield piece
+
+
+def typeset(arriving: Iterable[str]) -> list[Block]:
+    typesetter = Typesetter()
+    returned = [block for piece in arriving for block in typesetter.feed(piece)]
+    returned += typesetter.close()
+    assert returned == typesetter.blocks
+    return returned
+
+
+def html_of(text: str) -> list[str]:
+    return [block.html for block in typeset([text])]
+
+
+def settled(text: str) -> list[str]:
+    """What has settled while the answer is still being written."""
+    typesetter = Typesetter()
+    return [block.html for block in typesetter.feed(text)]
+
+
+@pytest.fixture(scope="session")
+def answers(shared: Path) -> list[str]:
+    """The texts of all recorded answers."""
+    recorded = json.loads((shared / "streams" / "expected.json").read_bytes())
+    return [case["computed"]["text"] for case in recorded.values() if case["computed"]["text"]]
+
+
+# Every tag that may ever be written, and what its attributes may say.
+_ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
+_ALIGNED = {"class": "left|center|right"}
+_ALLOWED: dict[str, dict[str, str]] = {
+    **{tag: {} for tag in ("thead", "tbody", "tr", "code", "strong", "s", "br", "hr")},
+    **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "pre"), _ON),
+    **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on"}, "em": {"class": "upright"}},
+    **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
+    "td": {**_ALIGNED, "data-label": "(?s:.{1,40})"},
+    "a": {"href": "(?i:https?://).*", "rel": "noreferrer", "dir": "ltr"},
+    "span": {"dir": "ltr"},
+}
+
+
+Seen = tuple[str, ...]
+"""A tag and its attributes, a "/tag", or "" and a text."""
+
+
+class Look(HTMLParser):
+    """What a reader sees of our HTML: tags and texts, without the spaces between tags, and tight and loose lists
+    alike. Fails on whatever must never be written.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[Seen] = []
+        self.text = ""
+        self.numbers: list[int] = []  # of the items that begin in the outermost ordered lists
+        self._next = 0
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            assert re.fullmatch(_ALLOWED[tag].get(name, ""), value or ""), (tag, name, value)
+        assert tag in _ALLOWED
+        assert tag != "a" or "a" not in self._open, "a link inside a link"
+        if tag == "ol" and not self._open:
+            self._next = int(dict(attrs).get("start") or 1)
+        elif tag == "li" and self._open == ["ol"]:
+            self.numbers += [] if attrs else [self._next]
+            self._next += 1
+        if not (tag == "p" and self._open[-1:] == ["li"]):
+            self.seen.append((tag, *_known_to_the_library(attrs)))
+        if tag not in ("br", "hr"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("br", "hr"):
+            assert self._open.pop() == tag
+            if not (tag == "p" and self._open[-1:] == ["li"]):
+                self.seen.append((f"/{tag}",))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        shown = data if "pre" in self._open else data.strip()
+        self.seen += [("", shown)] if shown else []
+
+    def _refuse(self, data: str) -> None:
+        raise AssertionError(data)
+
+    handle_comment = handle_pi = unknown_decl = _refuse
+
+    def handle_decl(self, decl: str) -> None:
+        self._refuse(decl)
+
+
+def _known_to_the_library(attrs: list[tuple[str, str | None]]) -> list[str]:
+    """The attributes without those that we add to what the library writes."""
+    kept = [(name, (value or "").replace("stacked", "").replace("upright", "").strip()) for name, value in attrs]
+    return sorted(f"{name}={value}" for name, value in kept if value and name not in ("dir", "lang", "data-label"))
+
+
+def joined(blocks: Iterable[Block]) -> list[Seen]:
+    """The look of all blocks together: what goes on with the piece before it joins it."""
+    all_seen: list[Seen] = []
+    for block in blocks:
+        seen = Look(block.html).seen
+        is_on = False
+        while seen and ("class=on" in seen[0] or (is_on and seen[0][0] in ("tbody", "code"))):
+            assert all_seen.pop() == (f"/{seen.pop(0)[0]}",)
+            is_on = True
+        if is_on and all_seen[-1][0] == "" == seen[0][0] and seen[1] == ("/code",):
+            seen[0] = ("", all_seen.pop()[1] + seen[0][1])
+        all_seen += seen
+    return all_seen
+
+
+def at_once(text: str) -> list[Seen]:
+    """The look of the whole text rendered at once by the same library, set up in the same way."""
+    text = text.removesuffix("\r")  # half a line end, which is nothing to us yet
+    env: dict[str, Any] = {}
+    tokens = _MARKDOWN.parse(text, env)
+    for token in tokens:
+        _mend_links(token.children or ())
+    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)
+    return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', html)).seen
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(texts([*_LINES, *_FAR], "\r\n", "\r"), st.lists(st.integers(1, 60), min_size=1, max_size=8))
+def test_any_chunking_gives_the_same_blocks_and_the_same_offsets(text: str, sizes: list[int]) -> None:
+    assert typeset([text]) == typeset(text) == typeset(pieces(text, sizes))
+
+
+def test_any_chunking_of_a_recorded_answer_gives_the_same_blocks_and_the_same_offsets(answers: list[str]) -> None:
+    chance = random.Random(7)
+    for text in answers:
+        sizes = [chance.randint(1, 90) for _ in range(20)]
+        assert typeset([text]) == typeset(text) == typeset(pieces(text, sizes))
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(texts([*_LINES, *_FAR], "\r\n", "\r"), st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_what_has_settled_stays_and_a_text_cut_off_anywhere_has_settled_the_same(
+    text: str, fractions: list[float]
+) -> None:
+    whole = typeset([text])
+    for cut in (int(fraction * len(text)) for fraction in (*fractions, 1)):
+        early = Typesetter()
+        early.feed(text[:cut])
+        count = len(early.blocks)
+        assert early.blocks == whole[:count]
+        early.close()
+        assert early.blocks[:count] == whole[:count]
+        ends = [block.upto for block in early.blocks]
+        assert ends == sorted(set(ends)), "each block takes up more of the text than the one before it"
+        assert ends[-1:] == ([cut] if cut else []), "and the last one all of it"
+
+
+def test_a_block_shows_what_stands_in_its_slice_of_the_text(answers: list[str]) -> None:
+    for text in answers:
+        start = 0
+        for block in typeset([text]):
+            raw = text[start : block.upto].replace("*", "")
+            assert set(re.findall(r"\w+", Look(block.html).text)) <= set(re.findall(r"\w+", raw))
+            start = block.upto
+        assert start == len(text)
+
+
+def test_the_blocks_of_a_recorded_answer_look_like_the_whole_text_rendered_at_once(answers: list[str]) -> None:
+    assert len(answers) > 30
+    for text in answers:
+        assert joined(typeset([text])) == at_once(text)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(("", _KNOWN + "\n")), texts(_LINES, "\r\n"))
+def test_the_blocks_together_look_like_the_whole_text_rendered_at_once(known: str, text: str) -> None:
+    assert joined(typeset([known + text])) == at_once(known + text)
+
+
+def test_the_usual_marks_are_set_and_a_carriage_return_is_a_space() -> None:
+    text = "**a** *b* ~~c~~ `d`  \r\ne\rf\n \r \r\n"
+    html = "<p><strong>a</strong> <em>b</em> <s>c</s> <code>d</code><br />\ne f</p>"
+    assert [block.html for block in typeset(text)] == [html]
+
+
+def test_a_link_knows_the_definitions_before_it_however_long_ago_they_settled() -> None:
+    text = _KNOWN + "\n\na\n\n- b\n- [late]: http://b.example\n- c\n\n# [known], [late], [next]\n[next]: http://c\n"
+    assert re.findall(r'href="(.*?)"', "".join(html_of(text))) == ["http://example.org/known", "http://b.example"]
+
+
+def test_a_definition_goes_on_behind_a_block_that_ends_by_itself() -> None:
+    address = "http://a.example/" + "a" * 1000
+    html = html_of(f"> {'long ' * 600}\n# heading\n[a]: {address}\n'title'\n\n[a]\n")
+    assert html[-1] == f'<p><a href="{address}" rel="noreferrer">a <span dir="ltr">(a.example)</span></a></p>'
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("7. a\n8. b\n9. c\n", [7, 8, 9]),
+        ("1. a\n1. b\n\n1. c\n", [1, 2, 3]),
+        ("0) a\n5) b\n5) c", [0, 1, 2]),
+        ("1. 1. 1. deep\n      2. deeper\n1. b\n1. c\n", [1, 2, 3]),
+        ("3. " + "long " * 500 + "\n" + "3. b\n" * 300, list(range(3, 304))),
+        ("1. a\n2. b\n\ntext\n\n4. c\n5. d\n", [1, 2, 4, 5]),
+        ("1. a\n2. b\n1) c\n2) d\n", [1, 2, 1, 2]),
+        ("- 4. a\n- 4. b\n- c\n", []),
+    ],
+)
+def test_the_numbers_of_a_list_are_carried_on(text: str, numbers: list[int]) -> None:
+    assert Look("".join(html_of(text))).numbers == numbers
+
+
+def test_list_items_settle_one_by_one() -> None:
+    first, second = "<ul>\n<li>a</li>\n</ul>", '<ul class="on">\n<li>b</li>\n</ul>'
+    assert settled("- a\n- b") == []
+    assert settled("- a\n- b\n") == [first]
+    assert settled("- a\n- b\n- c\n") == [first, second]
+    assert html_of("- a\n- b\n") == [first, second]
+
+
+def test_what_stands_in_a_list_item_settles_piece_by_piece() -> None:
+    text = "7. a\n   3. b\n   4. c\n\n      more of c\n\n   the end of a\n8. d\n"
+    assert settled("* a\n") == []
+    assert settled("* a\n  * b\n") == ["<ul>\n<li>a</li>\n</ul>"]
+    nested = "* a\n  * b\n  * c\n  * d\n"
+    assert [re.sub(r"\s", "", html) for html in settled(nested)] == [
+        "<ul><li>a</li></ul>",
+        '<ulclass="on"><liclass="on"><ul><li>b</li></ul></li></ul>',
+        '<ulclass="on"><liclass="on"><ulclass="on"><li>c</li></ul></li></ul>',
+    ]
+    numbered = html_of("7. a\n\n   3. b\n   4. c\n   5. d\n8. e\n")
+    assert Look("".join(numbered)).numbers == [7, 8]
+    starts = [" ".join(re.findall(r'start="(\d+)"', html)) for html in numbered]
+    assert starts == ["7", "7 3", "7 4", "7 5", "8"]
+    for other in (text, "-\n  a\n\n  b\n\n  c\n", "1.      code\n\n   b\n\n   c\n", "-   a\n\n    b\n\n  c\n"):
+        assert joined(typeset([other])) == at_once(other)
+
+
+@pytest.mark.parametrize("first", ["x", "long " * 500])
+def test_a_list_item_is_never_lost_as_the_head_of_a_table(first: str) -> None:
+    look = Look("".join(html_of(f"1. {first}\n2. a | b\n:-|-\n1 | 2\n")))
+    assert look.numbers == [1, 2]
+    assert re.sub(r"\s", "", look.text).endswith("a|b:-|-1|2")
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~ python", "  ```", "~~~ a | b"])
+def test_an_open_fence_settles_in_pieces(fence: str) -> None:
+    indent = fence[: len(fence) - len(fence.lstrip())]
+    code = [f"  {n} < x" if n % PIECE_LINES else "-|-" for n in range(PIECE_LINES * 5 // 2)]
+    text = fence + "\n" + "".join(indent + line + "\n" for line in code)
+    pres = [
+        '<pre class="on"><code>' + escape("\n".join(code[at : at + PIECE_LINES])) + "\n</code></pre>"
+        for at in range(0, len(code), PIECE_LINES)
+    ]
+    pres[0] = pres[0].replace(' class="on"', "")
+    assert settled(text) == pres[:2]
+    assert settled(text + fence.split()[0] + "\n") == html_of(text) == pres
+    full = fence + "\n" + "x\n" * PIECE_LINES * 2 + fence.split()[0] + "\n"
+    assert len(html_of(full)) == 2, "no empty piece where the end of the fence falls on the end of a piece"
+
+
+@pytest.mark.parametrize(
+    "code", ["\tx  \u2028", "|-" * 30, " " * 200 + "a", "> " * 60 + "a", "- " * 60 + "a", "&amp; \\* <b>"]
+)
+def test_code_is_shown_to_the_letter(code: str) -> None:
+    assert Look("".join(html_of(f"```\n{code}\n```\n"))).text == code + "\n"
+    assert Look("".join(html_of(f"    {code}\n"))).text.strip("\n") == code
+
+
+@pytest.mark.parametrize("after", ["", "\n", "# heading\n"])
+def test_a_table_settles_in_pieces_and_its_header_is_not_repeated(after: str) -> None:
+    rows = "".join(f"| {n} | a |\n" for n in range(PIECE_LINES * 5 // 2))
+    tables = [html for html in html_of("| a | b |\n|--:|---|\n" + rows + after) if html.startswith("<table")]
+    assert [html.count("<tr>") for html in tables] == [1 + PIECE_LINES, PIECE_LINES, PIECE_LINES // 2]
+    assert [html.count("<th ") for html in tables] == [1, 0, 0]
+    assert ['<table class="on">' in html for html in tables] == [False, True, True]
+    shown = re.findall(r'<td class="right">(\d+)</td>\n<td data-label="b">a</td>', "".join(tables))
+    assert shown == [str(n) for n in range(PIECE_LINES * 5 // 2)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a paragraph\nof two lines\n\n", "a paragraph\n \t\r\n", "# heading\n", "setext\n===\n", "***\n"),
+        *("```\ncode\n```\n", "~~~\n\n~~~\n", "| a |\n|---|\n| 1 |\n\n", "- first\n# heading\n"),
+        pytest.param("long " * 600 + "\nand\nlonger\n\n", id="long paragraph"),
+        pytest.param("```\n" + "a line of some length, in a fence\n" * PIECE_LINES + "```\n", id="fence"),
+    ],
+)
+def test_what_nothing_can_change_any_more_settles_at_once(text: str) -> None:
+    typesetter = Typesetter()
+    blocks = [typesetter.feed(piece) for piece in pieces(text, [25])]
+    assert blocks[-1][-1].upto == len(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n", "# a", "```\na\n``\n", "| a |\n|-|\n", "- a\n\n", "    a\n\n", "a\n\u00a0\n", "a\n\f\n"]
+)
+def test_what_may_still_change_does_not_settle(text: str) -> None:
+    assert settled(text) == []
+
+
+@pytest.mark.parametrize("before", ["", "text ", "- ", "> ", "# ", "| a |\n|---|\n| ", "```\n", "    "])
+def test_raw_html_is_shown_as_text(before: str) -> None:
+    for raw in ("<b onclick='x()'>a</b>", "<script>a</script>", "<!-- a -->", "<?php a ?>", "<style>"):
+        assert raw in Look("".join(html_of(before + raw + "\n"))).text
+
+
+_ELSEWHERE = """javascript:alert(1) JavaScript:alert(1) data:text/html,a data:image/png;base64,AA vbscript:a
+    /settings settings //example.org #top ?a mailto:a@example.org ftp://example.org http:a"""
+
+
+@pytest.mark.parametrize("form", ["[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]", "[text](<{}> 'title')"])
+def test_only_the_web_is_linked(form: str) -> None:
+    for target in ("", *_ELSEWHERE.split()):
+        assert "href" not in "".join(html_of(form.format(target) + "\n"))
+    assert 'href="http' in "".join(html_of(form.format("HTTP://example.org/a") + "\n")).lower()
+    assert 'href="https://example.org/a"' in "".join(html_of(form.format("https://example.org/a") + "\n"))
+
+
+def test_an_image_is_a_link_with_its_text() -> None:
+    address = "http://example.org/?a&b"
+    link = '<a href="http://example.org/?a&amp;b" rel="noreferrer">{}</a>'
+    host = ' <span dir="ltr">(example.org)</span>'
+    assert html_of(f"![a *big* <cat>]({address})") == [f"<p>{link.format('a big &lt;cat&gt;' + host)}</p>"]
+    shown = link.replace(">", ' dir="ltr">', 1).format("http://example.org/?a&amp;b")
+    assert html_of(f"![]({address})") == [f"<p>{shown}</p>"]
+    linked = html_of(f"[![cat](http://example.org/p.png) here]({address})")
+    assert linked == [f"<p>{link.format('cat here' + host)}</p>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[the bank](https://evil.example/bank.example)", "the bank (evil.example)"),
+        ("[https://bank.example/](https://evil.example/)", "https://bank.example/ (evil.example)"),
+        ("[evil.example.bank](https://evil.example)", "evil.example.bank (evil.example)"),
+        ("[evil.example:80@bank](https://evil.example)", "evil.example:80@bank (evil.example)"),
+        ("[\u202eelpmaxe.knab](https://evil.example)", "\u202eelpmaxe.knab (evil.example)"),
+        ("[bank](https://EVIL.example:8443/)", "bank (evil.example:8443)"),
+        ("[](https://evil.example)", "(evil.example)"),
+        ("[`bank`](https://evil.example)", "bank (evil.example)"),
+        ("[bank][1]\n\n[1]: https://evil.example 'bank.example'", "bank (evil.example)"),
+        ("![bank](https://evil.example)", "bank (evil.example)"),
+        ("[![bank](https://bank.example)](https://evil.example)", "bank (evil.example)"),
+        ("[bank](https://b\u0430nk.example)", "bank (xn--bnk-6cd.example)"),
+        ("<https://b\u0430nk.example/>", "https://b\u0430nk.example/ (xn--bnk-6cd.example)"),
+        ("[b\u00fccher](https://b\u00fccher.example)", "b\u00fccher (xn--bcher-kva.example)"),
+        ("[a](https://[2001:db8::1]/)", "a ([2001:db8::1])"),
+        ("[evil.example bank.example](https://evil.example)", "evil.example bank.example (evil.example)"),
+        (
+            "[evil.example/\u3000bank.example](https://evil.example)",
+            "evil.example/\u3000bank.example (evil.example)",
+        ),
+        # These say it themselves.
+        ("[https://evil.example/a](https://evil.example/b)", "https://evil.example/a"),
+        ("[Evil.example](https://evil.example)", "Evil.example"),
+        ("[*evil.example*/a?b](http://evil.example)", "evil.example/a?b"),
+        ("<https://evil.example/a>", "https://evil.example/a"),
+        ("![](https://evil.example/a.png)", "https://evil.example/a.png"),
+    ],
+)
+def test_a_link_shows_the_host_that_it_leads_to(text: str, shown: str) -> None:
+    known = text.split("\n\n")[1:]
+    html = html_of("\n\n".join([*known, text.split("\n\n")[0]]) + "\n")[-1]
+    assert "<a href=" in html and Look(html).text.strip() == shown
+
+
+@pytest.mark.parametrize("link", ["<https://moc.knab/>", "[moc.knab](https://moc.knab)", "![](https://moc.knab)"])
+def test_a_link_that_says_itself_where_it_leads_cannot_be_turned_round(link: str) -> None:
+    html = "".join(html_of(f"\u202e{link}\n"))
+    assert 'rel="noreferrer" dir="ltr">' in html and "span" not in html
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://bank.example@evil.example/",
+        "http://bank.example\\\\@evil.example/",
+        "http://user:password@evil.example/",
+        "http:///evil.example/",
+        "http://%65vil.example/",
+        "http://evil.example%2f.bank.example/",
+        "http://\u212avil.example%00/",
+        "http\u017f://evil.example/",
+        "http://",
+        "http://?evil.example",
+        "http://:80/",
+        "http://evil.example:port/",
+        "http://.evil.example/",
+    ],
+)
+def test_a_host_that_browsers_may_read_in_two_ways_is_no_link(address: str) -> None:
+    for form in ("[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"):
+        assert "href" not in "".join(html_of(form.format(address) + "\n")), form
+
+
+def test_no_style_is_written_into_the_html_and_cells_are_aligned_by_class(answers: list[str]) -> None:
+    for before in ("", "> ", "    "):
+        text = "".join(before + line + "\n" for line in ("a | b | c | d", ":--|:-:|--:|---", "1 | 2 | 3 | 4"))
+        html = "".join(html_of("- item\n\n" + text if before == "    " else text))
+        assert re.findall('<t[hd][^>]* class="(.*?)"', html) == ["left", "center", "right"] * 2
+        assert "style" not in html
+    assert not any("style=" in html for text in answers for html in html_of(text))
+
+
+def directions(text: str) -> list[bool]:
+    """Of each block, whether it says that it runs from right to left."""
+    return [bool(re.match(r'<\w+( [^>]*)? dir="rtl"', html)) for html in html_of(text)]
+
+
+@pytest.mark.parametrize(
+    "text", ["ف", "# ف", "> ف", "1. *ف* a", "123 (פ)", "| ف | b |\n|---|---|\n| a | b |", "ف\n==="]
+)
+def test_a_block_that_begins_in_a_right_to_left_script_says_so(text: str) -> None:
+    assert directions(text) == [True]
+    assert html_of(text)[0].count("dir=") == 1
+
+
+@pytest.mark.parametrize("text", ["a فقرة", "中 فقرة", "123", "```\nفقرة\n```", "| a |\n|---|\n| ف |"])
+def test_a_block_that_does_not_has_no_direction(text: str) -> None:
+    assert "dir=" not in html_of(text)[0]
+
+
+def test_all_pieces_of_a_table_run_in_one_direction() -> None:
+    rows = "|---|---|\n" + "| a | ف |\n" * PIECE_LINES * 2
+    assert directions("| ف | ق |\n" + rows) == [True, True]
+    assert directions("| a | b |\n" + rows) == [False, False]
+
+
+def test_a_piece_without_letters_leaves_the_direction_to_the_next() -> None:
+    assert directions("- 1\n  - ف\n  - ق\n- a\n") == [False, True, True, True]
+
+
+def test_the_direction_of_a_list_item_does_not_depend_on_how_much_settles_together() -> None:
+    rest = "- a\n" * 300
+    assert directions("- ف\n" + rest) == directions("- " + "ف " * 2000 + "\n" + rest)
+
+
+_HOSTILE = [
+    *"[]()!*_`~<>#-+=|:\\\"'&;.1 \t\n\r\0\f\u2028\u202e\u2066éا中",
+    *re.split(
+        "¦", "http://¦javascript:¦\n\n¦    ¦[a]: ¦&#x¦&#0;¦xn--¦http://[::1¦%¦%ff¦@¦<!--¦<script>¦</p>¦<http://"
+    ),
+    *re.split("¦", " onload=¦style=¦| a\n|-\n¦```\n¦![¦](¦1. ¦> ¦\n- "),
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(_HOSTILE), max_size=60).map("".join) | st.text())
+def test_whatever_is_written_becomes_only_the_tags_of_a_page(text: str) -> None:
+    for block in typeset([text]):
+        Look(block.html)
+
+
+@pytest.mark.parametrize(
+    "around", ["{}\n", "- [x]({})", "|![{}](http://a.example '{}')\n|-\n", "<{}>", "``` {}\n{}"]
+)
+def test_hostile_html_becomes_only_the_tags_of_a_page(around: str, shared: Path) -> None:
+    payloads = (shared / "xss-payloads.txt").read_text("utf-8", "replace").split("\n")
+    assert len(payloads) > 1000
+    for payload in payloads:
+        for block in typeset([around.replace("{}", payload)]):
+            Look(block.html)
+
+
+def test_a_list_goes_on_behind_an_item_that_lies_too_deep() -> None:
+    text = "".join("  " * (number % 12) + f"- x{number}\n" for number in range(36))
+    look = Look("".join(html_of(text)))
+    assert re.findall(r"x\d+", look.text) == [f"x{number}" for number in range(36)]
+    tops = [html for html in html_of(text) if re.search(r"^<ul[^>]*>\n<li>x", html)]
+    assert [re.findall(r"x\d+", html)[0] for html in tops] == ["x0", "x12", "x24"]
+
+
+@pytest.mark.parametrize("depth", [15, 300])
+@pytest.mark.parametrize("opening", ["> ", ">", "1. ", "- + "])
+def test_nothing_is_lost_however_deep_it_lies(opening: str, depth: int) -> None:
+    *before, after = Look("".join(html_of(opening * depth + "deep\n\nafter\n"))).text.split()
+    assert before[-1].endswith("deep") and after == "after"
+
+
+@pytest.mark.parametrize("quote", ["", "> "])
+def test_nothing_is_lost_where_each_line_lies_deeper_than_the_one_before(quote: str) -> None:
+    lines = [f"{quote}{'  ' * depth}- word{depth}\n" for depth in range(150)]
+    text = Look("".join(html_of("".join(lines) + "\nafter\n"))).text
+    assert re.findall(r"\w+", text) == [*(f"word{depth}" for depth in range(150)), "after"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [4, 20, 100, 1000])
+def test_a_wide_table_of_short_rows_does_not_become_a_huge_page(columns: int) -> None:
+    text = "|a" * columns + "\n" + "|-" * columns + "\n" + "x\n" * 1000
+    assert sum(map(len, html_of(text))) < 150 * len(text)
+
+
+def seconds(text: str) -> float:
+    """Of this process, for typesetting a text that arrives in pieces of 25 characters."""
+    begin = time.process_time()
+    typeset(pieces(text, [25]))
+    return time.process_time() - begin
+
+
+_GROWING = {
+    "list item": ("- a\n", "  and a line that goes on with this very item of the list\n"),
+    "table": ("| number | name | remark |\n|---|:-:|--:|\n", "| 123456 | *somebody* | `nothing` in particular |\n"),
+    "open fence": ("```python\n", "    print('a line of a program that does not end', 1 < 2)\n"),
+    "paragraphs": ("", "A paragraph of **plain** prose, as most of what is written.\n\n"),
+    "paragraph": ("", "A line of one and the same paragraph, which goes on and on\n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", _GROWING)
+def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str) -> None:
+    head, line = _GROWING[kind]
+    short, long = ((head + line * (size // len(line)))[:size] for size in (4 * KIB, 256 * KIB))
+    rounds = [(sum(seconds(short) for _ in range(8)) / (8 * 4), seconds(long) / 256) for _ in range(3)]
+    assert min(at_256 for _, at_256 in rounds) <= 1.5 * min(at_4 for at_4, _ in rounds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["", "> > > > > > a\n", "- a\n", "[", "    "])
+def test_a_short_line_costs_about_what_a_long_one_does(prefix: str) -> None:
+    rounds = [(seconds(prefix + "a\n" * 1000), seconds(prefix + ("a " * 30 + "\n") * 1000)) for _ in range(3)]
+    assert min(short for short, _ in rounds) <= 8 * min(long for _, long in rounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "languages"),
+    [
+        ("海水为什么是咸的？", ["zh-CN"]),
+        ("海水為什麼是鹹的？", ["zh-TW"]),
+        ("海は青い。\n\n日本", ["ja", "ja"]),
+        ("바다는 짜다.", ["ko"]),
+        ("日本", ["zh-CN"]),
+        ("The word 海 means sea.\n\nمرحبا", [None, None]),
+    ],
+)
+def test_a_block_in_an_east_asian_script_says_which_glyphs_it_wants(text: str, languages: list[str | None]) -> None:
+    found = [re.match('<p(?: dir="rtl")?(?: lang="(.*?)")?>', html) for html in html_of(text)]
+    assert [match and match[1] for match in found] == languages
+
+
+def test_only_alphabets_that_have_italics_slant() -> None:
+    assert html_of("*Été* and *Ψυχή*, *海*, *بحر*") == [
+        '<p><em>Été</em> and <em>Ψυχή</em>, <em class="upright">海</em>, <em class="upright">بحر</em></p>'
+    ]
+
+
+def test_the_cells_of_a_table_know_the_headings_of_their_columns_for_narrow_screens() -> None:
+    (html,) = html_of("| Planet | *Day* & | |\n|---|---|---|\n| Venus | 243 | x |\n| Mars | | |\n")
+    assert '<td>Venus</td>\n<td data-label="Day &amp;">243</td>\n<td>x</td>' in html
+    assert "<td>Mars</td>\n<td></td>" in html, "nothing to head"
+    long = html_of("| a | " + "b" * 1000 + " |\n|---|---|\n| 1 | 2 |\n")[0]
+    assert f'data-label="{"b" * 40}"' in long
+
+
+@pytest.mark.parametrize(("columns", "is_stacked"), [(4, False), (5, True)])
+def test_the_rows_of_a_table_of_many_columns_are_stacked_to_begin_with(columns: int, is_stacked: bool) -> None:
+    rows = "|a" * columns + "\n" + "|-" * columns + "\n" + ("|b" * columns + "\n") * (PIECE_LINES + 1)
+    assert ["stacked" in html for html in html_of(rows)] == [is_stacked] * 2
+    assert html_of(rows)[1].startswith('<table class="stacked on">' if is_stacked else '<table class="on">')

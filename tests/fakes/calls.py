@@ -1,0 +1,65 @@
+"""Calls to a model server over real sockets, and what must not be left of them. Fixtures: see conftest.py."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kindle_appliance.upstream.call import Call, Clocks, Upstream
+
+from .secrets import KEY
+
+SOON = 10.0  # seconds: what is to happen at once has happened by then, on the slowest machine
+
+
+LONG = Clocks(connect=SOON, first_byte=60)  # what is to be cancelled would wait six times as long
+
+
+Open = Callable[..., Upstream]
+
+
+@pytest.fixture
+def nothing_is_left_and_nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No thread and no socket is left behind, and the key is in no log line."""
+    caplog.set_level(logging.DEBUG)
+    threads, sockets = set(threading.enumerate()), open_sockets()
+    yield
+    assert set(threading.enumerate()) <= threads
+    assert open_sockets() == sockets
+    assert KEY not in "\n".join(caplog.handler.format(record) for record in caplog.get_records("call"))
+
+
+def open_sockets() -> int | None:
+    """How many sockets this process holds, where the system tells."""
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        return None
+    count = 0
+    for entry in folder.iterdir():
+        with suppress(OSError):  # the one that lists the folder is gone again
+            count += str(entry.readlink()).startswith("socket:")
+    return count
+
+
+@pytest.fixture
+def open_upstream() -> Iterator[Open]:
+    """Makes an Upstream that is closed at the end."""
+    opened: list[Upstream] = []
+
+    def open_one(url: str, clocks: Clocks = LONG, **more: Any) -> Upstream:
+        opened.append(Upstream(url, clocks, **more))
+        return opened[-1]
+
+    yield open_one
+    for upstream in opened:
+        upstream.close()
+
+
+def read_all(call: Call) -> bytes:
+    return b"".join(iter(lambda: call.read(SOON), b""))

@@ -1,0 +1,16 @@
+"""Chats to begin with."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from kindle_appliance.storage.chats import Chats
+from kindle_appliance.storage.database import Database
+
+
+def write_chats(file: Path, *questions: str) -> None:
+    """A database with a chat for each question, unanswered."""
+    with closing(Database(file)) as database:
+        for number, question in enumerate(questions):
+            Chats(database).ask(question, None, f"form-{number}")

@@ -1,0 +1,35 @@
+"""An answer without an end, for readers that come and go."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+
+from conftest import ROOT
+
+from .gemini import chunk
+
+CUTS = 50
+
+
+EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")  # every kind of block, several scripts
+
+
+class Writer:
+    """Writes without end, until it is told to come to one."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.text = ""
+        self.enough = threading.Event()
+        self._chance = chance
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self.enough.wait(0.003):
+            at = len(self.text) % len(EXHIBITS)
+            yield self._said(EXHIBITS[at : at + self._chance.randrange(1, 40)])
+        yield self._said("\n\nThe end, 终.", "STOP")
+
+    def _said(self, piece: str, finish: str | None = None) -> bytes:
+        self.text += piece
+        return chunk(piece, finish)

@@ -1,0 +1,131 @@
+"""The real program in processes of its own, as a test starts, asks and ends it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlencode
+
+from conftest import ROOT
+
+from .secrets import KEY
+from .written import WRITTEN, Connection, Output
+
+PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
+
+
+UNLIMITED = {
+    "GEMINI_API_KEY": KEY,
+    "KINDLE_APPLIANCE_QUESTIONS_PER_MINUTE": "1000",
+    "KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "100000",
+}
+"""With a key, and as many questions as a test likes."""
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Nothing of this machine's but the path; whatever the program keeps, it keeps in `folder`."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **more}
+
+
+def run(folder: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+    """One command to its end: its status, and what it said on stdout and stderr."""
+    return complete([*PROGRAM, *arguments], environment(folder, **more))
+
+
+def complete(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=20
+    )
+    WRITTEN.look("output", done.stdout + done.stderr)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Program:
+    """A command under way. What it says on stderr goes to the file `stderr` in `folder`."""
+
+    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
+        self.errors = folder / "stderr"
+        with self.errors.open("ab") as errors:
+            command, env = [*PROGRAM, *arguments], environment(folder, **more)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, bufsize=0
+            )
+        assert self.process.stdout is not None
+        self.output = Output(self.process.stdout)
+
+    def close(self) -> None:
+        with self.process:
+            self.process.kill()
+
+    def read_until(self, text: str) -> str:
+        data = b""
+        while text.encode() not in data:
+            piece = self.output.read(1000)
+            assert piece, (data, self.errors.read_text())
+            data += piece
+        return data.decode()
+
+
+class Appliance(Program):
+    """One that serves, on a free port; `greeting` is what it has printed up to its address on this machine."""
+
+    def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
+        self.port = free_port()
+        self._connections = ExitStack()
+        self._cookie: dict[str, str] = {}
+        super().__init__(folder, *arguments, "--host", host, "--port", str(self.port), **more)
+        self.greeting = self.read_until(f"http://127.0.0.1:{self.port}/\n")
+
+    def close(self) -> None:
+        self._connections.close()
+        super().close()
+
+    def rest(self) -> str:
+        """Stop it: all that it has printed."""
+        self.process.terminate()
+        return self.greeting + self.output.read().decode()
+
+    def sign_in(self, cookie: str) -> None:
+        """Bring this cookie along from now on."""
+        self._cookie = {"Cookie": cookie}
+
+    def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
+        return self._request("GET", path, **headers)
+
+    def post(self, path: str, **fields: str) -> http.client.HTTPResponse:
+        return self._request("POST", path, urlencode(fields))
+
+    def ask(self, question: str) -> None:
+        assert self.refused(question) == 303
+
+    def refused(self, question: str) -> int:
+        """The status that a question gets, 303 if it is taken."""
+        return self.post("/ask", question=question, form="form").status
+
+    def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
+        connection = Connection("127.0.0.1", self.port, timeout=20)
+        self._connections.callback(connection.close)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+        headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def end_event(body: bytes) -> dict[str, str]:
+    """What the last event of a stream says; it has to be its end."""
+    last = body.decode().rstrip("\n").rpartition("\n\n")[2]
+    name, _, data = last.partition("\ndata: ")
+    assert name == "event: end", body
+    found: dict[str, str] = json.loads(data)
+    return found

@@ -1,0 +1,28 @@
+"""Our server with an application of the test's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from kindle_appliance.web.server import USUAL_LIMITS, Limits, Server
+
+
+@contextmanager
+def serving(
+    application: Callable[..., Iterable[bytes]],
+    followers: int = 4,
+    limits: Limits = USUAL_LIMITS,
+    is_proxy: Callable[[str], bool] = lambda address: False,
+) -> Iterator[Server]:
+    """A WSGI application behind our server, on a free port."""
+    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
+        server.close(2)

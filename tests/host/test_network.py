@@ -1,0 +1,78 @@
+"""The network as this machine sees it: what the kernel says, and which of it the house is behind."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from kindle_appliance.host.network import Interface, addresses, interfaces, lan_address, of_the_house, web_address
+
+USABLE = 0x1 | 0x40 | 0x1000  # up, running, multicast (netdevice(7))
+ETH = Interface(2, "eth0", "192.168.1.23", USABLE)
+WIFI = Interface(3, "wlan0", "192.168.1.24", USABLE)
+OWN = Interface(2, "eth0", "169.254.7.7", USABLE)
+DOCKER = Interface(9, "docker0", "172.17.0.1", USABLE)
+
+
+def test_the_kernel_names_the_loopback_interface_with_its_address() -> None:
+    (loopback,) = [each for each in interfaces() if each.address == "127.0.0.1"]
+    assert (loopback.name, loopback.index) == ("lo", socket.if_nametoindex("lo"))
+    assert loopback.flags & 0x8
+    assert loopback not in of_the_house(interfaces())
+
+
+def test_devices_that_people_are_behind_count() -> None:
+    assert of_the_house([WIFI, DOCKER, ETH]) == (ETH, WIFI)
+    for name in ("eth1", "end0", "enp3s0", "enxb827eb000000", "wlp2s0", "usb0", "br0", "bond0"):
+        assert of_the_house([Interface(2, name, "10.0.0.5", USABLE)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["docker0", "br-0123456789ab", "veth12ab", "virbr0", "tun0", "wg0", "tailscale0", "zt3jn", "lxdbr0", "podman1"],
+)
+def test_what_leads_to_containers_and_far_networks_does_not_count(name: str) -> None:
+    assert of_the_house([Interface(4, name, "10.0.0.5", USABLE)]) == ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (USABLE & ~0x1, "switched off"),
+        (USABLE & ~0x40, "no cable, no Wi-Fi"),
+        (USABLE & ~0x1000, "nobody could be asked"),
+        (USABLE | 0x8, "this machine only"),
+        (USABLE | 0x10, "one far end"),
+    ],
+)
+def test_an_interface_that_nobody_can_be_reached_on_does_not_count(flags: int, why: str) -> None:
+    assert of_the_house([Interface(2, "eth0", "192.168.1.23", flags)]) == (), why
+
+
+def test_an_address_that_nobody_gave_is_the_last_resort() -> None:
+    assert of_the_house([OWN]) == (OWN,)
+    assert of_the_house([OWN, WIFI]) == (WIFI,)
+
+
+def test_where_only_one_address_is_listened_on_nothing_else_counts() -> None:
+    assert of_the_house([ETH, WIFI], "192.168.1.24") == (WIFI,)
+    assert of_the_house([ETH, WIFI], "10.0.0.1") == ()
+    assert of_the_house([ETH, WIFI], "::") == (ETH, WIFI)
+
+
+def test_a_device_that_was_put_back_is_another_one() -> None:
+    assert of_the_house([ETH]) != of_the_house([Interface(7, "eth0", ETH.address, USABLE)])
+
+
+def test_the_address_that_the_kernel_would_send_from_comes_first() -> None:
+    found = addresses("0.0.0.0")
+    assert found[:1] == [each for each in [lan_address()] if each in found]
+    assert found[1:] == sorted(found[1:])
+    assert addresses("192.168.7.7") == ["192.168.7.7"]
+
+
+def test_a_web_address_is_as_short_as_it_can_be() -> None:
+    assert web_address("192.168.1.23", 80) == "http://192.168.1.23/"
+    assert web_address("kindle.local", 8080) == "http://kindle.local:8080/"
+    assert web_address("::1", 8080) == "http://[::1]:8080/"

@@ -1,0 +1,203 @@
+"""The protocols of systemd over real sockets: handed-over ports, readiness, the watchdog, the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import urllib3
+from conftest import ROOT
+from fakes.program import PROGRAM, environment
+
+from kindle_appliance.host.systemd import Watch, handed_over_sockets
+
+OURS = str(os.getpid())
+OTHERS = str(os.getppid())
+
+
+class Notified:
+    """The socket that systemd listens on for what its services say."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
+        self._socket.settimeout(20)
+
+    def next(self) -> str:
+        return self._socket.recv(1000).decode()
+
+    def nothing_more(self) -> bool:
+        self._socket.setblocking(False)
+        try:
+            with suppress(BlockingIOError):
+                return self._socket.recv(1000) == b""
+        finally:
+            self._socket.settimeout(20)
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def notified(tmp_path: Path) -> Iterator[Notified]:
+    with closing(Notified(str(tmp_path / "notify"))) as notified:
+        yield notified
+
+
+class Page:
+    """A page that is served or not, as the test says; `looks` counts who has asked for it."""
+
+    def __init__(self, is_served: bool = True) -> None:
+        self.is_served = is_served
+        self.looks = threading.Semaphore(0)
+
+    def __call__(self, seconds: float) -> bool:
+        self.looks.release()
+        return self.is_served
+
+    def wait_for_looks(self, count: int) -> None:
+        for _ in range(count):
+            assert self.looks.acquire(timeout=20)
+
+
+@contextmanager
+def watching(page: Page, **variables: str) -> Iterator[Watch]:
+    watch = Watch(variables, page)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def test_readiness_is_told_when_a_page_is_served_and_not_before(notified: Notified) -> None:
+    page = Page(is_served=False)
+    with watching(page, NOTIFY_SOCKET=notified.address) as watch:
+        page.wait_for_looks(3)
+        assert notified.nothing_more()
+        page.is_served = True
+        assert notified.next() == "READY=1"
+        watch.close()
+        assert notified.next() == "STOPPING=1"
+
+
+def test_the_watchdog_is_fed_only_while_a_page_is_served(notified: Notified) -> None:
+    page = Page()
+    with watching(page, NOTIFY_SOCKET=notified.address, WATCHDOG_USEC="100000", WATCHDOG_PID=OURS):
+        assert notified.next() == "READY=1"
+        assert notified.next() == notified.next() == "WATCHDOG=1"
+        page.is_served = False
+        page.wait_for_looks(page.looks._value + 2)  # the look under way may still have seen it
+        while not notified.nothing_more():
+            pass
+        page.wait_for_looks(3)
+        assert notified.nothing_more()
+        page.is_served = True
+        assert notified.next() == "WATCHDOG=1"
+
+
+def test_the_watchdog_of_another_process_is_not_fed(notified: Notified) -> None:
+    page = Page()
+    with watching(page, NOTIFY_SOCKET=notified.address, WATCHDOG_USEC="1000", WATCHDOG_PID=OTHERS) as watch:
+        assert notified.next() == "READY=1"
+        watch.close()
+        assert notified.next() == "STOPPING=1"
+
+
+def test_an_abstract_address_works_too() -> None:
+    with closing(Notified(f"@kindle-appliance-test-{OURS}")) as notified:
+        with watching(Page(), NOTIFY_SOCKET=notified.address):
+            assert notified.next() == "READY=1"
+        assert notified.next() == "STOPPING=1"
+
+
+def test_a_systemd_that_does_not_listen_does_not_stop_the_appliance(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with watching(Page(), NOTIFY_SOCKET=str(tmp_path / "nobody")):
+        pass
+    assert "cannot be told STOPPING=1" in caplog.text
+
+
+def test_without_systemd_nothing_is_looked_at_and_nothing_handed_over() -> None:
+    page = Page()
+    with watching(page):
+        pass
+    assert not page.looks.acquire(blocking=False)
+    assert handed_over_sockets({}) == []
+
+
+def test_sockets_for_another_process_are_left_alone() -> None:
+    assert handed_over_sockets({"LISTEN_PID": OTHERS, "LISTEN_FDS": "1"}) == []
+
+
+# The real program, started as systemd starts it
+
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+own = str(os.getpid())
+os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": own, "WATCHDOG_PID": own})
+"""
+
+
+@contextmanager
+def started(folder: Path, door: socket.socket, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The program with `door` as its descriptor 3; a step on the way says the number that systemd would know."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HAND_OVER, str(door.fileno()), *PROGRAM],
+        cwd=ROOT,
+        env=environment(folder, **variables),
+        pass_fds=[door.fileno()],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_program_serves_on_the_socket_it_is_given_feeds_the_watchdog_and_says_when_it_stops(
+    tmp_path: Path, notified: Notified
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        told = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "400000"}
+        with started(tmp_path, door, **told) as process:
+            assert notified.next() == "READY=1"
+            assert urllib3.request("GET", f"http://127.0.0.1:{door.getsockname()[1]}/", timeout=20).status == 200
+            assert notified.next() == notified.next() == "WATCHDOG=1"
+            process.send_signal(signal.SIGTERM)
+            said = notified.next()
+            while said == "WATCHDOG=1":
+                said = notified.next()
+            assert said == "STOPPING=1"
+            # How to give it a key by hand is nothing for the journal.
+            assert process.communicate(timeout=20)[0] == b""
+            assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_who_comes_while_nobody_serves_waits_for_the_next_one(tmp_path: Path, notified: Notified) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        with started(tmp_path, door, NOTIFY_SOCKET=notified.address) as process:
+            assert notified.next() == "READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        with socket.create_connection(door.getsockname(), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            with started(tmp_path, door):
+                assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")

@@ -1,0 +1,76 @@
+"""A secret as a file: nobody else can read it at any moment, and there is a whole one at every moment."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fakes.secrets import KEY, PIN
+
+from kindle_appliance.owner.credential import store
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_secret_is_a_line_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    path = tmp_path / "gemini-key"
+    assert store(path, KEY)
+    assert (path.read_text(), mode(path)) == (f"{KEY}\n", 0o600)
+    assert [each.name for each in tmp_path.iterdir()] == ["gemini-key"]
+
+
+def test_it_takes_the_place_of_another_and_of_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "gemini-key"
+    path.write_text("old\n")
+    path.chmod(0o644)
+    assert store(path, "new")
+    assert (path.read_text(), mode(path)) == ("new\n", 0o600)
+
+
+def test_none_is_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "pin"
+    store(path, PIN)
+    assert store(path, "")
+    assert (path.read_text(), mode(path)) == ("", 0o600)
+
+
+def test_the_same_again_leaves_the_file_as_it_is_but_for_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "pin"
+    store(path, PIN)
+    path.chmod(0o644)
+    before = path.stat()
+    assert not store(path, PIN)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert mode(path) == 0o600
+
+
+def test_what_a_power_cut_left_behind_is_no_obstacle_and_not_written_to(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch()
+    (tmp_path / ".pin.new").symlink_to(elsewhere)
+    store(tmp_path / "pin", PIN)
+    assert elsewhere.read_text() == ""
+    assert not (tmp_path / ".pin.new").exists()
+
+
+def test_the_secret_is_written_to_a_file_that_was_closed_to_others_before(tmp_path: Path) -> None:
+    # Whatever the umask: what others could open before the content came, they could read afterwards.
+    script = (
+        "import os, pathlib, sys; from kindle_appliance.owner.credential import store; os.umask(0);"
+        "sys.addaudithook(lambda name, given: name == 'open' and '.new' in str(given[0])"
+        " and os.path.exists(given[0]) and print(oct(os.stat(given[0]).st_mode & 0o777)));"
+        f"store(pathlib.Path({str(tmp_path / 'pin')!r}), {PIN!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0o600"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store(tmp_path / "nowhere" / "pin", PIN)

@@ -1,0 +1,356 @@
+"""The doctor finds what is wrong and says how to mend it; it never says a secret."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes.card import mounted
+from fakes.chats import write_chats
+from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
+from fakes.house import House
+from fakes.installed import Installed
+from fakes.program import Appliance, free_port, run
+from fakes.secrets import KEY, PIN
+from fakes.written import WRITTEN
+
+from kindle_appliance.errors import StartError
+from kindle_appliance.owner.doctor import Finding, Patient, Verdict, examine
+from kindle_appliance.owner.service import Service
+from kindle_appliance.settings import Settings
+from kindle_appliance.storage.backup import back_up
+from kindle_appliance.storage.database import MIGRATIONS
+from kindle_appliance.upstream.call import Clocks, Upstream
+from kindle_appliance.web.guard import Gate
+
+SUBJECTS = ["versions", "settings", "memory", "disk", "database", "network", "port", "name", "clock", "key"]
+QUICK = Clocks(connect=5, first_byte=5, progress=5)
+
+
+@pytest.fixture
+def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
+    """An appliance that runs, with a key that Google accepts."""
+    gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
+    house_of_one = ("127.0.0.0/8",)
+    settings = Settings("127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url, networks=house_of_one)
+    return patient(settings, tmp_path, Service(f"{house.url}/"))
+
+
+def patient(settings: Settings, folder: Path, service: Service | None, **more: object) -> Patient:
+    upstream = Upstream(settings.gemini_url, QUICK)
+    facts = {"version": "0.0.0", "is_installed": True, "lan_address": "127.0.0.2", "resolve": nobody, **more}
+    return Patient(settings=settings, folder=folder, upstream=upstream, service=service, **facts)  # type: ignore[arg-type]
+
+
+def nobody(name: str) -> set[str]:
+    """No test here asks the network."""
+    return set()
+
+
+def found(whose: Patient) -> dict[str, Finding]:
+    """What the doctor finds, by its subject; each finding is one line, and none has a secret."""
+    findings = list(examine(whose))
+    assert [finding.subject for finding in findings] == SUBJECTS
+    for finding in findings:
+        assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
+        assert KEY not in str(finding) and PIN not in str(finding)
+        WRITTEN.look("output", str(finding))
+        if finding.verdict is Verdict.FAILURE:
+            assert finding.remedy or finding.subject == "key"
+    return {finding.subject: finding for finding in findings}
+
+
+def verdicts(findings: dict[str, Finding]) -> dict[str, str]:
+    return {subject: str(each.verdict) for subject, each in findings.items() if each.verdict is not Verdict.OK}
+
+
+# Each thing that is looked at
+
+
+def test_of_a_healthy_appliance_everything_is_ok_but_the_name_that_it_does_not_announce(healthy: Patient) -> None:
+    findings = found(healthy)
+    assert verdicts(findings) == {"name": "warning"}
+    assert "offers 1 models, all of the settings among them" in findings["key"].text
+    assert healthy.service is not None
+    assert healthy.service.url in findings["port"].text
+    assert "0 chats, intact" in findings["database"].text
+    assert re.search(r"time zone \S+ \(UTC[+-]\d{4}\)", findings["clock"].text)
+    assert re.search(r"the appliance uses \d+", findings["memory"].text)
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict", "said"),
+    [
+        ({"192.168.1.23"}, "ok", "leads here, to 192.168.1.23"),
+        ({"192.168.1.23", "192.168.1.99"}, "warning", "leads to 192.168.1.99, which is another machine"),
+        (set(), "warning", "nobody answers"),
+    ],
+    ids=["us", "another too", "nobody"],
+)
+def test_a_name_that_is_announced_is_asked_for(
+    healthy: Patient, house: House, answers: set[str], verdict: str, said: str
+) -> None:
+    up = {"state": "up", "name": "kindle-2.local", "addresses": ["192.168.1.23"], "reason": ""}
+    object.__setattr__(house.health, "mdns", lambda: up)
+    finding = found(replace(healthy, resolve=lambda name: answers if name == "kindle-2.local" else set()))["name"]
+    assert finding.verdict == verdict
+    assert said in finding.text
+
+
+def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> None:
+    object.__setattr__(
+        house.health, "mdns", lambda: {"state": "failed", "name": "", "reason": "UDP port 5353 is taken"}
+    )
+    finding = found(healthy)["name"]
+    assert (finding.verdict, finding.text) == ("warning", "no name is announced (UDP port 5353 is taken).")
+    unwanted = replace(healthy, settings=replace(healthy.settings, mdns=False))
+    assert found(unwanted)["name"].verdict == "ok"
+
+
+def test_a_pin_that_the_appliance_has_not_been_told_yet_is_named_as_what_keeps_it_silent(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, gate=Gate("0042", b"secret")) as house:
+        finding = found(patient(Settings(demo=True), tmp_path, Service(f"{house.url}/", "1234")))["name"]
+    assert finding.verdict == "warning" and "another PIN: restart" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict", "said", "remedy"),
+    [
+        (
+            Reply.error(400, "INVALID_ARGUMENT", "Bad.", [error_info("API_KEY_INVALID")]),
+            "failure",
+            "not accept",
+            "key",
+        ),
+        (Reply.error(403, "PERMISSION_DENIED", f"'api_key:{KEY}' is suspended."), "failure", "suspended", "key"),
+        (Reply.error(503, "UNAVAILABLE", "Overloaded."), "warning", "Overloaded", ""),
+        (Reply.html(200), "failure", "cannot read", ""),
+        (Reply.models("gemini-b"), "failure", "but not gemini-a", "models"),
+    ],
+    ids=["refused", "suspended", "busy", "a hotel", "unknown models"],
+)
+def test_what_google_says_to_the_key_is_told(
+    healthy: Patient, gemini: FakeGemini, reply: Reply, verdict: str, said: str, remedy: str
+) -> None:
+    gemini.default = reply
+    finding = found(healthy)["key"]
+    assert finding.verdict == verdict
+    assert said in finding.text
+    assert remedy in finding.remedy
+
+
+def test_a_network_without_google_is_a_failure(healthy: Patient) -> None:
+    with refusing_url() as url:
+        settings = Settings(host="127.0.0.1", key=KEY, gemini_url=url)
+        assert found(patient(settings, healthy.folder, healthy.service))["key"].verdict == "failure"
+
+
+def test_without_a_key_nobody_is_asked_and_that_is_a_warning(healthy: Patient, gemini: FakeGemini) -> None:
+    for settings in (Settings(gemini_url=gemini.url), Settings(key=KEY, demo=True, gemini_url=gemini.url)):
+        finding = found(patient(settings, healthy.folder, None))["key"]
+        assert (finding.verdict, finding.text) == ("warning", "demo: answers are built-in examples.")
+        assert "aistudio.google.com" in finding.remedy
+    assert not gemini.calls
+
+
+@pytest.mark.parametrize("off", [timedelta(seconds=90), timedelta(days=-400)])
+def test_a_clock_that_differs_from_googles_is_told_with_both_times(
+    healthy: Patient, gemini: FakeGemini, off: timedelta
+) -> None:
+    gemini.default = Reply.models("gemini-a", date=datetime.now(UTC) + off)
+    finding = found(healthy)["clock"]
+    assert finding.verdict == "failure"
+    seconds = re.search(r"(\d+) s away", finding.text)
+    assert seconds and abs(int(seconds[1]) - abs(off.total_seconds())) < 30
+    assert "timedatectl" in finding.remedy
+
+
+def test_a_certificate_that_is_not_valid_now_is_the_clocks_fault(healthy: Patient, tmp_path: Path) -> None:
+    with FakeGemini(tls=True) as gemini:
+        gemini.present(*certificate_of_the_future(tmp_path))
+        upstream = Upstream(gemini.url, QUICK, certificates=str(gemini.certificate))
+        findings = found(replace(healthy, upstream=upstream))
+    assert findings["clock"].verdict == "failure"
+    assert "the clock is wrong" in findings["clock"].text
+    assert findings["key"].verdict == "failure"
+    assert "clock of the appliance" in findings["key"].text
+
+
+def test_a_certificate_of_somebody_else_is_not_blamed_on_the_clock(healthy: Patient) -> None:
+    with FakeGemini(tls=True) as gemini:
+        findings = found(patient(Settings(key=KEY, gemini_url=gemini.url), healthy.folder, healthy.service))
+    assert findings["clock"].verdict == "ok"
+    assert findings["key"].verdict == "failure"
+
+
+def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    write_chats(folder / "chats.sqlite", "Why?")
+    file = folder / "chats.sqlite"
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 8192)
+    finding = found(patient(healthy.settings, folder, healthy.service))["database"]
+    assert finding.verdict == "failure"
+    assert "sudo kindle-appliance restore" in finding.remedy
+
+
+def test_chats_that_the_appliance_keeps_to_itself_on_a_full_card_are_not_called_damaged(
+    healthy: Patient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "alone"
+    write_chats(folder / "chats.sqlite", "Why?")
+    with closing(sqlite3.connect(folder / "chats.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
+        finding = found(patient(healthy.settings, folder, healthy.service))["database"]
+        with pytest.raises(StartError, match="cannot be reached: database is locked"):
+            back_up(folder / "chats.sqlite", tmp_path / "backup", {})
+    assert finding.verdict == "warning"
+    assert "database is locked" in finding.text and "restart" in finding.remedy
+
+
+def test_chats_of_a_newer_version_are_a_failure(healthy: Patient, tmp_path: Path) -> None:
+    folder = tmp_path / "newer"
+    write_chats(folder / "chats.sqlite", "Why?")
+    with closing(sqlite3.connect(folder / "chats.sqlite")) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    finding = found(patient(healthy.settings, folder, healthy.service))["database"]
+    assert finding.verdict == "failure"
+    assert "newer version" in finding.remedy
+
+
+def test_no_chats_yet_and_no_folder_for_them_is_no_failure(healthy: Patient, tmp_path: Path) -> None:
+    findings = found(patient(healthy.settings, tmp_path / "not" / "yet", healthy.service))
+    assert findings["database"].verdict == "warning"
+    assert findings["disk"].verdict == "ok"
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_failure(healthy: Patient) -> None:
+    finding = found(patient(healthy.settings, Path("/proc/sys"), healthy.service))["disk"]
+    assert finding.verdict == "failure"
+    assert "cannot be written to" in finding.text
+
+
+def test_a_full_card_is_not_called_a_worn_one(healthy: Patient, tmp_path: Path) -> None:
+    with mounted(tmp_path / "full", "size=64k") as folder:
+        finding = found(patient(healthy.settings, folder, healthy.service))["disk"]
+    assert finding.verdict == "failure"
+    assert "No space left" in finding.text and "Make room" in finding.remedy
+
+
+def test_no_address_is_a_failure(healthy: Patient) -> None:
+    finding = found(patient(healthy.settings, healthy.folder, healthy.service, lan_address=None))["network"]
+    assert finding.verdict == "failure"
+    assert "Wi-Fi" in finding.remedy
+
+
+def test_an_address_that_kindles_beside_it_could_not_connect_from_is_a_warning(healthy: Patient) -> None:
+    finding = found(replace(healthy, lan_address="192.168.1.23"))["network"]
+    assert finding.verdict == "warning"
+    assert "only those of 127.0.0.0/8 may" in finding.text and "`networks`" in finding.remedy
+
+
+def test_a_service_that_only_this_machine_reaches_is_a_failure(healthy: Patient) -> None:
+    everywhere = Settings(key=KEY, gemini_url=healthy.settings.gemini_url)  # but it listens on 127.0.0.1
+    finding = found(patient(everywhere, healthy.folder, healthy.service))["port"]
+    assert finding.verdict == "failure"
+    assert "127.0.0.2" in finding.text
+    assert "firewall" in finding.remedy
+
+
+def test_an_installed_service_that_does_not_answer_is_a_failure_with_the_command_that_says_why(
+    healthy: Patient,
+) -> None:
+    with refusing_url() as url:
+        for service in (Service(url), None):
+            finding = found(patient(healthy.settings, healthy.folder, service))["port"]
+            assert finding.verdict == "failure"
+            assert "systemctl status" in finding.remedy
+
+
+def test_a_port_that_somebody_else_has_is_a_failure_in_a_checkout(healthy: Patient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(host="127.0.0.1", port=port)
+        assert found(patient(settings, healthy.folder, None, is_installed=False))["port"].verdict == "failure"
+    assert found(patient(settings, healthy.folder, None, is_installed=False))["port"].verdict == "warning"
+
+
+def test_an_old_version_that_still_runs_is_a_warning(healthy: Patient) -> None:
+    finding = found(patient(healthy.settings, healthy.folder, healthy.service, version="0.0.1"))["versions"]
+    assert finding.verdict == "warning"
+    assert "0.0.0 is running, 0.0.1 is installed" in finding.text
+
+
+# The command
+
+
+@pytest.fixture
+def installed(tmp_path: Path, gemini: FakeGemini) -> Iterator[Installed]:
+    installed = Installed(tmp_path / "installed")
+    installed.at.settings.write_text(f'gemini_url = "{gemini.url}"\nhost = "127.0.0.1"\nmodels = ["gemini-a"]\n')
+    yield installed
+
+
+@pytest.mark.slow
+def test_the_command_looks_at_the_service_and_its_status_says_whether_all_works(
+    installed: Installed, gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
+    installed.at.secret("key").write_text(KEY)
+    installed.at.secret("pin").write_text(PIN)
+    with closing(Appliance(tmp_path, "--data", str(installed.at.state))) as appliance:
+        installed.systemd(port=appliance.port)
+        status, printed, errors = installed.run("doctor")
+    assert (status, errors) == (0, "")
+    lines = [line.split(maxsplit=2) for line in printed.splitlines()]
+    assert [line[1] for line in lines] == SUBJECTS
+    assert {line[1] for line in lines if line[0] != "ok"} <= {"name", "network"}
+    assert KEY not in printed and PIN not in printed
+    status, printed, errors = installed.run("doctor")  # nothing answers now
+    assert (status, errors) == (1, "")
+    assert re.search("^failure +port ", printed, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_settings_that_cannot_be_read_are_the_only_line(installed: Installed) -> None:
+    installed.at.settings.write_text("port = 0\n")
+    status, printed, errors = installed.run("doctor")
+    assert (status, errors) == (1, "")
+    assert re.fullmatch(r"failure +settings +port = 0, from .*settings.toml, is not allowed.*\n", printed)
+
+
+@pytest.mark.slow
+def test_in_a_checkout_it_looks_at_the_appliance_that_uses_the_same_chats(tmp_path: Path) -> None:
+    status, printed, errors = run(tmp_path, "doctor", "--host", "127.0.0.1", "--port", str(free_port()))
+    assert (status, errors) == (0, "")
+    assert re.search("^warning +port .* is not running", printed, re.MULTILINE)
+    with closing(Appliance(tmp_path)) as appliance:
+        status, printed, errors = run(tmp_path, "doctor", "--host", "127.0.0.1")
+        assert (status, errors) == (0, "")
+        assert f"pages are served at http://127.0.0.1:{appliance.port}/\n" in printed
+
+
+def certificate_of_the_future(folder: Path) -> tuple[Path, Path]:
+    """A certificate and its key that will be good in 2090: what a clock that has fallen back makes of any."""
+    (folder / "index").touch()
+    (folder / "configuration").write_text(
+        "[ca]\ndefault_ca = here\n[here]\ndatabase = index\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"
+        "rand_serial = yes\nx509_extensions = extensions\n[any]\ncommonName = supplied\n[extensions]\n"
+        "subjectAltName = IP:127.0.0.1\nkeyUsage = critical,digitalSignature,keyCertSign\n"
+        "basicConstraints = critical,CA:TRUE\n"
+    )
+    new = "req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout key -out request -subj /CN=future"
+    sign = "ca -batch -selfsign -config configuration -keyfile key -in request -out certificate -notext"
+    for command in (new, f"{sign} -startdate 20900101000000Z -enddate 20910101000000Z"):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=30)
+    return folder / "certificate", folder / "key"

@@ -1,0 +1,287 @@
+"""Chats and turns: a question is stored once, an answer comes back as it was written, nothing else changes."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT
+
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
+from kindle_appliance.storage import chats as module
+from kindle_appliance.storage.chats import Chats, Turn
+from kindle_appliance.storage.database import Database
+
+COMPLETE = Ending(Finish.COMPLETE, model="gemini-flash-latest", tokens=12)
+
+TEXTS = {
+    "NUL": "before\0after",
+    "emoji": "👩‍👩‍👧‍👦 🇨🇭 ☺️ \U0010ffff",
+    "right to left": "\u202eلماذا البحر مالح؟ \u200fלמה הים מלוח?\u202c",
+    "4,000 Han characters": "海水为什么是咸的" * 500,
+    "line ends of all kinds": "\n\na\r\nb\rc\u2028d\u2029e\x85f\x0b\x0cg\n",
+    "combining": "e\u0301 Å A\u030a \u0958 \ufeff",
+    "SQL and formats": '\'; DROP TABLE turns; -- "?" ?1 :a %s %(x)s {} \\0 \\',
+    "spaces": "  \t ",
+    "nothing": "",
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with closing(Database(tmp_path / "chats.sqlite")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def chats(database: Database) -> Chats:
+    return Chats(database)
+
+
+@pytest.fixture
+def form() -> Iterator[str]:
+    """One-time ids, to be taken with `next`."""
+    return (f"form-{number}" for number in count())
+
+
+def stored(chats: Chats, turn: Turn) -> Turn:
+    found = chats.find_turn_by_id(turn.id)
+    assert found is not None
+    return found
+
+
+# Asking
+
+
+def test_a_question_without_a_chat_starts_one_and_is_found_again(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 1234.5))
+    turn, is_new = chats.ask("Why?", None, "form")
+    assert is_new
+    assert (turn.number, turn.question, turn.asked, turn.answer, turn.ending) == (1, "Why?", 1234.5, "", None)
+    assert chats.find_turn_by_id(turn.id) == chats.find_turn(turn.chat, 1) == turn
+    assert chats.count_turns(turn.chat) == 1
+
+
+def test_numbers_count_up_in_each_chat_and_turns_come_in_their_order(chats: Chats, form: Iterator[str]) -> None:
+    first, _ = chats.ask("a1", None, next(form))
+    other, _ = chats.ask("b1", None, next(form))
+    turns = [first, other]
+    for question, chat in (("a2", first.chat), ("b2", other.chat), ("a3", first.chat)):
+        turns.append(chats.ask(question, chat, next(form))[0])
+    assert first.chat != other.chat
+    assert [(turn.chat, turn.number) for turn in turns] == [
+        (first.chat, 1),
+        (other.chat, 1),
+        (first.chat, 2),
+        (other.chat, 2),
+        (first.chat, 3),
+    ]
+    assert [turn.question for turn in chats.turns_before(turns[-1])] == ["a1", "a2"]
+    assert chats.turns_before(first) == []
+    assert (chats.count_turns(first.chat), chats.count_turns(other.chat)) == (3, 2)
+
+
+def test_the_same_form_with_the_same_question_is_the_same_turn(chats: Chats) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    chats.store_ending(turn.id, "Because.", COMPLETE)
+    again, is_new = chats.ask("Why?", None, "form")
+    assert not is_new
+    assert again == stored(chats, turn)
+    assert again.answer == "Because."
+    assert len(chats.recent(10)) == 1
+
+
+def test_a_cached_form_with_another_question_and_a_new_form_with_the_same_are_new_turns(chats: Chats) -> None:
+    first, _ = chats.ask("Why?", None, "form")
+    other, other_is_new = chats.ask("How?", None, "form")
+    third, third_is_new = chats.ask("Why?", None, "another form")
+    assert other_is_new
+    assert third_is_new
+    assert len({first.id, other.id, third.id}) == 3
+
+
+def test_a_form_sent_by_many_threads_at_once_makes_one_turn_and_one_chat(chats: Chats) -> None:
+    together = threading.Barrier(8)
+
+    def send() -> tuple[Turn, bool]:
+        together.wait()
+        return chats.ask("Why?", None, "form")
+
+    with ThreadPoolExecutor(8) as pool:
+        sent = [each.result() for each in [pool.submit(send) for _ in range(8)]]
+    assert len({turn.id for turn, _ in sent}) == 1
+    assert [is_new for _, is_new in sent].count(True) == 1
+    assert len(chats.recent(10)) == 1
+
+
+def test_the_file_itself_holds_a_question_of_a_form_only_once(chats: Chats, database: Database) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    with pytest.raises(sqlite3.IntegrityError), database.write() as connection:
+        columns = "question, form, asked"
+        connection.execute(f"INSERT INTO turns (chat, number, {columns}) SELECT chat, 2, {columns} FROM turns")
+    assert chats.count_turns(turn.chat) == 1
+
+
+def test_questions_that_arrive_at_once_in_one_chat_get_numbers_of_their_own(chats: Chats) -> None:
+    chat = chats.ask("first", None, "first")[0].chat
+    together = threading.Barrier(8)
+
+    def send(number: int) -> int:
+        together.wait()
+        return chats.ask("Why?", chat, f"form-{number}")[0].number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(send, range(8))) == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("unknown", [0, -1, 2, 10**15 - 1])
+def test_an_unknown_chat_is_a_key_error_and_stores_nothing(chats: Chats, database: Database, unknown: int) -> None:
+    chats.ask("Why?", None, "form")
+    with pytest.raises(KeyError):
+        chats.ask("How?", unknown, "another")
+    assert [row["question"] for row in database.read("SELECT question FROM turns")] == ["Why?"]
+    assert len(database.read("SELECT id FROM chats")) == 1
+    assert chats.find_turn(unknown, 1) is None
+    assert chats.find_turn_by_id(unknown) is None
+    assert chats.count_turns(unknown) == 0
+
+
+def test_ids_are_not_used_again_after_a_chat_was_deleted(chats: Chats, database: Database) -> None:
+    kept, _ = chats.ask("kept", None, "1")
+    deleted, _ = chats.ask("deleted", None, "2")
+    with database.write() as connection:
+        connection.execute("DELETE FROM chats WHERE id = ?", (deleted.chat,))
+    assert chats.find_turn_by_id(deleted.id) is None  # its turns went with it
+    turn, _ = chats.ask("new", None, "3")
+    assert turn.chat > deleted.chat
+    assert turn.id > deleted.id
+    assert stored(chats, kept) == kept
+
+
+ASKING = """
+import sys
+from pathlib import Path
+from kindle_appliance.storage.chats import Chats
+from kindle_appliance.storage.database import Database
+turn, _ = Chats(Database(Path(sys.argv[1]))).ask("Why?", None, "form")
+print(turn.id, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_question_is_kept_by_a_program_that_is_killed_right_after_ask_returned(tmp_path: Path) -> None:
+    path = tmp_path / "killed.sqlite"
+    command = [sys.executable, "-c", ASKING, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        turn = int(child.stdout.readline())
+        child.kill()
+    with closing(Database(path)) as database:
+        found = Chats(database).find_turn_by_id(turn)
+        assert found is not None
+        assert (found.question, found.ending) == ("Why?", None)
+
+
+# Answers
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_text_comes_back_exactly_as_it_was(chats: Chats, text: str) -> None:
+    turn, _ = chats.ask(text, None, "form")
+    assert turn.question == stored(chats, turn).question == text
+    assert chats.recent(1)[0].title == text
+    assert chats.ask(text, None, "form") == (turn, False)
+    chats.store_texts({turn.id: text})
+    assert stored(chats, turn).answer == text
+    chats.store_ending(turn.id, text + text, COMPLETE)
+    assert stored(chats, turn).answer == text + text
+
+
+def test_growing_texts_are_stored_but_never_over_an_answer_that_has_ended(chats: Chats) -> None:
+    ended, _ = chats.ask("one", None, "1")
+    growing, _ = chats.ask("two", None, "2")
+    untouched, _ = chats.ask("three", None, "3")
+    chats.store_ending(ended.id, "All of it.", COMPLETE)
+    chats.store_texts({ended.id: "All of", growing.id: "Some"})
+    chats.store_texts({growing.id: "Some more"})
+    assert (stored(chats, ended).answer, stored(chats, ended).ending) == ("All of it.", COMPLETE)
+    assert (stored(chats, growing).answer, stored(chats, growing).ending) == ("Some more", None)
+    assert stored(chats, untouched) == untouched
+
+
+@pytest.mark.parametrize("finish", Finish)
+def test_every_kind_of_end_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2)
+    chats.store_ending(turn.id, "Because.", ending)
+    assert stored(chats, turn).ending == ending
+
+
+def test_the_note_of_an_ending_comes_back_with_its_values_in_both_languages(chats: Chats) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    note = Sentence("Google's rules stopped the answer here (%(reason)s).", reason="SAFETY 100% “安全”")
+    chats.store_ending(turn.id, "Because", Ending(Finish.BLOCKED, note))
+    ending = stored(chats, turn).ending
+    assert ending is not None
+    assert ending.note == note
+    english, chinese = ending.note.to(ENGLISH), ending.note.to(CHINESE)
+    assert english == "Google's rules stopped the answer here (SAFETY 100% “安全”)."
+    assert "SAFETY 100% “安全”" in chinese
+    assert "Google's rules" not in chinese
+
+
+def test_what_a_crash_cut_off_is_interrupted_with_its_text_and_nothing_else_is_touched(chats: Chats) -> None:
+    ended, _ = chats.ask("one", None, "1")
+    begun, _ = chats.ask("two", None, "2")
+    silent, _ = chats.ask("three", None, "3")
+    chats.store_ending(ended.id, "All of it.", COMPLETE)
+    chats.store_texts({begun.id: "Some"})
+    assert chats.interrupt_unfinished() == 2
+    assert stored(chats, ended).ending == COMPLETE
+    for turn, text in ((begun, "Some"), (silent, "")):
+        cut = stored(chats, turn)
+        assert cut.answer == text
+        assert cut.ending is not None
+        assert cut.ending.finish is Finish.INTERRUPTED
+        assert "switched off" in str(cut.ending.note)
+    assert chats.interrupt_unfinished() == 0
+
+
+# The list
+
+
+def test_the_list_has_the_chats_last_asked_in_first_with_title_count_and_time(
+    chats: Chats, form: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count(100)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: float(next(clock))))
+    assert chats.recent(10) == []
+    first, _ = chats.ask("first title", None, next(form))
+    second, _ = chats.ask("second title", None, next(form))
+    chats.ask("more", first.chat, next(form))
+    listed = [(chat.id, chat.title, chat.questions, chat.asked) for chat in chats.recent(10)]
+    assert listed == [(first.chat, "first title", 2, 102.0), (second.chat, "second title", 1, 101.0)]
+    assert [chat.id for chat in chats.recent(1)] == [first.chat]
+
+
+def test_the_list_says_which_chats_are_being_written_in(chats: Chats, form: Iterator[str]) -> None:
+    quiet, _ = chats.ask("quiet", None, next(form))
+    busy, _ = chats.ask("busy", None, next(form))
+    newer, _ = chats.ask("newer", busy.chat, next(form))
+    for turn in (quiet, newer):  # the older of the two questions is still being answered
+        chats.store_ending(turn.id, "Done.", COMPLETE)
+    assert {chat.id: chat.writing for chat in chats.recent(10)} == {quiet.chat: False, busy.chat: True}
+    chats.store_ending(busy.id, "Done.", COMPLETE)
+    assert not any(chat.writing for chat in chats.recent(10))

@@ -1,0 +1,342 @@
+"""The SQLite file: it moves forward and never back, keeps what it confirmed, and can be read when it is full."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from kindle_appliance.errors import OwnerError, StorageError
+from kindle_appliance.storage import database as module
+from kindle_appliance.storage.database import MIGRATIONS, Database
+
+NOBODY = 65534
+NEXT_STEP = "ALTER TABLE turns ADD COLUMN mark TEXT NOT NULL DEFAULT 'none'"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "chats.sqlite"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with closing(Database(path)) as opened:
+        yield opened
+
+
+def look(path: Path, query: str) -> list[tuple[object, ...]]:
+    """What another program sees in the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def count_chats(database: Database) -> int:
+    return int(database.read("SELECT count(*) FROM chats")[0][0])
+
+
+def add_chat(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute("INSERT INTO chats DEFAULT VALUES")
+
+
+def add_turn(database: Database, question: str) -> None:
+    with database.write() as connection:
+        chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
+        turn = "INSERT INTO turns (chat, number, question, form, asked) VALUES (?, 1, ?, 'form', 0)"
+        connection.execute(turn, (chat, question))
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+# Versions of the schema
+
+
+def test_a_fresh_file_gets_todays_schema_and_its_folder(path: Path) -> None:
+    Database(path).close()
+    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    assert look(path, "PRAGMA journal_mode") == [("wal",)]
+    assert look(path, "SELECT count(*) FROM chats, turns") == [(0,)]
+
+
+def test_opening_again_leaves_the_schema_and_the_rows_as_they_are(path: Path) -> None:
+    with closing(Database(path)) as database:
+        add_chat(database)
+    schema = look(path, "PRAGMA schema_version")
+    with closing(Database(path)) as database:
+        assert count_chats(database) == 1
+    assert look(path, "PRAGMA schema_version") == schema
+
+
+def test_a_file_of_version_0_is_brought_to_todays_schema(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("CREATE TABLE older (kept)")
+        older.execute("INSERT INTO older VALUES ('a row')")
+        older.commit()
+    Database(path).close()
+    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    assert look(path, "SELECT count(*) FROM turns") == [(0,)]
+    assert look(path, "SELECT kept FROM older") == [("a row",)]
+
+
+def test_a_file_of_an_older_version_moves_forward_with_its_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MIGRATIONS", MIGRATIONS[:1])
+    with closing(Database(path)) as database:
+        add_turn(database, "Why?")
+    assert look(path, "PRAGMA user_version") == [(1,)]
+    monkeypatch.setattr(module, "MIGRATIONS", (MIGRATIONS[0], NEXT_STEP))
+    with closing(Database(path)) as database:
+        assert [tuple(row) for row in database.read("SELECT question, mark FROM turns")] == [("Why?", "none")]
+    assert look(path, "PRAGMA user_version") == [(2,)]
+
+
+def test_a_file_of_a_newer_version_is_refused_by_name_and_left_alone(path: Path) -> None:
+    with closing(Database(path)) as database, database.write() as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(OwnerError, match="newer version") as refused:
+        Database(path)
+    assert not isinstance(refused.value, StorageError)
+    assert str(path) in str(refused.value)
+    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+
+
+def test_a_step_that_fails_leaves_the_version_before_it_and_the_rows_and_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(path)) as database:
+        add_turn(database, "Why?")
+    wrong = "ALTER TABLE turns ADD COLUMN half TEXT; INSERT INTO nowhere VALUES (1)"
+    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, NEXT_STEP, wrong))
+    with pytest.raises(StorageError) as failed:
+        Database(path)
+    assert str(path) in str(failed.value)
+    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+    assert look(path, "SELECT question, mark FROM turns") == [("Why?", "none")]
+    assert "half" not in str(look(path, "SELECT sql FROM sqlite_schema"))
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        other.execute("INSERT INTO chats DEFAULT VALUES")  # raises if the failed one still holds the file
+
+
+# Transactions
+
+
+def test_full_durability_the_log_and_foreign_keys_are_in_force_where_it_is_written(database: Database) -> None:
+    with database.write() as connection:
+        names = ("synchronous", "journal_mode", "foreign_keys")
+        assert [pragma(connection, name) for name in names] == [2, "wal", 1]  # 2 is FULL
+    with pytest.raises(sqlite3.IntegrityError), database.write() as connection:
+        connection.execute("INSERT INTO turns (chat, number, question, form, asked) VALUES (7, 1, '?', 'f', 0)")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_write_that_raises_is_undone_and_the_next_one_works(
+    database: Database, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), database.write() as connection:
+        connection.execute("INSERT INTO chats DEFAULT VALUES")
+        raise error
+    assert count_chats(database) == 0
+    add_chat(database)
+    assert count_chats(database) == 1
+
+
+def test_readers_read_the_last_confirmed_state_while_a_write_is_open(database: Database) -> None:
+    with ThreadPoolExecutor(1) as reader:
+        with database.write() as connection:
+            connection.execute("INSERT INTO chats DEFAULT VALUES")
+            assert reader.submit(count_chats, database).result(timeout=5) == 0
+        assert reader.submit(count_chats, database).result(timeout=5) == 1
+
+
+def test_a_second_writer_waits_for_the_first(database: Database) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as connection:
+            second = other.submit(add_chat, database)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.2)
+            connection.execute("INSERT INTO chats DEFAULT VALUES")
+        second.result(timeout=5)
+    assert count_chats(database) == 2
+
+
+def test_many_threads_that_write_and_read_at_once_lose_nothing(database: Database) -> None:
+    together = threading.Barrier(8)
+
+    def work() -> list[int]:
+        together.wait()
+        seen = []
+        for _ in range(15):
+            add_chat(database)
+            seen.append(count_chats(database))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = [each.result() for each in [pool.submit(work) for _ in range(8)]]
+    assert count_chats(database) == 8 * 15
+    for seen in counts:  # each sees its own write at once, and nothing disappears
+        assert seen == sorted(set(seen))
+
+
+def test_closing_folds_the_log_into_the_file(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    with closing(Database(path)) as database:
+        add_chat(database)
+        assert log.stat().st_size > 0
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert look(path, "SELECT count(*) FROM chats") == [(1,)]
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from kindle_appliance.storage.database import Database
+database = Database(Path(sys.argv[1]))
+with database.write() as connection:
+    connection.execute("INSERT INTO chats DEFAULT VALUES")
+os.write(1, b"write has returned")
+"""
+
+
+def test_the_log_is_forced_to_the_disk_before_write_returns(path: Path, tmp_path: Path, database: Database) -> None:
+    strace = shutil.which("strace")
+    if strace is None or subprocess.run([strace, "true"], check=False, capture_output=True).returncode:
+        # Nobody to watch the system calls: SQLite's word for it, on the connection that writes.
+        with database.write() as connection:
+            assert pragma(connection, "synchronous") == 2
+        return
+    trace = tmp_path / "trace"
+    watch = [strace, "-f", "-y", "-o", str(trace), "-e", "trace=pwrite64,fsync,fdatasync,write"]
+    child = [sys.executable, "-c", WRITER, str(tmp_path / "watched.sqlite")]
+    subprocess.run([*watch, *child], check=True, cwd=ROOT, stdout=subprocess.DEVNULL, timeout=60)
+    calls, _, rest = trace.read_text(errors="replace").partition("write has returned")
+    log_calls = [line.split(maxsplit=1)[1].partition("(")[0] for line in calls.splitlines() if "-wal>" in line]
+    assert rest
+    assert "pwrite64" in log_calls
+    assert log_calls[-1] in ("fsync", "fdatasync")
+
+
+# When the card is full, failing, or not ours
+
+
+def test_a_full_disk_is_a_storage_error_and_is_written_to_again_once_there_is_room(database: Database) -> None:
+    add_turn(database, "before")
+    with database.write() as connection:
+        pages = pragma(connection, "page_count")
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="full"):
+        add_turn(database, "too much " * 10_000)
+    assert [row[0] for row in database.read("SELECT question FROM turns")] == ["before"]
+    assert count_chats(database) == 1
+    with database.write() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+        connection.execute("UPDATE turns SET form = 'another'")
+    add_turn(database, "too much " * 10_000)
+    assert count_chats(database) == 2
+
+
+def test_a_card_that_refuses_to_be_written_is_a_storage_error_and_is_still_read(
+    path: Path, database: Database
+) -> None:
+    add_chat(database)
+    log = path.with_name(path.name + "-wal")
+    with files_not_larger_than(log.stat().st_size), pytest.raises(StorageError, match="I/O error"):
+        add_chat(database)
+    assert count_chats(database) == 1
+    add_chat(database)
+    assert count_chats(database) == 2
+
+
+def test_a_file_that_decays_while_it_is_open_is_a_storage_error(path: Path) -> None:
+    with closing(Database(path)) as database:
+        for _ in range(3):
+            add_chat(database)
+        with database.write() as connection:
+            connection.execute("UPDATE sqlite_sequence SET seq = seq")
+            (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'chats'").fetchone()
+            size = int(str(pragma(connection, "page_size")))
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    with closing(Database(path)) as database:
+        with pytest.raises(StorageError, match="malformed"):
+            count_chats(database)
+        with pytest.raises(StorageError, match="malformed"):
+            add_chat(database)
+
+
+def test_a_wrong_statement_is_a_mistake_of_ours_and_not_a_full_card(database: Database) -> None:
+    with pytest.raises(sqlite3.Error):
+        database.read("SELECT nothing FROM nowhere")
+    with pytest.raises(sqlite3.Error), database.write() as connection:
+        connection.execute("INSERT INTO nowhere VALUES (1)")
+
+
+@pytest.mark.parametrize("obstacle", ["no database", "a folder", "a file where the folder should be"])
+def test_what_is_no_database_is_a_storage_error_that_names_it(path: Path, obstacle: str) -> None:
+    if obstacle == "a folder":
+        path.mkdir(parents=True)
+    elif obstacle == "no database":
+        path.parent.mkdir()
+        path.write_text("These are my shopping lists.\n" * 200)
+    else:
+        path.parent.write_text("a file")
+    with pytest.raises(StorageError) as failed:
+        Database(path)
+    assert str(path) in str(failed.value)
+    assert obstacle != "no database" or path.read_text() == "These are my shopping lists.\n" * 200
+
+
+@pytest.mark.parametrize("denied", ["a new folder", "a new file", "a read-only file"])
+def test_a_folder_without_permission_is_a_storage_error_that_names_the_path(denied: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own is closed to others
+        folder = Path(name)
+        path = folder / "more" / "chats.sqlite" if denied == "a new folder" else folder / "chats.sqlite"
+        if denied == "a read-only file":
+            Database(path).close()
+            path.chmod(0o444)
+        folder.chmod(0o555)
+        with unprivileged(), pytest.raises(StorageError) as failed:
+            Database(path)
+        folder.chmod(0o755)
+    assert str(path) in str(failed.value)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may write anywhere: be nobody for a while."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@contextmanager
+def files_not_larger_than(size: int) -> Iterator[None]:
+    """What is written behind `size` fails with EFBIG, as a failing card does with EIO (Python ignores SIGXFSZ)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,0 +1,127 @@
+"""A question survives a power cut: on the card before anybody is told of it.
+
+A killed process does not show this, since the kernel keeps what it has written. A trace of the real program's
+system calls does: the write-ahead log gets the question, then fdatasync() returns from it, and only then are the
+reader's 303 sent and Gemini connected to.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from appliance import tools
+from conftest import unavailable
+from fakes.gemini import FakeGemini
+from fakes.program import PROGRAM, Appliance
+from fakes.secrets import KEY
+from fakes.written import WRITTEN
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+QUESTION = "Is this question on the card before anybody hears of it?"
+TRACE = ("strace", "-D", "-f", "-yy", "-s", "9999", "-e", "trace=network,write,pwrite64,fsync,fdatasync")
+# The same program, but for the one setting that this file is about.
+CARELESS = """
+import sys
+from kindle_appliance import __main__
+from kindle_appliance.storage import database
+connect = database.Database._connect
+def connect_carelessly(self, *arguments):
+    connection = connect(self, *arguments)
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
+database.Database._connect = connect_carelessly
+sys.exit(__main__.main())
+"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call in a trace: its text, and the numbers of the lines in which it began and returned."""
+
+    text: str
+    began: int
+    returned: int
+
+
+def calls(trace: str) -> Iterator[Call]:
+    """The calls that have returned, in this order."""
+    open_calls: dict[str, tuple[int, str]] = {}  # of each thread
+    for number, line in enumerate(trace.splitlines()):
+        thread, _, text = line.partition(" ")
+        text = text.lstrip()
+        if text.endswith("<unfinished ...>"):
+            open_calls[thread] = number, text.removesuffix("<unfinished ...>")
+        elif resumed := re.match(r"<\.\.\. \w+ resumed>", text):
+            began, beginning = open_calls.pop(thread)
+            yield Call(beginning + text[resumed.end() :], began, number)
+        else:
+            yield Call(text, number, number)
+
+
+def check_order(trace: str, gemini_port: int, folder: Path) -> None:
+    """Fails unless the question was on the card before the reader and Gemini were told."""
+    found = list(calls(trace))
+    told = [
+        next(call for call in found if re.match(pattern, call.text))
+        for pattern in (r'sendto\(.*"HTTP/1\.1 303 See Other', rf"connect\(.*htons\({gemini_port}\)")
+    ]
+    first_told = min(call.began for call in told)
+    log = re.escape(f"<{folder}/chats.sqlite-wal>")
+    written = [c for c in found if re.match(rf"pwrite64\(\d+{log}", c.text) and c.began < first_told]
+    assert any(QUESTION in call.text for call in written), "the log has the question before anybody is told of it"
+    last = max(call.returned for call in written)
+    for name, place, since in (("the log", log, last), ("its folder", re.escape(f"<{folder}>"), 0)):
+        assert any(
+            re.match(rf"f(data)?sync\(\d+{place}\) += 0", call.text)
+            and since < call.began <= call.returned < first_told
+            for call in found
+        ), f"{name} is not synced before somebody is told of the question"
+
+
+def trace_a_question(
+    folder: Path, gemini: FakeGemini, program: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """What the program calls from its start until Gemini has been asked."""
+    if reason := tools.missing("strace"):
+        unavailable(reason)
+    if subprocess.run([*TRACE, "true"], check=False, capture_output=True).returncode:
+        unavailable("strace may not trace on this machine")
+    trace = folder / "trace"
+    WRITTEN.exempt(trace)  # of what the program sends Gemini, too
+    monkeypatch.setattr("fakes.program.PROGRAM", [*TRACE, "-o", str(trace), *program])
+    data = ["--data", str(folder / "data")]
+    with closing(Appliance(folder, *data, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
+        appliance.ask(QUESTION)
+        call = gemini.next_call()
+        pid = appliance.process.pid
+        appliance.process.kill()
+    call.wait_gone()
+    deadline = time.monotonic() + 60
+    while not re.search(rf"^{pid} +\+\+\+ killed", trace.read_text(), re.MULTILINE):
+        assert time.monotonic() < deadline, "strace has not finished"
+        time.sleep(0.05)
+    return trace.read_text()
+
+
+def test_a_question_is_on_the_card_before_the_reader_and_gemini_are_told(
+    tmp_path: Path, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = trace_a_question(tmp_path, gemini, PROGRAM, monkeypatch)
+    check_order(trace, int(gemini.url.rpartition(":")[2]), tmp_path / "data")
+
+
+def test_the_trace_shows_when_it_is_not(
+    tmp_path: Path, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = trace_a_question(tmp_path, gemini, [sys.executable, "-B", "-c", CARELESS], monkeypatch)
+    with pytest.raises(AssertionError, match="the log is not synced"):
+        check_order(trace, int(gemini.url.rpartition(":")[2]), tmp_path / "data")

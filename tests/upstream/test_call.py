@@ -1,0 +1,535 @@
+"""The way to Gemini, over real sockets: every byte as it comes, every failure by its name, a cancel at any moment.
+
+Each test is also a test of two promises: the key gets into no log and no exception, and when all is closed no
+thread and no socket is left behind.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import unavailable
+from fakes.calls import LONG, SOON, Open, read_all
+from fakes.gemini import FakeGemini, Reply, chunk, error_body, refusing_url
+from fakes.nowhere import plug, without_network
+from fakes.secrets import KEY
+
+from kindle_appliance.errors import (
+    Cancelled,
+    OwnerError,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamSilent,
+    UpstreamUnreachable,
+)
+from kindle_appliance.upstream.call import Call, Clocks, Upstream
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+
+PATH = "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
+QUESTION = b'{"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}'
+FRAMINGS = ("chunked", "length", "close")
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
+both_schemes = pytest.mark.parametrize("tls", [False, pytest.param(True, marks=needs_openssl)], ids=["http", "tls"])
+
+
+@contextmanager
+def asking(upstream: Upstream) -> Iterator[Call]:
+    """A call whose headers have come."""
+    call = upstream.call()
+    try:
+        send(call)
+        yield call
+    finally:
+        call.close()
+
+
+def send(call: Call) -> int:
+    return call.open(PATH, {"x-goog-api-key": KEY, "Content-Type": "application/json"}, QUESTION)
+
+
+def read_until(call: Call, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        piece = call.read(SOON)
+        assert piece, f"ended after {data!r}"
+        data += piece
+    return data
+
+
+def whole_answer(upstream: Upstream) -> bytes:
+    with asking(upstream) as call:
+        return read_all(call)
+
+
+@contextmanager
+def fails(kind: type[Exception], sentence: str | None = None) -> Iterator[None]:
+    """The block raises exactly that, with `sentence` in its words and without a word of the key."""
+    with pytest.raises(Exception, match=sentence) as raised:  # which one is asked below
+        yield
+    shown = "".join(traceback.format_exception(raised.value))
+    assert type(raised.value) is kind, shown
+    assert KEY not in shown + repr(raised.value) + repr(vars(raised.value))
+
+
+# Bytes as they arrive
+
+
+def test_the_request_is_one_post_with_the_key_in_a_header(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.answer("Because."))
+    assert whole_answer(open_upstream(gemini.url + "/")) == chunk("Because.", "STOP")
+    (call,) = gemini.calls
+    assert (call.method, call.path, call.body) == ("POST", PATH, QUESTION)
+    assert call.headers["x-goog-api-key"] == KEY
+    assert call.headers["content-type"] == "application/json"
+    assert call.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_each_piece_is_read_before_the_next_one_is_sent(
+    gemini: FakeGemini, open_upstream: Open, framing: Any, gzip: bool
+) -> None:
+    first, second, third = b"data: 1\r\n", b"data: \xe6\xb0", b"\xb4\r\n"
+    gates = threading.Event(), threading.Event()
+    gemini.replies(Reply([first, gates[0], second, gates[1], third], framing=framing, gzip=gzip))
+    with asking(open_upstream(gemini.url)) as call:
+        assert read_until(call, first) == first
+        gates[0].set()
+        assert read_until(call, second) == second
+        gates[1].set()
+        assert read_all(call) == third
+        assert call.read(SOON) == b""
+
+
+def test_pieces_of_one_byte_and_a_line_of_ten_megabytes_arrive_whole(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    small, large = chunk("一字一字"), chunk("x" * 10_000_000, "STOP")
+    gemini.replies(Reply([small], piece=1), Reply([large]))
+    upstream = open_upstream(gemini.url)
+    assert whole_answer(upstream) == small
+    assert whole_answer(upstream) == large
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_refusal_comes_with_its_status_and_body(gemini: FakeGemini, open_upstream: Open, framing: Any) -> None:
+    body = error_body(429, "RESOURCE_EXHAUSTED", "Later.")
+    gemini.default = Reply([body], 429, framing=framing)
+    upstream = open_upstream(gemini.url)
+    for limit in (len(body), 10):
+        call = upstream.call()
+        assert send(call) == 429
+        assert call.read_short(limit, SOON) == body[:limit]
+        call.close()
+
+
+def test_an_answer_whose_connection_closes_behind_its_last_byte_is_read_to_its_end(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    """http.client has closed the socket by then, as for every HTTP/1.0 proxy."""
+    gemini.replies(Reply([b"all of it"], headers={"Connection": "close"}, framing="length"))
+    assert whole_answer(open_upstream(gemini.url)) == b"all of it"
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_handed_out_and_the_key_goes_nowhere_else(
+    gemini: FakeGemini, open_upstream: Open, code: int
+) -> None:
+    with FakeGemini() as elsewhere:
+        elsewhere.default = Reply.answer("taken")
+        gemini.replies(Reply.redirect(f"{elsewhere.url}/taken", code))
+        call = open_upstream(gemini.url).call()
+        assert send(call) == code
+        assert call.read(SOON) == b""
+        call.close()
+        assert elsewhere.calls == []
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("ending", ["cut", "reset"])
+def test_what_came_before_a_cut_is_kept_and_the_cut_is_told(
+    gemini: FakeGemini, open_upstream: Open, framing: Any, ending: Any
+) -> None:
+    gemini.replies(Reply([b"half"], framing=framing, ending=ending))
+    with asking(open_upstream(gemini.url)) as call:
+        assert read_until(call, b"half") == b"half"
+        if (framing, ending) == ("close", "cut"):
+            assert call.read(SOON) == b""  # nothing tells it from an end: the dialect wants a finish reason
+        else:
+            with fails(UpstreamCut):
+                call.read(SOON)
+
+
+@pytest.mark.parametrize("ending", ["cut", "reset"])
+def test_a_question_whose_connection_breaks_is_not_sent_again(
+    gemini: FakeGemini, open_upstream: Open, ending: Any
+) -> None:
+    gemini.default = Reply.answer("asked twice")
+    gemini.replies(Reply(status=None, ending=ending))
+    with fails(UpstreamCut):
+        send(open_upstream(gemini.url).call())
+    assert len(gemini.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"no HTTP at all\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+    ],
+)
+def test_garbage_is_a_broken_connection(gemini: FakeGemini, open_upstream: Open, garbage: bytes) -> None:
+    def serve() -> None:
+        served = gemini.next_call()
+        served.send_raw(garbage)
+        served.close()
+
+    with fails(UpstreamCut), ThreadPoolExecutor() as server:
+        server.submit(serve)
+        whole_answer(open_upstream(gemini.url))
+
+
+@both_schemes
+def test_silence_before_the_headers_ends_with_the_clock_for_the_first_byte(open_upstream: Open, tls: bool) -> None:
+    with FakeGemini(tls) as gemini:
+        gemini.replies(Reply(status=None, ending="stall"))
+        with fails(UpstreamSilent):
+            send(upstream_to(gemini, open_upstream, Clocks(connect=SOON, first_byte=0.3)).call())
+        gemini.calls[0].wait_gone()
+
+
+@both_schemes
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_each_read_waits_as_long_as_it_is_told(open_upstream: Open, tls: bool, framing: Any) -> None:
+    with FakeGemini(tls) as gemini:
+        gemini.replies(Reply([b"and then"], framing=framing, ending="stall"))
+        with asking(upstream_to(gemini, open_upstream)) as call:
+            read_until(call, b"and then")
+            start = time.monotonic()
+            with fails(UpstreamSilent):
+                call.read(0.2)
+            assert 0.2 <= time.monotonic() - start < LONG.first_byte / 2
+        gemini.calls[0].wait_gone()
+
+
+def upstream_to(gemini: FakeGemini, open_upstream: Open, clocks: Clocks = LONG) -> Upstream:
+    return open_upstream(gemini.url, clocks, certificates=gemini.certificate and str(gemini.certificate))
+
+
+def test_who_refuses_or_has_no_address_is_unreachable(open_upstream: Open) -> None:
+    with refusing_url() as url:
+        for base_url in (url, "http://gemini.invalid", url.replace("http:", "https:")):
+            with fails(UpstreamUnreachable):
+                send(open_upstream(base_url).call())
+
+
+@needs_openssl
+def test_only_a_trusted_certificate_gets_the_question(open_upstream: Open) -> None:
+    with FakeGemini(tls=True) as gemini:
+        with fails(UpstreamUnreachable, "clock"):
+            send(open_upstream(gemini.url).call())
+        assert gemini.calls == []
+        gemini.replies(Reply.answer("trusted"))
+        assert whole_answer(upstream_to(gemini, open_upstream)) == chunk("trusted", "STOP")
+
+
+@pytest.mark.parametrize(
+    "greeting", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["mute", "reset", "http"]
+)
+def test_a_handshake_that_fails_is_no_connection(open_upstream: Open, greeting: bytes | None) -> None:
+    """As behind a firewall that drops or resets TLS to Google: nothing has been asked yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as server:
+
+        def accept() -> None:
+            connected, _ = listener.accept()
+            with connected:
+                connected.recv(1)  # the rest of the handshake stays unread, so closing sends a reset
+                connected.sendall(greeting or b"")
+
+        if greeting is not None:
+            server.submit(accept)
+        with fails(UpstreamUnreachable):
+            clocks = Clocks(connect=0.3 if greeting is None else SOON)
+            send(open_upstream(f"https://127.0.0.1:{listener.getsockname()[1]}", clocks).call())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other probes")
+def test_a_network_that_goes_away_is_noticed_although_it_says_nothing(
+    open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before the clock for a silent Gemini rings."""
+    quick = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 1, "TCP_USER_TIMEOUT": 2000}
+    monkeypatch.setattr("kindle_appliance.upstream.call._PROBES", quick)
+
+    def read_while_the_network_goes_away() -> None:
+        with FakeGemini() as gemini:
+            gemini.replies(Reply([chunk("Hm…", thought=True)], ending="stall"))
+            with asking(open_upstream(gemini.url)) as call:
+                read_until(call, b"\r\n\r\n")
+                plug(is_in=False)
+                try:
+                    with pytest.raises(UpstreamError):
+                        call.read(60)
+                finally:
+                    plug(is_in=True)
+
+    start = time.monotonic()
+    try:
+        without_network(read_while_the_network_goes_away)
+    except PermissionError:
+        unavailable("only root may make a place without network")
+    assert time.monotonic() - start < 2 * SOON
+
+
+# Cancelling
+
+
+@both_schemes
+@pytest.mark.parametrize("framing", [None, "chunked", "close"])
+def test_a_cancel_wakes_who_waits_and_closes_the_connection(open_upstream: Open, tls: bool, framing: Any) -> None:
+    """While waiting for the headers, and in the body; twice, and once more when all is over."""
+    with FakeGemini(tls) as gemini, ThreadPoolExecutor(1) as reader:
+        thread = reader.submit(threading.get_ident).result()
+        call = upstream_to(gemini, open_upstream).call()
+        waiting = reader.submit(send, call)
+        served = gemini.next_call()
+        if framing:
+            served.start(framing=framing)
+            assert waiting.result(SOON) == 200
+            served.send(b"half")
+            assert read_until(call, b"half") == b"half"
+            waiting = reader.submit(lambda: len(call.read(LONG.first_byte)))
+        wait_until_receiving(thread)
+        call.cancel()
+        call.cancel()
+        assert isinstance(waiting.exception(SOON), Cancelled)
+        served.wait_gone()
+        with pytest.raises(Cancelled):
+            call.read(SOON) if framing else send(call)
+        call.close()
+        call.cancel()
+
+
+def wait_until_receiving(thread: int) -> None:
+    """Wait until that thread sits in a socket's receive."""
+    deadline = time.monotonic() + SOON
+    while Path(sys._current_frames()[thread].f_code.co_filename).name not in ("socket.py", "ssl.py"):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
+def test_what_is_cancelled_before_it_is_opened_is_not_asked(
+    gemini: FakeGemini, open_upstream: Open, kept: bool
+) -> None:
+    gemini.default = Reply.answer("answered all the same")
+    upstream = open_upstream(gemini.url)
+    if kept:
+        whole_answer(upstream)
+    call = upstream.call()
+    call.cancel()
+    with pytest.raises(Cancelled):
+        send(call)
+    whole_answer(upstream)
+    assert [served.connection for served in gemini.calls] == ([1, 1] if kept else [1])
+
+
+def test_what_is_cancelled_while_connecting_is_not_asked(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking_up, found = threading.Event(), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def look_up_slowly(*place: Any, **more: Any) -> Any:
+        looking_up.set()
+        found.wait(SOON)
+        return look_up(*place, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_slowly)
+    with ThreadPoolExecutor() as reader:
+        call = open_upstream(gemini.url).call()
+        waiting = reader.submit(send, call)
+        assert looking_up.wait(SOON)
+        call.cancel()
+        found.set()
+        assert isinstance(waiting.exception(SOON), Cancelled)
+    gemini.close()  # its threads have read what came
+    assert gemini.calls == []
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_a_call_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+    gemini: FakeGemini, open_upstream: Open, framing: Any
+) -> None:
+    gate = threading.Event()
+    gemini.replies(Reply([b"done"], framing=framing), Reply([b"one", gate, b"two"]))
+    upstream = open_upstream(gemini.url)
+    with asking(upstream) as ended:
+        assert read_all(ended) == b"done"
+        with asking(upstream) as call:
+            assert [served.connection for served in gemini.calls] == [1, 1]
+            read_until(call, b"one")
+            ended.cancel()
+            gate.set()
+            assert read_all(call) == b"two"
+
+
+def test_a_cancel_touches_no_other_call(gemini: FakeGemini, open_upstream: Open) -> None:
+    gates = [threading.Event() for _ in range(5)]
+    gemini.replies(*(Reply([b"one", gate, b"two"]) for gate in gates))
+    upstream = open_upstream(gemini.url)
+    calls = [upstream.call() for _ in gates]
+    for call in calls:
+        send(call)
+        read_until(call, b"one")
+    calls[2].cancel()
+    gemini.calls[2].wait_gone()
+    for number, (call, gate) in enumerate(zip(calls, gates, strict=True)):
+        gate.set()
+        if number != 2:
+            assert read_all(call) == b"two"
+        call.close()
+
+
+# Connections
+
+
+def test_a_connection_is_used_again_only_after_an_answer_was_read_to_its_end(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    upstream = open_upstream(gemini.url)
+    connections = []
+    for reply in (
+        Reply.answer("whole"),
+        Reply.error(503, "UNAVAILABLE", "a refusal"),
+        Reply([b"half"], ending="cut"),
+        Reply([b"half"], ending="stall"),
+        Reply.answer("whole"),
+    ):
+        gemini.replies(reply)
+        with suppress(UpstreamError), asking(upstream) as call:
+            while call.read(0.5 if reply.ending == "stall" else SOON):
+                pass
+        connections.append(gemini.calls[-1].connection)
+    assert connections == [1, 1, 1, 2, 3]
+
+
+def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    gemini.replies(Reply([b"enough", threading.Event()]), Reply.answer("next"))
+    upstream = open_upstream(gemini.url)
+    with asking(upstream) as call:
+        read_until(call, b"enough")
+    gemini.calls[0].wait_gone()
+    assert whole_answer(upstream) == chunk("next", "STOP")
+
+
+def test_closing_drops_the_kept_connections_and_touches_no_call_under_way(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    gate = threading.Event()
+    gemini.replies(Reply([b"one", gate, b"two"]), Reply.answer("kept"))
+    upstream = open_upstream(gemini.url)
+    with asking(upstream) as call:
+        whole_answer(upstream)
+        upstream.close()
+        gemini.calls[1].wait_gone()
+        gate.set()
+        assert read_all(call) == b"onetwo"
+    gemini.calls[0].wait_gone()
+
+
+# Proxies
+
+
+def test_proxies_of_the_environment_are_ignored(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gemini.replies(Reply.answer("direct"))
+    with refusing_url() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+            monkeypatch.setenv(name.upper(), proxy)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        assert whole_answer(open_upstream(gemini.url)) == chunk("direct", "STOP")
+
+
+def test_a_proxy_is_asked_for_an_address_that_only_it_knows(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.answer("through the proxy"))
+    upstream = open_upstream("http://gemini.invalid", proxy=gemini.url)
+    assert whole_answer(upstream) == chunk("through the proxy", "STOP")
+    assert gemini.calls[0].path == "http://gemini.invalid" + PATH
+
+
+@needs_openssl
+def test_through_a_proxy_tls_goes_to_gemini_itself_and_a_cancel_too(open_upstream: Open) -> None:
+    with FakeGemini(tls=True) as gemini, tunnel("200 Connected") as (proxy, heard):
+        gemini.replies(Reply([b"half"], ending="stall"))
+        upstream = open_upstream(gemini.url, proxy=proxy, certificates=str(gemini.certificate))
+        with asking(upstream) as call:
+            assert read_until(call, b"half") == b"half"
+            call.cancel()
+            gemini.calls[0].wait_gone()
+    assert heard[0].startswith(b"CONNECT 127.0.0.1:")
+    assert KEY.encode() not in b"".join(heard)
+
+
+def test_a_proxy_that_refuses_is_the_owners_affair(open_upstream: Open) -> None:
+    with refusing_url() as proxy, tunnel("407 Proxy Authentication Required") as (strict_proxy, _):
+        for way in (proxy, strict_proxy):
+            with fails(OwnerError):
+                send(open_upstream("https://gemini.invalid", proxy=way).call())
+        with fails(OwnerError):
+            send(open_upstream("http://gemini.invalid", proxy=proxy).call())
+
+
+@contextmanager
+def tunnel(status: str) -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy for one CONNECT, which it answers with `status`; its address and what it has heard itself."""
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            while not b"".join(heard).endswith(b"\r\n\r\n"):
+                heard.append(client.recv(1))
+            client.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+            if status.startswith("200"):
+                host, _, port = b"".join(heard).split()[1].decode().partition(":")
+                heard[:] = [b"".join(heard)]
+                with socket.create_connection((host, int(port))) as server, ThreadPoolExecutor() as back:
+                    back.submit(pump, server, client)
+                    pump(client, server)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as thread:
+        served = thread.submit(serve)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", heard
+        served.result(SOON)
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -1,0 +1,158 @@
+"""The stand-in Gemini: a fitting exhibit for each question, on the wire as Gemini's, and it closes for good."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fakes.calls import SOON, Open, read_all
+
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.errors import UpstreamUnreachable
+from kindle_appliance.upstream.call import Upstream
+from kindle_appliance.upstream.demo import MODEL, DemoGemini
+from kindle_appliance.upstream.fallback import Climb, Fallback, Message
+from kindle_appliance.upstream.gemini import AnswerReader, GenerationOptions, request
+from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.web.pages import STATIC
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+
+EXHIBITS = STATIC / "exhibits.md"
+QUESTIONS = {
+    "prose": "Why is the sea salty?",
+    "list": "How do I brew tea?",
+    "table": "Compare the inner planets in a table.",
+    "code": "Write some Python code for me.",
+    "chinese": "海水为什么是咸的？",
+    "arabic": "لماذا البحر مالح؟",
+}
+
+
+@pytest.fixture
+def demo() -> Iterator[DemoGemini]:
+    gemini = DemoGemini(EXHIBITS, pause=0)
+    yield gemini
+    gemini.close()
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[DemoGemini]:
+    """One whose answer no socket takes whole: it is still being written for as long as nobody reads on."""
+    exhibits = tmp_path / "exhibits.md"
+    exhibits.write_text("<!-- prose -->\n" + "word " * 400_000, encoding="utf-8")
+    gemini = DemoGemini(exhibits, pause=0)
+    yield gemini
+    gemini.close()
+
+
+def ask(upstream: Upstream, question: str, *before: Message) -> Climb:
+    return Fallback(upstream, "", Models([MODEL]), GenerationOptions()).ask([*before, Message("user", question)])
+
+
+def exhibit(name: str) -> str:
+    return EXHIBITS.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")[2].partition("<!-- ")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "marked", "shown"),
+    [
+        ("prose", "demo answer", "## Why the sea is salty"),
+        ("list", "demo answer", "\n1. Bring"),
+        ("table", "demo answer", "\n|:---"),
+        ("code", "demo answer", "\n```python\n"),
+        ("chinese", "演示回答", "\n- 水"),
+        ("arabic", "إجابة تجريبية", "\n- يتبخر"),
+    ],
+)
+def test_each_question_gets_a_fitting_exhibit_that_says_in_its_language_what_it_is(
+    demo: DemoGemini, open_upstream: Open, name: str, marked: str, shown: str
+) -> None:
+    climb = ask(open_upstream(demo.url), QUESTIONS[name])
+    text = "".join(climb)
+    assert text == exhibit(name)
+    assert marked in text
+    assert shown in text
+    assert climb.ending == Ending(Finish.COMPLETE, None, MODEL, climb.ending.tokens if climb.ending else 0)
+    assert climb.ending.tokens > 10
+
+
+def test_of_a_conversation_the_last_question_counts(demo: DemoGemini, open_upstream: Open) -> None:
+    climb = ask(
+        open_upstream(demo.url),
+        QUESTIONS["list"],
+        Message("user", QUESTIONS["table"]),
+        Message("model", exhibit("table")),
+    )
+    assert "".join(climb) == exhibit("list")
+
+
+def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) -> None:
+    asked = request("any-model", [Message("user", QUESTIONS["chinese"])], GenerationOptions(), "")
+    call = open_upstream(demo.url).call()
+    assert call.open(asked.path, asked.headers, asked.body) == 200
+    body = read_all(call)
+    call.close()
+    events = body.split(b"\r\n\r\n")
+    assert events.pop() == b""
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
+    assert len(chunks) > 8  # to be seen growing, though this script has few spaces to cut at
+    assert [chunk["candidates"][0].get("finishReason") for chunk in chunks] == [None] * (len(chunks) - 1) + ["STOP"]
+    assert {chunk["modelVersion"] for chunk in chunks} == {MODEL}
+    totals = [chunk["usageMetadata"]["totalTokenCount"] for chunk in chunks]
+    assert totals == sorted(set(totals))
+    reader = AnswerReader("any-model")
+    assert reader.feed(body) == exhibit("chinese")
+    assert reader.close() == ("", Ending(Finish.COMPLETE, None, MODEL, totals[-1]))
+
+
+def test_several_readers_are_answered_at_once(demo: DemoGemini, open_upstream: Open) -> None:
+    upstream = open_upstream(demo.url)
+    climbs = {name: iter(ask(upstream, question)) for name, question in QUESTIONS.items()}
+    texts = {name: next(climb) for name, climb in climbs.items()}
+    for name, climb in climbs.items():
+        assert texts[name] + "".join(climb) == exhibit(name)
+
+
+def test_stop_ends_the_writing(
+    endless: DemoGemini, open_upstream: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(threading.enumerate())
+    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(climb)
+    assert next(pieces).startswith("word ")
+    (writer,) = set(threading.enumerate()) - before
+    climb.cancel()
+    assert list(pieces) == []
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.STOPPED
+    writer.join(SOON)
+    assert not writer.is_alive()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_closing_ends_every_thread_whatever_the_readers_do(
+    demo: DemoGemini, endless: DemoGemini, open_upstream: Open
+) -> None:
+    before = set(threading.enumerate())
+    idle = open_upstream(demo.url)
+    assert "".join(ask(idle, QUESTIONS["list"])) == exhibit("list")
+    (kept,) = set(threading.enumerate()) - before  # it waits for the next question
+    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(climb)
+    next(pieces)
+    assert kept.is_alive()
+    with ThreadPoolExecutor() as closer:
+        for gemini in (demo, endless):
+            closer.submit(gemini.close).result(SOON)
+    assert set(threading.enumerate()) < before
+    assert "".join(pieces).startswith("word ")
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.INTERRUPTED
+    climb = ask(idle, QUESTIONS["list"])
+    assert list(climb) == []
+    assert isinstance(climb.error, UpstreamUnreachable)

@@ -1,0 +1,500 @@
+"""A question on its way down the fallback, over real sockets: which model is asked, when the next, and the ending.
+
+As in the tests of the way to Gemini, each test also holds that no thread and no socket is left behind and that
+the key is in no log.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+from typing import Any
+
+import pytest
+from fakes.calls import SOON, Open
+from fakes.gemini import (
+    FakeGemini,
+    Reply,
+    chunk,
+    error_body,
+    error_info,
+    event,
+    quota_failure,
+    refusing_url,
+    retry_info,
+)
+from fakes.secrets import KEY
+
+from kindle_appliance.ending import Finish
+from kindle_appliance.errors import OwnerError, UpstreamCut, UpstreamError, UpstreamSilent, UpstreamUnreachable
+from kindle_appliance.upstream.call import Call, Clocks, Upstream
+from kindle_appliance.upstream.fallback import Climb, Fallback, Message
+from kindle_appliance.upstream.gemini import GenerationOptions
+from kindle_appliance.upstream.quotas import Models
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+
+MODELS = ("flash", "lite")
+QUESTION = [Message("user", "Why?")]
+QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
+
+
+def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Climb:
+    return Fallback(upstream, KEY, Models(models), GenerationOptions()).ask(QUESTION)
+
+
+def asked(gemini: FakeGemini) -> list[str | None]:
+    return [call.model for call in gemini.calls]
+
+
+def usage(tokens: int) -> bytes:
+    """Gemini is at work, but has nothing to say."""
+    return chunk(None, usage={"totalTokenCount": tokens})
+
+
+# One model answers
+
+
+def test_text_comes_piece_by_piece_and_then_the_ending(gemini: FakeGemini, open_upstream: Open) -> None:
+    gates = threading.Event(), threading.Event()
+    last = chunk("cause.", "STOP", usage={"totalTokenCount": 7}, model_version="flash-9")
+    gemini.replies(Reply([chunk("Hm…", thought=True), chunk("Be"), gates[0], last, gates[1]]))
+    climb = ask(open_upstream(gemini.url))
+    pieces = iter(climb)
+    assert gemini.calls == []
+    assert next(pieces) == "Be"
+    assert climb.ending is None
+    gates[0].set()
+    assert next(pieces) == "cause."
+    gates[1].set()
+    assert list(pieces) == []
+    ending = climb.ending
+    assert ending is not None
+    assert (ending.finish, ending.note, ending.model, ending.tokens) == (Finish.COMPLETE, None, "flash-9", 7)
+    assert climb.error is None
+    (call,) = gemini.calls
+    assert (call.model, call.headers["x-goog-api-key"]) == ("flash", KEY)
+    assert call.json == {"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}
+
+
+RAW_ERROR = error_body(503, "UNAVAILABLE", "a {brace} in it")
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "finish"),
+    [
+        (Reply([chunk("a", "MAX_TOKENS")]), "a", Finish.LENGTH),
+        (Reply([chunk(None, "MAX_TOKENS")]), "", Finish.FAILED),
+        (Reply([chunk("a"), chunk(None, "SAFETY")]), "a", Finish.BLOCKED),
+        (Reply([chunk(None, "PROHIBITED_CONTENT")]), "", Finish.BLOCKED),
+        (Reply([event({"promptFeedback": {"blockReason": "SAFETY"}})]), "", Finish.BLOCKED),
+        (Reply([chunk("a", "OTHER")]), "a", Finish.FAILED),
+        (Reply([chunk("", "STOP")]), "", Finish.FAILED),
+        (Reply([chunk("a"), RAW_ERROR]), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a"), event({"error": {"code": 500}})]), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a"), RAW_ERROR], ending="stall"), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a", "STOP"), RAW_ERROR]), "a", Finish.COMPLETE),
+        (Reply([chunk("a", "STOP")], ending="reset"), "a", Finish.COMPLETE),
+        (Reply([chunk("a", "STOP")[:-4]]), "a", Finish.COMPLETE),
+        (Reply([event({"promptFeedback": {"blockReason": "SAFETY"}})], ending="reset"), "", Finish.BLOCKED),
+        (Reply([chunk(None, "MAX_TOKENS"), RAW_ERROR]), "", Finish.FAILED),
+        (Reply([chunk("a")]), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a")], framing="close", ending="cut"), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a")], ending="cut"), "a", Finish.INTERRUPTED),
+        (Reply([chunk("a")], ending="reset"), "a", Finish.INTERRUPTED),
+    ],
+)  # fmt: skip
+def test_an_answer_has_its_text_and_one_ending_and_is_not_asked_for_again(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply, text: str, finish: Finish
+) -> None:
+    gemini.default = Reply.answer("asked twice")
+    gemini.replies(reply)
+    climb = ask(open_upstream(gemini.url))
+    assert "".join(climb) == text
+    assert climb.ending is not None
+    assert climb.ending.finish is finish
+    assert (climb.ending.note is None) == (finish is Finish.COMPLETE)
+    assert asked(gemini) == ["flash"]
+
+
+def test_an_answer_without_end_has_a_greatest_length(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._MOST_CHARACTERS", 1000)
+    gemini.replies(Reply(itertools.repeat(chunk("On and on. "))))
+    climb = ask(open_upstream(gemini.url))
+    assert "".join(climb).startswith("On and on. " * 90)
+    assert climb.ending is not None and climb.ending.finish is Finish.LENGTH
+    assert "greatest length" in climb.ending.words("en")
+    gemini.calls[0].wait_gone()
+    assert asked(gemini) == ["flash"]
+
+
+# The next model
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply.error(404, "NOT_FOUND", "retired"),
+        Reply.error(429, "RESOURCE_EXHAUSTED", "slowly"),
+        Reply.error(500, "INTERNAL", "oh"),
+        Reply.error(503, "UNAVAILABLE", "overloaded", wrapped=True),
+        Reply.error(504, "DEADLINE_EXCEEDED", "late"),
+        Reply.html(502),
+        Reply([error_body(503, "UNAVAILABLE", "overloaded")], 503, ending="cut"),
+        Reply(status=None, ending="stall"),
+        Reply(ending="stall"),
+        Reply([chunk("Hm…", thought=True)], ending="stall"),
+        Reply(status=None, ending="cut"),
+        Reply(status=None, ending="reset"),
+        Reply([chunk("Hm…", thought=True)], ending="cut"),
+        Reply([chunk("half a line")[:20]]),
+        Reply([RAW_ERROR]),
+        Reply([b"data: no JSON\r\n\r\n"]),
+        Reply([b"data: " + b"x" * 5_000_000]),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.ending} {str(reply.body)[:20]}",
+)
+def test_who_says_nothing_is_followed_by_the_next_model(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
+    gemini.replies(reply, Reply.answer("Because", "."))
+    climb = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)))
+    assert "".join(climb) == "Because."
+    assert climb.ending is not None
+    assert (climb.ending.finish, climb.ending.model) == (Finish.COMPLETE, "lite")
+    assert climb.error is None
+    assert asked(gemini) == ["flash", "lite"]
+
+
+def test_when_all_have_refused_the_last_one_says_why(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), Reply.html(500), Reply.error(429, "", "slowly"))
+    climb = ask(open_upstream(gemini.url), ("a", "b", "c"))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, UpstreamError)
+    assert climb.error.detail.startswith("429")
+    assert climb.ending is not None
+    assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
+    assert asked(gemini) == ["a", "b", "c"]
+
+
+# Quotas
+
+PER_DAY = quota_failure("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
+
+
+def refused(*details: dict[str, Any]) -> Reply:
+    return Reply.error(429, "RESOURCE_EXHAUSTED", "quota", details)
+
+
+def test_a_model_that_is_out_for_the_day_is_not_asked_by_the_next_question(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
+    gemini.replies(refused(PER_DAY), Reply.answer("One."), Reply.answer("Two."))
+    for text in ("One.", "Two."):
+        climb = fallback.ask(QUESTION)
+        assert "".join(climb) == text
+        assert climb.ending is not None and climb.ending.rung == 1
+        assert "lite answered" in climb.ending.words("en")
+    assert asked(gemini) == ["flash", "lite", "lite"]
+
+
+def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
+    gemini.default = refused(PER_DAY, retry_info("5s"))
+    for _ in range(2):
+        climb = fallback.ask(QUESTION)
+        assert "".join(climb) == ""
+        assert isinstance(climb.error, UpstreamError) and climb.error.out_for_the_day
+        assert climb.error.retry_after is not None and 0 < climb.error.retry_after <= 25 * 3600
+        assert climb.ending is not None and climb.ending.finish is Finish.FAILED
+        said = climb.ending.words("en")
+        assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", said), said
+    assert asked(gemini) == ["flash", "lite"], "the second question has asked nobody"
+
+
+def test_a_model_that_is_gone_does_not_hide_that_the_others_are_out_for_the_day(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models((*MODELS, "old")), GenerationOptions())
+    gemini.default = refused(PER_DAY)
+    for _ in range(2):
+        gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
+        climb = fallback.ask(QUESTION)
+        assert "".join(climb) == ""
+        assert climb.ending is not None and "used up. New questions from" in climb.ending.words("en")
+    assert asked(gemini) == ["flash", "lite", "old", "old"]
+
+
+def test_the_best_hope_says_why_there_is_no_answer(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), Reply.error(404, "", "retired"))
+    climb = ask(open_upstream(gemini.url), ("a", "b", "c"))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, UpstreamError) and climb.error.detail.startswith("503")
+    assert climb.ending is not None and climb.ending.note == climb.error.sentence
+    assert asked(gemini) == ["a", "b", "c"]
+
+
+def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models(("flash", "lite", "3.6-flash")), GenerationOptions())
+    gemini.replies(Reply.answer("One.", model_version="3.6-flash"))
+    assert "".join(fallback.ask(QUESTION)) == "One."
+    gemini.default = Reply.error(503, "UNAVAILABLE", "overloaded")
+    assert "".join(fallback.ask(QUESTION)) == ""
+    assert asked(gemini) == ["flash", "flash", "lite"]
+
+
+def test_when_all_refuse_a_short_delay_is_waited_for_and_said(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
+    told: list[str] = []
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
+    climb = fallback.ask(QUESTION, lambda sentence: told.append(str(sentence)))
+    assert "".join(climb) == "At last."
+    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second.", "None"]
+    assert asked(gemini) == ["flash", "lite", "lite"], "who did not say when to come again is not asked again"
+
+
+@pytest.mark.parametrize("delay", ["20.5s", "34.4s"])
+def test_a_long_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open, delay: str) -> None:
+    gemini.default = refused(retry_info(delay))
+    climb = ask(open_upstream(gemini.url))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, UpstreamError) and climb.error.retry_after == float(delay[:-1])
+    assert asked(gemini) == ["flash", "lite"]
+
+
+@pytest.mark.slow
+def test_all_waiting_for_one_question_is_bounded(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._MOST_WAITING_SECONDS", 2.5)
+    gemini.default = refused(retry_info("0s"))
+    assert "".join(ask(open_upstream(gemini.url), ["flash"])) == ""
+    assert asked(gemini) == ["flash"] * 3
+
+
+def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(refused(retry_info("20s")))
+    told = threading.Event()
+    fallback = Fallback(open_upstream(gemini.url), KEY, Models(["flash"]), GenerationOptions())
+    climb = fallback.ask(QUESTION, lambda _: told.set())
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit("".join, climb)
+        assert told.wait(SOON)
+        climb.cancel()
+        assert text.result(SOON) == ""
+    assert climb.ending is not None and climb.ending.finish is Finish.STOPPED
+    assert asked(gemini) == ["flash"]
+
+
+@pytest.mark.parametrize(("ending", "error"), [("stall", UpstreamSilent), ("cut", UpstreamCut)])
+def test_a_silence_and_a_cut_that_no_other_model_mends_are_told_apart(
+    gemini: FakeGemini, open_upstream: Open, ending: Any, error: type[UpstreamError]
+) -> None:
+    gemini.replies(Reply([chunk("Hm…", thought=True)], ending=ending))
+    climb = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)), ["flash"])
+    assert "".join(climb) == ""
+    assert type(climb.error) is error
+    assert climb.ending is not None
+    assert (climb.ending.finish, climb.ending.note) == (Finish.INTERRUPTED, climb.error.sentence)
+
+
+SUSPENDED = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."  # Google quotes the key
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply.error(400, "INVALID_ARGUMENT", "bad key", [error_info("API_KEY_INVALID")]),
+        Reply.error(400, "INVALID_ARGUMENT", "bad field"),
+        Reply.error(400, "FAILED_PRECONDITION", "not in this region"),
+        Reply.error(401, "UNAUTHENTICATED", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+        Reply.error(402, "RESOURCE_EXHAUSTED", "credit"),
+        Reply.error(403, "PERMISSION_DENIED", SUSPENDED),
+        Reply([error_body(403, "PERMISSION_DENIED", SUSPENDED)]),
+        Reply.redirect("http://127.0.0.1:1/"),
+        Reply([b"{}"], 403, {"Connection": "close"}, "length"),
+        Reply([b"{"], 402, ending="cut"),
+        Reply([b"{"], 307, ending="reset"),
+        Reply([b"{"], 401, ending="stall"),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.ending} {str(reply.body)[:20]}",
+)
+def test_what_only_the_owner_can_mend_is_final(gemini: FakeGemini, open_upstream: Open, reply: Reply) -> None:
+    gemini.default = Reply.answer("asked again")
+    gemini.replies(reply)
+    climb = ask(open_upstream(gemini.url, Clocks(connect=0.5, first_byte=SOON)))
+    assert "".join(climb) == ""
+    assert isinstance(climb.error, OwnerError)
+    assert climb.ending is not None
+    assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
+    assert KEY not in repr(climb.error) + climb.error.detail + repr(climb.ending)
+    assert asked(gemini) == ["flash"]
+
+
+def test_where_there_is_no_connection_no_second_one_is_tried() -> None:
+    class CountingUpstream(Upstream):
+        calls = 0
+
+        def call(self) -> Call:
+            self.calls += 1
+            return super().call()
+
+    with refusing_url() as url:
+        for base_url in (url, "http://gemini.invalid"):
+            upstream = CountingUpstream(base_url)
+            climb = ask(upstream)
+            assert "".join(climb) == ""
+            assert isinstance(climb.error, UpstreamUnreachable)
+            assert climb.ending is not None
+            assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
+            assert upstream.calls == 1
+            upstream.close()
+
+
+# Clocks
+
+
+@pytest.mark.slow
+def test_before_the_first_text_only_silence_counts(gemini: FakeGemini, open_upstream: Open) -> None:
+    def think() -> Iterator[bytes]:
+        time.sleep(3 * QUICK.progress)
+        yield chunk("At last.", "STOP")
+
+    gemini.replies(Reply(think()))
+    climb = ask(open_upstream(gemini.url, Clocks(first_byte=SOON, progress=QUICK.progress)))
+    assert "".join(climb) == "At last."
+    assert asked(gemini) == ["flash"]
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["the same count", "silence"])
+def test_an_answer_without_progress_is_interrupted_though_bytes_may_come(
+    gemini: FakeGemini, open_upstream: Open, silent: bool
+) -> None:
+    def repeat() -> Iterator[bytes]:
+        yield chunk("Be", usage={"totalTokenCount": 5})
+        for _ in itertools.count():
+            time.sleep(0.02)
+            yield usage(5)
+
+    gemini.replies(Reply([chunk("Be")], ending="stall") if silent else Reply(repeat()))
+    start = time.monotonic()
+    climb = ask(open_upstream(gemini.url, Clocks(first_byte=60, progress=QUICK.progress)))
+    assert "".join(climb) == "Be"
+    assert QUICK.progress <= time.monotonic() - start < SOON
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.INTERRUPTED
+    gemini.calls[0].wait_gone()
+    assert asked(gemini) == ["flash"]
+
+
+def test_bytes_that_say_nothing_new_before_the_first_text_are_silence(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    def repeat() -> Iterator[bytes]:
+        for _ in itertools.count():
+            yield usage(5)
+            time.sleep(0.02)
+
+    gemini.replies(Reply(repeat()), Reply.answer("Here."))
+    assert "".join(ask(open_upstream(gemini.url, QUICK))) == "Here."
+    assert asked(gemini) == ["flash", "lite"]
+
+
+@pytest.mark.slow
+def test_growing_tokens_are_progress(gemini: FakeGemini, open_upstream: Open) -> None:
+    clocks = Clocks(first_byte=SOON, progress=1)
+
+    def count() -> Iterator[bytes]:
+        yield chunk("Be")
+        deadline = time.monotonic() + 1.5 * clocks.progress
+        for tokens in itertools.count(1):
+            yield usage(tokens)
+            time.sleep(0.02)
+            if time.monotonic() > deadline:
+                break
+        yield chunk("cause.", "STOP")
+
+    gemini.replies(Reply(count()))
+    climb = ask(open_upstream(gemini.url, clocks))
+    assert "".join(climb) == "Because."
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.COMPLETE
+
+
+# Stop
+
+
+def test_a_cancel_before_the_first_step_asks_nobody(gemini: FakeGemini, open_upstream: Open) -> None:
+    climb = ask(open_upstream(gemini.url))
+    climb.cancel()
+    assert list(climb) == []
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.STOPPED
+    assert gemini.calls == []
+
+
+@pytest.mark.parametrize("stage", ["headers", "first text", "more text", "refusal", "second model"])
+def test_a_cancel_at_any_stage_stops_and_asks_no_other_model(
+    gemini: FakeGemini, open_upstream: Open, stage: str
+) -> None:
+    climb = ask(open_upstream(gemini.url))
+    said: Queue[str] = Queue()
+    if stage == "second model":
+        gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), model="flash")
+    with ThreadPoolExecutor() as readers:
+        reader = readers.submit(lambda: deque(map(said.put, climb)))
+        call = gemini.next_call()
+        if stage == "refusal":
+            call.start(503)
+        elif stage in ("first text", "more text"):
+            call.start()
+        if stage == "more text":
+            call.text("Be")
+            assert said.get(timeout=SOON) == "Be"
+        climb.cancel()
+        reader.result(SOON)  # the clock for the first byte would ring only after a minute
+    call.wait_gone()
+    assert said.empty()
+    assert climb.error is None
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.STOPPED
+    assert asked(gemini) == (["flash", "lite"] if stage == "second model" else ["flash"])
+
+
+def test_a_cancel_by_the_reader_itself_ends_its_loop(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply([chunk("Be")], ending="stall"))
+    climb = ask(open_upstream(gemini.url))
+    for text in climb:
+        assert text == "Be"
+        climb.cancel()
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.STOPPED
+
+
+def test_a_cancel_after_the_end_changes_nothing(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply.answer("Because."))
+    climb = ask(open_upstream(gemini.url))
+    list(climb)
+    climb.cancel()
+    assert climb.ending is not None
+    assert climb.ending.finish is Finish.COMPLETE
+
+
+def test_a_reader_that_only_goes_away_closes_the_connection(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply([chunk("Be")], ending="stall"))
+    pieces = iter(ask(open_upstream(gemini.url)))
+    assert next(pieces) == "Be"
+    assert isinstance(pieces, Generator)
+    pieces.close()
+    gemini.calls[0].wait_gone()

@@ -1,0 +1,65 @@
+"""What goes along with a question: whole turns, newest first, and always the last one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kindle_appliance.upstream.gemini import Message
+from kindle_appliance.upstream.history import trim
+
+QUESTION = Message("user", "And now?")
+
+
+def turn(number: int, size: int) -> list[Message]:
+    """A question and an answer that together have `size` characters."""
+    question = f"Question {number}?"
+    return [Message("user", question), Message("model", str(number) * (size - len(question)))]
+
+
+def test_what_fits_goes_along_whole() -> None:
+    conversation = [*turn(1, 400), *turn(2, 600), QUESTION]
+    assert trim(conversation, 1000) == conversation
+
+
+def test_the_oldest_turns_are_left_out_whole_until_the_rest_fits() -> None:
+    conversation = [*turn(1, 100), *turn(2, 600), *turn(3, 400), QUESTION]
+    assert trim(conversation, 1000) == [*turn(2, 600), *turn(3, 400), QUESTION]
+    assert trim(conversation, 999) == [*turn(3, 400), QUESTION], "nothing is picked from behind a gap"
+
+
+def test_the_last_turn_goes_along_with_the_middle_of_its_answer_left_out() -> None:
+    asked, answered = turn(1, 100)[0], Message("model", "begin" + "x" * 5000 + "end")
+    sent = trim([*turn(9, 50), asked, answered, QUESTION], 1000)
+    assert sent[0] == asked and sent[-1] == QUESTION and len(sent) == 3
+    assert sent[1].text.startswith("beginxxx") and sent[1].text.endswith("xxxend") and "[...]" in sent[1].text
+    assert 990 <= sum(len(message.text) for message in sent[:-1]) <= 1000
+
+
+def test_a_question_alone_is_itself() -> None:
+    assert trim([QUESTION], 1000) == [QUESTION]
+
+
+def test_scripts_may_send_what_is_no_turn() -> None:
+    told = [Message("model", "Hello."), Message("user", "a"), Message("user", "b"), Message("model", "c")]
+    assert trim([*told, QUESTION], 1000) == [*told, QUESTION]
+    assert trim([*told, QUESTION], 2) == [*told[2:], QUESTION]
+
+
+def test_several_long_messages_of_the_last_turn_are_all_shortened() -> None:
+    sent = trim([Message("user", "a" * 3000), Message("model", "b" * 5000), QUESTION], 1000)
+    assert [message.text[0] for message in sent] == ["a", "b", "A"]
+    assert sum(len(message.text) for message in sent[:-1]) <= 1000
+
+
+@pytest.mark.parametrize("characters", [500, 5000])
+@given(sizes=st.lists(st.integers(0, 2000), max_size=8))
+def test_the_budget_holds_and_what_is_sent_is_the_end_of_what_was_said(characters: int, sizes: list[int]) -> None:
+    said = [each for number, size in enumerate(sizes) for each in turn(number, 20 + size)]
+    sent = trim([*said, QUESTION], characters)
+    assert sent[-1] == QUESTION
+    assert sum(len(message.text) for message in sent[:-1]) <= characters
+    if said:
+        assert sent[-3] == said[-2], "the last question goes along"
+        assert sent[:-3] == said[:-2][len(said[:-2]) - len(sent[:-3]) :]

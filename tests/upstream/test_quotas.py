@@ -1,0 +1,137 @@
+"""What is remembered of models: the same one under two names, and the end of a day's quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from kindle_appliance.storage.database import Database
+from kindle_appliance.upstream.quotas import Models
+
+PACIFIC = ZoneInfo("America/Los_Angeles")
+NAMES = ("flash", "lite", "3.6-flash", "3.5-lite")
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self, *moment: int) -> None:
+        self.set(*moment)
+
+    def set(self, *moment: int) -> None:
+        year, month, day, hour, minute = (*moment, 0, 0)[:5]
+        self.now = datetime(year, month, day, hour, minute, tzinfo=PACIFIC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(2026, 11, 25, 15, 0)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with closing(Database(tmp_path / "chats.sqlite")) as database:
+        yield database
+
+
+def in_order(models: Models) -> list[str]:
+    """All that would be asked for one question if each refused."""
+    tried: list[str] = []
+    while (name := models.next(tried)) is not None:
+        tried.append(name)
+    return tried
+
+
+def test_models_come_best_first() -> None:
+    assert in_order(Models(NAMES)) == list(NAMES)
+
+
+def test_names_that_turn_out_to_be_one_model_count_as_one() -> None:
+    models = Models(NAMES)
+    models.learn("flash", "3.6-flash")
+    assert in_order(models) == ["flash", "lite", "3.5-lite"], "the alias and the name that it stands for"
+    models.learn("lite", "3.5-lite-001")
+    models.learn("3.5-lite", "3.5-lite-001")
+    assert in_order(models) == ["flash", "lite"], "two names of one version"
+
+
+def test_an_alias_that_moves_is_a_model_of_its_own_again() -> None:
+    models = Models(NAMES)
+    models.learn("flash", "3.6-flash")
+    models.learn("flash", "3.7-flash")
+    assert in_order(models) == list(NAMES)
+
+
+def test_a_model_that_is_out_is_skipped_under_all_its_names_until_midnight_pacific(clock: Clock) -> None:
+    models = Models(NAMES, clock=clock)
+    models.learn("flash", "3.6-flash")
+    models.set_out("3.6-flash")
+    assert in_order(models) == ["lite", "3.5-lite"]
+    clock.set(2026, 11, 25, 23, 59)
+    assert in_order(models) == ["lite", "3.5-lite"]
+    clock.set(2026, 11, 26, 0, 0)
+    assert in_order(models) == ["flash", "lite", "3.5-lite"]
+
+
+def test_what_is_out_stays_out_over_a_restart_although_its_version_is_forgotten(
+    clock: Clock, database: Database
+) -> None:
+    models = Models(NAMES, database, clock)
+    models.learn("flash", "3.6-flash")
+    models.set_out("flash")
+    assert in_order(Models(NAMES, database, clock)) == ["lite", "3.5-lite"]
+
+
+def test_another_key_has_a_quota_of_its_own(database: Database, clock: Clock) -> None:
+    Models(NAMES, database, clock, "one key").set_out("flash")
+    assert in_order(Models(NAMES, database, clock, "another key")) == list(NAMES)
+    assert in_order(Models(NAMES, database, clock, "one key")) == list(NAMES[1:])
+    assert "one key" not in str([tuple(row) for row in database.read("SELECT * FROM quotas")])
+
+
+def test_when_all_are_out_it_is_known_when_the_first_is_back(clock: Clock) -> None:
+    models = Models(NAMES, clock=clock)
+    for name in NAMES:
+        assert models.back_at() is None
+        models.set_out(name)
+    assert models.next(()) is None
+    assert models.back_at() == datetime(2026, 11, 26, tzinfo=PACIFIC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [((2026, 3, 8, 0, 30), 22.5), ((2026, 11, 1, 0, 30), 24.5), ((2026, 7, 1, 0, 30), 23.5)]
+)
+def test_a_day_on_which_the_clocks_change_ends_at_its_own_midnight(day: tuple[int, ...], hours: float) -> None:
+    clock = Clock(*day)
+    models = Models(["flash"], clock=clock)
+    models.set_out("flash")
+    assert models.back_at() == clock.now + hours * 3600
+
+
+@pytest.mark.parametrize("wrong", [(2031, 1, 1), (2020, 1, 1)], ids=["ahead", "behind"])
+def test_a_clock_that_was_wrong_when_a_model_went_out_does_not_keep_it_out(
+    wrong: tuple[int, ...], clock: Clock, database: Database
+) -> None:
+    right = clock.now
+    clock.set(*wrong)
+    Models(NAMES, database, clock).set_out("flash")
+    clock.now = right
+    assert in_order(Models(NAMES, database, clock)) == list(NAMES)
+
+
+def test_a_card_that_cannot_be_written_does_not_keep_the_house_from_remembering(
+    database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = Models(NAMES, database, clock)
+    database._writer.execute("PRAGMA query_only = ON")
+    models.set_out("flash")
+    assert in_order(models) == ["lite", "3.6-flash", "3.5-lite"]
+    assert "cannot store" in caplog.text

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+from kindle_appliance.answers.desk import START, Answer, News, Position
+from kindle_appliance.answers.typesetter import Block
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.sentences import Sentence
+from kindle_appliance.upstream.sse import Event, EventStreamParser
+from kindle_appliance.web import frames
+
+
+def parsed(data: bytes) -> list[Event]:
+    return EventStreamParser().feed(data)
+
+
+def news(blocks: list[Block], text: str, ending: Ending | None) -> News:
+    return News(blocks, text, ending, Position(0, 0))
+
+
+def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
+    ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."), "model-a")
+    events = parsed(frames.events(news([Block("<p>a</p>", 3), Block("<p>b</p>", 6)], "tail", ending), "en"))
+    assert [event.event for event in events] == ["block", "block", "text", "end"]
+    assert [event.id for event in events] == ["3", "6", "6", "6"]
+    assert [json.loads(event.data) for event in events] == [
+        {"html": "<p>a</p>", "upto": 3},
+        {"html": "<p>b</p>", "upto": 6},
+        "tail",
+        {"finish": "interrupted", "note": "Gemini's answer broke off here.", "model": "model-a"},
+    ]
+
+
+def test_what_is_waited_for_is_said_before_anything_else_and_taken_back() -> None:
+    thinking = Sentence("Gemini is thinking. That can take a few minutes.")
+    for states, said in (([thinking], "Gemini 正在思考，可能需要几分钟。"), ([None], "")):
+        first, _ = parsed(frames.events(news([], "tail", None)._replace(states=states), "zh-CN"))
+        assert (first.event, json.loads(first.data)) == ("state", said)
+
+
+def test_the_end_is_said_in_the_readers_language() -> None:
+    (event,) = parsed(
+        frames.events(news([], "", Ending(Finish.STOPPED, Sentence("You stopped this answer."))), "zh-CN")
+    )
+    assert json.loads(event.data)["note"] == "您停止了这个回答。"
+
+
+def test_no_text_can_break_out_of_its_line() -> None:
+    nasty = 'a\nb\r\nc\rd\u2028e\u2029f\x85g\0"\\ data: x\n\nevent: end\n\n'
+    (event,) = parsed(frames.events(news([], nasty, None), "en"))
+    assert event.event == "text" and json.loads(event.data) == nasty
+
+
+def test_nothing_new_is_no_bytes() -> None:
+    assert frames.events(news([], "", None), "en") == b""
+
+
+def test_padding_and_keep_alive_are_comments_and_retry_is_no_event() -> None:
+    parser = EventStreamParser()
+    assert parser.feed(frames.PADDING + frames.KEEP_ALIVE + frames.retry(2000)) == []
+    assert parser.retry == 2000
+    assert parser.stray == []
+    assert len(frames.PADDING) > 1024
+
+
+def test_the_events_of_a_whole_answer_rebuild_it() -> None:
+    answer = Answer()
+    answer.append("# Title\n\nSome *text*.\n\nThe last")
+    answer.append(" line")
+    now = answer.news(START, 0)
+    events = parsed(frames.events(now, "en"))
+    html = [json.loads(event.data)["html"] for event in events if event.event == "block"]
+    assert html == ["<h1>Title</h1>", "<p>Some <em>text</em>.</p>"]
+    assert json.loads(events[-1].data) == "The last line"

@@ -1,0 +1,97 @@
+"""What /healthz says: to a watchdog by its status, to people and programs by its JSON."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from kindle_appliance.web.health import Health
+
+
+def test_a_healthy_appliance_says_what_it_is_and_what_it_is_doing(house: House, gemini: FakeGemini) -> None:
+    response = house.get("/healthz")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("application/json")
+    assert response.headers["Cache-Control"] == "no-store"
+    facts = response.json()
+    assert 1_000_000 < facts.pop("memory_bytes") < 2_000_000_000
+    assert 0 <= facts.pop("uptime_seconds") < 60
+    assert facts == {
+        "status": "ok",
+        "version": "0.0.0",
+        "database": "ok",
+        "mdns": {"state": "off"},
+        "answers_being_written": 0,
+        "demo": False,
+    }
+    assert not gemini.calls
+
+
+def test_it_counts_the_answers_that_are_being_written(house: House, gemini: FakeGemini) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    assert house.get("/healthz").json()["answers_being_written"] == 1
+    call.start()
+    call.text("Because.", "STOP")
+    call.end()
+    with house.follow("/answers/1") as follow:
+        follow.read_to_end()
+    assert house.get("/healthz").json()["answers_being_written"] == 0
+
+
+def test_its_uptime_is_that_of_the_appliance(house: House) -> None:
+    earlier = Health("1", house.database, house.desk, since=house.health.since - 3600)
+    assert 3600 <= earlier.check().facts["uptime_seconds"] < 3660
+
+
+def test_it_tells_what_the_advertiser_says_of_itself(house: House) -> None:
+    state: dict[str, Any] = {"state": "up", "name": "kindle-2.local"}
+    health = Health("1", house.database, house.desk, mdns=lambda: state)
+    assert json.loads(json.dumps(health.check().facts))["mdns"] == state
+
+
+def test_chats_that_cannot_be_read_are_a_503_that_names_them(
+    gemini: FakeGemini, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with House(gemini.url, tmp_path):
+        pass  # what it has written leaves the write-ahead log when it stops
+    with House(gemini.url, tmp_path) as house:
+        file = tmp_path / "chats.sqlite"
+        with file.open("r+b") as card:  # all but the first page, which says how the file is built
+            card.seek(4096)
+            card.write(b"\xff" * (file.stat().st_size - 4096))
+        response = house.get("/healthz")
+    assert response.status == 503
+    assert response.json()["status"] == "failing"
+    assert response.json()["database"] == "cannot be read"
+    assert "health: " in caplog.text
+
+
+def test_it_answers_while_every_follower_has_its_seat(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=2) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Because")
+        with house.follow("/answers/1") as first, house.follow("/answers/1") as second:
+            first.read_until("Because")
+            second.read_until("Because")
+            assert house.get("/healthz").status == 200
+        call.text(".", "STOP")
+        call.end()
+
+
+def test_asked_by_many_at_once_it_answers_each(house: House) -> None:
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(house.get("/healthz").status)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 20

@@ -1,0 +1,200 @@
+"""Pages as text: what stands on them, escaped, in the reader's language. The browsers' tests look at them drawn."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from kindle_appliance.answers.desk import News, Position
+from kindle_appliance.answers.typesetter import Block
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.host.mdns import Snapshot, State
+from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
+from kindle_appliance.storage.chats import ChatSummary, Turn
+from kindle_appliance.storage.reports import Report
+from kindle_appliance.web.pages import Pages, Reader, when
+
+NASTY = "<script>alert(1)</script> \"'&amp; ${Ask} $style </textarea></title>"
+ENGLISH_READER = Reader(ENGLISH)
+NOON = datetime(2026, 11, 22, 12, 0).timestamp()
+
+
+@pytest.fixture(scope="module")
+def pages() -> Pages:
+    return Pages(is_demo=False)
+
+
+class Tags(HTMLParser):
+    """The elements of a page, and whether all that open also close."""
+
+    VOID = ("meta", "link", "input", "br", "hr")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+
+def turn(question: str = "Why?", ending: Ending | None = None) -> Turn:
+    return Turn(7, 3, 2, question, NOON, "", ending)
+
+
+def news(ending: Ending | None, *blocks: str) -> News:
+    settled = [Block(html, (index + 1) * 10) for index, html in enumerate(blocks)]
+    return News(settled, "the raw tail", ending, Position(0, 0))
+
+
+def all_pages(pages: Pages, language: str, text: str) -> list[str]:
+    chats = [ChatSummary(3, text, 2, NOON, True, 9), ChatSummary(2, text, 1, NOON - 86400, False, 8)]
+    note = Sentence("Please type a question first.")
+    return [
+        pages.asking(Reader(language), "form-id", chats, NOON),
+        pages.asking(Reader(language), "form-id", (), NOON, question=text, chat=turn(text), note=note),
+        pages.reading(Reader(language), turn(text), 2, news(None, "<p>one</p>"), "form-id"),
+        pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
+        pages.list(Reader(language), chats, NOON),
+        pages.deletion(Reader(language), turn(text), 2),
+        pages.message(Reader(language), Sentence("There is no such page here.")),
+        pages.pin(Reader(language), "/chats", "0123", note),
+        *[pages.addresses(Reader(language), (), 80, Snapshot(state)) for state in State],
+        pages.check(Reader(language), NOON),
+        pages.reports(Reader(language), [Report(NOON, {"device": text, "row": text, text: [text, {}]})], NOON),
+        pages.reports(Reader(language), (), NOON),
+    ]
+
+
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE])
+def test_every_page_is_well_formed_whatever_a_reader_typed(pages: Pages, language: str) -> None:
+    for page in all_pages(pages, language, NASTY):
+        tags = Tags(page)
+        assert tags.seen.count("script") == 2 and tags.seen.count("title") == 1
+        assert "alert(1)</script>" not in page
+
+
+def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
+    class Field(HTMLParser):
+        text = ""
+        inside = False
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.inside = tag == "textarea"
+
+        def handle_endtag(self, tag: str) -> None:
+            self.inside = False
+
+        def handle_data(self, data: str) -> None:
+            self.text += data if self.inside else ""
+
+    field = Field()
+    field.feed(pages.asking(ENGLISH_READER, "f", (), NOON, question="\n" + NASTY + "\n two lines"))
+    # Browsers drop one line break behind the tag (HTML standard, 13.2.6.4.7); html.parser does not.
+    assert field.text == "\n" + "\n" + NASTY + "\n two lines"
+
+
+def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> None:
+    known = {"Gemini", "appliance", "html", "lang", "Aa", "JavaScript", "Kindle", "Cookie", "http"}
+    for page in all_pages(pages, CHINESE, "海"):
+        body = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
+        words = set(re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>|&\w+;", " ", body)))
+        assert words - known <= {"one"}, words
+
+
+def test_a_page_under_way_brings_its_script_and_what_has_settled(pages: Pages) -> None:
+    page = pages.reading(ENGLISH_READER, turn(), 2, news(None, "<p>one</p>", "<p>two</p>"), "f")
+    assert "<p>one</p>\n<p>two</p>" in page and "the raw tail" not in page
+    assert '"answer": 7' in page and '"upto": 20' in page
+    assert "2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
+
+
+def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
+    ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
+    page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
+    assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#x27;s answer broke off here." in page
+    assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
+
+
+def test_what_has_text_can_go_on_although_the_card_was_too_full_to_store_it(pages: Pages) -> None:
+    ending = Ending(Finish.INTERRUPTED)
+    assert ">Go on</button>" in pages.reading(ENGLISH_READER, turn(), 2, news(ending, "<p>one</p>"), "f")
+    assert ">Go on</button>" not in pages.reading(ENGLISH_READER, turn(), 2, news(ending), "f")
+
+
+def test_the_addresses_stand_in_the_order_in_which_they_work(pages: Pages) -> None:
+    taken = Sentence("%(name)s belongs to %(address)s.", name="kindle.local", address="10.0.0.9")
+    up = Snapshot(State.UP, "kindle-2.local", ("192.168.1.23",), taken)
+    page = pages.addresses(ENGLISH_READER, ["192.168.1.23", "10.0.0.7"], 80, up)
+    urls = ["http://192.168.1.23/", "http://10.0.0.7/", "http://kindle-2.local/"]
+    assert re.findall(r'<a href="(http:[^"]*)">\1</a>', page) == urls
+    assert "kindle.local belongs to 10.0.0.9." in page
+    page = pages.addresses(Reader(CHINESE), ["192.168.1.23"], 8080, Snapshot(State.FAILED, reason=taken))
+    assert "http://192.168.1.23:8080/" in page and "10.0.0.9" in page and "belongs" not in page
+    page = pages.addresses(ENGLISH_READER, ["192.168.1.23"], 80, Snapshot(State.PROBING, "kindle.local"))
+    assert "http://kindle.local" not in page, "not before it is ours"
+
+
+def test_a_report_is_shown_in_words_with_what_it_says_besides(pages: Pages) -> None:
+    report = {
+        **{"page": "600 x 706", "answers": True, "storage": False, "keyboard": None, "lacks": ["bind", "trim"]},
+        **{"untested": [], "clock": -3.5, "colour": "grey", "more": {"a": 1, "b": True}, "row": "| ? | x |"},
+    }
+    page = pages.reports(ENGLISH_READER, [Report(NOON, report), Report(NOON - 86400, {})], NOON)
+    cells = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", page.partition("yesterday")[0]))
+    assert (cells["Page"], cells["Answers while they are written"], cells["Storage"]) == ("600 x 706", "yes", "no")
+    assert (cells["Page above the keyboard"], cells["JavaScript lacks"]) == ("not tested", "bind, trim")
+    assert (cells["JavaScript, not tested"], cells["Clock, seconds ahead"], cells["Engine"]) == ("-", "-3.5", "")
+    assert (cells["colour"], cells["more"]) == ("grey", "a: 1, b: yes"), "what we do not know is kept"
+    assert re.search(r"today, 12:00.*\| \? \| x \|.*yesterday, 12:00", page, re.DOTALL)
+    assert "是" in pages.reports(Reader(CHINESE), [Report(NOON, report)], NOON)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_upright", "is_right_to_left"),
+    [
+        ("Why?", False, False),
+        ("Pourquoi l'été – déjà?", False, False),
+        ("为什么?", True, False),
+        ("لماذا؟", True, True),
+    ],
+)
+def test_a_question_is_set_as_its_script_wants(
+    pages: Pages, question: str, is_upright: bool, is_right_to_left: bool
+) -> None:
+    page = pages.reading(ENGLISH_READER, turn(question), 1, news(None), "f")
+    match = re.search(r'<div class="question([^"]*)"([^>]*)>', page)
+    assert match
+    assert ("upright" in match[1], "rtl" in match[2]) == (is_upright, is_right_to_left)
+
+
+def test_long_questions_are_shortened_in_lists_only(pages: Pages) -> None:
+    long = "word " * 200
+    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9)], NOON)
+    assert listed.count("word ") < 20 and "…" in listed
+    assert pages.reading(ENGLISH_READER, turn(long), 1, news(None), "f").count("word ") > 200
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (datetime(2026, 11, 22, 9, 5), "today, 09:05"),
+        (datetime(2026, 11, 21, 23, 59), "yesterday, 23:59"),
+        (datetime(2026, 11, 20, 9, 5), "on 2026-11-20"),
+        (datetime(2025, 11, 22, 9, 5), "on 2025-11-22"),
+    ],
+)
+def test_times_are_said_as_people_say_them(moment: datetime, said: str) -> None:
+    assert str(when(moment.timestamp(), NOON)) == said

@@ -1,0 +1,207 @@
+"""Waitress as the appliance needs it: threads in reserve, readers that leave or sleep, and an orderly end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+from fakes.server import serving
+
+from kindle_appliance.web.server import RESERVED_THREADS, Server
+
+
+def url(server: Server, path: str = "/") -> str:
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def connect(server: Server, path: str) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    return client
+
+
+def test_each_chunk_goes_out_before_the_next_is_made() -> None:
+    more = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        yield b"first"
+        assert more.wait(20)
+        yield b"second"
+
+    with serving(application) as server:
+        response = urllib3.request("GET", url(server), preload_content=False)
+        assert response.read1(100) == b"first"
+        more.set()
+        assert response.read1(100) == b"second"
+
+
+def test_pages_are_served_while_every_follower_waits() -> None:
+    release = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/follow":
+            yield b"x"
+            waiting.release()
+            release.wait(20)
+        else:
+            yield b"page"
+
+    with serving(application, followers=6) as server:
+        followers = [connect(server, "/follow") for _ in range(6)]
+        for _ in followers:
+            assert waiting.acquire(timeout=20)
+        for _ in range(RESERVED_THREADS):
+            assert urllib3.request("GET", url(server, "/page"), timeout=10).data == b"page"
+        release.set()
+        for client in followers:
+            client.close()
+
+
+def test_a_reader_that_leaves_is_noticed_while_nothing_is_sent() -> None:
+    gone = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        yield b"x"
+        pause = threading.Event()
+        for _ in range(400):
+            if environ["waitress.client_disconnected"]():
+                gone.set()
+                return
+            pause.wait(0.05)
+
+    with serving(application) as server:
+        client = connect(server, "/")
+        assert client.recv(1000)
+        client.close()
+        assert gone.wait(20)
+
+
+def test_a_reader_that_does_not_read_holds_little_memory_and_only_its_own_thread() -> None:
+    sent = [0]
+    stuck = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/page":
+            yield b"page"
+            return
+        for _ in range(2000):
+            yield b"x" * 10_000  # 20 MB in all
+            sent[0] += 10_000
+        stuck.set()
+
+    with serving(application) as server:
+        client = connect(server, "/endless")
+        assert urllib3.request("GET", url(server, "/page"), timeout=10).data == b"page"
+        assert not stuck.wait(2), "the application waits for its reader"
+        assert sent[0] < 8_000_000, "what the kernel's buffers and ours take"
+        client.close()
+
+
+def test_responses_under_way_end_in_good_order_when_the_server_closes() -> None:
+    begun, finish = threading.Event(), threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        yield b"begun"
+        begun.set()
+        finish.wait(20)
+        yield b", done"
+
+    server = Server(application, "127.0.0.1", 0, 4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    port = server.port
+    client = connect(server, "/")
+    assert begun.wait(20)
+    server.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    finish.set()
+    server.close(10)
+    received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert b"begun" in received and b", done" in received and received.endswith(b"0\r\n\r\n")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_connection_that_came_just_before_the_end_is_still_answered() -> None:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"page"]
+
+    server = Server(application, "127.0.0.1", 0, 4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        assert urllib3.request("GET", url(server), timeout=10).data == b"page"  # so the one before is accepted
+        server.stop()
+        thread.join(20)
+        closing = threading.Thread(target=server.close, args=(10,))
+        closing.start()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(b"page")
+        closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_it_knows_whether_its_own_requests_are_answered() -> None:
+    release = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/hangs":
+            release.wait(20)
+        start("503 Service Unavailable" if environ["PATH_INFO"] == "/ill" else "200 OK", [])
+        return [b"page"]
+
+    with serving(application) as server:
+        assert server.answers("/well", 20)
+        assert not server.answers("/ill", 20)
+        with pytest.raises(TimeoutError):
+            server.answers("/hangs", 0.2)
+        release.set()
+
+
+def test_sockets_that_listen_already_are_served_and_stay_with_their_owner() -> None:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [])
+        return [b"page"]
+
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        server = Server(application, "ignored.invalid", 0, 4, [first.dup(), second.dup()])
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        for each in (first, second):
+            address = f"http://127.0.0.1:{each.getsockname()[1]}/"
+            assert urllib3.request("GET", address, timeout=10).data == b"page"
+        server.stop()
+        thread.join(20)
+        server.close(2)
+        socket.create_connection(first.getsockname(), timeout=5).close()
+
+
+def test_a_port_that_is_taken_is_an_error_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
+        Server(lambda environ, start: [], "127.0.0.1", taken.getsockname()[1], 4)
+
+
+def test_a_body_beyond_the_limit_is_refused_before_the_application_sees_it() -> None:
+    seen: list[str] = []
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        seen.append(environ["PATH_INFO"])
+        start("200 OK", [])
+        return [b""]
+
+    with serving(application) as server:
+        response = urllib3.request("POST", url(server), body=b"x" * 300_000, retries=False, timeout=10)
+        assert response.status == 413
+        assert not seen
