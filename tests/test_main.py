@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from conftest import ROOT
-from fakes.card import mounted, remount
+from fakes.filesystem import mounted, remount
 from fakes.gemini import FakeGemini, Reply
 from fakes.program import PROGRAM, Appliance, Program, complete, end_event, environment, free_port, run
 from fakes.secrets import KEY, PIN
@@ -268,11 +268,11 @@ def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_
     assert len(secret.read_bytes()) == 32
 
 
-def test_a_card_that_has_become_read_only_keeps_nobody_from_entering_the_pin(tmp_path: Path, card: Path) -> None:
-    with closing(Appliance(tmp_path, "--data", str(card))) as appliance:
+def test_a_read_only_filesystem_keeps_nobody_from_entering_the_pin(tmp_path: Path, filesystem: Path) -> None:
+    with closing(Appliance(tmp_path, "--data", str(filesystem))) as appliance:
         appliance.rest()
-    remount(card, "ro")
-    with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
+    remount(filesystem, "ro")
+    with closing(Appliance(tmp_path, "--data", str(filesystem), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/chats", Cookie=cookie).status == 200
         assert "every browser has to enter the PIN again" in appliance.errors.read_text()
@@ -381,18 +381,18 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, which can become read-only as a failing SD card does."""
-    with mounted(tmp_path / "card") as folder:
+def filesystem(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of its own, which can become read-only as a failing SD card does."""
+    with mounted(tmp_path / "filesystem") as folder:
         yield folder
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
 @pytest.mark.parametrize("is_read_only", [True, False], ids=["read-only", "full"])
-def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_takes_no_question(
-    tmp_path: Path, gemini: FakeGemini, card: Path, is_read_only: bool, is_killed: bool
+def test_a_read_only_or_full_filesystem_is_still_read_and_says_why_it_takes_no_question(
+    tmp_path: Path, gemini: FakeGemini, filesystem: Path, is_read_only: bool, is_killed: bool
 ) -> None:
-    arguments = ("--data", str(card), "--gemini-url", gemini.url)
+    arguments = ("--data", str(filesystem), "--gemini-url", gemini.url)
     gemini.replies(Reply.answer("Because of the salt."))
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         appliance.ask("Why is the sea salty?")
@@ -401,14 +401,14 @@ def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_
         call = gemini.next_call()
         call.start()
         call.text("Because of")
-        with closing(sqlite3.connect(card / "chats.sqlite")) as other:
+        with closing(sqlite3.connect(filesystem / "chats.sqlite")) as other:
             while not other.execute("SELECT answer FROM turns WHERE id = 2").fetchone()[0]:
                 time.sleep(0.05)
         appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         appliance.process.wait(10)
-    room = os.statvfs(card)
+    room = os.statvfs(filesystem)
     trouble = "ro" if is_read_only else f"size={(room.f_blocks - room.f_bfree) * room.f_frsize}"
-    remount(card, trouble)
+    remount(filesystem, trouble)
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         assert b"Because of the salt." in appliance.get("/chats/1/1").read()
         page = appliance.get("/chats/2/1").read().decode()
@@ -419,7 +419,7 @@ def test_a_card_that_has_become_read_only_or_full_is_still_read_and_says_why_it_
         assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
         assert "Traceback" not in appliance.errors.read_text()
         if not is_read_only:
-            remount(card, "size=10m")
+            remount(filesystem, "size=10m")
             assert appliance.post("/ask", question="Can you hear me?", form="f").status == 303
             gemini.next_call()
 

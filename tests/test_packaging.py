@@ -18,7 +18,7 @@ import pytest
 from appliance.debian import SetUpError, download
 from appliance.tools import missing
 from conftest import ROOT, unavailable
-from fakes.written import WRITTEN
+from fakes.secret_scanner import SCANNER
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source,
         ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "*.egg-info", "__pycache__"),
     )
-    WRITTEN.exempt(source)  # where the tests, and what pytest notes of them, have their secrets
+    SCANNER.exempt(source)  # where the tests, and what pytest notes of them, have their secrets
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, source],
         check=True,

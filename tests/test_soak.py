@@ -21,7 +21,7 @@ from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
 from fakes.reader import Reader, page_of
-from fakes.written import Client
+from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow

@@ -321,7 +321,7 @@ def test_an_answer_that_cannot_be_stored_stays_readable_and_is_stored_later(
     assert stored is not None and stored.answer == long and ending.finish is Finish.COMPLETE
 
 
-def test_a_full_card_does_not_fill_the_log(
+def test_a_full_filesystem_does_not_fill_the_log(
     gemini: FakeGemini, house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.ask("Is the card full?")

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from fakes.written import WRITTEN
+from fakes.secret_scanner import SCANNER
 from zeroconf import DNSAddress, DNSIncoming  # type: ignore[attr-defined]
 
 from . import tools
@@ -113,7 +113,7 @@ class Program(Lines):
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                WRITTEN.look("output", line)
+                SCANNER.scan("output", line)
                 self.say(line.rstrip("\n"))
         self.say(None)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import unavailable
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
-from fakes.written import WRITTEN
 
 from kindle_appliance import __version__
 
@@ -60,7 +60,7 @@ ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lamb
 def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     if reason := debian.missing():
         unavailable(reason)
-    machine = Machine(debian, folder, WRITTEN.look)
+    machine = Machine(debian, folder, SCANNER.scan)
     (machine.root / "root" / "versions").mkdir()
     (machine.root / "opt").touch()  # as it is after any installation, so that each test may be the first
     unpack(machine, "old", OLD_VERSION)
@@ -74,8 +74,8 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         machine.connect(f"{ADDRESS}/24")
         yield machine
         machine.stop()
-        WRITTEN.exempt(machine.changes / "var" / "log" / "journal")  # heard, and others write there too
-        WRITTEN.files(machine.changes)
+        SCANNER.exempt(machine.changes / "var" / "log" / "journal")  # heard, and others write there too
+        SCANNER.scan_files(machine.changes)
 
 
 def unpack(machine: Machine, name: str, version: str) -> Path:
@@ -577,7 +577,7 @@ def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(
         answer("(it is not shown): ", KEY)
         rest = terminal.communicate(timeout=120)[0]
         assert terminal.returncode == 0, said + rest
-    WRITTEN.look("output", said + rest)
+    SCANNER.scan("output", said + rest)
     assert KEY.encode() not in said + rest
     before_key = said.decode().partition("Store a key now?")[0]
     for each in ("aistudio", "Everybody at home sees every chat", "Google gets every question", "gemini-api/terms"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from kindle_appliance.web.pages import GO_ON
 
@@ -63,19 +63,19 @@ def test_the_field_and_send_stand_in_the_upper_part_at_every_text_size(
 def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/")
         browser.type(browser.find("textarea"), "Why is the sea salty? 海 & +")
-        cable.sleep()
+        proxy.stall()
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
         assert browser.script("return location.pathname") == "/" and "salty" in field(browser)
-        cable.wake()
+        proxy.resume()
         browser.wait_until("location.pathname === '/chats/1/1' && !!document.getElementById('answer')")
         assert text_of(browser, "answer").startswith("Why is the sea salty? 海 & +")
         finish(gemini, "Because.")
         browser.wait_until(shows("Because."))
-        posts = [line for line in cable.requests if line.startswith(b"POST /ask")]
+        posts = [line for line in proxy.requests if line.startswith(b"POST /ask")]
         assert len(posts) == 1
     assert browser.errors() == []
 
@@ -83,24 +83,24 @@ def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
 def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/")
         browser.type(browser.find("textarea"), "Why?")
-        cable.pull()
+        proxy.cut()
         send(browser)
         browser.wait_until(NOT_SENT)
         assert field(browser) == "Why?" and not gemini.calls
         take(browser, engine, screenshots / f"not-sent-{engine.name}.png")
-        cable.plug()
-        cable.sleep()  # let the question through later, and the answer to it never
+        proxy.restore()
+        proxy.stall()  # let the question through later, and the answer to it never
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})
         finish(gemini, "Because.")
-        cable.pull()
+        proxy.cut()
         browser.wait_until(NOT_SENT)
-        cable.wake()
-        cable.plug()
+        proxy.resume()
+        proxy.restore()
         send(browser)
         browser.wait_until("location.pathname === '/chats/1/1'")
         browser.wait_until(ENDED)
@@ -113,15 +113,15 @@ def form_id(browser: Browser) -> str:
 
 
 def test_a_network_that_says_nothing_is_given_up_after_a_while(browser: Browser, house: House) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/")
         browser.type(browser.find("textarea"), "Why?")
         # The page's 20 s in a twentieth of the time.
         browser.script(
             "var set = window.setTimeout;"
             "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
         )
-        cable.sleep()
+        proxy.stall()
         send(browser)
         browser.wait_until(NOT_SENT)
         assert field(browser) == "Why?"
@@ -279,15 +279,15 @@ def is_shown(browser: Browser, name: str) -> bool:
 def test_a_draft_whose_question_has_arrived_is_not_asked_again(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/")
         browser.type(browser.find("textarea"), "Why?")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})  # it arrives, and the reply does not
         finish(gemini, "Because.")
-        cable.pull()
+        proxy.cut()
         send(browser)
         browser.wait_until(NOT_SENT)
-        cable.plug()
+        proxy.restore()
         browser.reload()
         browser.wait_until("document.getElementById('question').value === 'Why?'")
         send(browser)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.cable import Cable
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from kindle_appliance.web import app as web
 from kindle_appliance.web import frames
@@ -148,8 +148,8 @@ def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
 
 
 def test_where_streams_are_held_back_it_says_so(browser: Browser, house: House) -> None:
-    with Cable(house.server.port, holds_streams=True) as cable:
-        browser.open(cable.url + "/check")
+    with Proxy(house.server.port, buffers_streams=True) as proxy:
+        browser.open(proxy.url + "/check")
         browser.wait_until(says("result", "Answers appear while they are written: no"), 30)
         send(browser)
     assert house.reports.latest()[0].values["answers"] is False
@@ -179,15 +179,15 @@ def test_pieces_that_come_all_together_are_no_stream(
 def test_a_report_that_cannot_be_sent_can_be_sent_again(
     browser: Browser, engine: Engine, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/check")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/check")
         browser.wait_until(TESTED)
-        cable.pull()
+        proxy.cut()
         browser.click(browser.find("#send"))
         browser.wait_until(says("state", "Not sent."))
         assert browser.script("return document.getElementById('send').value") == "Send again"
         take(browser, engine, screenshots / f"check-not-sent-{engine.name}.png")
-        cable.plug()
+        proxy.restore()
         send(browser)
     assert len(house.reports.latest()) == 1
     assert browser.errors() == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine
 from .steps import ENDED, LONG, ask, begin, lines_shown, page_number, shows, sizes, text_of, turn
@@ -54,17 +54,17 @@ def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
 
 
 def test_a_page_is_one_request_and_one_response(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port) as cable:
+    with Proxy(house.server.port) as proxy:
         for path in ("/", "/chats", "/no"):
-            before = len(cable.requests)
-            browser.open(cable.url + path)
-            assert [line.split()[1].decode() for line in cable.requests[before:]] == [path]
-        ask(browser, cable.url)
-        before = len(cable.requests)
+            before = len(proxy.requests)
+            browser.open(proxy.url + path)
+            assert [line.split()[1].decode() for line in proxy.requests[before:]] == [path]
+        ask(browser, proxy.url)
+        before = len(proxy.requests)
         call = begin(gemini)
         call.text("All.", finish="STOP")
         call.end()
         browser.wait_until(ENDED)
-        browser.open(cable.url + "/chats/1/1")
-        paths = [line.split()[1].decode() for line in cable.requests[before:]]
+        browser.open(proxy.url + "/chats/1/1")
+        paths = [line.split()[1].decode() for line in proxy.requests[before:]]
         assert paths[-1] == "/chats/1/1" and all(path.startswith("/answers/1?") for path in paths[:-1])

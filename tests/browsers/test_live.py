@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine, W3m
 from .steps import ENDED, LONG, ask, begin, finish, page_number, paragraphs, shows, take, text_of, turn
@@ -59,12 +59,12 @@ def test_the_main_job_runs_on_a_recorded_stream(
 def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         call.text("Settled first.\n\nThen the open")
         browser.wait_until(shows("Then the open"))
-        cable.pull()
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
         assert browser.script("return " + shows("Then the open")), "what has arrived stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
@@ -72,7 +72,7 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
         call.text(" tail, and more.", finish="STOP")
         call.end()
-        cable.plug()
+        proxy.restore()
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail, and more."]
         assert text_of(browser, "state") == ""
@@ -101,8 +101,8 @@ def test_what_is_waited_for_is_said_until_there_is_text(
 
 
 def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port, holds_streams=True) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port, buffers_streams=True) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         call.text("Word one.\n\nWord")
         browser.wait_until(shows("Word one."), 30)
@@ -110,7 +110,7 @@ def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: Fa
         call.end()
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Word one.", "Word two."]
-        streams = [line for line in cable.requests if b"/answers/" in line and b"wait=0" not in line]
+        streams = [line for line in proxy.requests if b"/answers/" in line and b"wait=0" not in line]
         assert len(streams) == 1, "once it knows, it does not stream again"
     assert browser.errors() == []
 
@@ -153,8 +153,8 @@ def test_stop_ends_the_answer_and_moves_nothing(browser: Browser, gemini: FakeGe
 def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         # Without the other way out, which asks after 3 s of silence whether there is news.
         browser.script(
             "var set = window.setTimeout;"
@@ -163,10 +163,10 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
         call = begin(gemini)
         call.text("Settled first.\n\nThen the open")
         browser.wait_until(shows("Then the open"))
-        cable.forget()
+        proxy.forget()
         call.text(" tail.\n\nWritten while it slept.", finish="STOP")
         call.end()
-        before = len(cable.requests)
+        before = len(proxy.requests)
         # The clock of a machine that slept has moved on by more than its timers have.
         browser.script(
             "var getTime = Date.prototype.getTime;"
@@ -174,7 +174,7 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
         )
         browser.wait_until(ENDED, 20)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail.", "Written while it slept."]
-        streams = [line for line in cable.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
+        streams = [line for line in proxy.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
         assert streams and b"from=16" in streams[0], "from the last settled block on"
     assert browser.errors() == []
 
@@ -182,8 +182,8 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
 def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
@@ -198,7 +198,7 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
             "    window.isGivenUp = window.isGivenUp || xhr.readyState === 4; }, false); }"
             "  send.call(xhr, body); };"
         )
-        cable.pull()
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Refresh') >= 0")
         browser.script("window.firstLink = document.querySelector('#state a')")
         browser.wait_until("window.isGivenUp", 20)
@@ -208,15 +208,15 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
         assert browser.script("return " + shows("Then the open tail.")), "what has arrived stays"
         call.text("", finish="STOP")
         call.end()
-        cable.plug()
+        proxy.restore()
         browser.click(browser.find("#state a"))
         browser.wait_until(ENDED, 20)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
 
 
 def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         browser.script(
             "var set = window.setTimeout;"
@@ -224,7 +224,7 @@ def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: 
         )
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
-        cable.vanish()
+        proxy.vanish()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
         assert browser.script("return " + shows("open tail."))
         call.text("", finish="STOP")
@@ -235,15 +235,15 @@ def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: 
 def test_a_link_that_leads_nowhere_does_not_hide_a_lost_connection(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
         browser.script("window.onbeforeunload();")  # as for a download
-        cable.pull()
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
-        cable.plug()
+        proxy.restore()
         call.text("", finish="STOP")
         call.end()
         browser.wait_until(ENDED, 40)
@@ -289,13 +289,13 @@ def test_the_open_end_of_an_arabic_answer_runs_as_it_will(
 
 
 def test_there_is_no_traffic_once_the_answer_has_ended(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         finish(gemini, "Because.")
         browser.wait_until(ENDED)
-        requests = len(cable.requests)
+        requests = len(proxy.requests)
         threading.Event().wait(4.5)  # two polls, or the patience of a stream, would fall into this time
-        assert len(cable.requests) == requests
+        assert len(proxy.requests) == requests
     assert browser.errors() == []
 
 

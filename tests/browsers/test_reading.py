@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine
 from .steps import (
@@ -440,13 +440,13 @@ def test_what_is_said_of_sending_stands_where_the_tap_was(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     for paragraphs in range(4, 8):
-        with Cable(house.server.port) as cable:
+        with Proxy(house.server.port) as proxy:
             path = answered(house, gemini, "A paragraph of one line.\n\n" * paragraphs)
-            browser.open(cable.url + path)
+            browser.open(proxy.url + path)
             while page_number(browser)[0] < page_number(browser)[1]:
                 turn(browser, "next")
             before = page_number(browser)
-            cable.pull()
+            proxy.cut()
             browser.click(browser.find(".more input[value='Shorter']"))
             browser.wait_until("document.getElementById('sent').textContent.indexOf('Not sent.') >= 0")
             assert page_number(browser) == before and "Shorter" in visible_controls(browser)

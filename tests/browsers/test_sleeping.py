@@ -6,10 +6,10 @@ import random
 
 import pytest
 from conftest import Soak
-from fakes.cable import Cable
-from fakes.endless import CUTS, Writer
+from fakes.endless_answer import CUTS, EndlessAnswer
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
+from fakes.proxy import Proxy
 from fakes.reader import page_of
 
 from .engines import ENGINES
@@ -36,21 +36,21 @@ def test_a_page_whose_connection_is_cut_again_and_again_is_the_answer(
 ) -> None:
     cuts = soak(12, full=CUTS)
     chance = random.Random(4)
-    writer = Writer(chance)
-    gemini.replies(Reply(writer))
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    endless = EndlessAnswer(chance)
+    gemini.replies(Reply(endless))
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         # It tries again after a second, or asks after three whether there is news: here in a fifth of the time.
         browser.script(
             "var set = window.setTimeout;window.setTimeout = function (action, ms) { return set(action, ms / 5); };"
         )
         for _ in range(cuts):
-            assert cable.cut_after(chance.randrange(4000)).wait(20)
-            cable.plug()
-        writer.enough.set()
+            assert proxy.cut_after(chance.randrange(4000)).wait(20)
+            proxy.restore()
+        endless.enough.set()
         browser.wait_until(ENDED, 20)
-    expected, shown = browser.script(SAID, "\n".join(page_of(writer.text)))
+    expected, shown = browser.script(SAID, "\n".join(page_of(endless.text)))
     assert len(shown) > 20 and shown == expected
     assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
     assert browser.errors() == []
-    soak.tell(f"cut {cuts} times in PhantomJS 1.9.8: {len(writer.text)} characters, as if it had never slept")
+    soak.tell(f"cut {cuts} times in PhantomJS 1.9.8: {len(endless.text)} characters, as if it had never slept")

@@ -34,8 +34,8 @@ from kindle_appliance.web.health import Health
 from kindle_appliance.web.pages import USUAL_LOOK, Look, Pages
 from kindle_appliance.web.server import Server
 
+from .secret_scanner import SCANNER
 from .secrets import KEY
-from .written import WRITTEN
 
 
 class House:
@@ -98,7 +98,7 @@ class House:
             guard=self._guard,
             gate=self._gate,
         )
-        self.server = Server(WRITTEN.application(web.application()), "127.0.0.1", 0, self._followers)
+        self.server = Server(SCANNER.application(web.application()), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
         self._thread.start()
@@ -203,12 +203,12 @@ class Follow:
         self.body = b""
         self.state = PageState()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._written = WRITTEN.stream("response")
+        self._scanned = SCANNER.stream("response")
 
     def read(self) -> bytes:
         """The next bytes, `b""` at the end."""
         data = self.response.read1(65536)
-        self._written.feed(data)
+        self._scanned.feed(data)
         self.body += data
         self.state.feed(self._decoder.decode(data))
         return data

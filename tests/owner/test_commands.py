@@ -17,8 +17,8 @@ from fakes.chats import write_chats
 from fakes.gemini import FakeGemini, Reply, chunk, error_info, refusing_url
 from fakes.installed import Installed
 from fakes.program import Appliance, Program, complete, run
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
-from fakes.written import WRITTEN
 
 from kindle_appliance.settings import OPTIONS
 from kindle_appliance.storage.backup import back_up
@@ -163,7 +163,7 @@ def test_a_pin_typed_on_the_terminal_is_not_shown_there(installed: Installed) ->
         except OSError:  # the terminal ends with the program
             pass
     assert asking.wait(timeout=20) == 0
-    WRITTEN.look("output", shown)
+    SCANNER.scan("output", shown)
     assert PIN.encode() not in shown
     assert installed.at.secret("pin").read_text() == f"{PIN}\n"
 
@@ -321,7 +321,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     installed.at.settings.write_text(f'text_size = 5\ngemini_url = "{gemini.url}"\n')
     for name, secret in (("key", KEY), ("pin", PIN)):
         installed.at.secret(name).write_text(f"{secret}\n")
-    WRITTEN.exempt(file)  # with the secrets, as wanted
+    SCANNER.exempt(file)  # with the secrets, as wanted
     assert installed.run("backup", "--with-secrets", str(file))[0] == 0
     new = Installed(tmp_path / "new")
     new.at.settings.write_text("text_size = 4\n")

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fakes.card import mounted
 from fakes.chats import write_chats
+from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
 from fakes.program import Appliance, free_port, run
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
-from fakes.written import WRITTEN
 
 from kindle_appliance.errors import StartError
 from kindle_appliance.owner.doctor import Finding, Patient, Verdict, examine
@@ -62,7 +62,7 @@ def found(whose: Patient) -> dict[str, Finding]:
     for finding in findings:
         assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
         assert KEY not in str(finding) and PIN not in str(finding)
-        WRITTEN.look("output", str(finding))
+        SCANNER.scan("output", str(finding))
         if finding.verdict is Verdict.FAILURE:
             assert finding.remedy or finding.subject == "key"
     return {finding.subject: finding for finding in findings}
@@ -203,7 +203,7 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     assert "sudo kindle-appliance restore" in finding.remedy
 
 
-def test_chats_that_the_appliance_keeps_to_itself_on_a_full_card_are_not_called_damaged(
+def test_chats_that_the_appliance_locks_on_a_full_filesystem_are_not_called_damaged(
     healthy: Patient, tmp_path: Path
 ) -> None:
     folder = tmp_path / "alone"
@@ -240,7 +240,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(healthy: Patient) -> No
     assert "cannot be written to" in finding.text
 
 
-def test_a_full_card_is_not_called_a_worn_one(healthy: Patient, tmp_path: Path) -> None:
+def test_a_full_filesystem_is_not_called_a_worn_card(healthy: Patient, tmp_path: Path) -> None:
     with mounted(tmp_path / "full", "size=64k") as folder:
         finding = found(patient(healthy.settings, folder, healthy.service))["disk"]
     assert finding.verdict == "failure"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.card import mounted
 from fakes.chats import write_chats
+from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
@@ -129,7 +129,7 @@ def test_a_folder_is_no_place_for_a_backup_but_a_file_in_it(
     assert names(tmp_path) == ["out", "state"]
 
 
-def test_a_stick_without_room_is_named_and_not_the_card(chats: Path, tmp_path: Path) -> None:
+def test_a_full_stick_is_named_and_not_the_filesystem_of_the_chats(chats: Path, tmp_path: Path) -> None:
     with mounted(tmp_path / "stick", "size=32k") as stick:
         with pytest.raises(StartError, match="stick/backup cannot be written: database or disk is full"):
             back_up(chats, stick / "backup", NOTHING)

@@ -232,7 +232,7 @@ def test_the_log_is_forced_to_the_disk_before_write_returns(path: Path, tmp_path
     assert log_calls[-1] in ("fsync", "fdatasync")
 
 
-# When the card is full, failing, or not ours
+# When the filesystem is full, failing, or not ours
 
 
 def test_a_full_disk_is_a_storage_error_and_is_written_to_again_once_there_is_room(database: Database) -> None:
@@ -251,9 +251,7 @@ def test_a_full_disk_is_a_storage_error_and_is_written_to_again_once_there_is_ro
     assert count_chats(database) == 2
 
 
-def test_a_card_that_refuses_to_be_written_is_a_storage_error_and_is_still_read(
-    path: Path, database: Database
-) -> None:
+def test_a_failed_write_is_a_storage_error_and_the_database_is_still_read(path: Path, database: Database) -> None:
     add_chat(database)
     log = path.with_name(path.name + "-wal")
     with files_not_larger_than(log.stat().st_size), pytest.raises(StorageError, match="I/O error"):
@@ -281,7 +279,7 @@ def test_a_file_that_decays_while_it_is_open_is_a_storage_error(path: Path) -> N
             add_chat(database)
 
 
-def test_a_wrong_statement_is_a_mistake_of_ours_and_not_a_full_card(database: Database) -> None:
+def test_a_wrong_statement_is_a_mistake_of_ours_and_not_a_full_filesystem(database: Database) -> None:
     with pytest.raises(sqlite3.Error):
         database.read("SELECT nothing FROM nowhere")
     with pytest.raises(sqlite3.Error), database.write() as connection:

@@ -21,8 +21,8 @@ from appliance import tools
 from conftest import unavailable
 from fakes.gemini import FakeGemini
 from fakes.program import PROGRAM, Appliance
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
-from fakes.written import WRITTEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -96,7 +96,7 @@ def trace_a_question(
     if subprocess.run([*TRACE, "true"], check=False, capture_output=True).returncode:
         unavailable("strace may not trace on this machine")
     trace = folder / "trace"
-    WRITTEN.exempt(trace)  # of what the program sends Gemini, too
+    SCANNER.exempt(trace)  # of what the program sends Gemini, too
     monkeypatch.setattr("fakes.program.PROGRAM", [*TRACE, "-o", str(trace), *program])
     data = ["--data", str(folder / "data")]
     with closing(Appliance(folder, *data, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:

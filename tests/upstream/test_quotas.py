@@ -127,7 +127,7 @@ def test_a_clock_that_was_wrong_when_a_model_went_out_does_not_keep_it_out(
     assert in_order(Models(NAMES, database, clock)) == list(NAMES)
 
 
-def test_a_card_that_cannot_be_written_does_not_keep_the_house_from_remembering(
+def test_a_read_only_filesystem_does_not_keep_the_house_from_remembering(
     database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     models = Models(NAMES, database, clock)

@@ -63,9 +63,9 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
         pass  # what it has written leaves the write-ahead log when it stops
     with House(gemini.url, tmp_path) as house:
         file = tmp_path / "chats.sqlite"
-        with file.open("r+b") as card:  # all but the first page, which says how the file is built
-            card.seek(4096)
-            card.write(b"\xff" * (file.stat().st_size - 4096))
+        with file.open("r+b") as damaged:  # all but the first page, which says how the file is built
+            damaged.seek(4096)
+            damaged.write(b"\xff" * (file.stat().st_size - 4096))
         response = house.get("/healthz")
     assert response.status == 503
     assert response.json()["status"] == "failing"

@@ -20,9 +20,9 @@ from fakes.gemini import Call, FakeGemini
 from fakes.house import Follow, House
 from fakes.process import Process
 from fakes.program import Appliance
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
 from fakes.server import serving
-from fakes.written import WRITTEN
 
 from kindle_appliance.answers.typesetter import Typesetter
 from kindle_appliance.web.server import RESERVED_THREADS, USUAL_LIMITS, Limits
@@ -431,7 +431,7 @@ def seconds_of_pages(url: str, count: int) -> list[float]:
         response = urllib3.request("GET", url, retries=False, timeout=60)
         taken.append(time.monotonic() - begun)
         assert response.status == 200
-        WRITTEN.look("response", response.data)
+        SCANNER.scan("response", response.data)
         time.sleep(0.02)  # a house of eager readers
     return taken
 

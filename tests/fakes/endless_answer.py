@@ -1,4 +1,4 @@
-"""An answer without an end, for readers that come and go."""
+"""An answer that ends only when the test says so, for readers that come and go."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CUTS = 50
 EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")  # every kind of block, several scripts
 
 
-class Writer:
-    """Writes without end, until it is told to come to one."""
+class EndlessAnswer:
+    """The chunks of an answer that goes on until `enough` is set; `text` is what has been sent of it."""
 
     def __init__(self, chance: random.Random) -> None:
         self.text = ""
