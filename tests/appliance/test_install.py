@@ -32,7 +32,7 @@ ARCHIVE = (
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
 BROKEN = {
-    "database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
+    "storage/database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
     "appliance.py": """
 
 def serve(settings, environment):
