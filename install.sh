@@ -553,21 +553,18 @@ run_units() {
 }
 
 # What the appliance on this port says of itself when it is called by this name, or one value of it: sets `said`, to
-# nothing if it does not answer.
+# nothing if it does not answer, or is not well. This run's version asks, also after going back to an older one.
 ask_health() {
-    said=$("${CURRENT}/bin/python" -IBc '
-import json, sys, urllib.request
-file, port, host, *names = sys.argv[1:]
-headers = {"Host": host}
-with open(file) as pin:  # who does not know it is told nothing but a status
-    if pin := pin.read().strip():
-        headers["Authorization"] = f"Bearer {pin}"
-request = urllib.request.Request(f"http://127.0.0.1:{port}/healthz", headers=headers)
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-facts = json.load(opener.open(request, timeout=10))
-for name in names:
-    facts = facts[name]
-print(facts)
+    said=$("${folder}/bin/python" -IBc '
+import sys
+from pathlib import Path
+from kindle_appliance.owner.service import Service
+pin, port, host, *names = sys.argv[1:]
+facts = Service(f"http://127.0.0.1:{port}/", Path(pin).read_text().strip()).health(host)
+if facts and facts["status"] == "ok":
+    for name in names:
+        facts = facts[name]
+    print(facts)
 ' "${CONFIG}/pin" "$@" 2> /dev/null) || said=''
 }
 
