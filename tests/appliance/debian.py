@@ -1,8 +1,8 @@
 """Debian machines for the tests: booted with systemd, each in a container with a disk and a network of its own.
 
-`python -m tests.appliance.debian` from the root of the repository is the set-up: as root it makes a pristine system
-of each release, and a folder with the packages that pip needs there, and keeps both outside the tree for the next
-time. A `Machine` is such a system with its own layer above it: what it changes is gone with it.
+`PYTHONPATH=tests python -m appliance.debian` from the root of the repository is the set-up: as root it makes a
+pristine system of each release, and a folder with the packages that pip needs there, and keeps both outside the
+tree for the next time. A `Machine` is such a system with its own layer above it: what it changes is gone with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from .tools import missing
 
 ROOT = Path(__file__).resolve().parents[2]
-SET_UP = "python -m tests.appliance.debian"
+SET_UP = "PYTHONPATH=tests python -m appliance.debian"
 WHEELS = Path("/wheels")  # in a machine
 START_SECONDS = 120.0
 POLL_SECONDS = 0.02
