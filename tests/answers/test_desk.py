@@ -182,12 +182,7 @@ def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House,
 
 def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.answer("Blue."), Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.answer("Rayleigh."))
-    chat, _ = house.ask("What colour is the sky?")
-    wait_for_turn(house, chat, 1)
-    house.ask("This fails", chat)
-    wait_for_turn(house, chat, 2)
-    house.ask("Why?", chat)
-    wait_for_turn(house, chat, 3)
+    ask_in_one_chat(house, "What colour is the sky?", "This fails", "Why?")
     contents = [(each["role"], each["parts"][0]["text"]) for each in gemini.calls[2].json["contents"]]
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
 
@@ -197,12 +192,7 @@ def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
 ) -> None:
     gemini.default = Reply.answer("Once upon a time. " * 400)
     with House(gemini.url, tmp_path, history=10_000) as house:
-        chat, _ = house.ask("Tell me a story")
-        wait_for_turn(house, chat, 1)
-        house.ask("And another", chat)
-        wait_for_turn(house, chat, 2)
-        house.ask("And?", chat)
-        wait_for_turn(house, chat, 3)
+        ask_in_one_chat(house, "Tell me a story", "And another", "And?")
         told = [{"role": "user", "text": "?"}, {"role": "model", "text": "x" * 9_999}]
         house.send("/api/chat", {"message": "And?", "history": [*told, *told]})
     sent = [[each["parts"][0]["text"] for each in call.json["contents"]] for call in gemini.calls]
@@ -375,6 +365,14 @@ def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tm
             wait_for_turn(house, *house.ask("?"))
         assert house.desk.writing == 0
     assert threading.active_count() <= before + 1, "the fake keeps its own"
+
+
+def ask_in_one_chat(house: House, *questions: str) -> None:
+    """Ask one after the other, each once the answer before it has ended."""
+    chat: int | str = ""
+    for question in questions:
+        chat, number = house.ask(question, chat)
+        wait_for_turn(house, chat, number)
 
 
 def wait_for_turn(house: House, chat: int, number: int) -> Ending:
