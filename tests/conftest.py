@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from fakes.calls import nothing_is_left_and_nothing_told, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.secret_scanner import SCANNER
+
+from kindle_appliance.storage.database import Database
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -120,6 +123,13 @@ def passed(request: pytest.FixtureRequest) -> set[str]:
     if any("::" in each for each in request.config.args):
         return set()
     return {file for file, tests in request.config.stash[_TESTS].items() if tests <= _PASSED}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty database, open."""
+    with closing(Database(tmp_path / "chats.sqlite")) as database:
+        yield database
 
 
 @pytest.fixture

@@ -38,12 +38,6 @@ TEXTS = {
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite")) as opened:
-        yield opened
-
-
-@pytest.fixture
 def chats(database: Database) -> Chats:
     return Chats(database)
 
