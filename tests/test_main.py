@@ -145,8 +145,7 @@ def test_an_answer_is_on_the_terminal_while_it_is_written_and_the_key_only_in_it
         call.start()
         call.text("Because ")
         assert asking.read_until("Because ") == "Because "
-        call.text("海.", "STOP")
-        call.end()
+        call.finish("海.")
         assert asking.output.read().decode() == "海.\n"
         assert asking.process.wait(timeout=10) == 0
         assert KEY not in asking.errors.read_text()

@@ -19,12 +19,14 @@ from .steps import (
     ask,
     begin,
     finish,
+    hurry,
     page_number,
     paragraphs,
     shows,
     sizes,
     take,
     text_of,
+    write,
 )
 from .webdriver import Browser
 
@@ -64,8 +66,7 @@ def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
-        browser.open(proxy.url + "/")
-        browser.type(browser.find("textarea"), "Why is the sea salty? 海 & +")
+        write(browser, proxy.url, "Why is the sea salty? 海 & +")
         proxy.stall()
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
@@ -84,8 +85,7 @@ def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     with Proxy(house.server.port) as proxy:
-        browser.open(proxy.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
+        write(browser, proxy.url, "Why?")
         proxy.cut()
         send(browser)
         browser.wait_until(NOT_SENT)
@@ -114,13 +114,9 @@ def form_id(browser: Browser) -> str:
 
 def test_a_network_that_says_nothing_is_given_up_after_a_while(browser: Browser, house: House) -> None:
     with Proxy(house.server.port) as proxy:
-        browser.open(proxy.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
+        write(browser, proxy.url, "Why?")
         # The page's 20 s in a twentieth of the time.
-        browser.script(
-            "var set = window.setTimeout;"
-            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
-        )
+        hurry(browser, 20)
         proxy.stall()
         send(browser)
         browser.wait_until(NOT_SENT)
@@ -132,8 +128,7 @@ def test_the_draft_survives_a_reload_and_goes_when_it_has_been_sent(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     answered(house, gemini, "An answer.")
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "A draft for later")
+    write(browser, house.url, "A draft for later")
     browser.reload()
     browser.wait_until("document.getElementById('question').value === 'A draft for later'")
     browser.open(house.url + "/?chat=1")
@@ -164,8 +159,7 @@ def test_a_draft_survives_where_there_is_no_storage(browser: Browser, house: Hou
 
 
 def test_starters_fill_the_field(browser: Browser, house: House) -> None:
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "tides")
+    write(browser, house.url, "tides")
     browser.click(browser.find(".starters a"))
     browser.wait_until("document.getElementById('question').value === 'Explain: tides'")
     assert browser.script("return location.pathname + location.search") == "/"
@@ -195,8 +189,7 @@ def test_recent_chats_of_this_device_are_writing_ready_or_dated(
     call = begin(gemini)
     browser.open(house.url + "/")
     assert "writing" in browser.text and "Mine?" in browser.text and "bookmarks" not in browser.text
-    call.text("Done.", finish="STOP")
-    call.end()
+    call.finish("Done.")
     with house.follow("/answers/2?as=text") as follow:
         follow.read_to_end()
     browser.reload()
@@ -280,8 +273,7 @@ def test_a_draft_whose_question_has_arrived_is_not_asked_again(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
-        browser.open(proxy.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
+        write(browser, proxy.url, "Why?")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})  # it arrives, and the reply does not
         finish(gemini, "Because.")
         proxy.cut()

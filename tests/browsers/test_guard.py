@@ -118,8 +118,7 @@ def test_a_page_of_ours_is_not_shown_in_a_frame_of_another(
             browser.wait_until("document.readyState === 'complete'")
         framed = list(proxy.requests)
         browser.open(proxy.url + path)
-        call.text("Because.", finish="STOP")
-        call.end()
+        call.finish("Because.")
         browser.wait_until("document.body.className.indexOf('ended') >= 0")
         asked = [line.split()[1].partition(b"?")[0] for line in proxy.requests]
     assert len(framed) == 1 and asked[:3] == [path.encode(), path.encode(), b"/answers/1"], (

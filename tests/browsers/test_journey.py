@@ -7,7 +7,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 
 from .engines import Engine
-from .steps import ENDED, LONG, ask, begin, lines_shown, page_number, shows, sizes, text_of, turn
+from .steps import ENDED, LONG, ask, begin, begin_on_page, lines_shown, page_number, shows, sizes, text_of, turn
 from .webdriver import Browser
 
 
@@ -20,9 +20,7 @@ def test_ask_follow_turn_resize_reload_stop_and_follow_up(engine: Engine, gemini
 
 def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text("The beginning.\n\nAnd then")
-    browser.wait_until(shows("And then"))
+    call = begin_on_page(browser, gemini, "The beginning.\n\nAnd then")
     call.text(f" the rest.\n\n{LONG}\n\nand a tail")
     browser.wait_until(shows("and a tail"))
     pages = page_number(browser)[1]
@@ -47,8 +45,7 @@ def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
     browser.click(browser.find(".more input[value='Simpler']"))
     call = begin(gemini)
     browser.wait_until(f"location.pathname !== '{before}' && !!document.getElementById('answer')")
-    call.text("Simple.", finish="STOP")
-    call.end()
+    call.finish("Simple.")
     browser.wait_until(ENDED)
     assert text_of(browser, "text") == "Simple."
 
@@ -62,8 +59,7 @@ def test_a_page_is_one_request_and_one_response(browser: Browser, gemini: FakeGe
         ask(browser, proxy.url)
         before = len(proxy.requests)
         call = begin(gemini)
-        call.text("All.", finish="STOP")
-        call.end()
+        call.finish("All.")
         browser.wait_until(ENDED)
         browser.open(proxy.url + "/chats/1/1")
         paths = [line.split()[1].decode() for line in proxy.requests[before:]]

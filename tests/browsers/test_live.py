@@ -12,7 +12,22 @@ from fakes.house import House
 from fakes.proxy import Proxy
 
 from .engines import Engine, W3m
-from .steps import ENDED, LONG, ask, begin, finish, page_number, paragraphs, shows, take, text_of, turn
+from .steps import (
+    ENDED,
+    LONG,
+    ask,
+    begin,
+    begin_on_page,
+    finish,
+    hurry,
+    page_number,
+    paragraphs,
+    shows,
+    take,
+    text_of,
+    turn,
+    write,
+)
 from .webdriver import Browser
 
 RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
@@ -61,17 +76,14 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
 ) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open")
-        browser.wait_until(shows("Then the open"))
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
         proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
         assert browser.script("return " + shows("Then the open")), "what has arrived stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
         assert height >= 66, "a way to go on, a centimetre high"
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
-        call.text(" tail, and more.", finish="STOP")
-        call.end()
+        call.finish(" tail, and more.")
         proxy.restore()
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail, and more."]
@@ -94,8 +106,7 @@ def test_what_is_waited_for_is_said_until_there_is_text(
         call.text("Because")
         browser.wait_until(shows("Because"))
         assert text_of(browser, "state") == "Gemini is writing ..."
-        call.text(".", finish="STOP")
-        call.end()
+        call.finish(".")
         browser.wait_until(ENDED)
     assert browser.errors() == []
 
@@ -106,8 +117,7 @@ def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: Fa
         call = begin(gemini)
         call.text("Word one.\n\nWord")
         browser.wait_until(shows("Word one."), 30)
-        call.text(" two.", finish="STOP")
-        call.end()
+        call.finish(" two.")
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Word one.", "Word two."]
         streams = [line for line in proxy.requests if b"/answers/" in line and b"wait=0" not in line]
@@ -127,8 +137,7 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
             browser.open(house.url + "/chats/1/1")
             browser.wait_until(shows("Word one"), 20)
             assert "Gemini is writing" in text_of(browser, "state"), "not: connection lost"
-            call.text(" and two.", finish="STOP")
-            call.end()
+            call.finish(" and two.")
             browser.wait_until(ENDED, 20)
             assert text_of(browser, "text") == "Word one and two."
     assert browser.errors() == []
@@ -136,9 +145,7 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
 
 def test_stop_ends_the_answer_and_moves_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nAs far as this")
-    browser.wait_until(shows("As far as this"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nAs far as this")
     turn(browser, "next")
     browser.script("window.isSamePage = true")
     browser.click(browser.find("#stop input"))
@@ -160,12 +167,9 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
             "var set = window.setTimeout;"
             "window.setTimeout = function (action, ms) { return set(action, ms === 3000 ? 60000 : ms); };"
         )
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open")
-        browser.wait_until(shows("Then the open"))
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
         proxy.forget()
-        call.text(" tail.\n\nWritten while it slept.", finish="STOP")
-        call.end()
+        call.finish(" tail.\n\nWritten while it slept.")
         before = len(proxy.requests)
         # The clock of a machine that slept has moved on by more than its timers have.
         browser.script(
@@ -184,9 +188,7 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
 ) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open tail.")
-        browser.wait_until(shows("open tail."))
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
         # 1, 2, 4, 8 and 16 s in a twentieth of the time; the request that is sent after the 16 s is the last one.
         browser.script(
             "window.waits = []; window.isGivenUp = false;"
@@ -206,8 +208,7 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
         assert [ms for ms in retries if ms in (1000, 4000, 8000, 16000)] == [1000, 4000, 8000, 16000]
         assert browser.script("return document.querySelector('#state a') === window.firstLink"), "kept for the tap"
         assert browser.script("return " + shows("Then the open tail.")), "what has arrived stays"
-        call.text("", finish="STOP")
-        call.end()
+        call.finish("")
         proxy.restore()
         browser.click(browser.find("#state a"))
         browser.wait_until(ENDED, 20)
@@ -218,17 +219,13 @@ def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: 
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
         call = begin(gemini)
-        browser.script(
-            "var set = window.setTimeout;"
-            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
-        )
+        hurry(browser, 20)
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
         proxy.vanish()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
         assert browser.script("return " + shows("open tail."))
-        call.text("", finish="STOP")
-        call.end()
+        call.finish("")
     assert browser.errors() == []
 
 
@@ -237,30 +234,24 @@ def test_a_link_that_leads_nowhere_does_not_hide_a_lost_connection(
 ) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open tail.")
-        browser.wait_until(shows("open tail."))
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
         browser.script("window.onbeforeunload();")  # as for a download
         proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
         proxy.restore()
-        call.text("", finish="STOP")
-        call.end()
+        call.finish("")
         browser.wait_until(ENDED, 40)
     assert browser.errors() == []
 
 
 def test_a_clock_that_is_set_back_stops_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text("Settled first.\n\nThen")
-    browser.wait_until(shows("Then"))
+    call = begin_on_page(browser, gemini, "Settled first.\n\nThen")
     browser.script(
         "var getTime = Date.prototype.getTime;"
         "Date.prototype.getTime = function () { return getTime.call(this) - 3600000; };"
     )
-    call.text(" the rest.", finish="STOP")
-    call.end()
+    call.finish(" the rest.")
     browser.wait_until(ENDED)
     assert paragraphs(browser) == ["Settled first.", "Then the rest."]
     assert browser.errors() == []
@@ -282,8 +273,7 @@ def test_the_open_end_of_an_arabic_answer_runs_as_it_will(
     call.text("\n\nIn English", finish=None)
     browser.wait_until(shows("In English"))
     assert browser.script(shape)[0] == "ltr"
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.errors() == []
 
@@ -303,8 +293,7 @@ def test_without_script_the_same_is_done_with_forms_and_reloads(
     scriptless_browser: Browser, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     browser = scriptless_browser
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "Without script?")
+    write(browser, house.url, "Without script?")
     browser.click(browser.find("input[type=submit]"))
     call = begin(gemini)
     call.text("This has settled.\n\nThis has not")
@@ -314,8 +303,7 @@ def test_without_script_the_same_is_done_with_forms_and_reloads(
     assert "This has settled." in browser.text and "This has not" not in browser.text
     assert browser.find("noscript a") or "Refresh" in browser.text
     browser.screenshot(screenshots / "no-script-while-written.png")
-    call.text(" yet.", finish="STOP")
-    call.end()
+    call.finish(" yet.")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_to_end()
     browser.open(house.url + "/chats/1/1")
@@ -328,8 +316,7 @@ def test_a_text_browser_asks_and_reads(w3m: W3m, gemini: FakeGemini, house: Hous
     shown = w3m.dump(house.url + "/ask", urlencode({"question": "Why is the sea salty?", "form": "w3m"}))
     assert "Why is the sea salty?" in shown and "Gemini is writing" in shown and "Refresh" in shown
     call = begin(gemini)
-    call.text("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item", finish="STOP")
-    call.end()
+    call.finish("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_to_end()
     shown = w3m.dump(house.url + "/chats/1/1")

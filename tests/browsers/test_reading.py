@@ -18,6 +18,7 @@ from .steps import (
     answered,
     ask,
     begin,
+    begin_on_page,
     lines_shown,
     page_number,
     read,
@@ -138,8 +139,7 @@ def test_what_is_being_read_does_not_move_while_more_is_written(
     assert page_number(browser)[0] == 2 and page_number(browser)[1] > count
     assert lines_shown(browser)[: len(before) - 1] == before[:-1]
     assert browser.script(top) == where and browser.script("return location.hash") == place
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.script(top) == where and page_number(browser)[0] == 2
     assert "writing" not in text_of(browser, "state")
@@ -180,17 +180,14 @@ def test_the_place_survives_a_reload_while_the_answer_is_written(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nand a tail")
-    browser.wait_until(shows("and a tail"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
     for _ in range(2):
         turn(browser, "next")
     first, before = lines_shown(browser)[0], page_number(browser)
     browser.reload()
     browser.wait_until(shows("and a tail"))
     assert page_number(browser) == before and lines_shown(browser)[0] == first
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert lines_shown(browser)[0] == first
     assert browser.errors() == []
@@ -225,8 +222,7 @@ def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
     for _ in range(page_number(browser)[1] - 1):
         turn(browser, "next")
     assert "Simpler" not in browser.text, "not while it is written"
-    call.text("\n\nThe end.", finish="STOP")
-    call.end()
+    call.finish("\n\nThe end.")
     browser.wait_until(ENDED)
     while page_number(browser)[0] < page_number(browser)[1]:
         assert "Simpler" not in visible_controls(browser)
@@ -243,8 +239,7 @@ def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
     assert [each["role"] for each in contents] == ["user", "model", "user"]
     assert contents[-1]["parts"] == [{"text": "Shorter"}]
     browser.wait_until("location.pathname === '/chats/1/2'")
-    call.text("Short.", finish="STOP")
-    call.end()
+    call.finish("Short.")
     browser.wait_until(ENDED)
     assert text_of(browser, "text") == "Short."
     assert browser.errors() == []
@@ -339,8 +334,7 @@ def test_hostile_output_never_breaks_the_frame(
     call.text(f"Before.\n\n{text}")
     browser.wait_until(shows("Before."))
     check_frame(browser)
-    call.text("\n\nAfter it.", finish="STOP")
-    call.end()
+    call.finish("\n\nAfter it.")
     browser.wait_until(ENDED)
     browser.wait_until(shows("After it."))
     check_frame(browser)
@@ -396,16 +390,13 @@ def test_a_screen_without_a_size_at_first_gets_its_pages_later(
     # A Paperwhite 3 says 0 x 0 until its first `resize`.
     alter_pages(monkeypatch, "window.innerHeight", "(window.late ? window.innerHeight : 0)")
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nand a tail")
-    browser.wait_until(shows("and a tail"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
     assert text_of(browser, "count") == "", "no pages yet"
     browser.script("window.late = true; window.onresize();")
     number, last = page_number(browser)
     assert number == 1 and 4 < last < 100
     lines_shown(browser)
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.errors() == []
 

@@ -13,7 +13,7 @@ from fakes.proxy import Proxy
 from fakes.reader import page_of
 
 from .engines import ENGINES
-from .steps import ENDED, ask, text_of
+from .steps import ENDED, ask, hurry, text_of
 from .webdriver import Browser
 
 # The elements of an answer set at once, and of the one on the page, in their order and with their text. (Of a table
@@ -41,9 +41,7 @@ def test_a_page_whose_connection_is_cut_again_and_again_is_the_answer(
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
         # It tries again after a second, or asks after three whether there is news: here in a fifth of the time.
-        browser.script(
-            "var set = window.setTimeout;window.setTimeout = function (action, ms) { return set(action, ms / 5); };"
-        )
+        hurry(browser, 5)
         for _ in range(cuts):
             assert proxy.cut_after(chance.randrange(4000)).wait(20)
             proxy.restore()

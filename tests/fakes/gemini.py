@@ -275,6 +275,11 @@ class Call:
         """Send one event of an answer; see `chunk`."""
         self.send(chunk(delta, finish, thought, usage, model_version))
 
+    def finish(self, text: str) -> None:
+        """Send the last piece of a complete answer, and end it."""
+        self.text(text, "STOP")
+        self.end()
+
     def end(self) -> None:
         """End the answer as its framing says; the connection stays open where it may."""
         if self._framing is None:

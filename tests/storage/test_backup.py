@@ -95,8 +95,7 @@ def test_answers_are_written_on_while_a_backup_is_made(house: House, gemini: Fak
     def write() -> None:
         while not stop.wait(0.01):
             call.text("Because. ")
-        call.text("End.", "STOP")
-        call.end()
+        call.finish("End.")
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -38,8 +38,7 @@ def test_it_counts_the_answers_that_are_being_written(house: House, gemini: Fake
     call = gemini.next_call()
     assert house.get("/healthz").json()["answers_being_written"] == 1
     call.start()
-    call.text("Because.", "STOP")
-    call.end()
+    call.finish("Because.")
     with house.follow("/answers/1") as follow:
         follow.read_to_end()
     assert house.get("/healthz").json()["answers_being_written"] == 0
@@ -83,8 +82,7 @@ def test_it_answers_while_every_follower_has_its_seat(gemini: FakeGemini, tmp_pa
             first.read_until("Because")
             second.read_until("Because")
             assert house.get("/healthz").status == 200
-        call.text(".", "STOP")
-        call.end()
+        call.finish(".")
 
 
 def test_asked_by_many_at_once_it_answers_each(house: House) -> None:

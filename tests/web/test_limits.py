@@ -411,8 +411,7 @@ def write(call: Call, stop: threading.Event) -> str:
     while not stop.wait(0.05):
         written.append(PARAGRAPH if len(written) < 250 else "And on.\n\n")  # a million characters would end it
         call.text(written[-1])
-    call.text("The end.", finish="STOP")
-    call.end()
+    call.finish("The end.")
     return "".join([*written, "The end."])
 
 
