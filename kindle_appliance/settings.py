@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .conversation import GenerationOptions
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS, parse_networks
 from .sentences import LANGUAGES
+from .upstream.dialect import Dialect, OptionError
+from .upstream.gemini import Gemini
 
 SYSTEM_INSTRUCTION = (
     "You answer questions on a small black and white e-ink screen. Answer in the language of the question. Be"
@@ -321,12 +324,7 @@ def load(
         values[option.name], origins[option.name] = value, origin
     for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
-    if values["thinking_level"] is not None and values["thinking_budget"] is not None:
-        raise SettingsError(
-            "thinking_level and thinking_budget are both set; Gemini refuses that."
-            f" Allowed is one of them (thinking_level comes from {origins['thinking_level']},"
-            f" thinking_budget from {origins['thinking_budget']})."
-        )
+    _check_options(Gemini(), values, origins)
     device, house = values["device_questions_per_day"], values["questions_per_day"]
     if device is not None and device > house:
         raise SettingsError(
@@ -334,6 +332,15 @@ def load(
             f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}."
         )
     return Settings(**values, origins=origins)
+
+
+def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """Let the dialect check the generation options together."""
+    try:
+        dialect.check_options(GenerationOptions(**{name: values[name] for name in dialect.options}))
+    except OptionError as error:
+        named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
+        raise SettingsError(f"{' and '.join(error.options)} are both set. {error} ({named})") from None
 
 
 def _checked(option: Option, value: object, origin: str) -> object:

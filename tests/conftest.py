@@ -18,6 +18,7 @@ from fakes.house import House
 from fakes.secret_scanner import SCANNER
 
 from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -128,7 +129,7 @@ def passed(request: pytest.FixtureRequest) -> set[str]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """An empty database, open."""
-    with closing(Database(tmp_path / "chats.sqlite")) as database:
+    with closing(Database(tmp_path / "chats.sqlite", CHATS)) as database:
         yield database
 
 

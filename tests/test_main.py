@@ -29,6 +29,7 @@ from kindle_appliance import __version__
 from kindle_appliance.host.network import addresses, lan_address
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
 
@@ -326,7 +327,7 @@ def test_a_second_one_on_a_taken_port_says_so_and_leaves_the_answers_of_the_firs
         status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(appliance.port))
         assert (status, printed) == (1, "")
         assert re.fullmatch(rf"kindle-appliance: .*port {appliance.port}.*--port.*\n", errors)
-        with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite")) as database:
+        with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite", CHATS)) as database:
             turn = Chats(database).find_turn_by_id(1)
         assert turn is not None
         assert turn.ending is None

@@ -104,8 +104,8 @@ def test_one_question_is_not_questions() -> None:
 
 
 def test_a_stored_sentence_can_be_said_in_any_language_later() -> None:
-    stored = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason="NEW").to_json()
-    again = Sentence.from_json(stored)
+    english = "%(provider)s stopped writing for a reason of its own (%(reason)s)."
+    again = Sentence.from_json(Sentence(english, provider="Gemini", reason="NEW").to_json())
     assert again.to(ENGLISH).endswith("(NEW).")
     assert "NEW" in again.to(CHINESE) and again.to(CHINESE) != again.to(ENGLISH)
 
@@ -119,7 +119,9 @@ def test_a_moment_is_said_as_seen_from_the_day_of_reading() -> None:
     ):
         moment = Moment((noon + timedelta(days=days)).timestamp())
         said = Sentence(
-            "Gemini's free questions for today are used up. New questions from %(moment)s.", moment=moment
+            "%(provider)s's free questions for today are used up. New questions from %(moment)s.",
+            provider="Gemini",
+            moment=moment,
         )
         again = Sentence.from_json(said.to_json())
         assert again == said

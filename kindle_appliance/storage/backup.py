@@ -12,8 +12,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..errors import StartError, StorageError
-from .database import MIGRATIONS, Database, Inspection, compact, copy, inspect
+from .database import Database, Inspection, compact, copy, inspect
 from .lock import give_to_owner
+from .schema import CHATS
 
 KEPT = "before-restore.sqlite"
 """Where the chats are kept that were there before, in their folder."""
@@ -29,7 +30,7 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
     _refuse_same(chats, file)
     if not chats.is_file():
         raise StartError(f"there are no chats in {chats.parent} yet.")
-    found = inspect(chats)
+    found = inspect(chats, CHATS)
     if found.trouble:
         state = "cannot be reached" if found.is_out_of_reach else "are damaged"
         raise StartError(f"the chats in {chats.parent} {state}: {found.trouble}.")
@@ -39,7 +40,7 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
         with _scratch(file.with_name(f".{file.name}.new")) as fresh:
             copy(chats, fresh)
             # As it is: when an upgrade fails, the version that is put back has to know the schema.
-            with closing(Database(fresh, migrates=False)) as database, database.write() as connection:
+            with closing(Database(fresh, None)) as database, database.write() as connection:
                 connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
                 connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
             compact(fresh)
@@ -57,14 +58,14 @@ def restore(file: Path, chats: Path) -> dict[str, bytes]:
     check(file)
     with _scratch(chats.with_name(".restore.sqlite")) as fresh:
         copy(file, fresh)
-        with closing(Database(fresh)) as database:
+        with closing(Database(fresh, CHATS)) as database:
             tables = database.read("SELECT 1 FROM sqlite_schema WHERE name = 'belongings'")
             rows = database.read("SELECT name, content FROM belongings") if tables else ()
             with database.write() as connection:
                 connection.execute("DROP TABLE IF EXISTS belongings")
         compact(fresh)
         kept = chats.with_name(KEPT)
-        if chats.is_file() and not inspect(chats).trouble:
+        if chats.is_file() and not inspect(chats, CHATS).trouble:
             with _scratch(chats.with_name(".keep.sqlite")) as copied:
                 copy(chats, copied)
                 copied.replace(kept)
@@ -82,11 +83,11 @@ def check(file: Path) -> None:
     """Raises `StartError` unless `file` is a good backup that this version knows how to read."""
     if not file.is_file():
         raise StartError(f"there is no file {file}.")
-    found = inspect(file)
-    if found.version > len(MIGRATIONS):
+    found = inspect(file, CHATS)
+    if found.version > CHATS.version:
         raise StartError(
             f"{file} belongs to a newer version of the appliance (schema {found.version}, known is"
-            f" {len(MIGRATIONS)}). Install that one first."
+            f" {CHATS.version}). Install that one first."
         )
     if found.trouble:
         raise StartError(f"{file} is not a good backup: {found.trouble}.")

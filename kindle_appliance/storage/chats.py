@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..ending import Ending, Finish
+from ..ending import SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .database import Database
+from .database import Database, Row
 
 QUESTION_CHARACTERS = 4000
 
@@ -130,7 +129,7 @@ class Chats:
 
     def interrupt_unfinished(self) -> int:
         """After a crash or power cut: what was being written is interrupted. Returns how many there were."""
-        note = Sentence("The appliance was switched off while it wrote this.").to_json()
+        note = SWITCHED_OFF.to_json()
         with self._database.write() as connection:
             return connection.execute(
                 "UPDATE turns SET finish = ?, note = ? WHERE finish IS NULL", (Finish.INTERRUPTED, note)
@@ -163,7 +162,7 @@ def check_question(question: str) -> None:
 _TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung FROM turns"
 
 
-def _turn(row: sqlite3.Row) -> Turn:
+def _turn(row: Row) -> Turn:
     ending = None
     if row["finish"] is not None:
         note = Sentence.from_json(row["note"]) if row["note"] else None

@@ -17,14 +17,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..errors import EventTooLarge
-from ..sentences import Sentence
-
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_STRAY_CHARACTERS = 256 * 1024
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
+
+
+class EventTooLarge(Exception):
+    """One event of the stream is larger than the line buffer may grow."""
 
 
 class Event(NamedTuple):
@@ -161,7 +162,4 @@ class EventStreamParser:
 
     def _check_size(self, more: int) -> None:
         if self._data_bytes + more > self._max_event_bytes:
-            raise EventTooLarge(
-                Sentence("Gemini sent something that the appliance cannot read."),
-                f"one event exceeds {self._max_event_bytes} bytes",
-            )
+            raise EventTooLarge(f"one event exceeds {self._max_event_bytes} bytes")

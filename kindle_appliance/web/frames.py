@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 
-from ..answers.desk import News
+from ..answers.answer import News
 from ..ending import Ending
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"

@@ -18,7 +18,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..answers.desk import News
+from ..answers.answer import News
 from ..answers.writing import east_asian_language, is_right_to_left, may_slant
 from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
@@ -26,6 +26,7 @@ from ..host.network import web_address
 from ..sentences import Sentence
 from ..storage.chats import ChatSummary, Turn
 from ..storage.reports import Report
+from .look import USUAL_LOOK, Look
 
 _PACKAGE = Path(__file__).parent.parent
 STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.parent / "static"
@@ -68,9 +69,6 @@ MDNS_STATES = {
 }
 """What readers are told of the name on the network."""
 
-SIZES = range(1, 9)
-"""Text sizes: from about 50 characters a line down to 13. The style sheet has what each means."""
-
 _TITLE_CHARACTERS = 90
 _LAST_WORDS_CHARACTERS = 60
 _RELOAD_SECONDS = 5
@@ -79,30 +77,6 @@ _FIGURES = (
     *("untested", "cookies", "sentCookies", "storage", "windowName", "clock", "zone", "agent", "row"),
 )
 """What static/check.js finds and static/report.html has a place for."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a reader wants text: its size, one of `SIZES`, and its weight."""
-
-    size: int = 3
-    is_bold: bool = False
-
-    @classmethod
-    def read(cls, text: str) -> Look | None:
-        """From `str(look)`, which a cookie or a form holds; None for anything else."""
-        match = re.fullmatch("([1-8])(b?)", text, re.ASCII)
-        return cls(int(match[1]), bool(match[2])) if match else None
-
-    def __str__(self) -> str:
-        return f"{self.size}{'b' if self.is_bold else ''}"
-
-    def sized(self, step: int) -> Look:
-        """So many sizes larger, as far as sizes go."""
-        return Look(min(max(self.size + step, SIZES[0]), SIZES[-1]), self.is_bold)
-
-
-USUAL_LOOK = Look()
 
 
 @dataclass(frozen=True)

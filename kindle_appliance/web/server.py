@@ -36,6 +36,7 @@ from waitress.utilities import Error, RequestEntityTooLarge
 
 from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from ..sentences import Sentence, choose_language
+from .headers import NO_PAGE, SECURITY_HEADERS
 
 RESERVED_THREADS = 8
 """For pages and questions while all followers are served."""
@@ -63,13 +64,6 @@ _SENTENCES = {
     500: OWN_MISTAKE,
     503: BUSY,
 }
-_HEADERS = (
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "same-origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-)
 
 
 @dataclass(frozen=True)
@@ -351,7 +345,7 @@ def _refusal(status: int, language: str, is_script: bool) -> tuple[str, list[tup
     else:
         kind, title = "text/html", f"{status} {HTTPStatus(status).phrase}"
         body = f'<!DOCTYPE html>\n<html lang="{language}"><title>{title}</title><h1>{escape(sentence)}</h1>\n'
-    headers = [("Content-Type", f"{kind}; charset=utf-8"), *_HEADERS]
+    headers = [("Content-Type", f"{kind}; charset=utf-8"), NO_PAGE, *SECURITY_HEADERS]
     if status == 503:
         headers.append(("Retry-After", "2"))
     return f"{status} {HTTPStatus(status).phrase}", headers, body.encode()

@@ -11,10 +11,10 @@ import pytest
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers.desk import SAVE_SECONDS, START, Answer, Position
+from kindle_appliance.answers.answer import START, Answer, Position
+from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
-from kindle_appliance.upstream.fallback import Message
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -124,15 +124,29 @@ def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
     assert answer.news(START, 0).states == (), "who joins later need not know"
 
 
-def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindle_appliance.answers.desk._THINKING_AFTER_SECONDS", 0.2)
-    answer = Answer()
+def test_a_long_silence_before_the_first_text_is_told_when_it_has_lasted() -> None:
+    answer, waits = Answer(), Sentence("Stop")
     position = START
+    answer.tell(waits, 0.2)
+    assert answer.news(position, 0).states == (), "not yet"
     while not (news := answer.news(position, 0.05)).states:
         position = news.position
-    assert "thinking" in str(news.states[0])
+    assert news.states == (waits,)
     answer.append("x")
     assert answer.news(news.position, 5).states == (None,)
+
+
+def test_a_model_that_is_silent_for_long_is_called_thinking(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.2)
+    house.ask("Why?")
+    gemini.next_call()
+    answer, position = house.desk.find(1), START
+    assert answer is not None
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert str(news.states[0]) == "Gemini is thinking. That can take a few minutes."
 
 
 # ---- The desk
@@ -334,8 +348,8 @@ def test_a_full_filesystem_does_not_fill_the_log(
 def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback.request", lambda *_: 1 / 0)
-    answer = house.desk.converse([Message("user", "?")])
+    monkeypatch.setattr("kindle_appliance.upstream.gemini.Gemini.request", lambda *_: 1 / 0)
+    answer = house.desk.converse("?", [])
     assert answer.wait_for_end(5)
     assert answer.ending is not None and answer.ending.finish is Finish.FAILED
     assert "ZeroDivisionError" in caplog.text

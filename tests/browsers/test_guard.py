@@ -12,7 +12,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
-from kindle_appliance.answers.desk import News
+from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.chats import Turn
 from kindle_appliance.web.pages import Page, Pages, Reader
 

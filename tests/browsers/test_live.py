@@ -94,7 +94,7 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
 def test_what_is_waited_for_is_said_until_there_is_text(
     browser: Browser, gemini: FakeGemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.answers.desk._THINKING_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 1.0)
     refusal = Reply.error(429, "RESOURCE_EXHAUSTED", "slowly", [retry_info("4s")])
     gemini.replies(refusal)
     with House(gemini.url, tmp_path, models=("model-a",)) as house:

@@ -25,6 +25,7 @@ from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.lock import FolderLock
+from kindle_appliance.storage.schema import CHATS
 
 OTHER = "AIza" + "SyOtherSecret-0123456789_abcdefghij"
 REFUSED = Reply.error(400, "INVALID_ARGUMENT", "API key not valid.", [error_info("API_KEY_INVALID")])
@@ -47,7 +48,7 @@ def test_a_key_that_google_accepts_is_stored_and_the_service_told(installed: Ins
     status, printed, errors = installed.run("key", given=f"{KEY}\n")
     assert (status, errors) == (0, "")
     place = installed.at.secret("key")
-    assert printed == (f"Google accepts the key and offers 2 models.\nThe key was stored in {place}.\n")
+    assert printed == (f"Gemini accepts the key and offers 2 models.\nThe key was stored in {place}.\n")
     assert place.read_text() == f"{KEY}\n"
     assert place.stat().st_mode & 0o777 == 0o600
     assert gemini.calls[0].headers["x-goog-api-key"] == KEY
@@ -286,7 +287,7 @@ def test_a_backup_of_the_running_service_is_restored_while_it_is_stopped(
 ) -> None:
     file = tmp_path / "backup"
     installed.at.secret("key").write_text(f"{KEY}\n")
-    with closing(Database(installed.at.state / "chats.sqlite")) as running:  # as the service has it open
+    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as running:  # as the service has it open
         Chats(running).ask("Why?", None, "form")
         status, printed, errors = installed.run("backup", str(file))
         assert (status, errors) == (0, "")
@@ -298,7 +299,7 @@ def test_a_backup_of_the_running_service_is_restored_while_it_is_stopped(
     assert "What was there is in" in printed
     units = "kindle-appliance.socket kindle-appliance.service"
     assert installed.told() == [f"stop {units}", f"start {units}"]
-    with closing(Database(installed.at.state / "chats.sqlite")) as database:
+    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as database:
         assert [each.title for each in Chats(database).recent(9)] == ["Why?"]
 
 

@@ -22,14 +22,15 @@ from fakes.house import House
 from kindle_appliance.errors import StartError
 from kindle_appliance.storage.backup import KEPT, back_up, restore
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import MIGRATIONS, Database, Inspection, inspect
+from kindle_appliance.storage.database import Database, Inspection, inspect
 from kindle_appliance.storage.lock import FolderLock, announced
+from kindle_appliance.storage.schema import CHATS
 
 NOTHING: Mapping[str, bytes] = {}
 
 
 def questions(file: Path) -> list[str]:
-    with closing(Database(file)) as database:
+    with closing(Database(file, CHATS)) as database:
         return [summary.title for summary in reversed(Chats(database).recent(1000))]
 
 
@@ -51,10 +52,10 @@ def names(folder: Path) -> list[str]:
 def test_a_backup_is_one_file_that_only_its_owner_can_read(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "out" / "backup"
     file.parent.mkdir()
-    assert back_up(chats, file, NOTHING).chats == 2
+    assert back_up(chats, file, NOTHING).rows == 2
     assert names(file.parent) == ["backup"]
     assert file.stat().st_mode & 0o777 == 0o600
-    assert inspect(file).trouble == ""
+    assert inspect(file, CHATS).trouble == ""
     assert names(file.parent) == ["backup"]
 
 
@@ -80,7 +81,7 @@ def test_what_goes_along_comes_back_and_what_does_not_is_not_in_it(chats: Path, 
 
 def test_what_was_deleted_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
     write_chats(chats, "A very secret question")
-    with closing(Database(chats)) as database, database.write() as connection:
+    with closing(Database(chats, CHATS)) as database, database.write() as connection:
         connection.execute("DELETE FROM turns WHERE question LIKE '%secret%'")
     back_up(chats, tmp_path / "backup", NOTHING)
     assert b"very secret" not in (tmp_path / "backup").read_bytes()
@@ -101,7 +102,7 @@ def test_answers_are_written_on_while_a_backup_is_made(house: House, gemini: Fak
     writer.start()
     try:
         for number in range(5):
-            assert back_up(tmp_path / "chats.sqlite", file, NOTHING).chats == number + 1
+            assert back_up(tmp_path / "chats.sqlite", file, NOTHING).rows == number + 1
             house.ask(f"And {number}?")
             gemini.next_call().play(Reply.answer("Yes."))
     finally:
@@ -188,19 +189,19 @@ def test_a_backup_keeps_the_schema_that_it_found(chats: Path, tmp_path: Path) ->
     """The installer's way back: the version before the one that makes it may be the one that restores it."""
     old, file = tmp_path / "old", tmp_path / "backup"
     with closing(sqlite3.connect(old)) as connection:
-        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
+        connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
     assert back_up(old, file, {"settings.toml": b"x"}) == Inspection(1, 1, "")
-    assert inspect(file) == Inspection(1, 1, "")
+    assert inspect(file, CHATS) == Inspection(1, 1, "")
     assert restore(file, chats) == {"settings.toml": b"x"}
 
 
 def test_an_older_backup_is_brought_to_todays_schema(chats: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     with closing(sqlite3.connect(old)) as connection:
-        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
+        connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
     restore(old, chats)
-    assert inspect(chats) == Inspection(len(MIGRATIONS), 1, "")
-    assert inspect(old).version == 1  # the backup stays what it is
+    assert inspect(chats, CHATS) == Inspection(CHATS.version, 1, "")
+    assert inspect(old, CHATS).version == 1  # the backup stays what it is
 
 
 BAD = {
@@ -237,7 +238,7 @@ def test_a_damaged_backup_is_refused_wherever_the_damage_is(chats: Path, tmp_pat
             restore(file, chats)
         except StartError:
             refused += 1
-        assert inspect(chats).trouble == ""
+        assert inspect(chats, CHATS).trouble == ""
     assert refused >= 30  # the rest hit free space or the inside of a text, which SQLite cannot tell
 
 
@@ -245,7 +246,7 @@ def test_a_backup_of_a_newer_version_is_refused_by_name(chats: Path, tmp_path: P
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
     with pytest.raises(StartError, match="newer version"):
         restore(file, chats)
     assert questions(chats) == ["Why?", "海?"]
@@ -281,7 +282,7 @@ def test_killed_at_any_moment_a_restore_leaves_the_old_chats_or_the_new_ones(cha
     for _ in range(12):
         restore(tmp_path / "old", chats)
         restored(chance.uniform(0.1, 1.1) * whole)
-        assert inspect(chats).trouble == ""
+        assert inspect(chats, CHATS).trouble == ""
         found = {question.partition(" ")[0] for question in questions(chats)}
         assert found in ({"old", "Why?", "海?"}, {"new"})
         outcomes.append("new" in found)

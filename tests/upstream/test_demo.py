@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 from fakes.calls import SOON, Open, read_all
+from fakes.rungs import gemini_rungs
 
+from kindle_appliance.conversation import GenerationOptions, Message, Question
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import UpstreamUnreachable
 from kindle_appliance.upstream.call import Upstream
 from kindle_appliance.upstream.demo import MODEL, DemoGemini
-from kindle_appliance.upstream.fallback import Climb, Fallback, Message
-from kindle_appliance.upstream.gemini import AnswerReader, GenerationOptions, request
-from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.upstream.fallback import Fallback, Generation
+from kindle_appliance.upstream.gemini import AnswerReader, Gemini
+from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.web.pages import STATIC
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
@@ -50,8 +52,8 @@ def endless(tmp_path: Path) -> Iterator[DemoGemini]:
     gemini.close()
 
 
-def ask(upstream: Upstream, question: str, *before: Message) -> Climb:
-    return Fallback(upstream, "", Models([MODEL]), GenerationOptions()).ask([*before, Message("user", question)])
+def ask(upstream: Upstream, question: str, *history: Message) -> Generation:
+    return Fallback(gemini_rungs(upstream, [MODEL], key=""), Quotas()).ask(Question(question, history))
 
 
 def exhibit(name: str) -> str:
@@ -72,27 +74,28 @@ def exhibit(name: str) -> str:
 def test_each_question_gets_a_fitting_exhibit_that_says_in_its_language_what_it_is(
     demo: DemoGemini, open_upstream: Open, name: str, marked: str, shown: str
 ) -> None:
-    climb = ask(open_upstream(demo.url), QUESTIONS[name])
-    text = "".join(climb)
+    generation = ask(open_upstream(demo.url), QUESTIONS[name])
+    text = "".join(generation)
     assert text == exhibit(name)
     assert marked in text
     assert shown in text
-    assert climb.ending == Ending(Finish.COMPLETE, None, MODEL, climb.ending.tokens if climb.ending else 0)
-    assert climb.ending.tokens > 10
+    ending = generation.ending
+    assert ending == Ending(Finish.COMPLETE, None, MODEL, ending.tokens if ending else 0)
+    assert ending.tokens > 10
 
 
 def test_of_a_conversation_the_last_question_counts(demo: DemoGemini, open_upstream: Open) -> None:
-    climb = ask(
+    generation = ask(
         open_upstream(demo.url),
         QUESTIONS["list"],
         Message("user", QUESTIONS["table"]),
         Message("model", exhibit("table")),
     )
-    assert "".join(climb) == exhibit("list")
+    assert "".join(generation) == exhibit("list")
 
 
 def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) -> None:
-    asked = request("any-model", [Message("user", QUESTIONS["chinese"])], GenerationOptions(), "")
+    asked = Gemini().request("any-model", Question(QUESTIONS["chinese"]), GenerationOptions(), "")
     call = open_upstream(demo.url).call()
     assert call.open(asked.path, asked.headers, asked.body) == 200
     body = read_all(call)
@@ -112,24 +115,24 @@ def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) 
 
 def test_several_readers_are_answered_at_once(demo: DemoGemini, open_upstream: Open) -> None:
     upstream = open_upstream(demo.url)
-    climbs = {name: iter(ask(upstream, question)) for name, question in QUESTIONS.items()}
-    texts = {name: next(climb) for name, climb in climbs.items()}
-    for name, climb in climbs.items():
-        assert texts[name] + "".join(climb) == exhibit(name)
+    generations = {name: iter(ask(upstream, question)) for name, question in QUESTIONS.items()}
+    texts = {name: next(generation) for name, generation in generations.items()}
+    for name, generation in generations.items():
+        assert texts[name] + "".join(generation) == exhibit(name)
 
 
 def test_stop_ends_the_writing(
     endless: DemoGemini, open_upstream: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = set(threading.enumerate())
-    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
-    pieces = iter(climb)
+    generation = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(generation)
     assert next(pieces).startswith("word ")
     (writer,) = set(threading.enumerate()) - before
-    climb.cancel()
+    generation.cancel()
     assert list(pieces) == []
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.STOPPED
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.STOPPED
     writer.join(SOON)
     assert not writer.is_alive()
     assert capsys.readouterr() == ("", "")
@@ -142,8 +145,8 @@ def test_closing_ends_every_thread_whatever_the_readers_do(
     idle = open_upstream(demo.url)
     assert "".join(ask(idle, QUESTIONS["list"])) == exhibit("list")
     (kept,) = set(threading.enumerate()) - before  # it waits for the next question
-    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
-    pieces = iter(climb)
+    generation = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(generation)
     next(pieces)
     assert kept.is_alive()
     with ThreadPoolExecutor() as closer:
@@ -151,8 +154,8 @@ def test_closing_ends_every_thread_whatever_the_readers_do(
             closer.submit(gemini.close).result(SOON)
     assert set(threading.enumerate()) < before
     assert "".join(pieces).startswith("word ")
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.INTERRUPTED
-    climb = ask(idle, QUESTIONS["list"])
-    assert list(climb) == []
-    assert isinstance(climb.error, UpstreamUnreachable)
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.INTERRUPTED
+    generation = ask(idle, QUESTIONS["list"])
+    assert list(generation) == []
+    assert isinstance(generation.error, UpstreamUnreachable)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from kindle_appliance.answers.desk import News, Position
+from kindle_appliance.answers.answer import News, Position
 from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.mdns import Snapshot, State

@@ -9,7 +9,7 @@ from calmjs.parse import es5
 from calmjs.parse.exceptions import ECMASyntaxError
 from calmjs.parse.unparsers.es5 import minify_print
 
-from kindle_appliance.answers.desk import START, News
+from kindle_appliance.answers.answer import START, News
 from kindle_appliance.storage.chats import Turn
 from kindle_appliance.web.pages import SCRIPT_SENTENCES, STATIC, Pages, Reader
 
