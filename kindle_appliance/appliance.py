@@ -46,6 +46,9 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     _share_one_heap()
     with ExitStack() as stops:
         folder = data_folder(settings, environment)
+        # Before the database is opened: to migrate it under another appliance would keep that one from starting
+        # again.
+        lock = stops.enter_context(FolderLock(folder))
         database = stops.enter_context(closing(Database(folder / "chats.sqlite", CHATS)))
         chats = Chats(database)
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
@@ -75,7 +78,6 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
         stops.callback(server.close, _READERS_STOP_SECONDS)
-        lock = stops.enter_context(FolderLock(folder))
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from fakes.secrets import KEY, PIN
 from kindle_appliance import __version__
 from kindle_appliance.host.network import addresses, lan_address
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.database import Database, inspect
 from kindle_appliance.storage.schema import CHATS
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
@@ -312,6 +313,45 @@ def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:
     assert re.fullmatch(r"kindle-appliance: another appliance uses the chats in .*--data.*\n", errors)
 
 
+NEWER = """
+import sys
+from dataclasses import replace
+from kindle_appliance.storage import schema
+schema.CHATS = replace(schema.CHATS, migrations=(*schema.CHATS.migrations, "CREATE TABLE newer (id INTEGER)"))
+from kindle_appliance.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_newer_version_does_not_migrate_the_chats_of_an_appliance_that_is_running(tmp_path: Path) -> None:
+    chats = tmp_path / "state" / "kindle-appliance" / "chats.sqlite"
+    newer = [sys.executable, "-B", "-c", NEWER, "--host", "127.0.0.1", "--port", str(free_port())]
+    with closing(Appliance(tmp_path)):
+        status, printed, errors = complete(newer, environment(tmp_path))
+        assert (status, printed) == (1, "") and "another appliance uses the chats" in errors
+        assert inspect(chats, CHATS).version == CHATS.version
+    with closing(Appliance(tmp_path)) as again:
+        assert again.get("/chats").status == 200
+
+
+def test_of_several_first_starts_at_once_one_serves_and_the_others_say_why_not(tmp_path: Path) -> None:
+    chats = str(tmp_path / "chats")
+    with ExitStack() as stops:
+        programs = []
+        for number in range(4):
+            (tmp_path / f"{number}").mkdir()
+            program = Program(tmp_path / f"{number}", "--data", chats, "--no-mdns", "--port", str(free_port()))
+            stops.callback(program.close)
+            programs.append(program)
+        with ThreadPoolExecutor(len(programs)) as pool:  # the first byte of its greeting, or the end without one
+            greeted = list(pool.map(lambda each: bool(each.output.read(1)), programs))
+        assert greeted.count(True) == 1
+        for program, is_serving in zip(programs, greeted, strict=True):
+            if not is_serving:
+                assert program.process.wait(20) == 1
+                assert "another appliance uses the chats" in program.errors.read_text()
+
+
 def test_a_host_that_nobody_knows_is_told_in_one_line(tmp_path: Path) -> None:
     status, _, errors = run(tmp_path, "--host", "nobody.invalid", "--port", str(free_port()))
     assert status == 1
@@ -324,9 +364,13 @@ def test_a_second_one_on_a_taken_port_says_so_and_leaves_the_answers_of_the_firs
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
         appliance.ask("Why?")
         gemini.next_call()
-        status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(appliance.port))
-        assert (status, printed) == (1, "")
-        assert re.fullmatch(rf"kindle-appliance: .*port {appliance.port}.*--port.*\n", errors)
+        for folder, named in (
+            (tmp_path / "other", rf"port {appliance.port}.*--port"),
+            (tmp_path, "uses the chats"),
+        ):
+            status, printed, errors = run(folder, "--host", "127.0.0.1", "--port", str(appliance.port))
+            assert (status, printed) == (1, "")
+            assert re.fullmatch(rf"kindle-appliance: .*{named}.*\n", errors)
         with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite", CHATS)) as database:
             turn = Chats(database).find_turn_by_id(1)
         assert turn is not None
@@ -337,7 +381,7 @@ def test_chats_that_cannot_be_opened_end_it_with_a_sentence_and_status_1(tmp_pat
     (tmp_path / "file").touch()
     status, printed, errors = run(tmp_path, "--data", str(tmp_path / "file"), "--port", str(free_port()))
     assert (status, printed) == (1, "")
-    assert re.fullmatch(rf"kindle-appliance: .*{tmp_path}/file/chats.sqlite.*\n", errors)
+    assert re.fullmatch(rf"kindle-appliance: .*{tmp_path}/file cannot be used.*\n", errors)
 
 
 # Stop

@@ -24,6 +24,7 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._file: FileIO | None = None
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
             file = (folder / _FILE).open("a+b", buffering=0)
         except OSError as error:
             if error.errno == errno.EROFS:
