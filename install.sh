@@ -386,7 +386,7 @@ write_settings() {
         # shellcheck disable=SC2086 # they are several words
         "${folder}/bin/python" -IBc '
 import sys
-from kindle_appliance import network
+from kindle_appliance.host import network
 from kindle_appliance.settings import template
 name, *others = sys.argv[1:]
 chosen = {"name": name, "hosts": [each for each in others if each.lower() not in network.names()]}
@@ -680,7 +680,7 @@ say_done() {
 list_addresses() {
     "${folder}/bin/python" -IBc '
 from pathlib import Path
-from kindle_appliance.network import interfaces, lan_address, of_the_house
+from kindle_appliance.host.network import interfaces, lan_address, of_the_house
 best = lan_address()
 for each in sorted(of_the_house(interfaces()), key=lambda each: each.address != best):
     hardware = Path("/sys/class/net", each.name, "address")
