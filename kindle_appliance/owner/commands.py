@@ -19,7 +19,7 @@ from ..host.network import EVERYWHERE, addresses
 from ..sentences import ENGLISH, Sentence
 from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from ..storage import backup
-from ..storage.lock import FolderLock, announced
+from ..storage.lock import FolderLock, announced_url
 from ..upstream.call import Clocks
 from ..upstream.catalogue import fetch_catalogue
 from . import credential, service
@@ -35,7 +35,7 @@ _CHATS = "chats.sqlite"
 
 def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
     """Where the appliance may answer: as systemd says, or as the one that uses `folder` has said."""
-    url = service.installed_url() if installation else announced(folder)
+    url = service.installed_url() if installation else announced_url(folder)
     return Service(url, pin) if url else None
 
 

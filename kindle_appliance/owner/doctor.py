@@ -1,8 +1,7 @@
-"""The doctor: what is wrong with an appliance and how to mend it, a line each. It changes nothing and shows no
-secret.
+"""The diagnosis command: one line for each check, with the problem and its remedy.
 
-It looks from the owner's terminal at what the service uses: the same settings, key and chats, and at the service
-itself over HTTP.
+It changes nothing and shows no secret. From the owner's terminal it checks the settings, key and chats that the
+service uses, and the service itself over HTTP.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from .service import Service
 
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
 _MB = 1024 * 1024
-_LITTLE_DISK, _SCARCE_DISK = 20 * _MB, 200 * _MB
+_FAILURE_DISK, _WARNING_DISK = 20 * _MB, 200 * _MB  # less free space than this
 _MAKE_ROOM = "Make room, for example with: sudo apt clean."
-_SCARCE_MEMORY = 64 * _MB
-_CLOCK_SECONDS = 60
-_WRONG_CLOCK = re.compile(
+_WARNING_MEMORY = 64 * _MB  # less free memory than this
+_MAX_CLOCK_SECONDS = 60
+_CERTIFICATE_TIME_ERROR = re.compile(
     "certificate is not yet valid|certificate has expired"
 )  # X509_verify_cert_error_string(3)
 _SET_CLOCK = "Set it: sudo timedatectl set-ntp true, or without internet sudo date -s 'YYYY-MM-DD HH:MM'."
@@ -45,7 +44,7 @@ _LOCAL_TIME = Path("/etc/localtime")
 
 
 class Verdict(StrEnum):
-    """How bad it is; only a failure changes the exit status."""
+    """The severity of a finding; only a failure changes the exit status."""
 
     OK = "ok"
     WARNING = "warning"
@@ -54,7 +53,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found and, if it is not as it should be, what to do."""
+    """One line of the report: what was checked, the result and, if there is a problem, the remedy."""
 
     verdict: Verdict
     subject: str
@@ -67,9 +66,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """What is examined. `folder`: its chats; `rungs`: the models that it asks, none for a demo; `service`: where it
-    may be running; `is_installed`: whether systemd runs it; `resolve`: the addresses that the house gives for a
-    name.
+    """The appliance under examination.
+
+    `folder`: the folder of its chats; `rungs`: the models that it asks, none for a demo; `service`: a possibly
+    running service; `is_installed`: whether it is a service of systemd; `resolve`: returns the addresses that the
+    house's network gives for a name.
     """
 
     version: str
@@ -87,7 +88,7 @@ class Patient:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """All findings, each as soon as it is made."""
+    """Run all checks and yield each finding at once."""
     health = patient.service.health() if patient.service else None
     yield _versions(patient, health)
     yield _settings(patient.settings)
@@ -134,7 +135,7 @@ def _memory(health: dict[str, Any] | None) -> Finding:
         return Finding(Verdict.WARNING, "memory", "this system does not tell.")
     own = health.get("memory_bytes") if health else None
     text = f"{free // _MB} of {total // _MB} MB are free" + (f"; the appliance uses {own // _MB}." if own else ".")
-    if free < _SCARCE_MEMORY:
+    if free < _WARNING_MEMORY:
         return Finding(Verdict.WARNING, "memory", text, "Other programs use too much: see `top`.")
     return Finding(Verdict.OK, "memory", text)
 
@@ -150,8 +151,8 @@ def _disk(folder: Path) -> Finding:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
         return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
-    if free < _SCARCE_DISK:
-        verdict = Verdict.FAILURE if free < _LITTLE_DISK else Verdict.WARNING
+    if free < _WARNING_DISK:
+        verdict = Verdict.FAILURE if free < _FAILURE_DISK else Verdict.WARNING
         return Finding(verdict, "disk", text, _MAKE_ROOM)
     return Finding(Verdict.OK, "disk", text)
 
@@ -215,13 +216,13 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     mdns = health.get("mdns", {}) if health else {}
     if mdns.get("state") != "up":
-        silent = "it has another PIN: restart the appliance" if health else "the appliance is not running"
-        because = mdns.get("reason") or mdns.get("state") or silent
+        unknown_state = "it has another PIN: restart the appliance" if health else "the appliance is not running"
+        because = mdns.get("reason") or mdns.get("state") or unknown_state
         verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
         return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
     name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))
-    if strangers := set(found) - set(mdns["addresses"]):
-        text = f"{name} leads to {', '.join(sorted(strangers))}, which is another machine."
+    if foreign := set(found) - set(mdns["addresses"]):
+        text = f"{name} leads to {', '.join(sorted(foreign))}, which is another machine."
         return Finding(Verdict.WARNING, "name", text, "Choose another name with `name` in the settings.")
     if not found:
         remedy = "Is there a firewall on this machine? Let UDP port 5353 through."
@@ -244,10 +245,10 @@ def _clock(catalogues: Sequence[tuple[Rung, Catalogue]]) -> Finding:
     zone = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2] or now.tzname()
     text = f"here it is {now:%Y-%m-%d %H:%M:%S}, time zone {zone} (UTC{now:%z})."
     for rung, catalogue in catalogues:
-        if catalogue.error and _WRONG_CLOCK.search(catalogue.error.detail):
+        if catalogue.error and _CERTIFICATE_TIME_ERROR.search(catalogue.error.detail):
             text += f" The certificate of {rung.provider} is not valid at that time: the clock is wrong."
             return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
-        if catalogue.date and abs(off := (now - catalogue.date).total_seconds()) > _CLOCK_SECONDS:
+        if catalogue.date and abs(off := (now - catalogue.date).total_seconds()) > _MAX_CLOCK_SECONDS:
             theirs = f"{catalogue.date.astimezone():%Y-%m-%d %H:%M:%S}"
             text += f" The clock of {rung.provider} says {theirs}: {abs(off):.0f} s away."
             return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)

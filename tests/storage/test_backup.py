@@ -23,7 +23,7 @@ from kindle_appliance.errors import StartError
 from kindle_appliance.storage.backup import KEPT, back_up, restore
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database, Inspection, inspect
-from kindle_appliance.storage.lock import FolderLock, announced
+from kindle_appliance.storage.lock import FolderLock, announced_url
 from kindle_appliance.storage.schema import CHATS
 
 NOTHING: Mapping[str, bytes] = {}
@@ -293,13 +293,13 @@ def test_killed_at_any_moment_a_restore_leaves_the_old_chats_or_the_new_ones(cha
 
 
 def test_the_folder_belongs_to_one_and_says_where_that_answers(tmp_path: Path) -> None:
-    assert announced(tmp_path) is None
+    assert announced_url(tmp_path) is None
     with FolderLock(tmp_path) as lock:
-        assert announced(tmp_path) is None
+        assert announced_url(tmp_path) is None
         lock.announce("http://127.0.0.1:8080")
-        assert announced(tmp_path) == "http://127.0.0.1:8080"
+        assert announced_url(tmp_path) == "http://127.0.0.1:8080"
         with pytest.raises(StartError, match="another appliance uses the chats"):
             FolderLock(tmp_path)
-        assert announced(tmp_path) == "http://127.0.0.1:8080"
-    assert announced(tmp_path) is None
+        assert announced_url(tmp_path) == "http://127.0.0.1:8080"
+    assert announced_url(tmp_path) is None
     FolderLock(tmp_path).close()
