@@ -198,6 +198,13 @@ def test_the_installer_takes_exactly_what_is_needed_in_the_versions_that_were_te
     assert {name: importlib.metadata.version(name) for name in PINS} == PINS
 
 
+def test_style_and_types_are_checked_with_the_releases_that_the_project_was_written_with() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    pins = dict(re.findall(r"^(ruff|mypy)==(.+)$", setup["options.extras_require"]["test"], re.MULTILINE))
+    assert pins == {name: importlib.metadata.version(name) for name in ("ruff", "mypy")}
+
+
 @pytest.mark.parametrize("machine", ["aarch64", "armv7l"])
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
 def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, python: str) -> None:
