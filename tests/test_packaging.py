@@ -217,6 +217,42 @@ def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, 
     assert {each.name.split("-")[0].replace("_", "-") for each in tmp_path.glob("*.whl")} == set(PINS)
 
 
+# Licences
+
+LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+SPDX = {"License :: OSI Approved :: MIT License": "MIT", "ZPL 2.1": "ZPL-2.1"}
+"""What older metadata says, as SPDX calls it."""
+
+
+def licence(package: str) -> str:
+    """The licence that the metadata of an installed package names."""
+    metadata = importlib.metadata.metadata(package)
+    classifiers: list[str] = [
+        each for each in metadata.get_all("Classifier") or () if each.startswith("License ::")
+    ]
+    named: list[str] = [
+        *(metadata.get_all("License-Expression") or ()),
+        *(metadata.get_all("License") or ()),
+        *classifiers,
+    ]
+    return SPDX.get(named[0], named[0])
+
+
+def test_the_table_of_licences_is_what_the_packages_say() -> None:
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w.-]+) \| [^|]+ \| (`[^|]+`) \|$", LICENCES, re.MULTILINE)
+    assert {package: named for package, named, _ in rows} == {package: licence(package) for package in PINS}
+    for package, _, texts in rows:
+        files = {str(file).partition(".dist-info/")[2] for file in importlib.metadata.files(package) or ()}
+        assert set(re.findall("`(.+?)`", texts)) == {
+            each for each in files if "LICENSE" in each or "COPYING" in each
+        }
+
+
+def test_the_page_on_licences_speaks_of_the_releases_that_are_installed() -> None:
+    named = re.findall(r"([\w-]+)==([\w.]+)", LICENCES)
+    assert named and set(named) <= set(PINS.items())
+
+
 # Shell and units
 
 SCRIPTS = ("install.sh", "systemd/launcher")
