@@ -16,7 +16,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from conftest import ROOT, Soak
+from conftest import Soak
+from fakes.endless_answer import EXHIBITS
 from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.slow
 
 READERS = 32
 KEPT = 32  # connections to Gemini, for the next question
-EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
 RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
 MODELS = {"KINDLE_APPLIANCE_MODELS": "first,second"}
 # glibc keeps freed memory for each thread, which fills for hours up to its bound: without, growth is the program's.

@@ -104,9 +104,9 @@ def _download_pure_zeroconf(folder: Path, python: str) -> None:
 class Machine:
     """A Debian machine: `root` is its disk as seen from outside, `changes` what differs from the pristine system.
 
-    Switched on and off by entering and leaving it. It has the packages for pip in /wheels, and a network card that
-    leads nowhere. Its programs are run with `run()`. `hear` is told what they say ("output"), and what the service
-    has written to the journal ("journal") before it is switched off.
+    Switched on and off by entering and leaving it. It has the packages for pip in /wheels, and a network device
+    that is connected to nothing. Its programs are run with `run()`. `hear` is told what they say ("output"), and
+    what the service has written to the journal ("journal") before it is switched off.
     """
 
     def __init__(self, debian: Debian, folder: Path, hear: Callable[[str, str], None]) -> None:
@@ -218,13 +218,13 @@ class Machine:
         return {str(each) for each in found if not str(each).startswith(_FLEETING)}
 
     def connect(self, address: str) -> None:
-        """Give it a network card with this address, such as 192.168.1.23/24; the cable leads nowhere."""
+        """Give it a network device with this address, such as 192.168.1.23/24; nothing is at its other end."""
         network = ["nsenter", f"--target={self._init()}", "--net", "ip"]
-        card = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
-        _do([*network, "link", "add", *card])
+        device = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
+        _do([*network, "link", "add", *device])
         _do([*network, "address", "add", address, "dev", "eth0"])
-        for device in ("wall", "eth0"):
-            _do([*network, "link", "set", device, "up"])
+        for each in ("wall", "eth0"):
+            _do([*network, "link", "set", each, "up"])
 
     def _hear_journal(self) -> None:
         if self._nspawn and self._nspawn.poll() is None:

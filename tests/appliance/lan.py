@@ -172,7 +172,7 @@ class Host:
         return _run("ip", "-n", self.name, *command.split())
 
     def plug(self, address: str | None = None) -> None:
-        """Put a device in, with that address if there is one; its cable is in the switch."""
+        """Add a network device, connected to the switch, with that address if there is one."""
         port, switch = f"port{next(_numbers)}", self._lan.switch
         _run("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", port, "netns", switch)
         _run("ip", "-n", switch, "link", "set", port, "master", "switch", "up")
@@ -311,11 +311,11 @@ class Lan:
         return host
 
     def join(self, other: Lan) -> None:
-        """Put a cable between two switches."""
-        cable = f"cable{next(_numbers)}"
-        _run("ip", "link", "add", cable, "netns", self.switch, "type", "veth", "peer", cable, "netns", other.switch)
+        """Connect two switches."""
+        link = f"link{next(_numbers)}"
+        _run("ip", "link", "add", link, "netns", self.switch, "type", "veth", "peer", link, "netns", other.switch)
         for switch in (self.switch, other.switch):
-            _run("ip", "-n", switch, "link", "set", cable, "master", "switch", "up")
+            _run("ip", "-n", switch, "link", "set", link, "master", "switch", "up")
 
     def __enter__(self) -> Lan:
         return self

@@ -1,4 +1,4 @@
-"""A question survives a power cut: on the card before anybody is told of it.
+"""A question survives a power cut: on the disk before anybody is told of it.
 
 A killed process does not show this, since the kernel keeps what it has written. A trace of the real program's
 system calls does: the write-ahead log gets the question, then fdatasync() returns from it, and only then are the
@@ -26,7 +26,7 @@ from fakes.secrets import KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-QUESTION = "Is this question on the card before anybody hears of it?"
+QUESTION = "Is this question on the disk before anybody hears of it?"
 TRACE = ("strace", "-D", "-f", "-yy", "-s", "9999", "-e", "trace=network,write,pwrite64,fsync,fdatasync")
 # The same program, but for the one setting that this file is about.
 CARELESS = """
@@ -68,7 +68,7 @@ def calls(trace: str) -> Iterator[Call]:
 
 
 def check_order(trace: str, gemini_port: int, folder: Path) -> None:
-    """Fails unless the question was on the card before the reader and Gemini were told."""
+    """Fails unless the question was on the disk before the reader and Gemini were told."""
     found = list(calls(trace))
     told = [
         next(call for call in found if re.match(pattern, call.text))
@@ -112,7 +112,7 @@ def trace_a_question(
     return trace.read_text()
 
 
-def test_a_question_is_on_the_card_before_the_reader_and_gemini_are_told(
+def test_a_question_is_on_the_disk_before_the_reader_and_gemini_are_told(
     tmp_path: Path, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = trace_a_question(tmp_path, gemini, PROGRAM, monkeypatch)
