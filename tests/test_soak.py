@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 READERS = 32
 KEPT = 32  # connections to Gemini, for the next question
-EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
+DEMO_ANSWERS = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
 RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
 MODELS = {"KINDLE_APPLIANCE_MODELS": "first,second"}
 # glibc keeps freed memory for each thread, which fills for hours up to its bound: without, growth is the program's.
@@ -79,10 +79,10 @@ OUTCOMES = {
 
 
 def pieces(question: str) -> list[str]:
-    """What Gemini has to say to a question: a part of the exhibits, in pieces of its own."""
+    """What Gemini has to say to a question: a part of the demo answers, in pieces of its own."""
     chance = random.Random(question)
-    start = chance.randrange(len(EXHIBITS) // 2)
-    text = EXHIBITS[start : start + chance.choice((100, 1000, 4000))]
+    start = chance.randrange(len(DEMO_ANSWERS) // 2)
+    text = DEMO_ANSWERS[start : start + chance.choice((100, 1000, 4000))]
     cuts = sorted(chance.randrange(len(text)) for _ in range(len(text) // 100))
     return [text[a:b] for a, b in itertools.pairwise((0, *cuts, len(text)))]
 

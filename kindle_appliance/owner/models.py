@@ -25,7 +25,7 @@ def open_fallback(settings: Settings, stops: ExitStack, database: Database | Non
     clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
     models, key = settings.models, settings.key or ""
     if needs_demo(settings):
-        stand_in = DemoGemini(STATIC / "exhibits.md")
+        stand_in = DemoGemini(STATIC / "demo_answers.md")
         stops.callback(stand_in.close)
         upstream = Upstream(stand_in.url, clocks)
         models, key, database = (demo.MODEL,), "", None

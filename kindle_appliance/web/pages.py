@@ -245,7 +245,7 @@ class Pages:
         language, blocks, ending, state = reader.language, news.blocks, news.ending, news.position.state
         address = f"/chats/{turn.chat}/{turn.number}"
         page: dict[str, Any] = {"chat": turn.chat}
-        scripts = ["page", "leaf"]
+        scripts = ["page", "paginate"]
         head = _NOTHING
         if ending is None:
             scripts.append("live")

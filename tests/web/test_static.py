@@ -15,7 +15,7 @@ from kindle_appliance.web.pages import SCRIPT_SENTENCES, STATIC, Pages, Reader
 
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
 CHECK_SCRIPT = SCRIPTS["check.js"]
-SCRIPT = "\n".join(SCRIPTS[name] for name in ("page.js", "leaf.js", "live.js"))
+SCRIPT = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
 STYLE = (STATIC / "page.css").read_text(encoding="utf-8")
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.html")}
 
@@ -50,7 +50,7 @@ def test_the_scripts_are_sent_as_they_are_but_for_their_comments() -> None:
     page = Pages(False).reading(Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), 1, News([], "", None, START), "f")
     sent = page.partition("<script>")[2].partition("</script>")[0]
     first, *_, last = sent.strip().splitlines()
-    scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "leaf.js", "live.js"))
+    scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
     assert minify_print(es5(sent)) == minify_print(es5(f"{first}\n{scripts}\nfit();\n{last}"))
     assert "//" not in sent and "/*" not in page
 
