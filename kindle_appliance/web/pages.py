@@ -33,7 +33,7 @@ STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.par
 
 SCRIPT_SENTENCES = {
     "page": Sentence("page {page} of {pages}"),
-    "writing": Sentence("Gemini is writing ..."),
+    "writing": Sentence("Writing ..."),
     "stopping": Sentence("Stopping ..."),
     "lost": Sentence("Connection lost. What has arrived stays here."),
     "refresh": Sentence("Refresh"),
