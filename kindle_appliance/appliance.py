@@ -28,7 +28,8 @@ from .storage.reports import Reports
 from .web.app import Web
 from .web.guard import Gate, Guard
 from .web.health import Health
-from .web.pages import Look, Pages
+from .web.look import Look
+from .web.pages import Pages
 from .web.server import Server
 
 log = logging.getLogger(__name__)

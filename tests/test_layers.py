@@ -58,19 +58,22 @@ MAY_IMPORT = {
     },
     "web.health": {"answers.desk", "storage.database", "errors"},
     "web.frames": {"answers.desk", "ending"},
+    "web.look": set(),
+    "web.templates": set(),
     "web.pages": {
         *("answers.desk", "answers.writing", "storage.chats", "storage.reports", "host.mdns", "host.network"),
-        "ending",
+        *("web.look", "web.templates", "ending"),
     },
     "web.guard": {"host.network", "errors"},
     "web.app": {
         *("web.guard", "web.frames", "web.health", "web.pages", "answers.desk", "storage.rate_limit"),
+        *("web.look", "web.templates"),
         *("storage.chats", "storage.reports", "host.mdns", "ending", "errors"),
     },
     "web.server": {"errors"},
     "owner.models": {
         *("settings", "storage.database", "upstream.demo", "upstream.call", "upstream.fallback", "upstream.gemini"),
-        *("upstream.quotas", "web.pages"),
+        *("upstream.quotas", "web.templates"),
     },
     "owner.installation": {"settings", "errors"},
     "owner.service": {"owner.installation", "host.network", "errors"},
@@ -94,7 +97,7 @@ ONLY_IN = {
     "urllib3": {"upstream.call"},
     "sqlite3": {"storage.database", "storage.chats"},  # chats names the type of a row
     "markdown_it": {"answers.typesetter"},
-    "bottle": {"web.app"},
+    "bottle": {"web.app", "web.templates"},
     "waitress": {"web.server"},
     "zeroconf": {"host.mdns"},
     "gettext": {"sentences"},

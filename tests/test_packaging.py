@@ -27,7 +27,8 @@ import sys
 sys.path = [each for each in sys.path if each not in ("", {root!r})]
 sys.path.insert(0, {place!r})
 import kindle_appliance
-from kindle_appliance.web.pages import STATIC, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import STATIC
 from kindle_appliance.sentences import Sentence
 assert kindle_appliance.__file__.startswith({place!r}), kindle_appliance.__file__
 assert str(STATIC).startswith({place!r}), STATIC

@@ -12,7 +12,7 @@ from ..upstream.demo import DemoGemini
 from ..upstream.fallback import Fallback
 from ..upstream.gemini import GenerationOptions
 from ..upstream.quotas import Models
-from ..web.pages import STATIC
+from ..web.templates import STATIC
 
 
 def needs_demo(settings: Settings) -> bool:

@@ -47,7 +47,9 @@ from ..storage.reports import Reports
 from . import frames
 from .guard import Gate, Guard, Visit
 from .health import Health
-from .pages import USUAL_LOOK, Look, Page, Pages, Reader
+from .look import USUAL_LOOK, Look
+from .pages import Pages, Reader
+from .templates import Page
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from conftest import ROOT
 from fakes.house import House
 
 from kindle_appliance.upstream.demo import DemoGemini
-from kindle_appliance.web.pages import STATIC
+from kindle_appliance.web.templates import STATIC
 
 from .engines import Engine
 from .steps import ENDED, lines_shown, page_number, sizes, take, turn

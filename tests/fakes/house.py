@@ -31,7 +31,8 @@ from kindle_appliance.upstream.quotas import Models
 from kindle_appliance.web.app import Web
 from kindle_appliance.web.guard import Gate, Guard
 from kindle_appliance.web.health import Health
-from kindle_appliance.web.pages import USUAL_LOOK, Look, Pages
+from kindle_appliance.web.look import USUAL_LOOK, Look
+from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.server import Server
 
 from .secrets import KEY

@@ -18,7 +18,7 @@ from kindle_appliance.upstream.demo import MODEL, DemoGemini
 from kindle_appliance.upstream.fallback import Climb, Fallback, Message
 from kindle_appliance.upstream.gemini import AnswerReader, GenerationOptions, request
 from kindle_appliance.upstream.quotas import Models
-from kindle_appliance.web.pages import STATIC
+from kindle_appliance.web.templates import STATIC
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
 

@@ -11,7 +11,8 @@ from calmjs.parse.unparsers.es5 import minify_print
 
 from kindle_appliance.answers.desk import START, News
 from kindle_appliance.storage.chats import Turn
-from kindle_appliance.web.pages import SCRIPT_SENTENCES, STATIC, Pages, Reader
+from kindle_appliance.web.pages import SCRIPT_SENTENCES, Pages, Reader
+from kindle_appliance.web.templates import STATIC
 
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
 CHECK_SCRIPT = SCRIPTS["check.js"]
@@ -112,7 +113,7 @@ def test_every_sentence_of_the_script_is_given_to_it() -> None:
 
 def test_every_figure_of_a_report_has_its_place_on_the_owners_page() -> None:
     found = set(re.findall(r"\bfound\.(\w+)", CHECK_SCRIPT)) - {"row"}
-    assert found == set(re.findall(r"<td>\$(\w+)", TEMPLATES["report.html"]))
+    assert found == set(re.findall(r'<td>\{\{report\.figures\["(\w+)"\]', TEMPLATES["reports.html"]))
 
 
 def test_all_of_it_can_be_read_in_one_sitting() -> None:

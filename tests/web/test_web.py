@@ -23,7 +23,8 @@ from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
 from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web import app as web
-from kindle_appliance.web.pages import Look, Pages
+from kindle_appliance.web.look import Look
+from kindle_appliance.web.pages import Pages
 
 LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
 
