@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 
@@ -28,188 +29,150 @@ FLOW = (
 )
 """The order of imports: a folder, or a module at the root, imports what stands before it, and the vocabulary."""
 
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+settings: conversation errors host.network upstream.dialect upstream.gemini
+answers.writing:
+answers.typesetter: answers.writing
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.paths web.cookies web.pages web.replies
+    web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.paths web.cookies
+    web.streams web.pages web.replies web.visitor web.asking
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor web.asking
+web.sign_in: web.guard web.paths web.cookies web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.json_body web.look web.cookies web.streams web.pages web.replies web.visitor web.asking
+    web.chats web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+settings: conversation errors host.network upstream.dialect upstream.gemini
+answers.writing:
+answers.typesetter: answers.writing
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.forms: web.json_body
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+    web.replies web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
+    web.cookies web.streams web.pages web.replies web.visitor
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor
+web.sign_in: web.guard web.paths web.cookies web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.forms web.look web.cookies web.streams web.pages web.replies web.visitor web.asking web.chats
+    web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
 MAY_IMPORT = {
-    "sentences": set(),
-    "conversation": set(),
-    "ending": set(),
-    "errors": set(),
-    "host.network": set(),
-    "host.mdns": {"errors", "host.network"},
-    "host.systemd": set(),
-    "host.journal": set(),
-    "storage.database": {"errors"},
-    "storage.schema": {"storage.database"},
-    "storage.chats": {"ending", "errors", "storage.database"},
-    "storage.reports": {"errors", "storage.database"},
-    "storage.rate_limit": {"errors", "storage.database"},
-    "storage.lock": {"errors"},
-    "storage.backup": {"errors", "storage.database", "storage.schema", "storage.lock"},
-    "upstream.sse": set(),
-    "upstream.dialect": {"conversation", "ending", "errors"},
-    "upstream.gemini": {"conversation", "ending", "errors", "upstream.sse", "upstream.dialect"},
-    "upstream.call": {"errors"},
-    "upstream.rung": {"conversation", "upstream.dialect", "upstream.call"},
-    "upstream.history": {"conversation"},
-    "upstream.attempt": {"conversation", "ending", "errors", "upstream.rung", "upstream.history"},
-    "upstream.quotas": {"errors", "storage.database", "upstream.rung"},
-    "upstream.fallback": {
-        "conversation",
-        "ending",
-        "errors",
-        "upstream.rung",
-        "upstream.attempt",
-        "upstream.quotas",
-    },
-    "upstream.catalogue": {"errors", "upstream.dialect", "upstream.rung"},
-    "upstream.demo": set(),
-    "settings": {"conversation", "errors", "host.network", "upstream.dialect", "upstream.gemini"},
-    "answers.writing": set(),
-    "answers.typesetter": {"answers.writing"},
-    "answers.answer": {"ending", "answers.typesetter"},
-    "answers.desk": {"conversation", "ending", "errors", "storage.chats", "upstream.fallback", "answers.answer"},
-    "web.headers": set(),
-    "web.server": {"errors", "web.headers"},
-    "web.look": set(),
-    "web.frames": {"ending", "answers.answer"},
-    "web.guard": {"errors", "host.network"},
-    "web.health": {"errors", "storage.database", "answers.desk"},
-    "web.pages": {
-        "ending",
-        "host.network",
-        "host.mdns",
-        "storage.chats",
-        "storage.reports",
-        "answers.writing",
-        "answers.answer",
-        "web.look",
-    },
-    "web.paths": {"storage.chats"},
-    "web.cookies": {"web.look", "web.paths"},
-    "web.visitor": {"web.look", "web.pages", "web.cookies"},
-    "web.replies": {"ending", "errors", "answers.answer", "web.headers", "web.pages"},
-    "web.json_body": {"errors"},
-    "web.streams": {"answers.answer", "web.frames"},
-    "web.asking": {
-        "errors",
-        "storage.chats",
-        "storage.rate_limit",
-        "answers.desk",
-        "web.pages",
-        "web.paths",
-        "web.cookies",
-        "web.visitor",
-        "web.replies",
-    },
-    "web.reading": {
-        "storage.chats",
-        "storage.rate_limit",
-        "answers.answer",
-        "answers.desk",
-        "web.frames",
-        "web.pages",
-        "web.paths",
-        "web.cookies",
-        "web.visitor",
-        "web.replies",
-        "web.streams",
-        "web.asking",
-    },
-    "web.chats": {
-        "errors",
-        "storage.chats",
-        "answers.desk",
-        "web.pages",
-        "web.paths",
-        "web.visitor",
-        "web.replies",
-    },
-    "web.scripts": {
-        "conversation",
-        "ending",
-        "errors",
-        "storage.chats",
-        "storage.rate_limit",
-        "answers.answer",
-        "answers.desk",
-        "web.frames",
-        "web.visitor",
-        "web.replies",
-        "web.json_body",
-        "web.streams",
-        "web.asking",
-    },
-    "web.check": {
-        "errors",
-        "storage.reports",
-        "web.frames",
-        "web.pages",
-        "web.visitor",
-        "web.replies",
-        "web.json_body",
-        "web.streams",
-    },
-    "web.sign_in": {"web.guard", "web.pages", "web.paths", "web.cookies", "web.visitor", "web.replies"},
-    "web.house": {
-        "host.mdns",
-        "web.look",
-        "web.health",
-        "web.pages",
-        "web.paths",
-        "web.cookies",
-        "web.visitor",
-        "web.replies",
-        "web.sign_in",
-    },
-    "web.app": {
-        "errors",
-        "host.mdns",
-        "storage.chats",
-        "storage.reports",
-        "storage.rate_limit",
-        "answers.desk",
-        "web.headers",
-        "web.look",
-        "web.guard",
-        "web.health",
-        "web.pages",
-        "web.cookies",
-        "web.visitor",
-        "web.replies",
-        "web.json_body",
-        "web.streams",
-        "web.asking",
-        "web.reading",
-        "web.chats",
-        "web.scripts",
-        "web.check",
-        "web.sign_in",
-        "web.house",
-    },
-    "owner.models": {
-        "conversation",
-        "storage.database",
-        "upstream.gemini",
-        "upstream.call",
-        "upstream.rung",
-        "upstream.quotas",
-        "upstream.fallback",
-        "upstream.demo",
-        "settings",
-        "web.pages",
-    },
-    "owner.installation": {"errors", "settings"},
-    "owner.service": {"errors", "host.network", "owner.installation"},
-    "owner.credential": set(),
-    "owner.doctor": {
-        "errors",
-        "host.network",
-        "storage.database",
-        "storage.schema",
-        "upstream.rung",
-        "upstream.catalogue",
-        "settings",
-        "owner.service",
-    },
+    name: set(imported.split())
+    for name, imported in re.findall(r"^([\w.]+):(.*(?:\n    .*)*)", TABLE, re.MULTILINE)
 }
 TOP = {"owner.commands", "appliance", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}

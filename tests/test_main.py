@@ -128,10 +128,10 @@ def test_a_question_that_the_page_would_refuse_is_refused_on_the_terminal(tmp_pa
 
 
 def test_a_question_on_the_terminal_is_answered_by_a_demo_where_there_is_no_key(tmp_path: Path) -> None:
-    exhibits = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
+    demo_answers = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
     status, printed, errors = run(tmp_path, "ask", "لماذا البحر مالح؟")
     assert status == 0
-    assert printed.rstrip("\n") == exhibits.partition("<!-- arabic -->\n")[2].partition("<!--")[0].rstrip("\n")
+    assert printed.rstrip("\n") == demo_answers.partition("<!-- arabic -->\n")[2].partition("<!--")[0].rstrip("\n")
     assert "demo" in errors
 
 

@@ -30,11 +30,12 @@ import sys
 sys.path = [each for each in sys.path if each not in ("", {root!r})]
 sys.path.insert(0, {place!r})
 import kindle_appliance
-from kindle_appliance.web.pages import STATIC, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import STATIC
 from kindle_appliance.sentences import Sentence
 assert kindle_appliance.__file__.startswith({place!r}), kindle_appliance.__file__
 assert str(STATIC).startswith({place!r}), STATIC
-assert "page.js" in [path.name for path in STATIC.iterdir()] and (STATIC / "exhibits.md").is_file()
+assert "page.js" in [path.name for path in STATIC.iterdir()] and (STATIC / "demo_answers.md").is_file()
 print(Pages(False).message(Reader("zh-CN"), Sentence("Stop")))
 """
 

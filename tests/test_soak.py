@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 from conftest import Soak
-from fakes.endless_answer import EXHIBITS
+from fakes.endless_answer import DEMO_ANSWERS
 from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
@@ -79,10 +79,10 @@ OUTCOMES = {
 
 
 def pieces(question: str) -> list[str]:
-    """What Gemini has to say to a question: a part of the exhibits, in pieces of its own."""
+    """What Gemini has to say to a question: a part of the demo answers, in pieces of its own."""
     chance = random.Random(question)
-    start = chance.randrange(len(EXHIBITS) // 2)
-    text = EXHIBITS[start : start + chance.choice((100, 1000, 4000))]
+    start = chance.randrange(len(DEMO_ANSWERS) // 2)
+    text = DEMO_ANSWERS[start : start + chance.choice((100, 1000, 4000))]
     cuts = sorted(chance.randrange(len(text)) for _ in range(len(text) // 100))
     return [text[a:b] for a, b in itertools.pairwise((0, *cuts, len(text)))]
 

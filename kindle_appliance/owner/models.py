@@ -16,7 +16,7 @@ from ..upstream.fallback import Fallback
 from ..upstream.gemini import Gemini
 from ..upstream.quotas import Quotas
 from ..upstream.rung import Limits, Place, Rung
-from ..web.pages import STATIC
+from ..web.templates import STATIC
 
 
 def needs_demo(settings: Settings) -> bool:
@@ -33,7 +33,7 @@ def open_fallback(settings: Settings, stops: ExitStack, database: Database | Non
         rungs = open_rungs(settings, clocks, settings.key or "")
         stops.callback(rungs[0].place.upstream.close)
         return Fallback(rungs, Quotas(database))
-    server = DemoGemini(STATIC / "exhibits.md")
+    server = DemoGemini(STATIC / "demo_answers.md")
     stops.callback(server.close)
     upstream = Upstream(server.url, clocks, provider=Gemini.provider)
     stops.callback(upstream.close)

@@ -24,11 +24,11 @@ from . import cookies, replies, visitor
 from .asking import Asking
 from .chats import ChatList
 from .check import Check
+from .forms import limit_fields
 from .guard import Gate, Guard, Visit
 from .headers import NO_PAGE, POLICY, SECURITY_HEADERS
 from .health import Health
 from .house import House
-from .json_body import CONTENT_TYPE
 from .look import USUAL_LOOK, Look
 from .pages import Pages
 from .reading import Reading
@@ -40,7 +40,6 @@ from .visitor import Visitors
 log = logging.getLogger(__name__)
 
 _MOST_TOLD = 100
-_MOST_FIELDS = 64  # of a form; ours have four
 
 # What the guard wants to know, in the order of `Visit`.
 _FACTS = (
@@ -108,7 +107,7 @@ class Web:
             for method, path, callback in area.routes:
                 app.route(path, method, callback)
         app.add_hook("before_request", self._admit)
-        app.add_hook("before_request", _limit_fields)
+        app.add_hook("before_request", limit_fields)
         app.default_error_handler = self._error
         return _with_headers(app)
 
@@ -167,9 +166,3 @@ def _strip(environ: dict[str, Any]) -> None:
     environ["HTTP_COOKIE"] = cookies.only_ours(environ.get("HTTP_COOKIE", ""))
     kind = re.match(r" *((?!multipart)[\w.+-]+/[\w.+-]+) *(;|$)", environ.get("CONTENT_TYPE", "").lower(), re.ASCII)
     environ["CONTENT_TYPE"] = kind[1] if kind else ""
-
-
-def _limit_fields() -> None:
-    """Bottle would make an entry of each field: 32,000 fit into the largest body that the server takes."""
-    if request.environ["CONTENT_TYPE"] != CONTENT_TYPE and request.body.read().count(b"&") >= _MOST_FIELDS:
-        raise HTTPError(413)

@@ -10,11 +10,12 @@ import time
 from bottle import HTTPResponse, request
 
 from ..answers.desk import AnswerDesk
-from ..errors import NOT_UNDERSTOOD, LimitError, ReaderError, StorageError
+from ..errors import NOT_UNDERSTOOD, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.chats import Chats, Turn, check_question, clean
 from ..storage.rate_limit import RateLimit
 from . import cookies, replies, visitor
+from .forms import is_form, new_form_id, sent_form_id
 from .pages import Pages
 from .paths import is_number, turn_path
 from .visitor import Visitors
@@ -22,7 +23,6 @@ from .visitor import Visitors
 log = logging.getLogger(__name__)
 
 _RECENT_CHATS = 6
-_FORM_TYPE = "application/x-www-form-urlencoded"
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
 
 
@@ -54,23 +54,21 @@ class Asking:
         """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
         new turn; a script that accepts JSON is told where that is, or why there is none.
         """
-        if str(request.environ["CONTENT_TYPE"]) != _FORM_TYPE:
+        if not is_form():
             return self._page(415, None, note=NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
-        form = request.forms.getunicode("form", "")
-        if not re.fullmatch(r"[\w-]{1,64}", form, re.ASCII):
-            form = new_form_id()
         turn = self._first_turn(chat) if chat else None
         try:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
+            form = sent_form_id()
             if not self._chats.was_asked(question, form):
                 self._rate_limit.take(visitor.identity())
             asked = self._desk.ask(question, turn.chat if turn else None, form, cookies.device())
         except ReaderError as error:
-            log_refusal(error)
+            replies.log_refusal(error)
             refusal = self._refuse(error.status, turn, question, error.sentence)
             refusal.headers.update(replies.retry_after(error))
             return refusal
@@ -108,14 +106,3 @@ class Asking:
 
     def _first_turn(self, chat: str) -> Turn | None:
         return self._chats.find_turn(int(chat), 1) if is_number(chat) else None
-
-
-def new_form_id() -> str:
-    """The one-time id of a form: sent twice, it is one question."""
-    return secrets.token_urlsafe(9)
-
-
-def log_refusal(error: ReaderError) -> None:
-    """Tell the owner of limits, which may be too narrow; not of questions that were empty or too long."""
-    if isinstance(error, LimitError):
-        log.info("web: refused a question from %s: %s", request.remote_addr, error)

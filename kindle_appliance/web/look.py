@@ -1,4 +1,4 @@
-"""How a reader wants text: its size and weight."""
+"""How a reader wants text: size and weight. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZES = range(1, 9)
 
 @dataclass(frozen=True)
 class Look:
-    """How a reader wants text: its size, one of `SIZES`, and its weight."""
+    """Text size, one of `SIZES`, and weight."""
 
     size: int = 3
     is_bold: bool = False
@@ -26,8 +26,12 @@ class Look:
         return f"{self.size}{'b' if self.is_bold else ''}"
 
     def sized(self, step: int) -> Look:
-        """So many sizes larger, as far as sizes go."""
+        """The look that is `step` sizes larger, as far as sizes go."""
         return Look(min(max(self.size + step, SIZES[0]), SIZES[-1]), self.is_bold)
+
+    def in_the_other_weight(self) -> Look:
+        """Bold for regular, regular for bold."""
+        return Look(self.size, not self.is_bold)
 
 
 USUAL_LOOK = Look()

@@ -10,7 +10,7 @@ from ..sentences import Sentence
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
 from . import cookies, frames, replies, visitor
-from .asking import new_form_id
+from .forms import new_form_id
 from .pages import Pages
 from .paths import NUMBER, is_number, turn_path
 from .streams import BEAT_SECONDS, POLL_MS, Seats, events_now, follow_events, follow_text

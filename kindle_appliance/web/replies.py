@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from collections.abc import Mapping
 
 from bottle import HTTPResponse, request
 
 from ..answers.answer import Answer
 from ..ending import Finish
-from ..errors import LimitError, UpstreamError, UpstreamSilent
+from ..errors import LimitError, ReaderError, UpstreamError, UpstreamSilent
 from ..sentences import Sentence
 from .headers import POLICY
-from .pages import Page
+from .templates import Page
+
+log = logging.getLogger(__name__)
 
 
 def html(page: Page, status: int = 200) -> HTTPResponse:
@@ -47,6 +50,12 @@ def retry_after(error: Exception | None) -> dict[str, str]:
     """The header that says when it may be tried again, if the error knows."""
     seconds = error.retry_after if isinstance(error, UpstreamError | LimitError) else None
     return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+def log_refusal(error: ReaderError) -> None:
+    """Tell the owner of limits, which may be too narrow; not of questions that were empty or too long."""
+    if isinstance(error, LimitError):
+        log.info("web: refused a question from %s: %s", request.remote_addr, error)
 
 
 def status_of(answer: Answer) -> int:

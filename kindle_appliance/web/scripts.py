@@ -16,7 +16,6 @@ from ..sentences import Sentence
 from ..storage.chats import check_question, clean
 from ..storage.rate_limit import RateLimit
 from . import frames, replies, visitor
-from .asking import log_refusal
 from .json_body import read_json
 from .streams import BEAT_SECONDS, Seats, follow_text
 from .visitor import Visitors
@@ -52,7 +51,7 @@ class Scripts:
                 self._seats.release()
                 raise
         except ReaderError as error:
-            log_refusal(error)
+            replies.log_refusal(error)
             return replies.json_error(error.status, error.sentence, language, replies.retry_after(error))
         except StorageError as error:
             log.error("web: %s", error)

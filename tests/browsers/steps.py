@@ -10,7 +10,7 @@ import pytest
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
 
-from kindle_appliance.web import pages
+from kindle_appliance.web.templates import Page, Templates
 
 from .engines import CHROMIUM, Engine
 from .webdriver import Browser, ChromiumBrowser
@@ -85,13 +85,12 @@ def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Serve pages that say `new` for `old`: the page alone misses what its browser has, and its driver needs. An
     engine that misses it knows no policy either.
     """
-    fill = pages._Template.fill
+    page = Templates.page
 
-    def altered(*args: Any, **values: Any) -> pages.Markup:
-        return pages.Markup(fill(*args, **values).replace(old, new))
+    def altered(*args: Any, **values: Any) -> Page:
+        return Page(page(*args, **values).replace(old, new), "")
 
-    monkeypatch.setattr(pages._Template, "fill", altered)
-    monkeypatch.setattr(pages, "_policy", lambda script, style: "")
+    monkeypatch.setattr(Templates, "page", altered)
 
 
 def text_of(browser: Browser, identity: str) -> str:

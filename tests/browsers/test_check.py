@@ -15,7 +15,8 @@ from fakes.proxy import Proxy
 
 from kindle_appliance.web import app as web
 from kindle_appliance.web import frames
-from kindle_appliance.web.pages import Page, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import Page
 
 from .engines import CHROMIUM, Engine
 from .steps import alter_pages, take, zoom

@@ -14,7 +14,8 @@ from fakes.proxy import Proxy
 
 from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.chats import Turn
-from kindle_appliance.web.pages import Page, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import Page
 
 from .engines import ENGINES
 from .steps import answered, begin

@@ -43,7 +43,7 @@ def test_the_main_job_runs_on_a_recorded_stream(
     for event in events[:8]:
         call.send(event + b"\r\n\r\n")
     browser.wait_until(shows("Cats vs. Dogs"))
-    assert "Gemini is writing" in text_of(browser, "state"), "the first text is there, the end is not"
+    assert "Writing ..." in text_of(browser, "state"), "the first text is there, the end is not"
     assert browser.script(f"return !({ENDED})")
     take(browser, engine, screenshots / f"reading-while-written-{engine.name}.png")
 
@@ -105,7 +105,7 @@ def test_what_is_waited_for_is_said_until_there_is_text(
         call.start()
         call.text("Because")
         browser.wait_until(shows("Because"))
-        assert text_of(browser, "state") == "Gemini is writing ..."
+        assert text_of(browser, "state") == "Writing ..."
         call.finish(".")
         browser.wait_until(ENDED)
     assert browser.errors() == []
@@ -136,7 +136,7 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
             other.read_until("Word one")
             browser.open(house.url + "/chats/1/1")
             browser.wait_until(shows("Word one"), 20)
-            assert "Gemini is writing" in text_of(browser, "state"), "not: connection lost"
+            assert "Writing ..." in text_of(browser, "state"), "not: connection lost"
             call.finish(" and two.")
             browser.wait_until(ENDED, 20)
             assert text_of(browser, "text") == "Word one and two."
@@ -314,7 +314,7 @@ def test_a_text_browser_asks_and_reads(w3m: W3m, gemini: FakeGemini, house: Hous
     shown = w3m.dump(house.url + "/")
     assert "Your question" in shown or "Send" in shown
     shown = w3m.dump(house.url + "/ask", urlencode({"question": "Why is the sea salty?", "form": "w3m"}))
-    assert "Why is the sea salty?" in shown and "Gemini is writing" in shown and "Refresh" in shown
+    assert "Why is the sea salty?" in shown and "Writing ..." in shown and "Refresh" in shown
     call = begin(gemini)
     call.finish("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item")
     with house.follow("/answers/1?as=text") as follow:
@@ -323,4 +323,4 @@ def test_a_text_browser_asks_and_reads(w3m: W3m, gemini: FakeGemini, house: Hous
     assert all(
         words in shown for words in ("Salt", "Rivers bring it.", "one", "two", "an item", "Ask more about this")
     )
-    assert "writing" not in shown
+    assert "Writing" not in shown

@@ -129,7 +129,7 @@ def test_what_is_being_read_does_not_move_while_more_is_written(
     browser.wait_until(shows("Paragraph 7"))
     turn(browser, "next")
     number, count = page_number(browser)
-    assert number == 2 and "writing" in text_of(browser, "state")
+    assert number == 2 and "Writing" in text_of(browser, "state")
     place = browser.script("return location.hash")
     before = lines_shown(browser)
     top = "return document.getElementById('text').getElementsByTagName('p')[1].getBoundingClientRect().top"
@@ -142,7 +142,7 @@ def test_what_is_being_read_does_not_move_while_more_is_written(
     call.finish(".")
     browser.wait_until(ENDED)
     assert browser.script(top) == where and page_number(browser)[0] == 2
-    assert "writing" not in text_of(browser, "state")
+    assert "Writing" not in text_of(browser, "state")
     assert browser.errors() == []
 
 

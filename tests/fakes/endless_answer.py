@@ -13,7 +13,8 @@ from .gemini import chunk
 CUTS = 50
 
 
-EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")  # every kind of block, several scripts
+# Every kind of block, several scripts.
+DEMO_ANSWERS = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
 
 
 class EndlessAnswer:
@@ -26,8 +27,8 @@ class EndlessAnswer:
 
     def __iter__(self) -> Iterator[bytes]:
         while not self.enough.wait(0.003):
-            at = len(self.text) % len(EXHIBITS)
-            yield self._said(EXHIBITS[at : at + self._chance.randrange(1, 40)])
+            at = len(self.text) % len(DEMO_ANSWERS)
+            yield self._said(DEMO_ANSWERS[at : at + self._chance.randrange(1, 40)])
         yield self._said("\n\nThe end, 终.", "STOP")
 
     def _said(self, piece: str, finish: str | None = None) -> bytes:
