@@ -14,6 +14,7 @@ from . import __version__, settings
 from .appliance import serve
 from .errors import OwnerError, ReaderError, SettingsError, StartError
 from .host import journal
+from .kinds import SWITCH
 from .owner import commands
 from .owner.installation import Installation
 from .settings import Settings
@@ -165,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_flag(command: argparse.ArgumentParser, option: settings.Option) -> None:
     if option.flag is None:
         return
-    if option.kind is settings.SWITCH:
+    if option.kind is SWITCH:
         value = "false" if option.flag.startswith("--no-") else "true"
         command.add_argument(option.flag, dest=option.name, action="store_const", const=value, help=option.help)
     else:

@@ -9,8 +9,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from pathlib import Path
-from secrets import token_bytes
 
 from . import __version__
 from .answers.desk import AnswerDesk
@@ -27,17 +25,17 @@ from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
 from .storage.schema import CHATS
 from .web.app import Web
-from .web.guard import Gate, Guard
+from .web.guard import Guard
 from .web.health import Health
 from .web.look import Look
 from .web.pages import Pages
+from .web.pin import Gate, read_secret
 from .web.server import Server
 
 log = logging.getLogger(__name__)
 
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
-_SECRET_BYTES = 32
 _M_ARENA_MAX = -8  # malloc.h of glibc
 
 
@@ -73,7 +71,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             addresses=partial(network.addresses, settings.host),
             mdns=advertiser.snapshot,
             guard=guard,
-            gate=Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None,
+            gate=Gate(settings.pin, read_secret(folder)) if settings.pin else None,
         )
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
@@ -130,22 +128,6 @@ def _listen(web: Web, guard: Guard, settings: Settings, sockets: Sequence[socket
 def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
     hosts = [each for each in (settings.host, *settings.hosts) if each not in network.EVERYWHERE]
     return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
-
-
-def _secret(file: Path) -> bytes:
-    """What the passes of browsers are signed with, made once. It is not in the database, for no backup to have it:
-    with the secret a PIN could be guessed as fast as one likes.
-    """
-    with suppress(OSError):
-        if len(kept := file.read_bytes()) == _SECRET_BYTES:
-            return kept
-    secret = token_bytes(_SECRET_BYTES)
-    try:
-        file.touch(mode=0o600)
-        file.write_bytes(secret)
-    except OSError as error:
-        log.error("after the next start every browser has to enter the PIN again: %s", error)
-    return secret
 
 
 def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:

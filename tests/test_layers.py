@@ -18,6 +18,7 @@ FLOW = (
     "host",
     "storage",
     "upstream",
+    "kinds",
     "settings",
     "answers",
     "books",
@@ -170,6 +171,226 @@ owner.doctor: errors host.network storage.database storage.schema upstream.rung 
 """
 """Each module, and what it imports besides sentences; it may import only what stands above it."""
 
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+settings: conversation errors host.network upstream.dialect upstream.gemini
+answers.writing:
+answers.markdown: answers.writing
+answers.typesetter: answers.writing answers.markdown
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.forms: web.json_body
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+    web.replies web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
+    web.cookies web.streams web.pages web.replies web.visitor
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor
+web.sign_in: web.guard web.paths web.cookies web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.forms web.look web.cookies web.streams web.pages web.replies web.visitor web.asking web.chats
+    web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+kinds: host.network
+settings: conversation errors host.network upstream.dialect upstream.gemini kinds
+answers.writing:
+answers.markdown: answers.writing
+answers.typesetter: answers.writing answers.markdown
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.forms: web.json_body
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.pin:
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+    web.replies web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
+    web.cookies web.streams web.pages web.replies web.visitor
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor
+web.sign_in: web.paths web.cookies web.pin web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.forms web.look web.cookies web.pin web.streams web.pages web.replies web.visitor web.asking
+    web.chats web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+kinds: host.network
+settings: conversation errors host.network upstream.dialect upstream.gemini kinds
+answers.writing:
+answers.markdown: answers.writing
+answers.typesetter: answers.writing answers.markdown
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.forms: web.json_body
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.pin:
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+    web.replies web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
+    web.cookies web.streams web.pages web.replies web.visitor
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor
+web.sign_in: web.paths web.cookies web.pin web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.forms web.look web.cookies web.pin web.streams web.pages web.replies web.visitor web.asking
+    web.chats web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
 MAY_IMPORT = {
     name: set(imported.split())
     for name, imported in re.findall(r"^([\w.]+):(.*(?:\n    .*)*)", TABLE, re.MULTILINE)
@@ -180,7 +401,7 @@ SENTENCES_FOR_ALL = {"sentences"}
 ONLY_IN = {
     "urllib3": {"upstream.call"},
     "sqlite3": {"storage.database"},
-    "markdown_it": {"answers.typesetter"},
+    "markdown_it": {"answers.markdown", "answers.typesetter"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.server"},
     "zeroconf": {"host.mdns"},

@@ -25,12 +25,13 @@ from .asking import Asking
 from .chats import ChatList
 from .check import Check
 from .forms import limit_fields
-from .guard import Gate, Guard, Visit
+from .guard import Guard, Visit
 from .headers import NO_PAGE, POLICY, SECURITY_HEADERS
 from .health import Health
 from .house import House
 from .look import USUAL_LOOK, Look
 from .pages import Pages
+from .pin import Gate
 from .reading import Reading
 from .scripts import Scripts
 from .sign_in import SignIn

@@ -11,9 +11,9 @@ from bottle import HTTPResponse, request
 
 from ..sentences import Sentence
 from . import cookies, replies, visitor
-from .guard import Gate
 from .pages import Pages
 from .paths import is_own_page
+from .pin import Gate
 from .visitor import Visitors
 
 _OPEN_ROUTES = (("POST", "/pin"), ("GET", "/healthz"))

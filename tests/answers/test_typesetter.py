@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.answers.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter, _check_links
+from kindle_appliance.answers.markdown import MARKDOWN, check_links
+from kindle_appliance.answers.typesetter import PIECE_LINES, Block, Typesetter
 
 KIB = 1024
 
@@ -179,10 +180,10 @@ def at_once(text: str) -> list[Seen]:
     """The look of the whole text rendered at once by the same library, set up in the same way."""
     text = text.removesuffix("\r")  # half a line end, which is nothing to us yet
     env: dict[str, Any] = {}
-    tokens = _MARKDOWN.parse(text, env)
+    tokens = MARKDOWN.parse(text, env)
     for token in tokens:
-        _check_links(token.children or ())
-    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)
+        check_links(token.children or ())
+    html = MARKDOWN.renderer.render(tokens, MARKDOWN.options, env)
     return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', html)).seen
 
 

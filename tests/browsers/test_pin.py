@@ -11,7 +11,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.secrets import PIN
 
-from kindle_appliance.web.guard import Gate
+from kindle_appliance.web.pin import Gate
 
 from .engines import CHROMIUM, Engine, W3m
 from .steps import sizes, take

@@ -31,10 +31,11 @@ from kindle_appliance.upstream.gemini import Gemini
 from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.upstream.rung import Limits, Rung
 from kindle_appliance.web.app import Web
-from kindle_appliance.web.guard import Gate, Guard
+from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.health import Health
 from kindle_appliance.web.look import USUAL_LOOK, Look
 from kindle_appliance.web.pages import Pages
+from kindle_appliance.web.pin import Gate
 from kindle_appliance.web.server import Server
 
 from .rungs import gemini_rungs

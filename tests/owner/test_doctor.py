@@ -31,7 +31,7 @@ from kindle_appliance.settings import Settings
 from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Clocks, Upstream
-from kindle_appliance.web.guard import Gate
+from kindle_appliance.web.pin import Gate
 
 SUBJECTS = ["versions", "settings", "memory", "disk", "database", "network", "port", "name", "clock", "key"]
 QUICK = Clocks(connect=5, first_byte=5, progress=5)

@@ -12,7 +12,8 @@ from fakes.secrets import PIN
 from kindle_appliance.errors import StorageError
 from kindle_appliance.owner.service import Service
 from kindle_appliance.sentences import Sentence
-from kindle_appliance.web.guard import Gate, Guard
+from kindle_appliance.web.guard import Guard
+from kindle_appliance.web.pin import Gate
 
 
 def test_health_is_told_under_the_names_of_the_appliance_only(gemini: FakeGemini, tmp_path: Path) -> None:

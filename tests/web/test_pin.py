@@ -15,15 +15,8 @@ from fakes.secrets import PIN
 
 from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
-from kindle_appliance.web.guard import (
-    ALL_TRIES,
-    FIRST_PAUSE,
-    FORGOTTEN_AFTER,
-    LONGEST_PAUSE,
-    OWN_TRIES,
-    Gate,
-    Guard,
-)
+from kindle_appliance.web.guard import Guard
+from kindle_appliance.web.pin import ALL_TRIES, FIRST_PAUSE, FORGOTTEN_AFTER, LONGEST_PAUSE, OWN_TRIES, Gate
 
 SECRET = b"s" * 32
 NOW = 1_800_000_000.0
