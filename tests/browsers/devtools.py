@@ -1,7 +1,7 @@
-"""Chromium over the DevTools protocol, for the versions that no chromedriver of a package registry goes with.
+"""Chromium over the DevTools protocol, for versions without a matching chromedriver in a package registry.
 
-One websocket to one page. Commands are answered in order, and events come in between; both are read only
-while an answer or an event is waited for, so there is no thread here. Facts: chromedevtools.github.io/
+One websocket to one page. Answers come in the order of their commands, with events in between. Both are read
+only while a caller waits for an answer or an event, so there is no thread here. Facts: chromedevtools.github.io/
 devtools-protocol, tried with Chromium 75.
 """
 
@@ -36,8 +36,8 @@ class DevTools(Browser):
         self._sent = 0
         self._errors: list[str] = []
         self._loading = ""  # the id of the document of the last navigation that got an answer
-        self._loaded: set[str] = set()  # those of all documents whose load event is over
-        self._busy = False  # between the begin and the end of all that belongs to a navigation
+        self._loaded: set[str] = set()  # the ids of all documents whose load event is over
+        self._busy = False  # between the start and the end of a navigation
         for domain in ("Page", "Runtime"):
             self.command(f"{domain}.enable")
         tree = self.command("Page.getFrameTree")
@@ -46,7 +46,7 @@ class DevTools(Browser):
         self.resize(width, height)
 
     def command(self, method: str, **params: Any) -> Any:
-        """Sends a DevTools command and gives back its result."""
+        """Sends a DevTools command; returns its result."""
         self._sent += 1
         number = self._sent
         try:
@@ -63,7 +63,7 @@ class DevTools(Browser):
         return message["result"]
 
     def _receive(self, deadline: float, what: str) -> dict[str, Any]:
-        """The next message, whose event is taken in already. Raises WebDriverError at the deadline."""
+        """Receives the next message and handles its event. Raises WebDriverError at the deadline."""
         try:
             message: dict[str, Any] = json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))
         except (OSError, WebSocketException) as error:
@@ -93,7 +93,7 @@ class DevTools(Browser):
         self.size = (width, height)
 
     def errors(self) -> list[str]:
-        self.command("Page.getFrameTree")  # what has happened before arrives before the answer
+        self.command("Page.getFrameTree")  # earlier events arrive before the answer
         errors, self._errors = self._errors, []
         return errors
 
@@ -104,7 +104,7 @@ class DevTools(Browser):
         begun = self.command("Page.navigate", url=url)
         if begun.get("errorText"):
             raise WebDriverError(f"{url} cannot be had: {begun['errorText']}")
-        if "loaderId" in begun:  # or else it is another place of the same page
+        if "loaderId" in begun:  # without it the address is another place of the same page
             deadline = time.monotonic() + ANSWER_SECONDS
             while begun["loaderId"] not in self._loaded:
                 self._receive(deadline, f"loading {url}")
@@ -142,7 +142,7 @@ class DevTools(Browser):
         self.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         self.command("Input.dispatchMouseEvent", type="mousePressed", **at)
         self.command("Input.dispatchMouseEvent", type="mouseReleased", **at)
-        self.command("Page.getFrameTree")  # a navigation that the click begins is told before the answer
+        self.command("Page.getFrameTree")  # the event of a navigation by this click arrives before the answer
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._busy:
             self._receive(deadline, "loading after a click")
@@ -160,12 +160,12 @@ class DevTools(Browser):
             answer = self.command(
                 "Runtime.callFunctionOn",
                 functionDeclaration=function,
-                objectId=elements[0].reference,  # names the page that it runs in
+                objectId=elements[0].reference,  # determines the page in which the function runs
                 arguments=arguments,
                 returnByValue=by_value,
             )
         else:
-            # In one command, because between two the page may be left.
+            # In one command, because the page may go between two.
             expression = f"({function}).apply(null, {json.dumps(args)})"
             answer = self.command("Runtime.evaluate", expression=expression, returnByValue=by_value)
         if "exceptionDetails" in answer:
