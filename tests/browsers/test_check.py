@@ -209,9 +209,7 @@ def test_a_difference_from_the_appliances_clock_is_shown_in_words(
     browser.open(house.url + "/check")
     browser.wait_until(says("result", words))
     assert browser.script("return " + says("result", "the appliance's is UTC-13:45."))
-    assert browser.script("return " + says("result", "Cookies: no")), (
-        "the cookie has another value than the appliance's"
-    )
+    assert browser.script("return " + says("result", "Cookies: no")), "the appliance's cookie holds another time"
 
 
 def test_without_script_the_page_says_that_only_javascript_is_missing(
