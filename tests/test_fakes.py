@@ -155,7 +155,7 @@ def test_each_framing_follows_the_standard_byte_by_byte(
     assert rest == body
 
 
-def test_a_connection_serves_several_requests_where_its_framing_allows(
+def test_a_connection_serves_several_requests_if_its_framing_allows(
     gemini: FakeGemini, pool: urllib3.PoolManager
 ) -> None:
     body = [chunk("again", "STOP")]
@@ -507,7 +507,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("tls", [False, pytest.param(True, marks=needs_openssl)])
-def test_closing_ends_every_thread_and_socket_whatever_the_clients_do(tls: bool) -> None:
+def test_closing_ends_every_thread_and_socket_in_any_state_of_the_clients(tls: bool) -> None:
     threads, files = threading.active_count(), descriptors()
     context = ssl.create_default_context()
     context.check_hostname = False

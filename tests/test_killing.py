@@ -149,7 +149,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
                 assert each.question in kept, f"kill {kill}: an accepted question is lost"
                 accepted += 1
                 was, text = kept[each.question], "".join(texts(each.question))
-                assert text.startswith(was.answer), f"kill {kill}: the text is not what Gemini wrote"
+                assert text.startswith(was.answer), f"kill {kill}: the text differs from Gemini's"
                 if each.finish:
                     finished += 1
                     assert (was.finish, was.answer) == (each.finish, text), f"kill {kill}: an end is lost"

@@ -69,7 +69,7 @@ class Debian:
         return None
 
     def install(self) -> None:
-        """Make what is missing. Raises `SetUpError`."""
+        """Make the missing folders. Raises `SetUpError`."""
         _cache().mkdir(parents=True, exist_ok=True)
         with _made(self.system) as folder:
             if folder:

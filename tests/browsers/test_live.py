@@ -66,7 +66,7 @@ def test_after_a_cut_connection_the_text_stays_and_the_page_goes_on_by_itself(
         browser.wait_until(shows("Then the open"))
         cable.pull()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
-        assert browser.script("return " + shows("Then the open")), "what has arrived stays"
+        assert browser.script("return " + shows("Then the open")), "the text so far stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
         assert height >= 66, "the link to go on is a centimetre high"
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
@@ -207,7 +207,7 @@ def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
         assert browser.script("return document.querySelector('#state a') === window.firstLink"), (
             "the link stays for the tap"
         )
-        assert browser.script("return " + shows("Then the open tail.")), "what has arrived stays"
+        assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
         call.text("", finish="STOP")
         call.end()
         cable.plug()

@@ -110,7 +110,7 @@ def test_no_line_is_cut_at_the_edge_of_a_page(
             "for (var i = 0; i < found.length; i += 1) {"
             "  if (Math.abs(found[i].getBoundingClientRect().bottom - bottom) < 5) { last.push(i); } } return last;"
         )
-        assert headings == [], "a heading stands with what it heads"
+        assert headings == [], "a heading stands with its text"
         if number < last:
             turn(browser, "next")
     assert shown > 20

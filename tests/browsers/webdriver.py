@@ -1,6 +1,6 @@
 """A browser as a test sees it: open a page, type, click, run a script, take a picture.
 
-`Browser` is what tests use. Two dialects of WebDriver stand behind it here: `GhostDriver` speaks the old JSON wire
+Tests use `Browser`. Two dialects of WebDriver stand behind it here: `GhostDriver` speaks the old JSON wire
 protocol, as built into PhantomJS (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js and
 src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
 Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. Engines without

@@ -232,7 +232,7 @@ def test_the_log_is_synced_to_the_disk_before_write_returns(path: Path, tmp_path
     assert log_calls[-1] in ("fsync", "fdatasync")
 
 
-# A full card, a failing card, and a folder of somebody else
+# A full card, a failing card, and a folder without permission
 
 
 def test_a_full_disk_is_a_storage_error_and_writes_work_again_once_there_is_room(database: Database) -> None:
