@@ -14,9 +14,9 @@ quick: $(VENV)/tested  ## the tests that need no root, no browser and no patienc
 	$(BIN)/pytest -q --ignore=tests/browsers --ignore=tests/appliance -m "not slow" $(ARGS)
 
 test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with its reason
-	-$(BIN)/python -m tests.browsers.engines
-	-$(BIN)/python -m tests.appliance.tools
-	-$(BIN)/python -m tests.appliance.debian
+	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
+	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
+	-PYTHONPATH=tests $(BIN)/python -m appliance.debian
 	@# Tests in browsers mostly wait: they run beside the others, and are told of after them.
 	@mkdir -p build; \
 	$(BIN)/pytest tests/browsers $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; trap "kill $$browsers" INT TERM; \
@@ -25,8 +25,8 @@ test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with
 	case $$others,$$in_browsers in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac  # 5: ARGS has chosen none of them
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
-	-$(BIN)/python -m tests.browsers.engines
-	-$(BIN)/python -m tests.appliance.tools
+	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
+	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
 	$(BIN)/pytest -m soak --soak $(ARGS)
 
 check: $(VENV)/tested  ## style, types; the shell scripts too, where shellcheck is installed
@@ -39,7 +39,7 @@ messages: $(VENV)/tested  ## compile the catalogues of sentences
 	$(BIN)/pybabel compile -d kindle_appliance/locale -D kindle_appliance
 
 pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
-	$(BIN)/python -m tests.browsers.engines
+	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	$(BIN)/pytest -q tests/browsers/test_pictures.py -k "every_page and phantomjs-2.1.1"
 	mkdir -p docs
 	cp build/screenshots/long-600-3-phantomjs-2.1.1.png docs/reading.png
@@ -47,7 +47,7 @@ pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	cp build/screenshots/middle-600-8-phantomjs-2.1.1.png docs/large.png
 
 bench: $(VENV)/tested  ## the figures of the page, on this machine
-	$(BIN)/python -m tests.browsers.engines
+	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	PYTHONPATH=tests $(BIN)/python -m bench.page
 	$(BIN)/python -m bench.markdown_libraries
 

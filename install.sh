@@ -1,15 +1,15 @@
 #!/bin/sh
-# Turns a Raspberry Pi or a Debian machine into the appliance, upgrades it, and removes it again. --help tells how.
+# Installs the appliance on a Raspberry Pi or a Debian machine, upgrades it, and removes it. See --help.
 #
-# Each version has a folder of its own in /opt/kindle-appliance/versions: a Python environment, and in source/ what it
-# was made from, this script and the units too. `current` points to the one in use, so that an upgrade is a change of
-# one link, and going back is another. A folder without the file `complete` is what an interrupted run has left.
-# Whatever fails undoes what this run has done. Everything is in functions, and main runs last: a copy of this file
-# that was cut off does nothing.
+# Each version has its own folder in /opt/kindle-appliance/versions. It holds a Python environment, and in source/ the
+# files from which it was built, including this script and the units. The link `current` points to the version in use,
+# so an upgrade changes one link, and a rollback changes it back. A folder without the file `complete` is left over
+# from an interrupted run. If a step fails, everything that this run has changed is undone. All code is in functions,
+# and main runs last: a copy of this file that was cut off during a download does nothing.
 
 set -eu
 
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin  # not root's own: the service must find it, too
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin  # not root's own: the service must find Python in it, too
 PROGRAM=/opt/kindle-appliance
 VERSIONS=${PROGRAM}/versions
 CURRENT=${PROGRAM}/current
@@ -25,7 +25,7 @@ COMMAND=/usr/local/bin/kindle-appliance
 LOCK=/run/kindle-appliance-install.lock
 
 SOURCES='install.sh requirements.txt pyproject.toml setup.cfg LICENSE README.md kindle_appliance static systemd'
-NEEDED_MB=150  # a version takes 40, while it is made twice as much, and the next one lies beside it
+NEEDED_MB=150  # a version takes 40, twice as much during the build, and the old version stays beside it
 NEEDED_SYSTEMD=252
 DEFAULT_PORT=80
 HEALTH_SECONDS=30
@@ -60,7 +60,7 @@ END
 
 main() {
     umask 022
-    # Nothing of the caller's but what is documented gets into what is installed.
+    # Only the documented variables of the caller's environment may influence the installation.
     unset PYTHONPATH PYTHONHOME CDPATH
     export PATH PYTHONDONTWRITEBYTECODE=1
     action=install port='' name='' key_file='' must_start=yes undo='' number=0 was_told=''
@@ -149,7 +149,7 @@ purge() {
     say "The appliance, its settings, its key and its chats are removed."
 }
 
-# ---- Looking
+# ---- Checks
 
 check_root() {
     user=$(id -u)
@@ -239,13 +239,13 @@ check_space() {
     done
 }
 
-# The room for a folder: sets `free_mb`, and `free_files`, of which some file systems have none to tell.
+# Measures the free space for a folder: sets `free_mb`, and `free_files` (empty if the file system has no limit).
 measure() {
     free_mb=$(df -Pm "$1" 2> /dev/null | awk 'NR == 2 { print $4 }')
     free_files=$(df -Pi "$1" 2> /dev/null | awk 'NR == 2 && $2 > 0 { print $4 }')
 }
 
-# What this run would make, and what earlier ones have made.
+# Finds out which version this run will build, and what earlier runs have installed.
 find_what_is_there() {
     digest=$(pack | sha256sum | cut -c 1-8)
     version=${release}-${digest}-${tag}
@@ -269,9 +269,9 @@ find_what_is_there() {
     esac
 }
 
-# The files that make a version, as an archive that depends on their content only.
+# Writes the files of a version as a reproducible archive: it depends only on their content.
 pack() {
-    # shellcheck disable=SC2086 # they are several words
+    # shellcheck disable=SC2086 # word splitting is intended
     tar --create --directory="${source}" --sort=name --mtime='2020-01-01 UTC' --owner=0 --group=0 --numeric-owner \
         --mode=u=rwX,go=rX --exclude=__pycache__ --exclude='*.po' ${SOURCES}
 }
@@ -304,13 +304,13 @@ choose_port() {
     say "Port ${wanted} is used by ${taken_by}: the appliance takes ${port} instead."
 }
 
-# Who listens on a port: sets `user`, to nothing if the port is free.
+# Finds the program that listens on a port: sets `user`, which is empty if the port is free.
 look_at() {
     user=''
     if ! "${python}" -IBc '
 import socket, sys
 with socket.socket() as door:
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are ending do not count
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
     try:
         door.bind(("0.0.0.0", int(sys.argv[1])))
     except OSError:
@@ -322,7 +322,7 @@ with socket.socket() as door:
     fi
 }
 
-# ---- Making the version
+# ---- Building the version
 
 build() {
     for each in "${VERSIONS}"/*; do
@@ -333,17 +333,18 @@ build() {
             say "It is here already."
             return
         fi
-        folder=${folder}+  # it is damaged, but may be running; a new one beside it
+        folder=${folder}+  # it is damaged, but may be running: build a new one beside it
     fi
     undo=yes built=${folder}
     log=${folder}/pip.log
     mkdir -p "${folder}/source" "${folder}/tmp/source"
     pack | tar --extract --directory="${folder}/source"
-    cp -R "${folder}/source/." "${folder}/tmp/source"  # pip leaves its traces where it builds
+    cp -R "${folder}/source/." "${folder}/tmp/source"  # pip writes files into the folder where it builds
     set -- --requirement "${folder}/source/requirements.txt" "${folder}/tmp/source"
     machine=$(uname -m)
     if [ "${machine}" = armv6l ]; then
-        # There is no wheel for a Raspberry Pi 1 or Zero; to compile one takes it 20 minutes, to do without 5 seconds.
+        # There is no zeroconf wheel for a Raspberry Pi 1 or Zero. Compiling it there takes 20 minutes; the pure Python
+        # version is built in 5 seconds.
         export SKIP_CYTHON=1
         set -- --no-binary zeroconf "$@"
     fi
@@ -352,7 +353,7 @@ build() {
         --retries 2 --progress-bar off "$@" >> "${log}" 2>&1 || explain_failure
     "${folder}/bin/kindle-appliance" --version >> "${log}" 2>&1 || explain_failure
     rm -rf "${folder}/tmp" "${log}"
-    sync  # a power cut must not leave less than `complete` says
+    sync  # after a power cut, `complete` must not stand beside files that were not written
     : > "${folder}/complete"
 }
 
@@ -381,12 +382,12 @@ write_settings() {
         say "${SETTINGS} is yours and stays as it is."
     else
         made="${made} settings.toml settings.toml.new"
-        # By the name that the router has for this machine it is called, too, whatever it is called here.
+        # Readers may also use the name that the router's DNS has for this machine, which can differ from its own.
         names=$(list_addresses | while read -r address _; do names_from_router "${address}"; done)
-        # shellcheck disable=SC2086 # they are several words
+        # shellcheck disable=SC2086 # word splitting is intended
         "${folder}/bin/python" -IBc '
 import sys
-from kindle_appliance import network
+from kindle_appliance.host import network
 from kindle_appliance.settings import template
 name, *others = sys.argv[1:]
 chosen = {"name": name, "hosts": [each for each in others if each.lower() not in network.names()]}
@@ -395,7 +396,7 @@ print(template({option: value for option, value in chosen.items() if value}), en
         mv "${SETTINGS}.new" "${SETTINGS}"
         say "${SETTINGS} is written, with every setting explained."
     fi
-    # systemd refuses to start a service whose credential has no file.
+    # systemd does not start a service if the file of a credential is missing.
     for each in gemini-key pin; do
         if [ ! -e "${CONFIG}/${each}" ]; then
             made="${made} ${each}"
@@ -440,7 +441,7 @@ ask_for_key() {
     done
 }
 
-# What an owner should know before there is a key. README.md says more of it.
+# Tells the owner what to know before storing a key. README.md has the details.
 tell_of_key() {
     was_told=yes
     say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
@@ -452,9 +453,9 @@ tell_of_key() {
     say "  professional purposes. Read them: ${TERMS_ADDRESS}"
 }
 
-# ---- Putting in place, and going back
+# ---- Activating a version, and rolling back
 
-# A version and its port, as systemd and the shell find them; nothing is written that is there already.
+# Makes a version ($1) and its port ($2) the active ones for systemd and the shell. Unchanged files are not rewritten.
 put_in_place() {
     must_reload=no must_restart=no must_reopen=no
     [ "${key}" = "${old_key}" ] || must_restart=yes
@@ -465,7 +466,7 @@ put_in_place() {
     put "${UNITS}/${SOCKET}" < "$1/source/systemd/${SOCKET}"
     [ "${changed}" = no ] || must_reload=yes must_reopen=yes
     if [ "$2" != "${DEFAULT_PORT}" ]; then
-        # The empty line: the unit's own port is not to be opened as well.
+        # The empty assignment removes the port of the unit itself, which would also be opened otherwise.
         put "${PORT_FILE}" << END
 # Written by install.sh. Another port: sudo ${PROGRAM}/install.sh --port PORT
 [Socket]
@@ -488,7 +489,7 @@ END
     done
 }
 
-# Standard input into a file, at once or not at all; sets `changed`.
+# Writes standard input to a file atomically; sets `changed`.
 put() {
     changed=no
     cat > "${LOCK}.put"
@@ -501,7 +502,7 @@ put() {
     rm -f "${LOCK}.put"
 }
 
-# A link into place, at once or not at all; sets `changed`.
+# Creates or changes a link atomically; sets `changed`.
 put_link() {
     changed=no
     found=$(readlink -- "$2") || found=''
@@ -517,7 +518,7 @@ start() {
     keep_chats
     run_units "${port}"
     if [ "${runs}" = no ]; then
-        journalctl --sync 2> /dev/null || :  # what it said last may be on its way
+        journalctl --sync 2> /dev/null || :  # its last lines may not be written yet
         journalctl --unit="${SERVICE}" --lines=8 --output=cat --no-pager >&2 || :
         fail "The appliance does not start; its last words are above. Everything is put back as it was."
     fi
@@ -525,7 +526,7 @@ start() {
     say "Version ${release} serves on port ${port}."
 }
 
-# A new version may bring the chats into a form that the old one, should it be put back, cannot read.
+# Backs up the chats before an upgrade: after a rollback the old version may be unable to read the migrated chats.
 keep_chats() {
     if [ -n "${previous}" ] && [ "${previous}" != "${folder}" ] && [ -e "${STATE}/chats.sqlite" ]; then
         kept=${folder}/chats-before
@@ -534,7 +535,7 @@ keep_chats() {
     fi
 }
 
-# Start, or start anew, what has changed; sets `runs`. While the socket stays, nobody who comes meanwhile is refused.
+# Starts the units, or restarts those that have changed; sets `runs`. While the socket stays open, no client is refused.
 run_units() {
     runs=no
     verb=start
@@ -552,22 +553,20 @@ run_units() {
     done
 }
 
-# What the appliance on this port says of itself when it is called by this name, or one value of it: sets `said`, to
-# nothing if it does not answer.
+# Requests the health of the appliance on port $1 under the host name $2, or one value of it by the keys that follow.
+# Sets `said`, which is empty without an answer or without good health. This run's version asks, also after going back
+# to an older one.
 ask_health() {
-    said=$("${CURRENT}/bin/python" -IBc '
-import json, sys, urllib.request
-file, port, host, *names = sys.argv[1:]
-headers = {"Host": host}
-with open(file) as pin:  # who does not know it is told nothing but a status
-    if pin := pin.read().strip():
-        headers["Authorization"] = f"Bearer {pin}"
-request = urllib.request.Request(f"http://127.0.0.1:{port}/healthz", headers=headers)
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-facts = json.load(opener.open(request, timeout=10))
-for name in names:
-    facts = facts[name]
-print(facts)
+    said=$("${folder}/bin/python" -IBc '
+import sys
+from pathlib import Path
+from kindle_appliance.owner.service import Service
+pin, port, host, *names = sys.argv[1:]
+facts = Service(f"http://127.0.0.1:{port}/", Path(pin).read_text().strip()).health(host)
+if facts and facts["status"] == "ok":
+    for name in names:
+        facts = facts[name]
+    print(facts)
 ' "${CONFIG}/pin" "$@" 2> /dev/null) || said=''
 }
 
@@ -592,7 +591,7 @@ at_exit() {
     exit "${status}"
 }
 
-# Undoes what this run has done, up to where it came.
+# Undoes everything that this run has done so far.
 go_back() {
     if [ "${has_stored}" = yes ]; then
         printf '%s' "${old_key}${old_key:+
@@ -621,7 +620,8 @@ go_back() {
     [ -z "${built}" ] || rm -rf "${built}"
 }
 
-# The chats that were kept. What a restore leaves beside them is the failed version's here; the owner's own stays.
+# Restores the chats from before the upgrade. A restore keeps the replaced chats in before-restore.sqlite; here those
+# are the failed version's and are deleted, and such a file of the owner's own is kept.
 restore_chats() {
     left=${STATE}/before-restore.sqlite
     [ ! -e "${left}" ] || mv "${left}" "${kept}.left"
@@ -644,7 +644,7 @@ remove_program() {
     systemctl reset-failed "${SOCKET}" "${SERVICE}" 2> /dev/null || :
 }
 
-# ---- The last words
+# ---- The closing report
 
 say_done() {
     suffix=''
@@ -676,11 +676,11 @@ say_done() {
     say "Look after it with: sudo kindle-appliance doctor"
 }
 
-# Each address that the house can reach this machine at, best first, with its device and hardware address; a line each.
+# Lists the addresses at which the house can reach this machine, best first, each with its device and hardware address.
 list_addresses() {
     "${folder}/bin/python" -IBc '
 from pathlib import Path
-from kindle_appliance.network import interfaces, lan_address, of_the_house
+from kindle_appliance.host.network import interfaces, lan_address, of_the_house
 best = lan_address()
 for each in sorted(of_the_house(interfaces()), key=lambda each: each.address != best):
     hardware = Path("/sys/class/net", each.name, "address")
@@ -688,20 +688,21 @@ for each in sorted(of_the_house(interfaces()), key=lambda each: each.address != 
 '
 }
 
-# The names that the router's DNS, and not this machine itself, gives an address and knows the address of.
+# Lists the names that the router's DNS gives for an address and resolves back to it. The files of this machine itself
+# (/etc/hosts) are not asked.
 names_from_router() {
     export RES_OPTIONS='timeout:1 attempts:1'
     getent --service=dns hosts "$1" | while read -r _ names; do
         for each in ${names}; do
             case ${each} in
-                *[!A-Za-z0-9.-]*) ;;  # not a host's name, whatever it is
+                *[!A-Za-z0-9.-]*) ;;  # not a valid host name
                 *) ! getent --service=dns ahostsv4 "${each}" | grep -q "^$1 " || echo "${each}" ;;
             esac
         done
     done
 }
 
-# The name that the appliance holds on the network: sets `announced`. At first it asks a moment whether it is free.
+# Waits until the appliance has announced its name, which takes a moment: sets `announced`, empty if there is none.
 find_announced_name() {
     announced=''
     for _ in 1 2 3 4 5 6; do
@@ -730,7 +731,7 @@ name_firewall() {
     [ -z "${firewall}" ] || say "The firewall ${firewall} is active on this machine. For Kindles to come in: ${remedy}"
 }
 
-# ---- Speaking
+# ---- Messages
 
 step() {
     number=$((number + 1))

@@ -1,14 +1,14 @@
-"""Which Markdown library shall typeset the answers: mistune 3 or markdown-it-py?
+"""Compares two Markdown libraries for the typesetter: mistune 3 and markdown-it-py.
 
-The typesetter needs from it: CommonMark as models write it, tables, no HTML smuggled in by an answer, small
-cost on a Raspberry Pi, no answer that stalls it, and the source lines of each block (what is settled is cut
-there). This measures that for whichever of the two can be imported; it installs nothing:
+The typesetter needs CommonMark as models write it, tables, no HTML injection by an answer, a low cost on a
+Raspberry Pi, no input that stalls it, and the source lines of each block (blocks settle at these lines). This
+script measures those properties for each of the two libraries that can be imported; it installs nothing:
 
-* fidelity: the specification's examples with raw HTML on, as conformance is defined;
-* safety: raw HTML off, inputs whose output holds a tag, an attribute or a link scheme it must not hold;
-* tables: own cases against what GitHub makes of them ([cell¦cell], «» a code span, + text outside);
-* CPU time and memory: a fresh process for each text, killed after 20 s, hostile texts at two sizes;
-* line maps and packaging, as the installed metadata and, if given, the wheels tell.
+* conformance: the specification's examples, with raw HTML on, as conformance is defined;
+* safety: with raw HTML off, inputs whose output has a forbidden tag, attribute or link scheme ("leaks");
+* tables: our own cases, compared with GitHub's output ([cell¦cell], «» a code span, + text outside);
+* CPU time and memory: a new process for each text, killed after 20 s; hostile texts in two sizes;
+* line numbers and packaging, from the installed metadata and, if given, the wheels.
 
 `--spec` is the specification's JSON (in the tests of markdown-it-py's source distribution), `--streams` a
 directory with recorded answers in `expected.json`, `--payloads` a file of hostile lines, `--wheels` a
@@ -31,8 +31,8 @@ from html import unescape
 from pathlib import Path
 
 Render = Callable[[str], str]
-LIMIT = 20  # seconds for one text; the reader of a stalled page has gone long before
-SUPERLINEAR = 2.8  # doubling: 2 is linear, 4 quadratic
+LIMIT = 20  # seconds for one text; a reader would have given up long before
+SUPERLINEAR = 2.8  # ratio of times for a text of double size: 2 is linear, 4 quadratic
 MODULES = {"mistune": "mistune", "markdown-it-py": "markdown_it"}
 BLOCKS = "p|h[1-6]|ul|ol|li|blockquote|pre|hr|table|thead|tbody|tr|th|td|div|br"
 NAMES = "href|src|title|alt|class|start|style"
@@ -41,7 +41,7 @@ PROSE = "A sentence of *plain* prose, `code`, **weight** and [a link](https://ex
 
 
 def renderer(library: str, html: bool, extras: bool = True) -> Render:
-    """The library set up as the typesetter would: CommonMark, and with `extras` tables and strikethrough."""
+    """Return the library's renderer with the typesetter's settings; `extras` adds tables and strikethrough."""
     if library == "mistune":
         import mistune
 
@@ -56,14 +56,14 @@ def renderer(library: str, html: bool, extras: bool = True) -> Render:
     return lambda text: str(parser.render(text))
 
 
-def canonical(html: str, forgiving: int) -> str:
-    """HTML without white space beside block tags; if forgiving, nor a newline at the end of code."""
+def canonical(html: str, lenient: int) -> str:
+    """Remove white space beside block tags; if `lenient`, also the newline at the end of code."""
     out = re.sub(rf"\s*(</?(?:{BLOCKS})\b[^>]*>)\s*", r"\1", html).replace("&quot;", '"').strip()
-    return out.replace("\n</code>", "</code>") if forgiving else out
+    return out.replace("\n</code>", "</code>") if lenient else out
 
 
 def shape(html: str) -> str:
-    """Tables as `[a¦b][1¦2]`, texts outside them as `+text`, no spaces: what became of a table."""
+    """Summarize HTML: tables as `[a¦b][1¦2]`, text outside them as `+text`, without spaces."""
     out = html.replace("<code>", "«").replace("</code>", "»")
     out = re.sub(r'<t[hd](?: style="text-align: ?(\w)\w+")?>', lambda cell: f"¦{cell[1] or ''}:", out)
     out = re.sub(r"<tr>\s*¦", "[", out.replace("¦:", "¦")).replace("</tr>", "]").replace("[:", "[")
@@ -71,7 +71,7 @@ def shape(html: str) -> str:
 
 
 def leak(html: str) -> str:
-    """What the output holds that the renderer must not have written; empty when it is clean."""
+    """Name the first forbidden thing in the output; empty if there is none."""
     if "<" in OWN_TAG.sub("", html):
         return "tag or attribute"
     for url in re.findall(r' (?:href|src)="([^"]*)"', html):
@@ -130,12 +130,12 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 def resident() -> float:
-    """Megabytes of memory in use by this process now."""
+    """Return the resident memory of this process in megabytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def probe(library: str) -> None:
-    """Run in a fresh process: render standard input, print seconds and megabytes as JSON."""
+    """Render standard input and print the seconds and megabytes as JSON; runs in a new process."""
     text = sys.stdin.read()
     before, start = resident(), time.process_time()
     render = renderer(library, html=False)
@@ -153,7 +153,7 @@ def probe(library: str) -> None:
 
 
 def measure(library: str, text: str) -> tuple[dict[str, float], str]:
-    """What `probe` measured, and what went wrong (empty, a Python error, or the limit)."""
+    """Run `probe` and return its results, and the failure (empty, a Python error, or the time limit)."""
     try:
         command = [sys.executable, __file__, "--probe", library]
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -176,7 +176,9 @@ def report_conformance(libraries: list[str], spec: list[dict[str, str]], payload
     for library in libraries:
         render, off = renderer(library, html=True, extras=False), renderer(library, html=False)
         pairs = [(render(example["markdown"]), example["html"]) for example in spec]
-        same = [sum(canonical(got, mild) == canonical(want, mild) for got, want in pairs) for mild in (0, 1)]
+        same = [
+            sum(canonical(got, lenient) == canonical(want, lenient) for got, want in pairs) for lenient in (0, 1)
+        ]
         leaks = [found for text in hostile if (found := leak(off(text)))]
         columns.append([str(same[0]), str(same[1]), " ".join([str(len(leaks)), *sorted(set(leaks))])])
     names = ("passed", "but for code's last newline", f"leaks of {len(hostile)}")
@@ -197,7 +199,7 @@ def report_times(libraries: list[str], answer: str) -> None:
 
 
 def doubled(runs: list[tuple[dict[str, float], str]]) -> str:
-    """Both times and whether they grow faster than the text; below 0.3 s that would be noise."""
+    """Format both times, and whether they grow faster than the text; below 0.3 s a ratio would be noise."""
     times = [error or f"{run['seconds']:.2f}" for run, error in runs]
     times += [f"({run['out'] / run['in']:.0f}x out)" for run, _ in runs if run and run["out"] > 8 * run["in"]]
     seconds = [run["seconds"] for run, error in runs if not error]
@@ -206,7 +208,7 @@ def doubled(runs: list[tuple[dict[str, float], str]]) -> str:
 
 
 def line_map(library: str) -> str:
-    """The source lines the library gives for the top-level blocks of a small text, else what tokens hold."""
+    """Return the source lines of the top-level blocks of a small text, or the keys of tokens without lines."""
     text = "para\n\n- a\n- b\n\n```\ncode\n```\n\n# head\n"
     if library == "mistune":
         import mistune
@@ -219,9 +221,9 @@ def line_map(library: str) -> str:
 
 
 def packaging(distribution: str, wheels: Path | None) -> str:
-    """Version, needs, size and purity of an installed distribution; its wheel's size and newest file."""
+    """Describe an installed distribution: version, dependencies, size, purity; its wheel's size and newest file."""
     meta = importlib.metadata.distribution(distribution)
-    size = sum(file.size or 0 for file in meta.files or [])  # of what was installed, without compiled files
+    size = sum(file.size or 0 for file in meta.files or [])  # without the compiled files
     needs = ", ".join(need for need in meta.requires or [] if "extra ==" not in need) or "nothing"
     purity = (re.findall("Root-Is-Purelib: (.*)", meta.read_text("WHEEL") or "") or ["?"])[0]
     facts = f"{distribution} {meta.version}, pure Python: {purity}, needs {needs}, {size / 1024:.0f} KB"
@@ -249,7 +251,7 @@ def main() -> None:
     payloads = options.payloads.read_text(errors="replace").split("\n") if options.payloads else []
     if options.spec:
         report_conformance(libraries, json.loads(options.spec.read_text()), payloads)
-    print("\ntables, as on GitHub or what came out")
+    print("\ntables: ok if as on GitHub, otherwise the output")
     for name, (text, wanted) in TABLES.items():
         shapes = [shape(renderer(library, html=False)(text)) for library in libraries]
         row(name, ["ok" if got == wanted else got for got in shapes])

@@ -1,4 +1,4 @@
-"""The figures of a page that is being written; `make bench` prints them, and they hold on that machine."""
+"""Measures a page while an answer is being written. `make bench` prints the figures, for the machine it runs on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def _page(engine: Engine) -> Iterator[tuple[Browser, House, FakeGemini]]:
 
 
 def main() -> None:
-    """Print the figures, and what they are to be."""
+    """Print each figure with its target in parentheses."""
     old = next(engine for engine in ENGINES if engine.name == "phantomjs-1.9.8")
     with _page(old) as (browser, house, gemini):
         times = update_times(browser, house, gemini, kilobytes=100, updates=30)
     print("One update with 100 KB of answer on the page, PhantomJS 1.9.8:")
     print(f"  {times['update']:.1f} ms (under 5), slowest {times['slowest']:.0f} ms;", end=" ")
     factor = times["whole"] / max(times["update"], 0.1)
-    print(f"all drawn anew {times['whole']:.0f} ms, {factor:.0f} times as long (at least 20)")
+    print(f"a full redraw {times['whole']:.0f} ms, {factor:.0f} times as long (at least 20)")
     with _page(CHROMIUM) as (browser, house, gemini):
         shifts = layout_shifts(browser, house, gemini, blocks=20)
     print(f"Layout shift while 20 blocks are written, Chromium: {sum(score for score, _ in shifts):g} (0)")

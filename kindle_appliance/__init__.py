@@ -2,7 +2,7 @@
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # First of all, and in words that the oldest Python understands: everything after this needs a newer one.
 if sys.version_info < (3, 11):  # noqa: UP036 - this is the check

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
@@ -25,10 +25,12 @@ from .storage.database import Database
 from .storage.lock import FolderLock
 from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
+from .storage.schema import CHATS
 from .web.app import Web
 from .web.guard import Gate, Guard
 from .web.health import Health
-from .web.pages import Look, Pages
+from .web.look import Look
+from .web.pages import Pages
 from .web.server import Server
 
 log = logging.getLogger(__name__)
@@ -43,44 +45,39 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
     _share_one_heap()
     with ExitStack() as stops:
-        is_demo = needs_demo(settings)
         folder = data_folder(settings, environment)
-        database = Database(folder / "chats.sqlite")
-        stops.callback(database.close)
-        fallback = open_fallback(settings, stops, database)
+        # Before the database is opened: to migrate it under another appliance would keep that one from starting
+        # again.
+        lock = stops.enter_context(FolderLock(folder))
+        database = stops.enter_context(closing(Database(folder / "chats.sqlite", CHATS)))
         chats = Chats(database)
-        desk = AnswerDesk(chats, fallback, settings.history_characters)
-        language = None if settings.language == "auto" else settings.language
-        pages = Pages(is_demo, settings.starters, settings.follow_ups)
-        rate_limit = RateLimit(
-            database,
-            settings.questions_per_minute,
-            settings.device_questions_per_day,
-            settings.questions_per_day,
-        )
+        desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
         advertiser = Advertiser(settings.name, __version__)
-        health = Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts())
-        look, reports = Look(settings.text_size), Reports(database)
-        gate = Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None
+        is_demo = needs_demo(settings)
+        guard = _guard(settings, advertiser)
         web = Web(
             desk,
             chats,
-            pages,
-            reports,
-            rate_limit,
-            health,
-            language=language,
-            look=look,
+            Pages(is_demo, settings.starters, settings.follow_ups),
+            Reports(database),
+            RateLimit(
+                database,
+                settings.questions_per_minute,
+                settings.device_questions_per_day,
+                settings.questions_per_day,
+            ),
+            Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts()),
+            language=None if settings.language == "auto" else settings.language,
+            look=Look(settings.text_size),
             followers=settings.followers,
             addresses=partial(network.addresses, settings.host),
             mdns=advertiser.snapshot,
-            guard=_guard(settings, advertiser),
-            gate=gate,
+            guard=guard,
+            gate=Gate(settings.pin, _secret(folder / "pin-secret")) if settings.pin else None,
         )
         sockets = handed_over_sockets(environment)
-        server = _listen(web, settings, sockets)
+        server = _listen(web, guard, settings, sockets)
         stops.callback(server.close, _READERS_STOP_SECONDS)
-        lock = stops.enter_context(FolderLock(folder))
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,7 +89,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             log.error("only reading is possible: %s", error)
         if settings.mdns:
             advertiser.start(server.host, server.port)
-            stops.callback(advertiser.close)  # first of all: nobody is to find what is going away
+            stops.callback(advertiser.close)  # first of all: nobody must find what is going away
         if not sockets:  # started by hand; the journal has lines with levels, and the installer has told the rest
             _greet(settings, server.port, is_demo, advertiser.is_on)
         lock.announce(network.web_address(server.own_address, server.port))
@@ -113,7 +110,7 @@ def _share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
+def _listen(web: Web, guard: Guard, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
     try:
         return Server(
             web.application(),
@@ -121,7 +118,7 @@ def _listen(web: Web, settings: Settings, sockets: Sequence[socket.socket]) -> S
             settings.port,
             settings.followers,
             sockets,
-            is_proxy=web.guard.is_proxy,
+            is_proxy=guard.is_proxy,
         )
     except OSError as error:
         raise StartError(

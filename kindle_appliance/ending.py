@@ -1,7 +1,7 @@
-"""How an answer ended: the one value that closes every answer, from Gemini's stream to the reader's page.
+"""How an answer ended: the one value that closes every answer, from the model's stream to the reader's page.
 
-It stands alone because everyone between the two speaks of it: the dialect makes it, the fallback passes it on,
-the database keeps it, frames and pages show it.
+It stands alone because everyone between the two speaks of it: a dialect makes it, the fallback passes it on, the
+database keeps it, frames and pages show it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,29 @@ class Finish(StrEnum):
     """Why no more text comes."""
 
     COMPLETE = "complete"
-    """Gemini said all it wanted to say."""
+    """The model said all it wanted to say."""
     LENGTH = "length"
     """The answer reached the greatest length that the settings allow."""
     STOPPED = "stopped"
     """The reader pressed Stop."""
     BLOCKED = "blocked"
-    """Google's rules refused the question, or cut the answer."""
+    """The provider's rules refused the question, or cut the answer."""
     INTERRUPTED = "interrupted"
-    """The connection, Gemini or the appliance went away while the answer was being written."""
+    """The connection, the model server or the appliance went away while the answer was being written."""
     FAILED = "failed"
     """There is no answer; the note says why and what can be done."""
 
 
+STOPPED = Sentence("You stopped this answer.")
+SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
+TOO_LONG = Sentence("The answer reached its greatest length.")
+"""Notes of endings that more than one module makes."""
+
+
 @dataclass(frozen=True)
 class Ending:
-    """The end of an answer: why, what to tell the reader (or nothing), which model answered, what it cost, and on
-    which rung of the fallback that model stands (0: it is the first choice).
+    """The end of an answer: why, what to tell the reader (or nothing), which model answered, how many tokens it
+    took, and the model's position in the list of models (0: the first choice).
     """
 
     finish: Finish

@@ -1,7 +1,8 @@
-"""The few kinds of error, by whose fault they are. Each carries a sentence that a reader understands.
+"""The few kinds of error, by whose fault. Each carries a sentence that a reader understands.
 
-The reader's (`ReaderError`), the owner's (`OwnerError`), Gemini's (`UpstreamError`). A bug is none of these: it is
-logged with its traceback, and the reader gets a page that says only that the appliance made a mistake.
+The reader's (`ReaderError`), the owner's (`OwnerError`), a model server's (`UpstreamError`, by the role of what
+happened, with the provider's name as a value of the sentence). A bug is none of these: it is logged with its
+traceback, and the reader's page says only that the appliance made a mistake.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from .sentences import Sentence
 
 
 class ApplianceError(Exception):
-    """Something that was foreseen. `sentence` is for the reader, `detail` for the log (never a secret)."""
+    """A foreseen failure. `sentence` is for the reader, `detail` for the log (never a secret)."""
 
     def __init__(self, sentence: Sentence, detail: str = "") -> None:
         super().__init__(f"{sentence} ({detail})" if detail else str(sentence))
@@ -19,7 +20,7 @@ class ApplianceError(Exception):
 
 
 class ReaderError(ApplianceError):
-    """The request cannot be done as it was sent. `status` is the HTTP status that says so."""
+    """A request that cannot be served as it was sent. `status` is its HTTP status."""
 
     def __init__(self, sentence: Sentence, status: int = 400, detail: str = "") -> None:
         super().__init__(sentence, detail)
@@ -27,7 +28,7 @@ class ReaderError(ApplianceError):
 
 
 class LimitError(ReaderError):
-    """More than the house allows. `retry_after`: seconds after which it may be tried again."""
+    """More questions than the house allows. `retry_after`: seconds until the next one is allowed."""
 
     def __init__(self, sentence: Sentence, retry_after: float) -> None:
         super().__init__(sentence, 429)
@@ -35,11 +36,15 @@ class LimitError(ReaderError):
 
 
 class OwnerError(ApplianceError):
-    """Only the owner of the appliance can mend it: settings, key, billing, disk. Asking again does not help."""
+    """Only the owner can mend it: settings, key, billing, disk. Asking again does not help."""
+
+
+class StorageError(OwnerError):
+    """Nothing can be stored: the disk is full, read-only or failing. Reading goes on."""
 
 
 class SettingsError(Exception):
-    """A setting that the program does not start with. The text names key, value, origin and what is allowed; it is
+    """A setting with which the program does not start. The text names key, value, origin and what is allowed; it is
     for the owner's terminal, no reader ever sees it.
     """
 
@@ -48,56 +53,124 @@ class StartError(Exception):
     """The program cannot start on this machine as it is; for the owner's terminal, too."""
 
 
-class UpstreamError(ApplianceError):
-    """Gemini cannot answer now. Another model, or the same one later, may.
+class Cancelled(Exception):
+    """A reader pressed Stop, or the appliance is stopping: nobody's fault."""
 
-    `retry_after`: seconds after which Gemini says it may be asked again; `out_for_the_day`: the day's quota of
-    this model is used up.
+
+class UpstreamError(ApplianceError):
+    """A model server cannot answer now; another model, or the same one later, may.
+
+    `provider` is its name in the sentence. `retry_after`: seconds after which it may be asked again, if it says so.
+    `sentence` takes the place of the kind's own.
     """
 
     def __init__(
-        self,
-        sentence: Sentence,
-        detail: str = "",
-        *,
-        retry_after: float | None = None,
-        out_for_the_day: bool = False,
+        self, provider: str, detail: str = "", *, retry_after: float | None = None, sentence: Sentence | None = None
     ) -> None:
-        super().__init__(sentence, detail)
+        super().__init__(sentence or self.describe(provider), detail)
+        self.provider = provider
         self.retry_after = retry_after
-        self.out_for_the_day = out_for_the_day
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        """What this kind of failure means to a reader."""
+        return Sentence(
+            "%(provider)s has a problem at the moment. Please ask again in a few minutes.", provider=provider
+        )
+
+
+class UpstreamBusy(UpstreamError):
+    """The server has too much to do; until `retry_after`, if it says so."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence(
+            "%(provider)s has too much to do at the moment. Please ask again in a few minutes.", provider=provider
+        )
+
+
+class UpstreamRateLimited(UpstreamBusy):
+    """It was asked more often than this key may ask; until `retry_after`, if it says so."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence(
+            "Too many questions at once for %(provider)s. Please ask again in a minute.", provider=provider
+        )
+
+
+class ModelLoading(UpstreamBusy):
+    """The server is there and still loads its model."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("%(provider)s is still loading its model. Please ask again in a minute.", provider=provider)
+
+
+class QuotaExhausted(UpstreamError):
+    """The quota of this model is used up until `until` (Unix time)."""
+
+    def __init__(self, provider: str, detail: str = "", *, until: float, retry_after: float | None = None) -> None:
+        super().__init__(provider, detail, retry_after=retry_after)
+        self.until = until
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("%(provider)s's free questions for today are used up.", provider=provider)
 
 
 class UnknownModel(UpstreamError):
-    """Gemini does not have this model, or not any more; the others it may."""
+    """The server does not have this model, or not any more; others it may have."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("%(provider)s does not know this model any more.", provider=provider)
+
+
+class ContextExceeded(UpstreamError):
+    """Question, history and instruction are together longer than this model takes."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence(
+            "This chat has become too long for %(provider)s. Please begin a new one.", provider=provider
+        )
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to Gemini: no network, no such host, refused, or a certificate that does not hold."""
+    """No connection: no network, no such host, refused, or a certificate that is not valid."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("The appliance does not reach %(provider)s. Is the internet working?", provider=provider)
 
 
 class UpstreamSilent(UpstreamError):
-    """Gemini took the question and then sent nothing for longer than the clocks allow."""
+    """The server took the question and then sent nothing for longer than the clocks allow."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("%(provider)s did not answer in time. Please ask again.", provider=provider)
 
 
 class UpstreamCut(UpstreamError):
-    """The connection broke while Gemini was sending."""
+    """The connection broke while the server was sending."""
+
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("The connection to %(provider)s broke. Please ask again.", provider=provider)
 
 
-class EventTooLarge(UpstreamError):
-    """One event of the stream is larger than the line buffer may grow."""
+class UpstreamUnreadable(UpstreamError):
+    """The response is not in the server's dialect, or an event of it is larger than the buffer may grow."""
 
-
-class Cancelled(Exception):
-    """Somebody pressed Stop, or the appliance is stopping: nobody's fault."""
-
-
-class StorageError(OwnerError):
-    """Nothing can be stored: the disk is full, read-only or failing. Reading goes on."""
+    @classmethod
+    def describe(cls, provider: str) -> Sentence:
+        return Sentence("%(provider)s sent something that the appliance cannot read.", provider=provider)
 
 
 NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")
 TOO_MUCH = Sentence("That is too much at once.")
 OWN_MISTAKE = Sentence("The appliance made a mistake. Please ask again.")
 BUSY = Sentence("The appliance has too much to do at the moment. Please try again.")
-"""What is said at more than one place, where no error that has a sentence was raised."""
+"""What is said at more than one place, where no error with a sentence was raised."""

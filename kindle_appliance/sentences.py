@@ -3,7 +3,7 @@
 A sentence is written once, in English, where it is needed, and travels as a value: only when it is known who
 reads it (a page, a frame, the terminal) is it looked up in the gettext catalogue under `locale/`. So an answer
 that broke off at night says so in Chinese to one reader and in English to the next.
-Tests collect every `Sentence("...")` of the package and every `${...}` of the templates and compare them with
+Tests collect every `Sentence("...")` of the package and every `_("...")` of the templates and compare them with
 the catalogue: a missing or an unused one fails.
 """
 

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .conversation import GenerationOptions
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS, parse_networks
 from .sentences import LANGUAGES
+from .upstream.dialect import Dialect, OptionError
+from .upstream.gemini import Gemini
 
 SYSTEM_INSTRUCTION = (
     "You answer questions on a small black and white e-ink screen. Answer in the language of the question. Be"
@@ -160,13 +163,13 @@ TEXT = Kind("a text", str, lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", _parse_switch, lambda value: isinstance(value, bool))
 WEB_ADDRESS = Kind("an address such as http://host:port", str, _is_web_address)
 MODELS = Kind("a list of at least one model name", _parse_list, _is_model_list)
-PHRASES = Kind("a list of short texts; it may be empty", _parse_list, _is_phrase_list)
+PHRASES = Kind("a list of short texts of up to 60 characters, or an empty list", _parse_list, _is_phrase_list)
 SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
-HOST = Kind("a name or address to listen on", str, _is_host)
-HOSTS = Kind("a list of names and addresses, without ports; it may be empty", _parse_list, _is_host_list)
+HOST = Kind("a name or address, without a port", str, _is_host)
+HOSTS = Kind("a list of names and addresses without ports, or an empty list", _parse_list, _is_host_list)
 NETWORKS = Kind(
-    "a list of networks such as 192.168.178.0/24, or addresses; it may be empty", _parse_list, _is_network_list
+    "a list of addresses and networks such as 192.168.178.0/24, or an empty list", _parse_list, _is_network_list
 )
 KEY = Kind("the key on one line, without spaces", str, _is_key)
 HOST_LABEL = Kind(
@@ -194,36 +197,38 @@ class Settings:
     gemini_url: str = _option(
         WEB_ADDRESS,
         "https://generativelanguage.googleapis.com",
-        "address of Gemini, or of a stand-in",
+        "address of the Gemini API, or of a server that stands in for it",
         "--gemini-url",
     )
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
-    name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, in front of .local", "--name")
-    demo: bool = _option(SWITCH, False, "answer from built-in examples instead of Gemini", "--demo")
-    key: str | None = _option(KEY, None, "the Gemini API key", env="GEMINI_API_KEY", secret=True)
-    key_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the key")
+    name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, without .local", "--name")
+    demo: bool = _option(SWITCH, False, "answer with built-in examples instead of asking Gemini", "--demo")
+    key: str | None = _option(KEY, None, "Gemini API key", env="GEMINI_API_KEY", secret=True)
+    key_file: str | None = _option(SECRET_PATH, None, "file that holds only the key")
     pin: str | None = _option(
-        PIN, None, "the PIN that a browser is asked for once; none: nobody is asked", secret=True
+        PIN, None, "PIN that each browser is asked for once a year (not set: no PIN)", secret=True
     )
-    pin_file: str | None = _option(SECRET_PATH, None, "a file with nothing but the PIN")
+    pin_file: str | None = _option(SECRET_PATH, None, "file that holds only the PIN")
     networks: tuple[str, ...] = _option(
-        NETWORKS, HOUSE_NETWORKS, "networks whose addresses may connect, besides this machine's own"
+        NETWORKS, HOUSE_NETWORKS, "networks whose devices may connect, besides this machine itself"
     )
     hosts: tuple[str, ...] = _option(
-        HOSTS, (), "what browsers may call the appliance, besides its own names and addresses of those networks"
+        HOSTS,
+        (),
+        "further names and addresses that browsers may use; own names and addresses in networks always work",
     )
     proxies: tuple[str, ...] = _option(
-        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto are believed"
+        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto headers are trusted"
     )
     language: str = _option(
-        one_of("auto", *LANGUAGES), "auto", "language of the pages; auto: what the browser asks for"
+        one_of("auto", *LANGUAGES), "auto", "language of the pages (auto: the browser's language)"
     )
-    text_size: int = _option(whole(1, 8), 3, "text size until a reader chooses another with Aa")
+    text_size: int = _option(whole(1, 8), 3, "text size until a reader chooses another one with Aa")
     starters: tuple[str, ...] | None = _option(
-        PHRASES, None, "beginnings of questions on the page to ask on, instead of the built-in ones"
+        PHRASES, None, "beginnings of questions on the start page, instead of the built-in ones"
     )
     follow_ups: tuple[str, ...] | None = _option(
-        PHRASES, None, "questions sent by one tap at the end of an answer, instead of the built-in ones"
+        PHRASES, None, "questions below an answer, sent with one tap, instead of the built-in ones"
     )
     models: tuple[str, ...] = _option(
         MODELS,
@@ -234,33 +239,41 @@ class Settings:
             "gemini-3.5-flash-lite",
             "gemini-3.1-flash-lite",
         ),
-        "models to ask, best first; the next is asked when one cannot answer",
+        "models to ask, the best first; if one cannot answer, the next is asked",
     )
-    system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "what Gemini is told before every chat")
-    temperature: float = _option(number(0, 2), 0.7, "how freely Gemini chooses its words")
-    max_output_tokens: int = _option(whole(1, 1_000_000), 8192, "greatest length of an answer, thinking included")
+    system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "instruction that Gemini gets with every question")
+    temperature: float = _option(number(0, 2), 0.7, "how freely Gemini chooses its words (0: least)")
+    max_output_tokens: int = _option(
+        whole(1, 1_000_000), 8192, "greatest length of an answer in tokens, thinking included"
+    )
     thinking_level: str | None = _option(
         one_of("minimal", "low", "medium", "high"),
         None,
-        "how much Gemini thinks; not every model takes every level",
+        "how much Gemini thinks (some models do not accept every level)",
     )
     thinking_budget: int | None = _option(
-        whole(-1, 1_000_000), None, "tokens for thinking, for models without levels; -1: as the model likes"
+        whole(-1, 1_000_000), None, "tokens for thinking, for models without levels (-1: the model decides)"
     )
     history_characters: int = _option(
-        whole(5000, 1_000_000), 24_000, "how much of what was said before goes along with a question"
+        whole(5000, 1_000_000), 24_000, "characters of the chat's history that Gemini gets with a question"
     )
-    questions_per_minute: int = _option(whole(1, 1000), 6, "questions that a device may ask in a minute")
+    questions_per_minute: int = _option(whole(1, 1000), 6, "questions that one device may ask in a minute")
     device_questions_per_day: int | None = _option(
-        whole(1, 100_000), None, "questions that a device may ask in a day; not set: as many as the house"
+        whole(1, 100_000), None, "questions that one device may ask in a day (not set: as many as the house)"
     )
     questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
-    proxy: str | None = _option(WEB_ADDRESS, None, "proxy on the way to Gemini")
-    connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini")
-    first_byte_seconds: float = _option(number(0.1, 3600), 300.0, "longest silence before an answer begins")
-    progress_seconds: float = _option(number(0.1, 3600), 90.0, "longest standstill within an answer")
-    followers: int = _option(whole(1, 500), 32, "pages that are sent answers live; more ask every two seconds")
-    log_level: str = _option(one_of("debug", "info", "warning", "error"), "info", "how much the log says")
+    proxy: str | None = _option(WEB_ADDRESS, None, "proxy between the appliance and Gemini")
+    connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini, in seconds")
+    first_byte_seconds: float = _option(
+        number(0.1, 3600), 300.0, "longest silence before an answer begins, in seconds"
+    )
+    progress_seconds: float = _option(number(0.1, 3600), 90.0, "longest silence within an answer, in seconds")
+    followers: int = _option(
+        whole(1, 500), 32, "open pages that get an answer as a stream; further pages ask every two seconds"
+    )
+    log_level: str = _option(
+        one_of("debug", "info", "warning", "error"), "info", "lowest level of events in the log"
+    )
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -321,12 +334,7 @@ def load(
         values[option.name], origins[option.name] = value, origin
     for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
-    if values["thinking_level"] is not None and values["thinking_budget"] is not None:
-        raise SettingsError(
-            "thinking_level and thinking_budget are both set; Gemini refuses that."
-            f" Allowed is one of them (thinking_level comes from {origins['thinking_level']},"
-            f" thinking_budget from {origins['thinking_budget']})."
-        )
+    _check_options(Gemini(), values, origins)
     device, house = values["device_questions_per_day"], values["questions_per_day"]
     if device is not None and device > house:
         raise SettingsError(
@@ -334,6 +342,15 @@ def load(
             f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}."
         )
     return Settings(**values, origins=origins)
+
+
+def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """Let the dialect check the generation options together."""
+    try:
+        dialect.check_options(GenerationOptions(**{name: values[name] for name in dialect.options}))
+    except OptionError as error:
+        named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
+        raise SettingsError(f"{' and '.join(error.options)} are both set. {error} ({named})") from None
 
 
 def _checked(option: Option, value: object, origin: str) -> object:

@@ -1,11 +1,11 @@
-/* Finds out what the browser that opened /check can do, says it in plain words and sends it to the appliance. ES5
-   for WebKit 528 and up. What an old engine may lack is only ever touched inside `attempt`.
+/* Tests what the browser that opened /check can do, shows the results in plain words and sends them to the appliance.
+   ES5, for WebKit 528 and newer. Features that an old engine may lack are used only inside `attempt`.
 
-   The user agent is read here, for a person to see; nothing is decided by it, here or anywhere. */
+   The user agent is read here only to be shown; no decision depends on it, here or elsewhere. */
 (function () {
-  var ZOOMED = 1.05;         // less is a scroll bar
+  var ZOOMED = 1.05;         // a smaller factor is the effect of a scroll bar
   var LIMIT = 10000;         // ms
-  var TOO_LATE = -1;         // a status
+  var TOO_LATE = -1;         // used as a status
 
   var root = document.documentElement;
   var found = { page: '', keyboard: null, zoom: null, answers: null, pieces: 0, first: null };
@@ -16,7 +16,7 @@
   function attempt(test) { try { return test(); } catch (error) { return null; } }
   function time() { return new Date().getTime(); }
   function round(number) { return Math.round(number * 100) / 100; }
-  // Sentences and figures come in hidden fields, so that the script is the same each time.
+  // Sentences and figures come in hidden fields, so that the script never changes.
   function given() {
     var fields = byId('say').getElementsByTagName('input'), all = {}, i;
     for (i = 0; i < fields.length; i += 1) { all[fields[i].name] = fields[i].value; }
@@ -28,7 +28,7 @@
     element.appendChild(document.createTextNode(text));
   }
 
-  // ---- Tests that are over at once
+  // ---- Tests that give a result at once
 
   var METHODS = [[Function.prototype, 'bind'], [Array.prototype, 'forEach'], [Array.prototype, 'map'],
     [Array.prototype, 'indexOf'], [Object, 'keys'], [Date, 'now'], [String.prototype, 'trim']];
@@ -50,7 +50,7 @@
     take('{ delete: 1 }', attempt(function () {
       try {
         new Function('return 1')();
-      } catch (error) {  // an engine that knows our policy forbids this, and is newer than those that stumble
+      } catch (error) {  // forbidden by our content policy: an engine that knows it passes this test
         if (error instanceof EvalError) { return true; }
         throw error;
       }
@@ -73,7 +73,7 @@
       return isKept;
     }) === true;
     found.windowName = attempt(function () {
-      var before = window.name, isKept;  // maybe a draft
+      var before = window.name, isKept;  // it may hold a draft
       window.name = 'check';
       isKept = window.name === 'check';
       window.name = before;
@@ -92,9 +92,9 @@
     found.zone = -new Date().getTimezoneOffset();
   }
 
-  // ---- Sizes: of the page, above the keyboard, and after a double tap
+  // ---- Sizes: of the page, with the keyboard open, and after a double tap
 
-  // In old WebKit `innerWidth` is what can be seen; in Chromium it stays, and there is a scale instead.
+  // In old WebKit `innerWidth` is the visible width; in Chromium it stays the same, and there is a scale instead.
   function zoom() {
     var scale = attempt(function () { return window.visualViewport.scale; });
     return scale || (window.innerWidth ? root.clientWidth / window.innerWidth : 0);
@@ -102,7 +102,7 @@
 
   function measure() {
     var height = window.innerHeight, size = root.clientWidth + ' x ' + height;
-    // A Paperwhite 3 has 0 x 0 pixels at `load`, and the right ones at `resize`.
+    // A Paperwhite 3 reports 0 x 0 pixels at `load`, and the right size at `resize`.
     if (!firstZoom || !isTested) {
       firstZoom = zoom();
       found.page = size;
@@ -117,7 +117,7 @@
     if (isTested) { show(); }
   }
 
-  // ---- Whether a response is seen piece by piece, as answers are to be
+  // ---- Whether a response arrives in parts, as answers should
 
   function request(method, body, address, whenNews, whenOver) {
     var xhr = new XMLHttpRequest(), isOver = false, limit;
@@ -128,7 +128,7 @@
     }
     xhr.onprogress = xhr.onreadystatechange = function () {
       var text;
-      if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 once more
+      if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 again
       text = attempt(function () { return xhr.responseText; }) || '';
       if (xhr.readyState === 4) { close(xhr.status, text); } else { whenNews(text); }
     };
@@ -149,13 +149,13 @@
         if (found.first === null) { found.first = time() - begun; }
       }
     }, function (status, text) {
-      // All at the end, or held back to the last: no. Nothing at all: the appliance was busy, or is gone.
+      // No: all parts came together at the end, or none within the limit. Unknown: the appliance was busy or is gone.
       found.answers = found.pieces > 1 || (count(text) || status === TOO_LATE ? false : null);
       whenOver();
     });
   }
 
-  // ---- In words
+  // ---- Results as sentences
 
   function clockWords() {
     var seconds = Math.abs(found.clock), words;
@@ -219,7 +219,7 @@
     setText(byId('row'), found.row);
   }
 
-  // ---- Sending: JSON by hand, because the oldest engines have none
+  // ---- Sending: with our own JSON encoder, because the oldest engines have none
 
   function json(value) {
     var parts = [], isList = value instanceof Array, key;
@@ -245,7 +245,7 @@
     });
   }
 
-  // ---- The order of things
+  // ---- Start
 
   function start() {
     testFeatures();
@@ -265,9 +265,9 @@
   byId('device').onfocus = function () { isTyping = true; measure(); setTimeout(measure, 1000); };
   byId('device').onblur = function () { isTyping = false; show(); };
   byId('box').onclick = function () { taps += 1; setTimeout(measure, 1000); };
-  byId('send').onmousedown = function () { return false; };  // keeps the keyboard open
+  byId('send').onmousedown = function () { return false; };  // keeps the on-screen keyboard open
   byId('send').onclick = send;
 
-  // A request begun before `load` has been dealt with keeps PhantomJS's (WebKit 534) page loading until it ends.
+  // In PhantomJS (WebKit 534) a request that starts before the `load` handlers end keeps the page loading until it ends.
   window.onload = function () { setTimeout(start, 0); };
 }());

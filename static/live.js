@@ -1,26 +1,26 @@
-/* Follows an answer while it is being written. The appliance sends settled blocks, and raw text behind them; a block
-   empties that raw tail. Every response begins behind the last settled block, so a stream, a poll and a stream taken
-   up again are all the same. */
+/* Follows an answer while it is being written. The appliance sends settled blocks, and after them raw text (the tail),
+   which the next block replaces. Every response begins after the last settled block, so a stream, a poll and a resumed
+   stream are handled in the same way. */
 var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
 var POLL_EVERY = 2000;
 var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
-var PATIENCE = 3000;       // without a byte; then we ask whether there is news that does not get through
+var PATIENCE = 3000;       // without a byte; then a poll checks whether the stream holds news back
 var MOST_PATIENCE = 15000;
 var RETRIES = [1000, 2000, 4000, 8000, 16000];
 var TICK = 2000, SLEEP = 10000;
 var LEAVING = 3000;
 
-// By its first letter: Hebrew, Arabic and their like.
+// A text whose first letter is Hebrew, Arabic or of another script that runs from right to left.
 var RIGHT_TO_LEFT = /^[^A-Za-z\u00c0-\u058f\u0900-\ufb1c]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 var say = PAGE.say;
-var upto = PAGE.upto;      // offset of the last block; only ever echoed, never counted here
-var raw = '';              // text behind it
-var arrived = [];          // HTML of blocks that are not on the page yet
-var waiting = '';          // what for, before there is text
+var upto = PAGE.upto;      // offset of the end of the last block; sent back as it came, never computed here
+var raw = '';              // the text after it
+var arrived = [];          // HTML of blocks that are not yet on the page
+var waiting = '';          // a sentence: what the answer waits for before it has text
 var end = null;
 
-// ---- Drawing: at most every half second, only at the end of the answer, and always once all has come.
+// ---- Drawing: at most every half second, only at the end of the text, and always once more after its end.
 
 var drawTimer = null, drawnAt = 0, isLost = false;
 
@@ -45,7 +45,7 @@ function appendBlocks() {
   holder.innerHTML = arrived.join('\n');
   arrived = [];
   while (holder.firstChild) { text.appendChild(holder.firstChild); }
-  tail = old.cloneNode(false);                   // a new one, so that the old one does not move
+  tail = old.cloneNode(false);                   // a new element, so that the old one does not move
   old.parentNode.replaceChild(tail, old);
 }
 
@@ -58,7 +58,7 @@ function drawState() {
     document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
     markRead();
   } else if (isLost) {
-    if (state.getElementsByTagName('a').length) { return; }   // a tap is none if its link goes while it is pressed
+    if (state.getElementsByTagName('a').length) { return; }   // replacing a pressed link loses the tap
     link = document.createElement('a');
     link.href = PAGE.url;
     link.onclick = function () { location.reload(); return false; };
@@ -70,7 +70,7 @@ function drawState() {
   }
 }
 
-// The cookie names this device's answers that nobody has seen the end of.
+// The cookie lists the answers of this device whose end has not been shown yet.
 function markRead() {
   var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
   if (unread) {
@@ -79,12 +79,12 @@ function markRead() {
   }
 }
 
-// ---- What one response says: lines, however the network cut them, each event's data as JSON on one line.
+// ---- The parser of one response. Chunks can end anywhere; the data of an event is JSON on one line.
 
 function EventReader() {
   var partial = '', name = '', data = '', isFirst = true;
 
-  this.askedToPoll = false;   // too many follow already
+  this.askedToPoll = false;   // there are too many followers
   this.feed = function (more) {
     var lines = (partial + more).split('\n'), i;
     partial = lines.pop();
@@ -100,7 +100,7 @@ function EventReader() {
     }
   };
   function take(event, value) {
-    if (isFirst) { raw = waiting = ''; isFirst = false; }    // this response begins behind the last block
+    if (isFirst) { raw = waiting = ''; isFirst = false; }    // this response begins after the last block
     if (event === 'state') { waiting = value; }
     if (event === 'text') { raw += value; }
     if (event === 'block') { arrived.push(value.html); upto = value.upto; raw = ''; }
@@ -109,13 +109,13 @@ function EventReader() {
   }
 }
 
-// ---- One request. The callbacks get each piece of its text, and once whether it ended in good order.
+// ---- One request. `onText` gets each new part of the response; `onClose`, once, whether it is complete.
 
 function get(query, onText, onClose) {
   var xhr = new XMLHttpRequest(), seen = 0, isOver = false;
 
   function read() {
-    // On a cut connection PhantomJS (WebKit 534) empties responseText: what had come is in our state by then.
+    // When a connection is lost, PhantomJS (WebKit 534) empties responseText; its earlier text has been processed.
     var all = xhr.status === 200 ? xhr.responseText : '';
     if (all.length > seen) {
       onText(all.slice(seen));
@@ -124,7 +124,7 @@ function get(query, onText, onClose) {
   }
   xhr.onprogress = function () { if (!isOver) { read(); } };
   xhr.onreadystatechange = function () {
-    if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 once more
+    if (isOver || xhr.readyState < 3) { return; }  // abort() reports readyState 4 again
     read();
     if (xhr.readyState === 4) {
       isOver = true;
@@ -136,8 +136,8 @@ function get(query, onText, onClose) {
   return { stop: function () { isOver = true; xhr.abort(); } };
 }
 
-// ---- Following: a stream first; polling where a network or a browser holds streams back. (No public report
-//      says that streaming works on every Kindle.)
+// ---- Following: first a stream; polling if the network or the browser buffers streams. (There is no public report
+//      that streaming works on every Kindle.)
 
 var isLeaving = false, retry = 0, again = stream, timer = null, stopFollowing = null;
 
@@ -158,7 +158,7 @@ function stream() {
     });
     silence = setTimeout(giveUp, POLL_LIMIT);
   }
-  // Not even a page gets through: this connection is as good as lost.
+  // The poll gets no response either, so the connection is treated as lost.
   function giveUp() {
     stopFollowing();
     connectionEnded();
@@ -181,7 +181,7 @@ function stream() {
   waitForText();
 }
 
-// Whether a probe's response tells more than the stream has told.
+// Whether a poll's response has more than the stream has delivered.
 function isNews(answer) {
   var had = raw, hadUpto = upto;
   new EventReader().feed(answer);
@@ -226,7 +226,7 @@ function connectionEnded() {
   }
 }
 
-// A Kindle that slept has lost its connection and often does not notice: the clock tells.
+// A Kindle that slept has lost its connection and often does not notice. A jump of the clock shows that it slept.
 function watchClock(before) {
   setTimeout(function () {
     if (end) { return; }
@@ -240,21 +240,21 @@ function watchClock(before) {
   }, TICK);
 }
 
-// Leaving the page cuts the connection, and that is no loss. Old WebKit cuts it before `pagehide`. A page that is
-// still here a while later has not been left: the link led to a download, or nowhere.
+// Leaving the page closes the connection, which must not be shown as a lost one. Old WebKit closes it before `pagehide`.
+// If the page is still there after a while, it was not left: the link led to a download, or did not open.
 window.onbeforeunload = function () {
   isLeaving = true;
   setTimeout(function () { isLeaving = false; }, LEAVING);
 };
 
-// Stopped without leaving the page, so that what is read stays where it is.
+// Stops the answer without leaving the page, so that the text stays where it is.
 byId('stop').onsubmit = function () {
   setText(byId('state'), say.stopping);
-  post('/answers/' + PAGE.answer + '/stop', '', wantDraw);   // says again that it writes, if that went wrong
+  post('/answers/' + PAGE.answer + '/stop', '', wantDraw);   // after a failure, shows that it is still being written
   return false;
 };
 
-// A request begun before `load` has been dealt with keeps PhantomJS's (WebKit 534) page loading until it ends.
+// In PhantomJS (WebKit 534) a request that starts before the `load` handlers end keeps the page loading until it ends.
 window.onload = function () {
   setTimeout(function () {
     stream();

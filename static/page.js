@@ -1,12 +1,13 @@
-/* On every page: the text size, the Aa panel, and forms that outlive a sleeping network. All scripts of a page run in
-   one function, this one first. ES5 at most, for WebKit 528 and up: one newer token would stop everything. Every page
-   works without. */
+/* Runs on every page: the text size, the Aa panel, and forms that keep their content while the network is away. All
+   scripts of a page run in one function, this one first. Only ES5, for WebKit 528 and newer: one newer token would
+   stop all of it. Every page also works without script. */
 var SIZES = 8;
 var SEND_LIMIT = 20000;    // ms; old WebKit has no xhr.timeout
 
-var PAGE = parseJson(byId('given').text);   // what differs: the script is the same each time, its hash allows it
+// The data of this page. The script itself never changes, so that the policy can allow it by its hash.
+var PAGE = parseJson(byId('given').text);
 var root = document.documentElement;
-var whenFitted = [];       // what is laid out anew when a size has changed
+var whenFitted = [];       // functions that redo the layout after a change of size
 var fittedWidth = 0, viewHeight = 0;
 
 function byId(id) { return document.getElementById(id); }
@@ -26,21 +27,21 @@ function mark(element, name, isOn) {
   if (element.className !== names) { element.className = names; }
 }
 
-// ---- Size: the root's is a twentieth of the column (page.css).
+// ---- Size: the font size of the root is a twentieth of the column (page.css).
 
-// Old Kindles zoom at a double tap, and nothing can prevent it. Their window then shows less of the page; Chromium's
-// (since 61) keeps its size and has a viewport that tells.
+// Old Kindles zoom in on a double tap, and a page cannot prevent it. `innerWidth` then becomes smaller. In Chromium it
+// stays the same, and since version 61 `visualViewport` has the scale.
 function isZoomed() {
   var scale = window.visualViewport ? window.visualViewport.scale : root.clientWidth / window.innerWidth;
   return scale > 1.05;
 }
 
-// While zoomed the sizes of before stand. A Paperwhite 3 says 0 x 0 until its first `resize`.
+// While the page is zoomed, the earlier sizes are kept. A Paperwhite 3 reports 0 x 0 until its first `resize`.
 function measure() {
   var width = root.clientWidth, height = window.innerHeight;
   if (!width || !height || (fittedWidth && isZoomed())) { return; }
   viewHeight = Math.round(isZoomed() && !window.visualViewport ? height * width / window.innerWidth : height);
-  if (width !== fittedWidth) {                       // a keyboard takes height only
+  if (width !== fittedWidth) {                       // a keyboard changes only the height
     fittedWidth = width;
     height = viewHeight;
     root.style.fontSize = Math.floor(0.045 * Math.min(width, width > height ? height * 8 / 9 : width)) + 'px';
@@ -56,7 +57,7 @@ function fit() {
 
 window.onresize = fit;
 
-// ---- The Aa panel. Without script its buttons post to /look.
+// ---- The Aa panel. Without script its buttons send a form to /look.
 
 function look() { return { size: Number(/size-(\d)/.exec(root.className)[1]), isBold: /bold/.test(root.className) }; }
 
@@ -77,7 +78,7 @@ function onTap(id, action) {
 
 function showPanel(isShown) { byId('look').style.display = isShown ? 'block' : 'none'; }
 
-// Black, then white, once over everything: what e-ink has kept of earlier pages is gone.
+// Covers everything with black, then white, which removes the ghosts of earlier pages from the e-ink screen.
 function clearScreen() {
   var veil = document.createElement('div');
   veil.id = 'veil';
@@ -98,7 +99,7 @@ onTap('larger', function () { setLook(look().size + 1, look().isBold); });
 onTap('weight', function () { setLook(look().size, !look().isBold); });
 onTap('clear', clearScreen);
 
-// ---- Asking: the page is left only when the question has been taken; until then it stays where it was typed.
+// ---- Asking: the browser leaves the page only after the question is stored; until then the text stays in its field.
 
 var isSending = false;
 
@@ -106,7 +107,7 @@ function post(url, body, onReply) {
   var xhr = new XMLHttpRequest(), isOver = false, limit;
 
   function finish(status, text) {
-    if (isOver) { return; }                          // abort() reports readyState 4 once more
+    if (isOver) { return; }                          // abort() reports readyState 4 again
     isOver = true;
     clearTimeout(limit);
     onReply(status, text);
@@ -132,7 +133,7 @@ function encode(form, button) {
   return pairs.join('&');
 }
 
-// The oldest engines have no JSON; what comes here is the appliance's own.
+// The oldest engines have no JSON. eval is safe here: the text always comes from the appliance.
 function parseJson(text) {
   return window.JSON ? JSON.parse(text) : eval('(' + text.replace(/\u2028|\u2029/g, ' ') + ')');
 }
@@ -143,7 +144,7 @@ function ask(form, body) {
   post('/ask', body, function (status, text) {
     var reply = {};
     isSending = false;
-    try { reply = parseJson(text) || {}; } catch (problem) { reply = {}; }   // nothing, or something in between
+    try { reply = parseJson(text) || {}; } catch (problem) { reply = {}; }   // empty, or from a proxy
     if (status === 404) { leaveChat(form); }
     if (status === 201 && reply.url) {
       dropDraft();
@@ -156,14 +157,14 @@ function ask(form, body) {
   fit();
 }
 
-// The chat is gone: what was typed for it starts a new one.
+// The chat was deleted: the typed question starts a new one.
 function leaveChat(form) {
   form.elements.chat.value = '';
   draftKey = 'draft ';
   if (question) { keepDraft(); }
 }
 
-// A page that comes back from the browser's cache is as it was left.
+// A page from the browser's back-forward cache still shows the old message.
 window.onpageshow = function (event) { if (event.persisted && byId('sent')) { setText(byId('sent'), ''); } };
 
 function bindForm(form) {
@@ -171,14 +172,14 @@ function bindForm(form) {
 
   function bindButton(each) {
     each.onclick = function () { button = each; };
-    each.onmousedown = function () { return false; };                  // keeps the keyboard open
+    each.onmousedown = function () { return false; };                  // keeps the on-screen keyboard open
   }
   for (i = 0; i < form.elements.length; i += 1) {
     if (form.elements[i].type === 'submit') { bindButton(form.elements[i]); }
   }
   form.onsubmit = function () {
     var body;
-    try { body = encode(form, button); } catch (problem) { return true; }   // half a character: let the browser try
+    try { body = encode(form, button); } catch (problem) { return true; }   // half a character: the browser encodes it
     if (!isSending) { ask(form, body); }
     return false;
   };
@@ -191,8 +192,8 @@ function bindForm(form) {
   }
 }());
 
-// ---- The draft: what has been typed and not been sent survives a reload, with the id of its form: if the question
-//      has arrived and only the reply has not, sending again finds it. localStorage may throw, or be wiped.
+// ---- The draft: typed text that has not been sent survives a reload. The id of its form is kept, too: if the question
+//      was stored but the reply was lost, sending it again finds it. localStorage may throw or be wiped.
 
 var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || '');
 

@@ -1,4 +1,4 @@
-/* The number pad of the PIN. Without script each key sends the form, and the page comes back with one digit more. */
+/* The number pad for the PIN. Without script each key sends the form, and the page returns with one more digit. */
 var field = byId('pin'), keys = byId('pad').getElementsByTagName('button'), digits = 12;
 
 function press(key) {

@@ -8,13 +8,17 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.calls import nothing_is_left_and_nothing_told, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
-from fakes.written import WRITTEN
+from fakes.secret_scanner import SCANNER
+
+from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -37,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = []
     config.stash[_TESTS] = {}
     # All that the program logs is searched for secrets, also what only KINDLE_APPLIANCE_LOG_LEVEL=debug would show.
-    logging.getLogger().addHandler(WRITTEN.handler())
+    logging.getLogger().addHandler(SCANNER.handler())
     logging.getLogger("kindle_appliance").setLevel(logging.DEBUG)
 
 
@@ -57,7 +61,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
         _PASSED.add(report.nodeid)
     elif report.when == "teardown":
-        WRITTEN.look("output", report.capstdout + report.capstderr)  # what programs say that have inherited ours
+        SCANNER.scan("output", report.capstdout + report.capstderr)  # what programs say that have inherited ours
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -79,8 +83,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """In each process of a run at its end, unless test_secrets.py has come last there and said so already."""
     yield
-    if not WRITTEN.is_over:
-        found = WRITTEN.conclude(tmp_path_factory.getbasetemp())
+    if not SCANNER.is_over:
+        found = SCANNER.conclude(tmp_path_factory.getbasetemp())
         assert not found, "\n".join(found)
 
 
@@ -120,6 +124,13 @@ def passed(request: pytest.FixtureRequest) -> set[str]:
     if any("::" in each for each in request.config.args):
         return set()
     return {file for file, tests in request.config.stash[_TESTS].items() if tests <= _PASSED}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty database, open."""
+    with closing(Database(tmp_path / "chats.sqlite", CHATS)) as database:
+        yield database
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from conftest import Soak
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.house import Follow
 from fakes.program import UNLIMITED, Appliance
-from fakes.written import Client
+from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow

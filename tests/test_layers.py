@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "kindle_appliance"
 
-VOCABULARY = ("sentences", "ending", "errors")
+VOCABULARY = ("sentences", "conversation", "ending", "errors")
 """The vocabulary: at the root, because everybody speaks it."""
 
 FLOW = (
@@ -28,75 +29,162 @@ FLOW = (
 )
 """The order of imports: a folder, or a module at the root, imports what stands before it, and the vocabulary."""
 
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+settings: conversation errors host.network upstream.dialect upstream.gemini
+answers.writing:
+answers.typesetter: answers.writing
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.paths web.cookies web.pages web.replies
+    web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.paths web.cookies
+    web.streams web.pages web.replies web.visitor web.asking
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor web.asking
+web.sign_in: web.guard web.paths web.cookies web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.json_body web.look web.cookies web.streams web.pages web.replies web.visitor web.asking
+    web.chats web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
+TABLE = """
+sentences:
+conversation:
+ending:
+errors:
+host.journal:
+host.network:
+host.mdns: errors host.network
+host.systemd:
+storage.database: errors
+storage.chats: ending errors storage.database
+storage.lock: errors
+storage.rate_limit: errors storage.database
+storage.reports: errors storage.database
+storage.schema: storage.database
+storage.backup: errors storage.database storage.lock storage.schema
+upstream.call: errors
+upstream.demo:
+upstream.dialect: conversation ending errors
+upstream.history: conversation
+upstream.rung: conversation upstream.call upstream.dialect
+upstream.attempt: conversation ending errors upstream.history upstream.rung
+upstream.catalogue: errors upstream.dialect upstream.rung
+upstream.quotas: errors storage.database upstream.rung
+upstream.fallback: conversation ending errors upstream.rung upstream.attempt upstream.quotas
+upstream.sse:
+upstream.gemini: conversation ending errors upstream.dialect upstream.sse
+settings: conversation errors host.network upstream.dialect upstream.gemini
+answers.writing:
+answers.typesetter: answers.writing
+answers.answer: ending answers.typesetter
+answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+web.frames: ending answers.answer
+web.guard: errors host.network
+web.headers:
+web.health: errors storage.database answers.desk
+web.json_body: errors
+web.forms: web.json_body
+web.look:
+web.paths: storage.chats
+web.cookies: web.look web.paths
+web.server: errors web.headers
+web.streams: answers.answer web.frames
+web.templates:
+web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+    web.templates
+web.replies: ending errors answers.answer web.headers web.templates
+web.visitor: web.look web.cookies web.pages
+web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+    web.replies web.visitor
+web.chats: errors storage.chats answers.desk web.paths web.pages web.replies web.visitor
+web.check: errors storage.reports web.frames web.json_body web.streams web.pages web.replies web.visitor
+web.reading: storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
+    web.cookies web.streams web.pages web.replies web.visitor
+web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
+    web.json_body web.streams web.replies web.visitor
+web.sign_in: web.guard web.paths web.cookies web.pages web.replies web.visitor
+web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
+web.app: errors host.mdns storage.chats storage.rate_limit storage.reports answers.desk web.guard web.headers
+    web.health web.forms web.look web.cookies web.streams web.pages web.replies web.visitor web.asking web.chats
+    web.check web.reading web.scripts web.sign_in web.house
+owner.credential:
+owner.installation: errors settings
+owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
+    upstream.fallback upstream.gemini settings web.templates
+owner.service: errors host.network owner.installation
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
+    owner.service
+"""
+"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+
 MAY_IMPORT = {
-    "sentences": set(),
-    "ending": {"sentences"},
-    "errors": {"sentences"},
-    "host.network": set(),
-    "host.mdns": {"host.network", "errors"},
-    "host.systemd": set(),
-    "host.journal": set(),
-    "storage.database": {"errors"},
-    "storage.chats": {"storage.database", "ending", "errors"},
-    "storage.reports": {"storage.database", "errors"},
-    "storage.rate_limit": {"storage.database", "errors"},
-    "storage.lock": {"errors"},
-    "storage.backup": {"storage.lock", "storage.database", "errors"},
-    "upstream.sse": {"errors"},
-    "upstream.gemini": {"upstream.sse", "ending", "errors"},
-    "upstream.call": {"errors"},
-    "upstream.history": {"upstream.gemini"},
-    "upstream.quotas": {"storage.database", "errors"},
-    "upstream.fallback": {"upstream.gemini", "upstream.call", "upstream.quotas", "ending", "errors"},
-    "upstream.catalogue": {"upstream.gemini", "upstream.call", "errors"},
-    "upstream.demo": set(),
-    "settings": {"host.network", "errors", "sentences"},
-    "answers.writing": set(),
-    "answers.typesetter": {"answers.writing"},
-    "answers.desk": {
-        *("upstream.fallback", "upstream.history", "answers.typesetter", "storage.chats", "ending", "errors"),
-    },
-    "web.health": {"answers.desk", "storage.database", "errors"},
-    "web.frames": {"answers.desk", "ending"},
-    "web.pages": {
-        *("answers.desk", "answers.writing", "storage.chats", "storage.reports", "host.mdns", "host.network"),
-        "ending",
-    },
-    "web.guard": {"host.network", "errors"},
-    "web.app": {
-        *("web.guard", "web.frames", "web.health", "web.pages", "answers.desk", "storage.rate_limit"),
-        *("storage.chats", "storage.reports", "host.mdns", "ending", "errors"),
-    },
-    "web.server": {"errors"},
-    "owner.models": {
-        *("settings", "storage.database", "upstream.demo", "upstream.call", "upstream.fallback", "upstream.gemini"),
-        *("upstream.quotas", "web.pages"),
-    },
-    "owner.installation": {"settings", "errors"},
-    "owner.service": {"owner.installation", "host.network", "errors"},
-    "owner.credential": set(),
-    "owner.doctor": {
-        *(
-            "storage.database",
-            "upstream.catalogue",
-            "upstream.call",
-            "owner.service",
-            "host.network",
-            "settings",
-            "errors",
-        ),
-    },
+    name: set(imported.split())
+    for name, imported in re.findall(r"^([\w.]+):(.*(?:\n    .*)*)", TABLE, re.MULTILINE)
 }
 TOP = {"owner.commands", "appliance", "__main__"}
 SENTENCES_FOR_ALL = {"sentences"}
 
 ONLY_IN = {
     "urllib3": {"upstream.call"},
-    "sqlite3": {"storage.database", "storage.chats"},  # chats names the type of a row
+    "sqlite3": {"storage.database"},
     "markdown_it": {"answers.typesetter"},
-    "bottle": {"web.app"},
+    "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.server"},
     "zeroconf": {"host.mdns"},
+    "ifaddr": {"host.network"},
     "gettext": {"sentences"},
     "os": {"settings", "owner.credential", "host.systemd", "owner.commands", "__main__"},
 }
@@ -178,6 +266,27 @@ def test_the_table_of_imports_has_no_cycle_and_no_dead_row() -> None:
             assert MAY_IMPORT[name] <= used, f"{name} does not need {MAY_IMPORT[name] - used}"
 
 
+def test_a_dialect_is_chosen_where_settings_become_rungs_and_nowhere_else() -> None:
+    for name, tree in modules().items():
+        if "upstream.gemini" in own_imports(name, tree):
+            assert name in ("settings", "owner.models"), f"{name} knows which dialect is spoken"
+
+
+def test_no_sentence_names_a_provider_outside_its_dialect() -> None:
+    for name, tree in modules().items():
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        for call in calls if name != "upstream.gemini" else ():
+            if getattr(call.func, "id", "") == "Sentence":
+                words = " ".join(str(each.value) for each in call.args if isinstance(each, ast.Constant))
+                assert "Gemini" not in words and "Google" not in words, f"{name}: {words}"
+
+
+def test_each_file_is_short_or_says_why_it_is_not() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 450 or "450 lines" in text[:3000], path.name
+
+
 def test_each_library_is_used_in_one_place() -> None:
     for name, tree in modules().items():
         for library, _ in imports(name, tree):
@@ -185,7 +294,7 @@ def test_each_library_is_used_in_one_place() -> None:
 
 
 def test_no_library_is_imported_that_is_not_declared() -> None:
-    declared = {"bottle", "markdown_it", "urllib3", "waitress", "zeroconf"}
+    declared = {"bottle", "ifaddr", "markdown_it", "urllib3", "waitress", "zeroconf"}
     for name, tree in modules().items():
         foreign = {module for module, is_ours in imports(name, tree) if not is_ours} - set(sys.stdlib_module_names)
         assert foreign <= declared, f"{name} imports {foreign - declared}"
@@ -211,7 +320,7 @@ def test_nothing_runs_at_import_but_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 7000
+    assert 1000 < len(lines) < 7600
 
 
 def test_every_module_and_every_public_name_says_what_it_is() -> None:

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 import urllib3
 from conftest import ROOT
-from fakes.card import mounted, remount
+from fakes.filesystem import mounted, remount
 from fakes.gemini import FakeGemini, Reply
 from fakes.program import PROGRAM, Appliance, Program, complete, end_event, environment, free_port, run
 from fakes.secrets import KEY, PIN
@@ -28,7 +29,8 @@ from fakes.secrets import KEY, PIN
 from kindle_appliance import __version__
 from kindle_appliance.host.network import addresses, lan_address
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.database import Database, inspect
+from kindle_appliance.storage.schema import CHATS
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
 
@@ -126,10 +128,10 @@ def test_the_terminal_refuses_the_same_questions_as_the_page(tmp_path: Path, que
 
 
 def test_without_a_key_a_question_on_the_terminal_gets_a_demo_answer(tmp_path: Path) -> None:
-    exhibits = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
+    demo_answers = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
     status, printed, errors = run(tmp_path, "ask", "لماذا البحر مالح؟")
     assert status == 0
-    assert printed.rstrip("\n") == exhibits.partition("<!-- arabic -->\n")[2].partition("<!--")[0].rstrip("\n")
+    assert printed.rstrip("\n") == demo_answers.partition("<!-- arabic -->\n")[2].partition("<!--")[0].rstrip("\n")
     assert "demo" in errors
 
 
@@ -145,8 +147,7 @@ def test_an_answer_is_shown_while_it_is_written_and_the_key_is_sent_only_in_its_
         call.start()
         call.text("Because ")
         assert asking.read_until("Because ") == "Because "
-        call.text("海.", "STOP")
-        call.end()
+        call.finish("海.")
         assert asking.output.read().decode() == "海.\n"
         assert asking.process.wait(timeout=10) == 0
         assert KEY not in asking.errors.read_text()
@@ -266,11 +267,11 @@ def test_a_browser_stays_signed_in_through_a_restart_but_not_through_a_change_of
     assert len(secret.read_bytes()) == 32
 
 
-def test_the_pin_can_be_entered_when_the_card_has_become_read_only(tmp_path: Path, card: Path) -> None:
-    with closing(Appliance(tmp_path, "--data", str(card))) as appliance:
+def test_the_pin_can_be_entered_when_the_filesystem_is_read_only(tmp_path: Path, filesystem: Path) -> None:
+    with closing(Appliance(tmp_path, "--data", str(filesystem))) as appliance:
         appliance.rest()
-    remount(card, "ro")
-    with closing(Appliance(tmp_path, "--data", str(card), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
+    remount(filesystem, "ro")
+    with closing(Appliance(tmp_path, "--data", str(filesystem), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/chats", Cookie=cookie).status == 200
         assert "every browser has to enter the PIN again" in appliance.errors.read_text()
@@ -310,6 +311,45 @@ def test_a_second_appliance_on_the_same_chats_is_refused(tmp_path: Path) -> None
     assert re.fullmatch(r"kindle-appliance: another appliance uses the chats in .*--data.*\n", errors)
 
 
+NEWER = """
+import sys
+from dataclasses import replace
+from kindle_appliance.storage import schema
+schema.CHATS = replace(schema.CHATS, migrations=(*schema.CHATS.migrations, "CREATE TABLE newer (id INTEGER)"))
+from kindle_appliance.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_newer_version_does_not_migrate_the_chats_of_an_appliance_that_is_running(tmp_path: Path) -> None:
+    chats = tmp_path / "state" / "kindle-appliance" / "chats.sqlite"
+    newer = [sys.executable, "-B", "-c", NEWER, "--host", "127.0.0.1", "--port", str(free_port())]
+    with closing(Appliance(tmp_path)):
+        status, printed, errors = complete(newer, environment(tmp_path))
+        assert (status, printed) == (1, "") and "another appliance uses the chats" in errors
+        assert inspect(chats, CHATS).version == CHATS.version
+    with closing(Appliance(tmp_path)) as again:
+        assert again.get("/chats").status == 200
+
+
+def test_of_several_first_starts_at_once_one_serves_and_the_others_say_why_not(tmp_path: Path) -> None:
+    chats = str(tmp_path / "chats")
+    with ExitStack() as stops:
+        programs = []
+        for number in range(4):
+            (tmp_path / f"{number}").mkdir()
+            program = Program(tmp_path / f"{number}", "--data", chats, "--no-mdns", "--port", str(free_port()))
+            stops.callback(program.close)
+            programs.append(program)
+        with ThreadPoolExecutor(len(programs)) as pool:  # the first byte of its greeting, or the end without one
+            greeted = list(pool.map(lambda each: bool(each.output.read(1)), programs))
+        assert greeted.count(True) == 1
+        for program, is_serving in zip(programs, greeted, strict=True):
+            if not is_serving:
+                assert program.process.wait(20) == 1
+                assert "another appliance uses the chats" in program.errors.read_text()
+
+
 def test_an_unknown_host_is_reported_in_one_line(tmp_path: Path) -> None:
     status, _, errors = run(tmp_path, "--host", "nobody.invalid", "--port", str(free_port()))
     assert status == 1
@@ -322,10 +362,14 @@ def test_a_second_appliance_on_a_taken_port_says_so_and_leaves_the_first_ones_an
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
         appliance.ask("Why?")
         gemini.next_call()
-        status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(appliance.port))
-        assert (status, printed) == (1, "")
-        assert re.fullmatch(rf"kindle-appliance: .*port {appliance.port}.*--port.*\n", errors)
-        with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite")) as database:
+        for folder, named in (
+            (tmp_path / "other", rf"port {appliance.port}.*--port"),
+            (tmp_path, "uses the chats"),
+        ):
+            status, printed, errors = run(folder, "--host", "127.0.0.1", "--port", str(appliance.port))
+            assert (status, printed) == (1, "")
+            assert re.fullmatch(rf"kindle-appliance: .*{named}.*\n", errors)
+        with closing(Database(tmp_path / "state" / "kindle-appliance" / "chats.sqlite", CHATS)) as database:
             turn = Chats(database).find_turn_by_id(1)
         assert turn is not None
         assert turn.ending is None
@@ -335,7 +379,7 @@ def test_chats_that_cannot_be_opened_end_the_program_with_a_sentence_and_status_
     (tmp_path / "file").touch()
     status, printed, errors = run(tmp_path, "--data", str(tmp_path / "file"), "--port", str(free_port()))
     assert (status, printed) == (1, "")
-    assert re.fullmatch(rf"kindle-appliance: .*{tmp_path}/file/chats.sqlite.*\n", errors)
+    assert re.fullmatch(rf"kindle-appliance: .*{tmp_path}/file cannot be used.*\n", errors)
 
 
 # Stop
@@ -379,18 +423,18 @@ def test_an_answer_cut_by_a_kill_is_interrupted_after_the_restart(tmp_path: Path
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Iterator[Path]:
+def filesystem(tmp_path: Path) -> Iterator[Path]:
     """A filesystem of its own, which can become read-only like a failing SD card."""
-    with mounted(tmp_path / "card") as folder:
+    with mounted(tmp_path / "filesystem") as folder:
         yield folder
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
 @pytest.mark.parametrize("is_read_only", [True, False], ids=["read-only", "full"])
-def test_chats_on_a_read_only_or_full_card_are_still_shown_and_a_new_question_is_refused_with_the_reason(
-    tmp_path: Path, gemini: FakeGemini, card: Path, is_read_only: bool, is_killed: bool
+def test_chats_on_a_read_only_or_full_filesystem_are_still_shown_and_a_new_question_is_refused_with_the_reason(
+    tmp_path: Path, gemini: FakeGemini, filesystem: Path, is_read_only: bool, is_killed: bool
 ) -> None:
-    arguments = ("--data", str(card), "--gemini-url", gemini.url)
+    arguments = ("--data", str(filesystem), "--gemini-url", gemini.url)
     gemini.replies(Reply.answer("Because of the salt."))
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         appliance.ask("Why is the sea salty?")
@@ -399,14 +443,14 @@ def test_chats_on_a_read_only_or_full_card_are_still_shown_and_a_new_question_is
         call = gemini.next_call()
         call.start()
         call.text("Because of")
-        with closing(sqlite3.connect(card / "chats.sqlite")) as other:
+        with closing(sqlite3.connect(filesystem / "chats.sqlite")) as other:
             while not other.execute("SELECT answer FROM turns WHERE id = 2").fetchone()[0]:
                 time.sleep(0.05)
         appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         appliance.process.wait(10)
-    room = os.statvfs(card)
+    room = os.statvfs(filesystem)
     trouble = "ro" if is_read_only else f"size={(room.f_blocks - room.f_bfree) * room.f_frsize}"
-    remount(card, trouble)
+    remount(filesystem, trouble)
     with closing(Appliance(tmp_path, *arguments, GEMINI_API_KEY=KEY)) as appliance:
         assert b"Because of the salt." in appliance.get("/chats/1/1").read()
         page = appliance.get("/chats/2/1").read().decode()
@@ -417,7 +461,7 @@ def test_chats_on_a_read_only_or_full_card_are_still_shown_and_a_new_question_is
         assert "card is full or read-only" in page and "Can you hear me?</textarea>" in page
         assert "Traceback" not in appliance.errors.read_text()
         if not is_read_only:
-            remount(card, "size=10m")
+            remount(filesystem, "size=10m")
             assert appliance.post("/ask", question="Can you hear me?", form="f").status == 303
             gemini.next_call()
 

@@ -1,4 +1,4 @@
-"""The package finds its templates and sentences wherever it is installed: checkout, editable install, wheel."""
+"""The package is complete wherever it comes from: checkout, editable install, archive of the source, wheel."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,9 @@ import pytest
 from appliance.debian import SetUpError, download
 from appliance.tools import missing
 from conftest import ROOT, unavailable
-from fakes.written import WRITTEN
+from fakes.secret_scanner import SCANNER
+
+from kindle_appliance import __version__
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +30,12 @@ import sys
 sys.path = [each for each in sys.path if each not in ("", {root!r})]
 sys.path.insert(0, {place!r})
 import kindle_appliance
-from kindle_appliance.web.pages import STATIC, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import STATIC
 from kindle_appliance.sentences import Sentence
 assert kindle_appliance.__file__.startswith({place!r}), kindle_appliance.__file__
 assert str(STATIC).startswith({place!r}), STATIC
-assert "page.js" in [path.name for path in STATIC.iterdir()] and (STATIC / "exhibits.md").is_file()
+assert "page.js" in [path.name for path in STATIC.iterdir()] and (STATIC / "demo_answers.md").is_file()
 print(Pages(False).message(Reader("zh-CN"), Sentence("Stop")))
 """
 
@@ -46,16 +50,40 @@ def use_from(place: Path, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this checkout, built from a copy: building writes into the source."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout to build from: building writes into the source."""
+    source = tmp_path_factory.mktemp("wheel") / "source"
     shutil.copytree(
         ROOT,
         source,
         ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "*.egg-info", "__pycache__"),
     )
-    WRITTEN.exempt(source)  # where the tests, and what pytest notes of them, have their secrets
+    SCANNER.exempt(source)  # where the tests, and what pytest notes of them, have their secrets
+    for folder in ("kindle_appliance", "static", "tests"):
+        compiled = source / folder / "__pycache__" / "left.cpython-311.pyc"
+        compiled.parent.mkdir()
+        compiled.touch()
+    return source
+
+
+@pytest.fixture(scope="module")
+def unpacked(source: Path) -> Path:
+    """The archive that setuptools makes of it, unpacked; below the copy, because the secrets are in it too."""
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, "dist"], cwd=source, check=True, capture_output=True)
+    (archive,) = (source / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        files.extractall(source / "dist", filter="data")
+    return archive.with_name(archive.name.removesuffix(".tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    """A wheel of this checkout."""
+    return make_wheel(source, source.parent)
+
+
+def make_wheel(source: Path, folder: Path) -> Path:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, source],
         check=True,
@@ -63,6 +91,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (built,) = folder.glob("*.whl")
     return built
+
+
+def checksums(wheel: Path) -> dict[str, int]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {each.filename: each.CRC for each in archive.infolist()}
 
 
 def test_a_checkout_is_enough(tmp_path: Path) -> None:
@@ -75,7 +108,47 @@ def test_a_wheel_brings_all_that_the_pages_need(wheel: Path, tmp_path: Path) -> 
         archive.extractall(installed)
         names = archive.namelist()
     assert "停止" in use_from(installed, tmp_path)
-    assert not [name for name in names if name.startswith("tests/") or name.endswith(".po")]
+    assert not [name for name in names if name.startswith("tests/") or name.endswith((".po", ".pyc"))]
+
+
+def test_a_wheel_has_every_module_of_every_folder(wheel: Path) -> None:
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "kindle_appliance").rglob("*.py")}
+    assert modules == {name for name in checksums(wheel) if name.endswith(".py")}, "setup.cfg lists the folders"
+
+
+NOT_IN_THE_ARCHIVE = {".gitignore"}
+"""For those who work with git only."""
+
+
+def test_the_archive_of_the_source_has_all_that_git_has(unpacked: Path) -> None:
+    git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if git.returncode:
+        unavailable(f"this is no checkout of git's: {git.stderr}")
+    tracked = {name for name in git.stdout.split("\0") if name and (ROOT / name).exists()}
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    made = {name for name in names if name == "PKG-INFO" or name.startswith("kindle_appliance.egg-info/")}
+    assert names - made == tracked - NOT_IN_THE_ARCHIVE, "MANIFEST.in says what goes in"
+
+
+def test_the_archive_of_the_source_makes_the_same_wheel(wheel: Path, unpacked: Path) -> None:
+    assert checksums(make_wheel(unpacked, unpacked.parent)) == checksums(wheel)
+
+
+def test_the_tests_find_what_they_need_in_an_unpacked_archive(unpacked: Path) -> None:
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(collect, cwd=unpacked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "tests/test_packaging.py::test_a_checkout_is_enough" in done.stdout
+
+
+def test_the_installer_finds_what_it_needs_in_an_unpacked_archive_and_reads_its_version(unpacked: Path) -> None:
+    script = (unpacked / "install.sh").read_text(encoding="utf-8")
+    found = re.search(r"^SOURCES='(.*)'$", script, re.MULTILINE)
+    reading = re.search(r"^ +release=.*$", script, re.MULTILINE)
+    assert found and reading
+    assert [each for each in found[1].split() if not (unpacked / each).exists()] == []
+    read = ["sh", "-euc", f'source=$1\n{reading[0]}\nprintf %s "$release"', "sh", str(unpacked)]
+    assert subprocess.run(read, capture_output=True, text=True, check=True).stdout == __version__
 
 
 def test_the_command_of_this_environment_runs() -> None:
@@ -126,6 +199,13 @@ def test_the_installer_takes_exactly_what_is_needed_in_the_versions_that_were_te
     assert {name: importlib.metadata.version(name) for name in PINS} == PINS
 
 
+def test_style_and_types_are_checked_with_the_releases_that_the_project_was_written_with() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    pins = dict(re.findall(r"^(ruff|mypy)==(.+)$", setup["options.extras_require"]["test"], re.MULTILINE))
+    assert pins == {name: importlib.metadata.version(name) for name in ("ruff", "mypy")}
+
+
 @pytest.mark.parametrize("machine", ["aarch64", "armv7l"])
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
 def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, python: str) -> None:
@@ -136,6 +216,42 @@ def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, 
             unavailable(f"the package index does not answer: {error}")
         raise
     assert {each.name.split("-")[0].replace("_", "-") for each in tmp_path.glob("*.whl")} == set(PINS)
+
+
+# Licences
+
+LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+SPDX = {"License :: OSI Approved :: MIT License": "MIT", "ZPL 2.1": "ZPL-2.1"}
+"""What older metadata says, as SPDX calls it."""
+
+
+def licence(package: str) -> str:
+    """The licence that the metadata of an installed package names."""
+    metadata = importlib.metadata.metadata(package)
+    classifiers: list[str] = [
+        each for each in metadata.get_all("Classifier") or () if each.startswith("License ::")
+    ]
+    named: list[str] = [
+        *(metadata.get_all("License-Expression") or ()),
+        *(metadata.get_all("License") or ()),
+        *classifiers,
+    ]
+    return SPDX.get(named[0], named[0])
+
+
+def test_the_table_of_licences_is_what_the_packages_say() -> None:
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w.-]+) \| [^|]+ \| (`[^|]+`) \|$", LICENCES, re.MULTILINE)
+    assert {package: named for package, named, _ in rows} == {package: licence(package) for package in PINS}
+    for package, _, texts in rows:
+        files = {str(file).partition(".dist-info/")[2] for file in importlib.metadata.files(package) or ()}
+        assert set(re.findall("`(.+?)`", texts)) == {
+            each for each in files if "LICENSE" in each or "COPYING" in each
+        }
+
+
+def test_the_page_on_licences_speaks_of_the_releases_that_are_installed() -> None:
+    named = re.findall(r"([\w-]+)==([\w.]+)", LICENCES)
+    assert named and set(named) <= set(PINS.items())
 
 
 # Shell and units

@@ -1,4 +1,4 @@
-"""Nothing that the program has written in this run of the tests has the key or the PIN in it: see fakes/written.py.
+"""Nothing that the program writes in this test run holds the key or the PIN; see fakes/secret_scanner.py.
 
 Comes last of all, by conftest.py. What the owner would see as a list of processes, test_main.py looks at.
 """
@@ -20,8 +20,8 @@ from conftest import ROOT, Soak
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 from fakes.program import Appliance, run
+from fakes.secret_scanner import KINDS, SCANNER, secrets_in
 from fakes.secrets import KEY, PIN
-from fakes.written import KINDS, WRITTEN, secrets_in
 
 LEAST = {
     "tests/web/test_web.py": {"response": 400, "log": 100},
@@ -73,8 +73,8 @@ def test_a_secret_is_found_in_every_disguise(disguise: Callable[[str], bytes]) -
 
 def test_a_secret_in_two_pieces_is_found(tmp_path: Path) -> None:
     for cut in range(len(LEAK)):
-        with WRITTEN.aside() as found:
-            stream = WRITTEN.stream("output")
+        with SCANNER.aside() as found:
+            stream = SCANNER.stream("output")
             for piece in (LEAK[:cut], LEAK[cut:]):
                 stream.feed(piece.encode())
         assert names(found) == BOTH, cut
@@ -82,7 +82,7 @@ def test_a_secret_in_two_pieces_is_found(tmp_path: Path) -> None:
 
 def test_a_secret_in_a_log_record_and_in_its_traceback_is_found() -> None:
     log = logging.getLogger("kindle_appliance.web.app")
-    with WRITTEN.aside() as found:
+    with SCANNER.aside() as found:
         log.debug("opened with %s", KEY)
         try:
             raise ValueError(PIN)
@@ -93,22 +93,22 @@ def test_a_secret_in_a_log_record_and_in_its_traceback_is_found() -> None:
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 def test_a_secret_in_a_page_and_in_the_chats_is_found(gemini: FakeGemini, tmp_path: Path, coding: str) -> None:
-    WRITTEN.exempt(tmp_path)
+    SCANNER.exempt(tmp_path)
     gemini.default = Reply.answer("I see.")
-    with WRITTEN.aside() as found, House(gemini.url, tmp_path) as house:
+    with SCANNER.aside() as found, House(gemini.url, tmp_path) as house:
         chat, number = house.ask(LEAK)
         assert not found, "its redirect does not say it"
         page = house.get(f"/chats/{chat}/{number}", Accept_Encoding=coding)
         assert page.headers.get("Content-Encoding", "identity") == coding and KEY in page.data.decode()
     assert names(found) == BOTH and all(" in a response " in each for each in found)
-    with WRITTEN.aside() as found:
-        WRITTEN.files(tmp_path)
+    with SCANNER.aside() as found:
+        SCANNER.scan_files(tmp_path)
     assert names(found) == BOTH
 
 
 def test_a_secret_in_an_answer_is_found_while_it_is_streamed(gemini: FakeGemini, tmp_path: Path) -> None:
     gemini.default = Reply.answer(LEAK[:25], LEAK[25:])
-    with WRITTEN.aside() as found, House(gemini.url, tmp_path) as house:
+    with SCANNER.aside() as found, House(gemini.url, tmp_path) as house:
         assert house.send("/api/chat", {"message": "What opens it?"}).data.decode() == LEAK
     assert names(found) == BOTH
 
@@ -117,36 +117,36 @@ def test_a_secret_in_an_answer_is_found_while_it_is_streamed(gemini: FakeGemini,
 def test_a_secret_in_a_file_is_found_unless_there_is_nothing_else_in_it(tmp_path: Path, packed: bool) -> None:
     pack = gzip.compress if packed else bytes
     file = tmp_path / "file"
-    with WRITTEN.aside() as found:
+    with SCANNER.aside() as found:
         file.write_bytes(pack(b"\0" * ((1 << 20) - 10) + LEAK.encode()))
-        WRITTEN.files(tmp_path)
+        SCANNER.scan_files(tmp_path)
         assert names(found) == BOTH and all(str(file) in each for each in found)
         file.rename(tmp_path / KEY)
         found.clear()
         (tmp_path / KEY).write_bytes(b"")
-        WRITTEN.files(tmp_path)
+        SCANNER.scan_files(tmp_path)
         assert names(found) == {"the key"}, "in its name"
         (tmp_path / KEY).rename(file)
         found.clear()
         for alone in (f"{KEY}\n", PIN, ""):
             file.write_text(alone)
-            WRITTEN.files(tmp_path)
+            SCANNER.scan_files(tmp_path)
         assert not found
 
 
 @pytest.mark.slow
 def test_a_secret_in_what_another_process_answers_or_says_is_found(gemini: FakeGemini, tmp_path: Path) -> None:
-    WRITTEN.exempt(tmp_path)
+    SCANNER.exempt(tmp_path)
     gemini.default = Reply.answer(LEAK)
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY="another-key")) as appliance:
-        with WRITTEN.aside() as found:
+        with SCANNER.aside() as found:
             assert run(tmp_path, "ask", "What opens it?")[1] == f"{LEAK}\n"
         assert names(found) == BOTH and all(" in a output " in each for each in found)
-        with WRITTEN.aside() as found:
+        with SCANNER.aside() as found:
             appliance.ask(LEAK)
             assert appliance.get("/chats/1/1").read().decode().count(KEY)
         assert names(found) == BOTH and all(" in a response " in each for each in found)
-        with WRITTEN.aside() as found:
+        with SCANNER.aside() as found:
             assert appliance.get("/chats/1/1").status == 200
             appliance.close()
         assert names(found) == BOTH, "unread"
@@ -159,13 +159,13 @@ def test_a_secret_in_what_another_process_answers_or_says_is_found(gemini: FakeG
 def test_nothing_that_the_program_wrote_has_the_key_or_the_pin(
     tmp_path_factory: pytest.TempPathFactory, passed: set[str], soak: Soak
 ) -> None:
-    found = WRITTEN.conclude(tmp_path_factory.getbasetemp())
+    found = SCANNER.conclude(tmp_path_factory.getbasetemp())
     assert not found, "\n".join(found)
     for test in LEAST.keys() & passed:
         for each, least in LEAST[test].items():
-            assert WRITTEN.pieces[(each, test) if each in KINDS else ("file", each)] >= least, (each, test)
+            assert SCANNER.pieces[(each, test) if each in KINDS else ("file", each)] >= least, (each, test)
     counts: Counter[str] = Counter()
-    for (kind, _), pieces in WRITTEN.pieces.items():
+    for (kind, _), pieces in SCANNER.pieces.items():
         counts[kind] += pieces
-    sizes = (f"{counts[kind]} of {kind} ({WRITTEN.bytes[kind] / 1e6:.1f} MB)" for kind in KINDS)
+    sizes = (f"{counts[kind]} of {kind} ({SCANNER.bytes[kind] / 1e6:.1f} MB)" for kind in KINDS)
     soak.tell(f"pieces that were searched for the key and the PIN: {', '.join(sizes)}")

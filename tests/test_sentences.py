@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
+from bottle import SimpleTemplate
 from conftest import ROOT
 
 from kindle_appliance.sentences import (
@@ -22,7 +23,7 @@ from kindle_appliance.sentences import (
     choose_language,
     languages_with_catalogue,
 )
-from kindle_appliance.web.pages import STATIC
+from kindle_appliance.web.templates import STATIC
 
 PACKAGE = ROOT / "kindle_appliance"
 PLACE = re.compile(r"%\((\w+)\)[sd]")
@@ -31,16 +32,33 @@ PLACE = re.compile(r"%\((\w+)\)[sd]")
 def sentences_in_code() -> Iterator[tuple[str, ...]]:
     """What stands in `Sentence("...")` anywhere in the package: English, or English and its plural."""
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence" and node.args:
-                words = [node.args[0]] + [each.value for each in node.keywords if each.arg == "plural"]
-                yield tuple(ast.literal_eval(word) for word in words if isinstance(word, ast.Constant))
+        yield from sentences_said(path.read_text(encoding="utf-8"), "Sentence")
 
 
 def sentences_in_templates() -> Iterator[tuple[str, ...]]:
+    """What stands in `_("...")` of a template, in the Python that bottle makes of it."""
     for path in STATIC.glob("*.html"):
-        for words in re.findall(r"\$\{([^{}]+)\}", path.read_text(encoding="utf-8")):
-            yield (words,)
+        yield from sentences_in_template(path.read_text(encoding="utf-8"))
+
+
+def sentences_in_template(source: str) -> Iterator[tuple[str, ...]]:
+    code = SimpleTemplate(source).code
+    for call in calls_of("_", code):
+        known = isinstance(call.args[0], ast.Constant | ast.Name | ast.Attribute)
+        assert known, f"nobody can look up what {ast.unparse(call)} says"
+    yield from sentences_said(code, "_")
+
+
+def sentences_said(code: str, function: str) -> Iterator[tuple[str, ...]]:
+    for call in calls_of(function, code):
+        words = [call.args[0]] + [each.value for each in call.keywords if each.arg == "plural"]
+        yield tuple(ast.literal_eval(word) for word in words if isinstance(word, ast.Constant))
+
+
+def calls_of(function: str, code: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == function and node.args:
+            yield node
 
 
 def catalogue_path(language: str, kind: str) -> Path:
@@ -66,9 +84,29 @@ def _tuple(text: object) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("language", languages_with_catalogue())
 def test_the_catalogue_has_every_sentence_and_no_unused_one(language: str) -> None:
-    used = {words for words in sentences_in_code() if words} | set(sentences_in_templates())
+    used = {words for words in (*sentences_in_code(), *sentences_in_templates()) if words}
     assert len(used) > 40, "the search for sentences finds what the package says"
     assert set(entries(language)) == used
+
+
+def test_sentences_are_found_wherever_a_template_says_them() -> None:
+    source = """% rebase("frame.html", title=_("A title"))
+    <p title="{{_("It's an attribute")}}">{{_("One") if x else _('Another')}} {{_(note)}}
+    % if x:
+    {{_("%(count)d line", plural="%(count)d lines", count=x)}}
+    % end
+    """
+    found = {words for words in sentences_in_template(source) if words}
+    assert found == {
+        *(("A title",), ("It's an attribute",), ("One",), ("Another",)),
+        ("%(count)d line", "%(count)d lines"),
+    }
+
+
+@pytest.mark.parametrize("words", ["'A ' + x", "f'A {x}'", "'A' if x else 'B'"])
+def test_a_sentence_that_is_put_together_in_a_template_is_an_error(words: str) -> None:
+    with pytest.raises(AssertionError, match="nobody can look up"):
+        list(sentences_in_template(f"<p>{{{{_({words})}}}}</p>"))
 
 
 @pytest.mark.parametrize("language", languages_with_catalogue())
@@ -104,8 +142,8 @@ def test_one_question_is_not_questions() -> None:
 
 
 def test_a_stored_sentence_can_be_said_in_any_language_later() -> None:
-    stored = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason="NEW").to_json()
-    again = Sentence.from_json(stored)
+    english = "%(provider)s stopped writing for a reason of its own (%(reason)s)."
+    again = Sentence.from_json(Sentence(english, provider="Gemini", reason="NEW").to_json())
     assert again.to(ENGLISH).endswith("(NEW).")
     assert "NEW" in again.to(CHINESE) and again.to(CHINESE) != again.to(ENGLISH)
 
@@ -119,7 +157,9 @@ def test_a_moment_is_said_as_seen_from_the_day_of_reading() -> None:
     ):
         moment = Moment((noon + timedelta(days=days)).timestamp())
         said = Sentence(
-            "Gemini's free questions for today are used up. New questions from %(moment)s.", moment=moment
+            "%(provider)s's free questions for today are used up. New questions from %(moment)s.",
+            provider="Gemini",
+            moment=moment,
         )
         again = Sentence.from_json(said.to_json())
         assert again == said

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
-from fakes.written import WRITTEN
 
 from kindle_appliance.errors import SettingsError
 from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load, template
@@ -123,7 +123,7 @@ def refused(flags: Mapping[str, object], environment: Mapping[str, str], config:
     with pytest.raises(SettingsError) as error:
         load(flags, environment, config)
     sentence = str(error.value)
-    WRITTEN.look("output", sentence)
+    SCANNER.scan("output", sentence)
     assert sentence.splitlines() == [sentence]
     return sentence
 
@@ -322,7 +322,7 @@ def test_a_named_key_file_must_exist(tmp_path: Path) -> None:
 def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "gemini-key"
     path.write_bytes(bad.encode())
-    WRITTEN.exempt(path)
+    SCANNER.exempt(path)
     origins = {
         "GEMINI_API_KEY": bad,
         "KINDLE_APPLIANCE_KEY_FILE": str(path),
@@ -375,7 +375,7 @@ def test_an_unreadable_credential_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["key", "GEMINI_API_KEY", "api_key", '"gemini key"', "google.key"])
 def test_a_key_in_the_settings_file_is_refused_under_any_name_and_not_shown(config: Path, name: str) -> None:
     config.write_text(f'{name} = "{KEY}"\n')
-    WRITTEN.exempt(config)
+    SCANNER.exempt(config)
     said = refused({}, {}, config)
     assert str(config) in said
     assert KEY not in said
@@ -383,7 +383,7 @@ def test_a_key_in_the_settings_file_is_refused_under_any_name_and_not_shown(conf
 
 def test_the_refusal_of_a_key_in_the_settings_file_names_the_right_place(config: Path) -> None:
     config.write_text(f'key = "{KEY}"\n')
-    WRITTEN.exempt(config)
+    SCANNER.exempt(config)
     assert "key_file" in refused({}, {}, config)
 
 

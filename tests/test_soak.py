@@ -16,19 +16,19 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from conftest import ROOT, Soak
+from conftest import Soak
+from fakes.endless_answer import DEMO_ANSWERS
 from fakes.gemini import Call, FakeGemini, Reply, chunk, error_body
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
 from fakes.reader import Reader, page_of
-from fakes.written import Client
+from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
 pytestmark = pytest.mark.slow
 
 READERS = 32
 KEPT = 32  # connections to Gemini, for the next question
-EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")
 RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
 MODELS = {"KINDLE_APPLIANCE_MODELS": "first,second"}
 # glibc caches freed memory for each thread, and the caches grow for hours. Without them, growth is the program's.
@@ -79,10 +79,10 @@ OUTCOMES = {
 
 
 def pieces(question: str) -> list[str]:
-    """Gemini's answer to a question: a part of the exhibits, cut into pieces by the question."""
+    """Gemini's answer to a question: a part of the demo answers, cut into pieces by the question."""
     chance = random.Random(question)
-    start = chance.randrange(len(EXHIBITS) // 2)
-    text = EXHIBITS[start : start + chance.choice((100, 1000, 4000))]
+    start = chance.randrange(len(DEMO_ANSWERS) // 2)
+    text = DEMO_ANSWERS[start : start + chance.choice((100, 1000, 4000))]
     cuts = sorted(chance.randrange(len(text)) for _ in range(len(text) // 100))
     return [text[a:b] for a, b in itertools.pairwise((0, *cuts, len(text)))]
 

@@ -11,7 +11,7 @@ from conftest import Soak
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers.desk import START
+from kindle_appliance.answers.answer import START
 
 PROMISED = 0.1  # seconds; a few milliseconds are usual, so a slow machine keeps it too
 

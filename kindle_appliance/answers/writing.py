@@ -1,6 +1,6 @@
-"""What a text is written in: which way it runs, which glyphs it wants, whether it may slant. Pure.
+"""Direction, language and italics of a text. Pure functions.
 
-Old WebKit has no `dir="auto"`, and no browser knows whether 直 is to look Chinese or Japanese.
+Old WebKit does not know `dir="auto"`, and no browser can tell whether 直 needs its Chinese or its Japanese glyph.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 _SHARE = 4
-"""A text is East Asian if one in so many of its letters is: less is a word that is quoted."""
+"""A text counts as East Asian if more than one letter in four is; fewer are a quoted word."""
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _KANA = re.compile("[\u3041-\u30ff]")
@@ -22,15 +22,20 @@ _NEVER_SLANTS = re.compile(
 
 
 def is_right_to_left(text: str) -> bool | None:
-    """By the first letter that has a direction (Unicode Bidirectional Algorithm, rule P2), None if none has."""
+    """Return the direction of the first letter that has one; None if none has.
+
+    This is rule P2 of the Unicode Bidirectional Algorithm.
+    """
     directions = (unicodedata.bidirectional(character) for character in text)
     strong = next((direction for direction in directions if direction in ("L", "R", "AL")), None)
     return None if strong is None else strong != "L"
 
 
-def east_asian_language(text: str, before: str | None = None) -> str | None:
-    """The language whose glyphs a text wants, as a value of `lang`; None where any font will do. Han alone does not
-    tell Japanese from Chinese: it is in the language of the text `before` it, if that was East Asian.
+def east_asian_language(text: str, previous: str | None = None) -> str | None:
+    """Return the `lang` value that selects the right glyphs for a text; None where any font will do.
+
+    `previous`: the language of the text before it, if that was East Asian. It decides for a text of Han characters
+    only, which may be Japanese or Chinese.
     """
     han, kana, hangul = (len(script.findall(text)) for script in (_HAN, _KANA, _HANGUL))
     if (han + kana + hangul) * _SHARE <= sum(map(str.isalpha, text)):
@@ -41,10 +46,10 @@ def east_asian_language(text: str, before: str | None = None) -> str | None:
         return "ja"
     traditional, simplified = len(_ONLY_TRADITIONAL.findall(text)), len(_ONLY_SIMPLIFIED.findall(text))
     if traditional == simplified:
-        return before or "zh-CN"
+        return previous or "zh-CN"
     return "zh-TW" if traditional > simplified else "zh-CN"
 
 
 def may_slant(text: str) -> bool:
-    """Italics are for alphabets that have them: slanted Han or Arabic is a distortion."""
+    """Whether a text can be set in italics. Not every script has them: slanted Han or Arabic looks distorted."""
     return not _NEVER_SLANTS.search(text)

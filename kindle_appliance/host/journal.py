@@ -1,4 +1,4 @@
-"""Log lines, for the terminal and for systemd's journal: one event is one line, and its level arrives."""
+"""Formats log lines for the terminal and for systemd's journal: one line for each event, with its level."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class Lines(logging.Formatter):
-    """A message as one line: what others have sent, such as Gemini's errors, cannot make up another. Only a mistake
-    of ours has more, its traceback. `for_journal`: each line begins with its priority (sd-daemon(3)); the journal
-    adds time and name by itself.
+    """Formats a message as one line: text from outside, such as Gemini's errors, cannot forge a second one.
+
+    Only a bug of the appliance adds more lines: its traceback. `for_journal`: each line begins with its priority
+    (sd-daemon(3)); the journal adds time and name itself.
     """
 
     def __init__(self, for_journal: bool) -> None:
@@ -29,7 +30,7 @@ class Lines(logging.Formatter):
 
 
 def start(level: str, stream: TextIO, for_journal: bool) -> None:
-    """Log to `stream` from now on what is at least of this level, a name such as `info`."""
+    """Log messages of this level and above, a name such as `info`, to `stream`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Lines(for_journal))
     logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -1,12 +1,11 @@
 """The network as this machine sees it: its interfaces, and the addresses that the house reaches it at.
 
-The kernel is asked each time (netdevice(7)): Wi-Fi comes late, leases change, adapters are pulled out and put back.
-IPv4 only: no old Kindle knows another.
+The kernel is asked each time: Wi-Fi comes late, leases change, adapters are pulled out and put back. ifaddr lists
+names and addresses; this is the only module with it. IPv4 only: no old Kindle knows another.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
 import fcntl
 import socket
@@ -25,9 +24,8 @@ Network = IPv4Network | IPv6Network
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 _RESOLVER = Path("/etc/resolv.conf")
-_SIOCGIFCONF, _SIOCGIFFLAGS = 0x8912, 0x8913
-_IFREQ_BYTES = struct.calcsize("@16sLLH3B0L")  # a name, and a union whose largest member is struct ifmap
-_MOST_INTERFACES = 200
+_SIOCGIFFLAGS = 0x8913  # netdevice(7)
+_IFREQ = struct.Struct("@16sH22x")  # a name and its flags, in the 40 bytes of a 64-bit struct ifreq
 
 _IS_UP, _IS_LOOPBACK, _IS_POINT_TO_POINT, _IS_RUNNING, _IS_MULTICAST = 0x1, 0x8, 0x10, 0x40, 0x1000
 _INNER = ("docker", "br-", "veth", "virbr", "vnet", "lxc", "lxd", "podman", "cni", "vmnet", "vboxnet")
@@ -49,20 +47,28 @@ class Interface:
 
 def interfaces() -> list[Interface]:
     """All that have an address. One that vanishes meanwhile is left out."""
+    import ifaddr  # here: it looks for the C library with ldconfig, 20 ms that most commands need not wait
+
     found = []
-    rows = array.array("B", bytes(_MOST_INTERFACES * _IFREQ_BYTES))
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kernel:
-        where, filled = struct.pack("@iP", len(rows), rows.buffer_info()[0]), 0
-        filled, _ = struct.unpack("@iP", fcntl.ioctl(kernel, _SIOCGIFCONF, where))
-        for start in range(0, filled, _IFREQ_BYTES):
-            row = rows[start : start + _IFREQ_BYTES].tobytes()
-            name = row[:16].partition(b"\0")[0].partition(b":")[0]  # an alias is called eth0:1
+        for adapter in ifaddr.get_adapters():
+            name = adapter.name.partition(":")[0]  # an alias is called eth0:1
             with contextlib.suppress(OSError):
-                said = fcntl.ioctl(kernel, _SIOCGIFFLAGS, name.ljust(_IFREQ_BYTES, b"\0"))
-                (flags,) = struct.unpack_from("@H", said, 16)
-                index = socket.if_nametoindex(name.decode())
-                found.append(Interface(index, name.decode(), socket.inet_ntoa(row[20:24]), flags))
+                flags = _flags(name, kernel)
+                if adapter.index is not None:
+                    addresses = [each.ip for each in adapter.ips if isinstance(each.ip, str)]  # IPv6: a tuple
+                    found += [Interface(adapter.index, name, address, flags) for address in addresses]
     return found
+
+
+def _flags(name: str, kernel: socket.socket) -> int:
+    """The flags of an interface, which ifaddr does not tell. Raises OSError if there is none of that name.
+
+    /sys/class/net does not do: it shows the network namespace in which /sys was mounted, which in a container may
+    be another one, and its `flags` lack IFF_RUNNING.
+    """
+    said = fcntl.ioctl(kernel, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0))
+    return int(_IFREQ.unpack(said)[1])
 
 
 def of_the_house(found: Iterable[Interface], host: str = EVERYWHERE[0]) -> tuple[Interface, ...]:

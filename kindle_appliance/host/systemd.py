@@ -1,8 +1,8 @@
-"""What systemd and the appliance tell each other, spoken directly: the sockets that it hands over
-(sd_listen_fds(3)), and that pages are served, still are, or will not be any more (sd_notify(3),
-sd_watchdog_enabled(3)).
+"""systemd's service protocols, without its library: socket activation, readiness and the watchdog.
 
-Where to and for whom stands in the environment, which is passed in. Without systemd nothing happens.
+systemd hands over listening sockets (sd_listen_fds(3)). The appliance reports that it serves pages, still serves
+them, and stops (sd_notify(3), sd_watchdog_enabled(3)). Addresses and process ids come from environment variables;
+the environment is passed in. Without systemd nothing happens.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from collections.abc import Callable, Mapping
 log = logging.getLogger(__name__)
 
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-_START_BEAT_SECONDS = 0.05
-_LOOKS_PER_TIMEOUT = 4
+_START_CHECK_SECONDS = 0.05
+_CHECKS_PER_TIMEOUT = 4
 
 
 def handed_over_sockets(environment: Mapping[str, str]) -> list[socket.socket]:
-    """The listening sockets that systemd holds for us, open also while we are not there; none without systemd."""
+    """Return the listening sockets that systemd has opened for this service; none without systemd.
+
+    systemd keeps them open while the service restarts.
+    """
     if not _is_for_us(environment, "LISTEN_PID"):
         return []
     descriptors = range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(environment.get("LISTEN_FDS", "0")))
@@ -32,8 +35,10 @@ def handed_over_sockets(environment: Mapping[str, str]) -> list[socket.socket]:
 
 
 class Watch:
-    """Tells systemd that pages are served: first when they are, then again and again for its watchdog, as long as
-    `is_serving` (seconds that it may take -> whether a page came) says so. A watchdog that is not fed restarts us.
+    """Reports to systemd that pages are served: once at the start (readiness), then regularly (watchdog).
+
+    `is_serving` takes a timeout in seconds and returns whether a page was served. While it returns False, the
+    watchdog gets no report; after its timeout systemd restarts the service.
     """
 
     def __init__(self, environment: Mapping[str, str], is_serving: Callable[[float], bool]) -> None:
@@ -45,26 +50,26 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Look from now on; `is_serving` is asked in a thread of its own."""
+        """Start the checks; `is_serving` is called in a separate thread."""
         if self._address:
             self._thread.start()
 
     def close(self) -> None:
-        """Tell systemd that this is the end."""
+        """End the checks and report that the service stops."""
         self._is_closing.set()
-        self._tell("STOPPING=1")
+        self._notify("STOPPING=1")
 
     def _run(self) -> None:
-        beat = self._timeout / _LOOKS_PER_TIMEOUT
-        while not self._look(beat or 1.0):
-            if self._is_closing.wait(_START_BEAT_SECONDS):
+        interval = self._timeout / _CHECKS_PER_TIMEOUT
+        while not self._check(interval or 1.0):
+            if self._is_closing.wait(_START_CHECK_SECONDS):
                 return
-        self._tell("READY=1")
+        self._notify("READY=1")
         was_serving = True
-        while beat and not self._is_closing.wait(beat):
-            is_serving = self._look(beat)
+        while interval and not self._is_closing.wait(interval):
+            is_serving = self._check(interval)
             if is_serving:
-                self._tell("WATCHDOG=1")
+                self._notify("WATCHDOG=1")
             if is_serving != was_serving and not self._is_closing.is_set():
                 log.log(
                     logging.INFO if is_serving else logging.ERROR,
@@ -73,13 +78,13 @@ class Watch:
                 )
             was_serving = is_serving
 
-    def _look(self, seconds: float) -> bool:
+    def _check(self, seconds: float) -> bool:
         try:
             return self._is_serving(seconds)
         except OSError:
             return False
 
-    def _tell(self, message: str) -> None:
+    def _notify(self, message: str) -> None:
         if not self._address:
             return
         # "@" stands for the zero byte of an abstract address.
@@ -92,5 +97,5 @@ class Watch:
 
 
 def _is_for_us(environment: Mapping[str, str], name: str, otherwise: bool = False) -> bool:
-    """Whether what goes with this variable is meant for this process, and not for a parent of it."""
+    """Whether a process id variable names this process, and not a parent; `otherwise` if it is not set."""
     return environment[name] == str(os.getpid()) if name in environment else otherwise

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from .. import __version__
+from ..conversation import Question
 from ..ending import Finish
 from ..errors import OwnerError, SettingsError, StartError
 from ..host.mdns import resolve
@@ -18,14 +19,13 @@ from ..host.network import EVERYWHERE, addresses
 from ..sentences import ENGLISH, Sentence
 from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from ..storage import backup
-from ..storage.lock import FolderLock, announced
-from ..upstream.call import Clocks, Upstream
+from ..storage.lock import FolderLock, announced_url
+from ..upstream.call import Clocks
 from ..upstream.catalogue import fetch_catalogue
-from ..upstream.fallback import Message
 from . import credential, service
 from .doctor import Finding, Patient, Verdict, examine
 from .installation import Installation
-from .models import needs_demo, open_fallback
+from .models import needs_demo, open_fallback, open_rungs
 from .service import Service
 
 _SHOWN_CHARACTERS = 60
@@ -35,7 +35,7 @@ _CHATS = "chats.sqlite"
 
 def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
     """Where the appliance may answer: as systemd says, or as the one that uses `folder` has said."""
-    url = service.installed_url() if installation else announced(folder)
+    url = service.installed_url() if installation else announced_url(folder)
     return Service(url, pin) if url else None
 
 
@@ -48,24 +48,25 @@ def ask_service(running: Service, question: str) -> int:
 
 
 def ask(values: Settings, question: str) -> int:
-    """Ask Gemini without the appliance, and stream the answer to the terminal."""
+    """Ask a model without the appliance, and stream the answer to the terminal."""
     with ExitStack() as stops:
-        climb = open_fallback(values, stops).ask([Message("user", question)], _tell)
-        stops.callback(climb.cancel)
+        asked = Question(question, instruction=values.system_instruction)
+        generation = open_fallback(values, stops).ask(asked, _tell)
+        stops.callback(generation.cancel)
         if needs_demo(values):
             print("(a demo answer)", file=sys.stderr)
-        if not _print(climb):
+        if not _print(generation):
             return 1
-        ending = climb.ending
+        ending = generation.ending
         if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
             return 0
         print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
         return 1
 
 
-def _tell(state: Sentence | None) -> None:
-    """What is being waited for goes where it does not mix with the answer."""
-    if state is not None:
+def _tell(state: Sentence, after: float) -> None:
+    """Print what is waited for where it does not mix with the answer; a thinking model is no news at a terminal."""
+    if not after:
         print(f"({state})", file=sys.stderr)
 
 
@@ -158,13 +159,16 @@ def _read_secret(name: str, file: Path | None) -> str:
 
 
 def _try_key(values: Settings, key: str, untried: bool) -> str:
-    """What Google says to a key. Raises `StartError` unless it is good, or could not be tried and need not be."""
-    with closing(open_upstream(values)) as upstream:
-        offer = fetch_catalogue(upstream, key)
-    if offer.error is None:
-        return f"Google accepts the key and offers {len(offer.models)} models."
-    said = str(offer.error).replace(key, "***")
-    if isinstance(offer.error, OwnerError):
+    """What the model server says to a key. Raises `StartError` unless it accepts it, or could not be asked and need
+    not be.
+    """
+    rung = open_rungs(values, short_clocks(values), key)[0]
+    with closing(rung.place.upstream):
+        catalogue = fetch_catalogue(rung.dialect, rung.place)
+    if catalogue.error is None:
+        return f"{rung.provider} accepts the key and offers {len(catalogue.models)} models."
+    said = str(catalogue.error).replace(key, "***")
+    if isinstance(catalogue.error, OwnerError):
         raise StartError(f"{said} Nothing was changed.")
     if not untried:
         raise StartError(
@@ -173,10 +177,10 @@ def _try_key(values: Settings, key: str, untried: bool) -> str:
     return f"The key could not be tried: {said}"
 
 
-def open_upstream(values: Settings) -> Upstream:
-    """The way to Google, for a short question."""
+def short_clocks(values: Settings) -> Clocks:
+    """For a question that needs no thinking."""
     seconds = values.connect_seconds
-    return Upstream(values.gemini_url, Clocks(seconds, seconds, seconds), values.proxy)
+    return Clocks(seconds, seconds, seconds)
 
 
 def tell_of_settings(error: SettingsError) -> int:
@@ -191,7 +195,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         __version__,
         values,
         folder,
-        open_upstream(values),
+        () if values.demo or not values.key else open_rungs(values, short_clocks(values), values.key),
         find_service(installation, folder, values.pin),
         installation is not None,
         next(iter(addresses(EVERYWHERE[0])), None),
@@ -213,7 +217,7 @@ def back_up(folder: Path, file: Path, installation: Installation | None, with_se
     with _told_of_files():
         found = backup.back_up(folder / _CHATS, file, contents)
         size = file.stat().st_size / 1e6
-    print(f"{file}: {found.chats} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
+    print(f"{file}: {found.rows} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
     return 0
 
 

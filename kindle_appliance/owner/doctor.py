@@ -1,8 +1,7 @@
-"""The doctor: what is wrong with an appliance and how to mend it, a line each. It changes nothing and shows no
-secret.
+"""The diagnosis command: one line for each check, with the problem and its remedy.
 
-It looks from the owner's terminal at what the service uses: the same settings, key and chats, and at the service
-itself over HTTP.
+It changes nothing and shows no secret. From the owner's terminal it checks the settings, key and chats that the
+service uses, and the service itself over HTTP.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,18 +24,19 @@ from typing import Any
 from ..errors import OwnerError, UpstreamUnreachable
 from ..host.network import is_in, parse_address, parse_networks
 from ..settings import OPTIONS, Settings
-from ..storage.database import MIGRATIONS, SQLITE, inspect
-from ..upstream.call import Upstream
+from ..storage.database import SQLITE, inspect
+from ..storage.schema import CHATS
 from ..upstream.catalogue import Catalogue, fetch_catalogue
+from ..upstream.rung import Rung
 from .service import Service
 
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
 _MB = 1024 * 1024
-_LITTLE_DISK, _SCARCE_DISK = 20 * _MB, 200 * _MB
+_FAILURE_DISK, _WARNING_DISK = 20 * _MB, 200 * _MB  # less free space than this
 _MAKE_ROOM = "Make room, for example with: sudo apt clean."
-_SCARCE_MEMORY = 64 * _MB
-_CLOCK_SECONDS = 60
-_WRONG_CLOCK = re.compile(
+_WARNING_MEMORY = 64 * _MB  # less free memory than this
+_MAX_CLOCK_SECONDS = 60
+_CERTIFICATE_TIME_ERROR = re.compile(
     "certificate is not yet valid|certificate has expired"
 )  # X509_verify_cert_error_string(3)
 _SET_CLOCK = "Set it: sudo timedatectl set-ntp true, or without internet sudo date -s 'YYYY-MM-DD HH:MM'."
@@ -44,7 +44,7 @@ _LOCAL_TIME = Path("/etc/localtime")
 
 
 class Verdict(StrEnum):
-    """How bad it is; only a failure changes the exit status."""
+    """The severity of a finding; only a failure changes the exit status."""
 
     OK = "ok"
     WARNING = "warning"
@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found and, if it is not as it should be, what to do."""
+    """One line of the report: what was checked, the result and, if there is a problem, the remedy."""
 
     verdict: Verdict
     subject: str
@@ -66,14 +66,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """What is looked at. `folder`: where its chats are; `service`: where it may be running; `is_installed`: as
-    something that systemd runs; `resolve`: the addresses that the house gives for a name.
+    """The appliance under examination.
+
+    `folder`: the folder of its chats; `rungs`: the models that it asks, none for a demo; `service`: a possibly
+    running service; `is_installed`: whether it is a service of systemd; `resolve`: returns the addresses that the
+    house's network gives for a name.
     """
 
     version: str
     settings: Settings
     folder: Path
-    upstream: Upstream
+    rungs: Sequence[Rung]
     service: Service | None
     is_installed: bool
     lan_address: str | None
@@ -85,7 +88,7 @@ class Patient:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """All findings, each as soon as it is made."""
+    """Run all checks and yield each finding at once."""
     health = patient.service.health() if patient.service else None
     yield _versions(patient, health)
     yield _settings(patient.settings)
@@ -95,9 +98,12 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _network(patient)
     yield _port(patient, health)
     yield _name(patient, health)
-    offer = None if patient.settings.demo or not patient.settings.key else _ask(patient)
-    yield _clock(offer)
-    yield _key(patient, offer)
+    catalogues = _fetch_catalogues(patient)
+    yield _clock(catalogues)
+    if not catalogues:
+        yield _demo(patient)
+    for rung, catalogue in catalogues:
+        yield _key(patient, rung, catalogue)
 
 
 def _versions(patient: Patient, health: dict[str, Any] | None) -> Finding:
@@ -129,7 +135,7 @@ def _memory(health: dict[str, Any] | None) -> Finding:
         return Finding(Verdict.WARNING, "memory", "this system does not tell.")
     own = health.get("memory_bytes") if health else None
     text = f"{free // _MB} of {total // _MB} MB are free" + (f"; the appliance uses {own // _MB}." if own else ".")
-    if free < _SCARCE_MEMORY:
+    if free < _WARNING_MEMORY:
         return Finding(Verdict.WARNING, "memory", text, "Other programs use too much: see `top`.")
     return Finding(Verdict.OK, "memory", text)
 
@@ -145,8 +151,8 @@ def _disk(folder: Path) -> Finding:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
         return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
-    if free < _SCARCE_DISK:
-        verdict = Verdict.FAILURE if free < _LITTLE_DISK else Verdict.WARNING
+    if free < _WARNING_DISK:
+        verdict = Verdict.FAILURE if free < _FAILURE_DISK else Verdict.WARNING
         return Finding(verdict, "disk", text, _MAKE_ROOM)
     return Finding(Verdict.OK, "disk", text)
 
@@ -155,17 +161,17 @@ def _database(patient: Patient) -> Finding:
     file = patient.folder / "chats.sqlite"
     if not file.is_file():
         return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
-    found = inspect(file)
+    found = inspect(file, CHATS)
     if found.is_out_of_reach:
         remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
         return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)
     if found.trouble:
         remedy = f"Bring back a backup: {patient.command} restore FILE."
         return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", remedy)
-    if found.version > len(MIGRATIONS):
-        text = f"{file} has schema {found.version}, this version knows {len(MIGRATIONS)}."
+    if found.version > CHATS.version:
+        text = f"{file} has schema {found.version}, this version knows {CHATS.version}."
         return Finding(Verdict.FAILURE, "database", text, "Install the newer version again.")
-    return Finding(Verdict.OK, "database", f"{found.chats} chats, intact, schema {found.version}.")
+    return Finding(Verdict.OK, "database", f"{found.rows} chats, intact, schema {found.version}.")
 
 
 def _network(patient: Patient) -> Finding:
@@ -210,13 +216,13 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     mdns = health.get("mdns", {}) if health else {}
     if mdns.get("state") != "up":
-        silent = "it has another PIN: restart the appliance" if health else "the appliance is not running"
-        because = mdns.get("reason") or mdns.get("state") or silent
+        unknown_state = "it has another PIN: restart the appliance" if health else "the appliance is not running"
+        because = mdns.get("reason") or mdns.get("state") or unknown_state
         verdict = Verdict.WARNING if patient.settings.mdns else Verdict.OK
         return Finding(verdict, "name", f"no name is announced ({because}).", "The address works without one.")
     name, found = mdns["name"], sorted(patient.resolve(mdns["name"]))
-    if strangers := set(found) - set(mdns["addresses"]):
-        text = f"{name} leads to {', '.join(sorted(strangers))}, which is another machine."
+    if foreign := set(found) - set(mdns["addresses"]):
+        text = f"{name} leads to {', '.join(sorted(foreign))}, which is another machine."
         return Finding(Verdict.WARNING, "name", text, "Choose another name with `name` in the settings.")
     if not found:
         remedy = "Is there a firewall on this machine? Let UDP port 5353 through."
@@ -224,37 +230,51 @@ def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
     return Finding(Verdict.OK, "name", f"{name} leads here, to {', '.join(found)}.")
 
 
-def _ask(patient: Patient) -> Catalogue:
-    with closing(patient.upstream) as upstream:
-        return fetch_catalogue(upstream, patient.settings.key or "")
+def _fetch_catalogues(patient: Patient) -> list[tuple[Rung, Catalogue]]:
+    """What each place offers, with a rung that is asked there."""
+    rungs = {rung.place: rung for rung in reversed(patient.rungs)}
+    fetched = []
+    for place, rung in rungs.items():
+        with closing(place.upstream):
+            fetched.append((rung, fetch_catalogue(rung.dialect, place)))
+    return fetched
 
 
-def _clock(offer: Catalogue | None) -> Finding:
+def _clock(catalogues: Sequence[tuple[Rung, Catalogue]]) -> Finding:
     now = datetime.now().astimezone()
     zone = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2] or now.tzname()
     text = f"here it is {now:%Y-%m-%d %H:%M:%S}, time zone {zone} (UTC{now:%z})."
-    if offer and offer.error and _WRONG_CLOCK.search(offer.error.detail):
-        text += " Google's certificate is not valid at that time: the clock is wrong."
-        return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
-    if offer and offer.date and abs(off := (now - offer.date).total_seconds()) > _CLOCK_SECONDS:
-        text += f" Google's clock says {offer.date.astimezone():%Y-%m-%d %H:%M:%S}: {abs(off):.0f} s away."
-        return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
+    for rung, catalogue in catalogues:
+        if catalogue.error and _CERTIFICATE_TIME_ERROR.search(catalogue.error.detail):
+            text += f" The certificate of {rung.provider} is not valid at that time: the clock is wrong."
+            return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
+        if catalogue.date and abs(off := (now - catalogue.date).total_seconds()) > _MAX_CLOCK_SECONDS:
+            theirs = f"{catalogue.date.astimezone():%Y-%m-%d %H:%M:%S}"
+            text += f" The clock of {rung.provider} says {theirs}: {abs(off):.0f} s away."
+            return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
     return Finding(Verdict.OK, "clock", text)
 
 
-def _key(patient: Patient, offer: Catalogue | None) -> Finding:
-    store = f"{patient.command} key" if patient.is_installed else "set GEMINI_API_KEY"
-    if offer is None:
-        remedy = f"A key comes from https://aistudio.google.com/apikey; then: {store}."
-        return Finding(Verdict.WARNING, "key", "demo: answers are built-in examples.", remedy)
-    if offer.error:
-        is_refused = isinstance(offer.error, OwnerError)
-        verdict = Verdict.FAILURE if is_refused or isinstance(offer.error, UpstreamUnreachable) else Verdict.WARNING
-        return Finding(verdict, "key", str(offer.error), f"For another key: {store}." if is_refused else "")
-    unknown = [model for model in patient.settings.models if model not in offer.models]
-    text = f"Google accepts it and offers {len(offer.models)} models"
+def _store_key(patient: Patient) -> str:
+    return f"{patient.command} key" if patient.is_installed else "set GEMINI_API_KEY"
+
+
+def _demo(patient: Patient) -> Finding:
+    remedy = f"A key comes from https://aistudio.google.com/apikey; then: {_store_key(patient)}."
+    return Finding(Verdict.WARNING, "key", "demo: answers are built-in examples.", remedy)
+
+
+def _key(patient: Patient, rung: Rung, catalogue: Catalogue) -> Finding:
+    error = catalogue.error
+    if error:
+        is_refused = isinstance(error, OwnerError)
+        verdict = Verdict.FAILURE if is_refused or isinstance(error, UpstreamUnreachable) else Verdict.WARNING
+        return Finding(verdict, "key", str(error), f"For another key: {_store_key(patient)}." if is_refused else "")
+    wanted = [each.model for each in patient.rungs if each.place == rung.place]
+    unknown = [model for model in wanted if model not in catalogue.models]
+    text = f"{rung.provider} accepts it and offers {len(catalogue.models)} models"
     if unknown:
-        verdict = Verdict.WARNING if len(unknown) < len(patient.settings.models) else Verdict.FAILURE
+        verdict = Verdict.WARNING if len(unknown) < len(wanted) else Verdict.FAILURE
         remedy = "Choose others with `models` in the settings."
         return Finding(verdict, "key", f"{text}, but not {', '.join(unknown)}.", remedy)
     return Finding(Verdict.OK, "key", f"{text}, all of the settings among them.")

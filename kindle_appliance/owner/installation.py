@@ -1,7 +1,7 @@
-"""An installed appliance: where its files lie, and what systemd tells the service about them.
+"""The paths of an installed appliance, and the environment that systemd gives its service.
 
-The installed command answers for the service: it looks where the service looks. It knows that it is installed by
-the place that it runs from; below another root it is one too, which is how tests move it.
+The installed command uses the settings, secrets and chats of the service. It recognizes by the folder from which it
+runs that it is installed. That folder may lie below another root directory, which tests use.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ SOCKET = "kindle-appliance.socket"
 
 @dataclass(frozen=True)
 class Installation:
-    """The appliance that is installed below `root`."""
+    """The appliance that is installed below the directory `root`."""
 
     root: Path = Path("/")
 
     @classmethod
     def find(cls, place: Path) -> Installation | None:
-        """The installation that a program belongs to; `place`: the folder that it runs from (sys.prefix)."""
+        """Return the installation of the program that runs from the folder `place` (sys.prefix), if it has one."""
         for folder in (place, *place.parents):
             if folder.parts[-2:] == cls().program.parts[-2:]:
                 return cls(folder.parents[1])
@@ -33,12 +33,12 @@ class Installation:
 
     @property
     def program(self) -> Path:
-        """The program, its versions side by side."""
+        """The folder of the program, with one subfolder for each version."""
         return self.root / "opt/kindle-appliance"
 
     @property
     def folder(self) -> Path:
-        """What the owner decides; its files are systemd's credentials for the service (LoadCredential=)."""
+        """The folder of the settings and secrets; systemd passes its files to the service (LoadCredential=)."""
         return self.root / "etc/kindle-appliance"
 
     @property
@@ -47,37 +47,39 @@ class Installation:
 
     @property
     def state(self) -> Path:
-        """The chats: the state directory of a dynamic user. systemd keeps it under /var/lib/private, where root
-        alone gets through, and makes this link to it.
+        """The folder of the chats: the state directory of a dynamic user.
+
+        It is a link that systemd makes. The directory itself is under /var/lib/private, which only root can enter.
         """
         return self.root / "var/lib/kindle-appliance"
 
     def secret(self, name: str) -> Path:
-        """The file of the `key` or the `pin`; an empty one means that there is none."""
+        """The file with the `key` or the `pin`; it is empty if there is none."""
         return self.folder / CREDENTIALS[name]
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The environment for a command: as systemd would set it for the service. Settings in the shell's own
-        (`given`) are left out, because the service does not know them.
+        """Return the environment for a command, as systemd would set it for the service.
+
+        Settings in the shell's environment (`given`) are left out, because the service does not get them.
         """
-        if "CREDENTIALS_DIRECTORY" in given:  # this is the service
+        if "CREDENTIALS_DIRECTORY" in given:  # this process is the service
             return dict(given)
-        ours = {option.env for option in OPTIONS} | {"KINDLE_APPLIANCE_CONFIG"}
-        told = {"CREDENTIALS_DIRECTORY": str(self.folder), "STATE_DIRECTORY": str(self.state)}
-        return {name: value for name, value in given.items() if name not in ours} | told
+        setting_names = {option.env for option in OPTIONS} | {"KINDLE_APPLIANCE_CONFIG"}
+        from_systemd = {"CREDENTIALS_DIRECTORY": str(self.folder), "STATE_DIRECTORY": str(self.state)}
+        return {name: value for name, value in given.items() if name not in setting_names} | from_systemd
 
     def may_look(self) -> bool:
-        """Whether this user may look where the service looks."""
+        """Whether this user may read the files of the service."""
         try:
             self.secret("key").open("rb").close()
         except PermissionError:
             return False
         except OSError:
-            pass  # half installed: what needs it will say so
+            pass  # an incomplete installation: the command that needs the file will report it
         return True
 
     def check_rights(self, command: str) -> None:
-        """Raises `StartError` unless this user may look there."""
+        """Raise `StartError` unless this user may read the files of the service."""
         if not self.may_look():
             raise StartError(
                 f"only root may read the settings and chats of the service: sudo kindle-appliance {command}"

@@ -25,16 +25,19 @@ _SYSTEMD_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Service:
-    """One that may answer at `url`, to whoever has the `pin`."""
+    """A possibly running appliance at `url`; requests send the `pin`, if there is one."""
 
     url: str
     pin: str | None = None
 
-    def health(self) -> dict[str, Any] | None:
-        """What it says of itself at /healthz, also when it is not well; None if no appliance answers."""
+    def health(self, host: str | None = None) -> dict[str, Any] | None:
+        """Asks for /healthz; its `status` is "ok" if pages can be served. None if no appliance answers.
+
+        `host` is a Host header instead of the one of `url`: an appliance answers only to names that it knows.
+        """
         try:
             with closing(self._connect(_HEALTH_SECONDS)) as connection:
-                connection.request("GET", "/healthz", headers=self._headers())
+                connection.request("GET", "/healthz", headers=self._headers() | ({"Host": host} if host else {}))
                 facts = json.loads(connection.getresponse().read(_HEALTH_BYTES))
         except (OSError, http.client.HTTPException, ValueError):
             return None

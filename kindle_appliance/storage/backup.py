@@ -1,8 +1,11 @@
-"""A backup: one SQLite file with the chats and, in a table of its own, the settings and, if asked for, the secrets.
+"""Writes backups and restores them.
 
-Both ways go through SQLite: the appliance may run while it is backed up, and no file is replaced under anybody. A
-backup is restored beside the chats first, and brought to today's schema there: only what is known to be good gets
-into the chats, in one transaction, after they have been kept under another name.
+A backup is one SQLite file: the chats and, in an extra table, the settings and, on request, the secrets.
+
+Backing up and restoring both copy through SQLite. So the appliance may run during a backup, and no file is replaced
+while a process has it open. A restore first copies the backup to a file beside the chats and migrates it to the
+current schema there. Only when that has succeeded are the chats saved under another name and then replaced, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -12,34 +15,36 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..errors import StartError, StorageError
-from .database import MIGRATIONS, Database, Inspection, compact, copy, inspect
+from .database import Database, Inspection, compact, copy, inspect
 from .lock import give_to_owner
+from .schema import CHATS
 
 KEPT = "before-restore.sqlite"
-"""Where the chats are kept that were there before, in their folder."""
+"""The file, in the folder of the chats, that keeps the chats from before a restore."""
 
-_FILES = ("", "-wal", "-shm", "-journal")  # that SQLite makes beside a database
+_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of a database, and of the files that SQLite makes beside it
 
 
 def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspection:
-    """Write a backup of the database `chats` to `file`, readable to its owner only; it takes the place of an
-    earlier one when it is complete. `belongings`: what goes along, by name. Says what the backup holds. Raises
-    OSError, `OwnerError` or `StartError`.
+    """Write a backup of the database `chats` to `file`, and return what an inspection of the chats found.
+
+    Only the owner can read the file. It replaces an earlier one only when it is complete. `belongings`: the
+    settings and secrets that are stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
     """
     _refuse_same(chats, file)
     if not chats.is_file():
         raise StartError(f"there are no chats in {chats.parent} yet.")
-    found = inspect(chats)
+    found = inspect(chats, CHATS)
     if found.trouble:
         state = "cannot be reached" if found.is_out_of_reach else "are damaged"
         raise StartError(f"the chats in {chats.parent} {state}: {found.trouble}.")
     if file.is_dir():
         raise StartError(f"{file} is a folder. Name a file in it.")
     try:
-        with _scratch(file.with_name(f".{file.name}.new")) as fresh:
+        with _temporary_file(file.with_name(f".{file.name}.new")) as fresh:
             copy(chats, fresh)
-            # As it is: when an upgrade fails, the version that is put back has to know the schema.
-            with closing(Database(fresh, migrates=False)) as database, database.write() as connection:
+            # Not migrated: after a failed upgrade the earlier version must be able to read the backup.
+            with closing(Database(fresh, None)) as database, database.write() as connection:
                 connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
                 connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
             compact(fresh)
@@ -50,43 +55,45 @@ def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspect
 
 
 def restore(file: Path, chats: Path) -> dict[str, bytes]:
-    """Put the chats of a backup in the place of those in `chats`, which nobody else may be using. Gives what went
-    along with them. Raises OSError, `OwnerError` or `StartError`; the chats are then as they were.
+    """Replace the chats in `chats`, which nobody else may be using, with those of a backup.
+
+    Returns the settings and secrets that were stored with them, by name. Raises OSError, `OwnerError` or
+    `StartError`; the chats are then unchanged.
     """
     _refuse_same(chats, file)
     check(file)
-    with _scratch(chats.with_name(".restore.sqlite")) as fresh:
+    with _temporary_file(chats.with_name(".restore.sqlite")) as fresh:
         copy(file, fresh)
-        with closing(Database(fresh)) as database:
+        with closing(Database(fresh, CHATS)) as database:
             tables = database.read("SELECT 1 FROM sqlite_schema WHERE name = 'belongings'")
             rows = database.read("SELECT name, content FROM belongings") if tables else ()
             with database.write() as connection:
                 connection.execute("DROP TABLE IF EXISTS belongings")
         compact(fresh)
         kept = chats.with_name(KEPT)
-        if chats.is_file() and not inspect(chats).trouble:
-            with _scratch(chats.with_name(".keep.sqlite")) as copied:
+        if chats.is_file() and not inspect(chats, CHATS).trouble:
+            with _temporary_file(chats.with_name(".keep.sqlite")) as copied:
                 copy(chats, copied)
                 copied.replace(kept)
             copy(fresh, chats)
-        else:  # nothing that SQLite could go through
-            for tail in _FILES:
-                if (old := chats.with_name(chats.name + tail)).exists():
-                    old.replace(kept.with_name(kept.name + tail))
+        else:  # there are no chats, or SQLite cannot read them
+            for suffix in _SUFFIXES:
+                if (old := chats.with_name(chats.name + suffix)).exists():
+                    old.replace(kept.with_name(kept.name + suffix))
             fresh.replace(chats)
             give_to_owner(chats)
     return {row[0]: row[1] for row in rows}
 
 
 def check(file: Path) -> None:
-    """Raises `StartError` unless `file` is a good backup that this version knows how to read."""
+    """Raise `StartError` unless `file` is an intact backup that this version can read."""
     if not file.is_file():
         raise StartError(f"there is no file {file}.")
-    found = inspect(file)
-    if found.version > len(MIGRATIONS):
+    found = inspect(file, CHATS)
+    if found.version > CHATS.version:
         raise StartError(
             f"{file} belongs to a newer version of the appliance (schema {found.version}, known is"
-            f" {len(MIGRATIONS)}). Install that one first."
+            f" {CHATS.version}). Install that one first."
         )
     if found.trouble:
         raise StartError(f"{file} is not a good backup: {found.trouble}.")
@@ -98,16 +105,16 @@ def _refuse_same(chats: Path, file: Path) -> None:
 
 
 @contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """An empty file that only its owner can read; it is gone afterwards, unless it was moved."""
-    _clear(path)  # of a power cut
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """Create an empty file that only its owner can read, and delete it afterwards if it is still there."""
+    _delete(path)  # a power cut may have left one
     path.touch(0o600, exist_ok=False)
     try:
         yield path
     finally:
-        _clear(path)
+        _delete(path)
 
 
-def _clear(path: Path) -> None:
-    for tail in _FILES:
-        path.with_name(path.name + tail).unlink(missing_ok=True)
+def _delete(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

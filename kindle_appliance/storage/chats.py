@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..ending import Ending, Finish
+from ..ending import SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .database import Database
+from .database import Database, Row
 
 QUESTION_CHARACTERS = 4000
 
@@ -30,8 +29,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class ChatSummary:
-    """A chat in a list: its first question, how many there are, when the last was asked (Unix time), and the id of
-    the newest turn.
+    """A chat as an entry of a list.
+
+    `title`: its first question; `questions`: their number; `asked`: when the last one was asked (Unix time);
+    `writing`: whether an answer is being written; `newest`: the id of the newest turn.
     """
 
     id: int
@@ -43,15 +44,16 @@ class ChatSummary:
 
 
 class Chats:
-    """All chats of the house."""
+    """All stored chats of the house."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ask(self, question: str, chat: int | None, form: str, device: str = "") -> tuple[Turn, bool]:
-        """Store a question in `chat`, or in a new one; durable on return. `device`: the name of the browser that
-        asks. Says whether it is new: the same form sent twice with the same question gives the turn that is there.
-        Raises KeyError for an unknown chat.
+        """Store a question in `chat`, or in a new one for None, and return its turn and whether it is new.
+
+        The question is durable when this returns. If a form is sent twice with the same question, the second call
+        returns the stored turn. `device`: the name of the browser that asks. Raises KeyError for an unknown chat.
         """
         with self._database.write() as connection:
             known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
@@ -70,16 +72,16 @@ class Chats:
             return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
 
     def was_asked(self, question: str, form: str) -> bool:
-        """Whether this form has brought this question before."""
+        """Whether this form has been sent with this question before."""
         return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
 
     def find_turn(self, chat: int, number: int) -> Turn | None:
-        """The turn with this number in this chat."""
+        """Return the turn with this number in this chat; None if there is none."""
         rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))
         return _turn(rows[0]) if rows else None
 
     def find_turn_by_id(self, turn: int) -> Turn | None:
-        """The turn with this id, which is also the id of its answer."""
+        """Return the turn with this id, which is also the id of its answer; None if there is none."""
         rows = self._database.read(f"{_TURN} WHERE id = ?", (turn,))
         return _turn(rows[0]) if rows else None
 
@@ -91,11 +93,11 @@ class Chats:
         return [_turn(row) for row in rows]
 
     def count_turns(self, chat: int) -> int:
-        """How many turns a chat has; 0 for an unknown one."""
+        """Return the number of turns in a chat; 0 for an unknown one."""
         return int(self._database.read("SELECT count(*) FROM turns WHERE chat = ?", (chat,))[0][0])
 
     def recent(self, most: int, device: str | None = None) -> list[ChatSummary]:
-        """The chats that were asked in last, newest first; with `device`, those that it has asked in."""
+        """Return the chats with the latest questions, newest first; with `device`, only those that it asked in."""
         rows = self._database.read(
             "SELECT chat, max(number), max(asked), max(finish IS NULL), max(id),"
             " (SELECT question FROM turns WHERE chat = t.chat AND number = 1)"
@@ -106,13 +108,13 @@ class Chats:
         return [ChatSummary(row[0], row[5], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
     def delete(self, chat: int) -> None:
-        """Forget a chat with all its turns. Raises KeyError for an unknown one."""
+        """Delete a chat with all its turns. Raises KeyError for an unknown one."""
         with self._database.write() as connection:
             if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
                 raise KeyError(chat)
 
     def store_texts(self, texts: Mapping[int, str]) -> None:
-        """Store how far the answers with these turn ids have been written, all in one transaction."""
+        """Store the texts so far of the answers with these turn ids, in one transaction."""
         with self._database.write() as connection:
             connection.executemany(
                 "UPDATE turns SET answer = ? WHERE id = ? AND finish IS NULL",
@@ -120,7 +122,7 @@ class Chats:
             )
 
     def store_ending(self, turn: int, text: str, ending: Ending) -> None:
-        """Store a whole answer and how it ended."""
+        """Store a complete answer and how it ended."""
         note = ending.note.to_json() if ending.note else None
         with self._database.write() as connection:
             connection.execute(
@@ -129,8 +131,8 @@ class Chats:
             )
 
     def interrupt_unfinished(self) -> int:
-        """After a crash or power cut: what was being written is interrupted. Returns how many there were."""
-        note = Sentence("The appliance was switched off while it wrote this.").to_json()
+        """Mark answers that a crash or power cut left unfinished as interrupted, and return their number."""
+        note = SWITCHED_OFF.to_json()
         with self._database.write() as connection:
             return connection.execute(
                 "UPDATE turns SET finish = ?, note = ? WHERE finish IS NULL", (Finish.INTERRUPTED, note)
@@ -138,15 +140,17 @@ class Chats:
 
 
 def clean(text: str) -> str:
-    """A text as it is stored and sent: line ends of a form are CRLF (HTML standard, 4.10.21.4), and JSON can say
-    NULs and half surrogate pairs.
+    """Return a text as it is stored and sent to a model.
+
+    A form sends CRLF as line ends (HTML standard, 4.10.21.4); they become LF. JSON can hold NULs and half surrogate
+    pairs; they are replaced.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return text.encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def check_question(question: str) -> None:
-    """Raises `ReaderError` for a question that cannot be asked: none at all, or one that is too long."""
+    """Raise `ReaderError` if a question is empty or too long."""
     if not question:
         raise ReaderError(Sentence("Please type a question first."))
     if len(question) > QUESTION_CHARACTERS:
@@ -163,7 +167,7 @@ def check_question(question: str) -> None:
 _TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung FROM turns"
 
 
-def _turn(row: sqlite3.Row) -> Turn:
+def _turn(row: Row) -> Turn:
     ending = None
     if row["finish"] is not None:
         note = Sentence.from_json(row["note"]) if row["note"] else None

@@ -1,4 +1,4 @@
-"""The SQLite file: connections, schema version, migrations. The only module with sqlite3.
+"""A SQLite file: connections, schema version, migrations. The only module with sqlite3.
 
 Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can
 be read while a question waits for the SD card to confirm. `synchronous=FULL`: what `write()` has returned from
@@ -20,55 +20,23 @@ from ..sentences import Sentence
 
 SQLITE = sqlite3.sqlite_version
 
-MIGRATIONS = (
+Row = sqlite3.Row
+"""A row of a query, by position or by name."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What stands in a file. `migrations`: the way from an empty file to today's tables; `PRAGMA user_version`
+    counts the steps done. `table`: the one whose rows are counted to say how much a file holds.
     """
-    CREATE TABLE chats (
-        id INTEGER PRIMARY KEY AUTOINCREMENT  -- never used again after a chat was deleted: addresses stay true
-    );
-    CREATE TABLE turns (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        chat INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
-        number INTEGER NOT NULL,              -- 1, 2, 3 ... within the chat
-        question TEXT NOT NULL,
-        form TEXT NOT NULL,                   -- the one-time id of the form that sent it
-        asked REAL NOT NULL,                  -- Unix time, seconds
-        answer TEXT NOT NULL DEFAULT '',      -- raw Markdown, as far as it is stored
-        finish TEXT,                          -- NULL while the answer is being written
-        note TEXT,                            -- a sentence as JSON, or NULL
-        model TEXT NOT NULL DEFAULT '',
-        tokens INTEGER NOT NULL DEFAULT 0,
-        UNIQUE (chat, number),
-        UNIQUE (form, question)               -- the same form sent twice is one question
-    );
-    CREATE INDEX unfinished ON turns (id) WHERE finish IS NULL;
-    """,
-    """
-    ALTER TABLE turns ADD COLUMN device TEXT NOT NULL DEFAULT '';  -- the browser that asked, by its cookie
-    CREATE INDEX by_device ON turns (device, chat);
-    """,
-    """
-    CREATE TABLE reports (id INTEGER PRIMARY KEY, received REAL NOT NULL, report TEXT NOT NULL) STRICT;
-    """,
-    """
-    CREATE TABLE quotas (  -- models that are out for the day, and when that was said (Unix time)
-        model TEXT PRIMARY KEY,
-        moment REAL NOT NULL
-    ) STRICT;
-    ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- of the fallback that answered; 0 is the first
-    """,
-    """
-    CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
-        day TEXT NOT NULL,
-        reader TEXT NOT NULL,
-        questions INTEGER NOT NULL,
-        PRIMARY KEY (day, reader)
-    ) STRICT, WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE quotas ADD COLUMN key TEXT NOT NULL DEFAULT '';  -- whose: a digest, too short to be tried against
-    """,
-)
-"""The way from an empty file to today's schema; `PRAGMA user_version` counts the steps done. Only ever append."""
+
+    table: str
+    migrations: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        return len(self.migrations)
+
 
 _BUSY_SECONDS = 5.0
 
@@ -91,15 +59,17 @@ _NO_ROOM_FOR_INDEX = {sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 
 class Database:
-    """The file at `path`, made if need be, and migrated unless `migrates` is false.
+    """The file at `path`, made if need be, and migrated to `schema` (None: taken as it is).
 
-    On a card that has become read-only it is opened as it is: reading goes on, and every write is a `StorageError`.
-    On a full one too, until there is room again; meanwhile no other program gets at it, nor until it is closed.
+    Only one program at a time may migrate a file: take the `FolderLock` first.
 
-    Raises `OwnerError` when it was written by a newer version, `StorageError` when it cannot be opened.
+    On a read-only card the file is opened as it is: reading goes on, and every write is a `StorageError`. On a full
+    one too, until there is room again; from then until it is closed no other program can open it.
+
+    Raises `OwnerError` for a file of a newer version, `StorageError` for one that cannot be opened.
     """
 
-    def __init__(self, path: Path, *, migrates: bool = True) -> None:
+    def __init__(self, path: Path, schema: Schema | None) -> None:
         self._read_lock = threading.RLock()
         self._write_lock = threading.RLock()
         self._open: list[sqlite3.Connection] = []
@@ -115,8 +85,8 @@ class Database:
                 self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
             if not as_is:
                 self._writer.execute("PRAGMA journal_mode=WAL")
-            if migrates:
-                self._migrate(path)
+            if schema is not None:
+                self._migrate(path, schema)
             if is_alone:
                 self._reader, self._read_lock = self._writer, self._write_lock
             else:
@@ -130,10 +100,10 @@ class Database:
             self.close()
             raise
 
-    def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
+    def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
         """All rows of a query."""
         with self._read_lock, _as_storage_error():
-            rows: list[sqlite3.Row] = self._reader.execute(query, values).fetchall()
+            rows: list[Row] = self._reader.execute(query, values).fetchall()
             return rows
 
     @contextmanager
@@ -172,19 +142,19 @@ class Database:
         connection.execute("PRAGMA cache_size=-512")  # KB, not 2,000: the system caches the file too
         return connection
 
-    def _migrate(self, path: Path) -> None:
+    def _migrate(self, path: Path, schema: Schema) -> None:
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
+        if version > schema.version:
             raise OwnerError(
                 Sentence(
                     "The chats in %(path)s belong to a newer version of the appliance. Please install that one.",
                     path=str(path),
                 ),
-                f"schema {version}, known {len(MIGRATIONS)}",
+                f"schema {version}, known {schema.version}",
             )
-        for step in range(version, len(MIGRATIONS)):
+        for step in range(version, schema.version):
             self._writer.executescript(
-                f"BEGIN IMMEDIATE;{MIGRATIONS[step]};PRAGMA user_version = {step + 1};COMMIT;"
+                f"BEGIN IMMEDIATE;{schema.migrations[step]};PRAGMA user_version = {step + 1};COMMIT;"
             )
 
 
@@ -220,27 +190,28 @@ def _as_storage_error() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file holds: its schema's version, its chats, and what is wrong ("": nothing). `is_out_of_reach`: not
-    with it, but on the way to it: its card, or somebody who has it alone.
+    """What a file holds: its schema's version, the rows of the table that counts, and what is wrong ("": nothing).
+    `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it from being
+    read.
     """
 
     version: int
-    chats: int
+    rows: int
     trouble: str
     is_out_of_reach: bool = False
 
 
-def inspect(path: Path) -> Inspection:
-    """Look at the file of a database, also while it is in use; nothing is changed."""
+def inspect(path: Path, schema: Schema) -> Inspection:
+    """Look at a file, also while it is in use; nothing is changed."""
     try:
         with closing(_attach(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            if not {"chats", "turns"} <= tables:
-                return Inspection(version, 0, "it holds no chats of the appliance")
-            (chats,) = connection.execute("SELECT count(*) FROM chats").fetchone()
-            return Inspection(version, chats, "" if trouble == "ok" else str(trouble))
+            if schema.table not in tables:
+                return Inspection(version, 0, f"it holds no {schema.table} of the appliance")
+            (rows,) = connection.execute(f"SELECT count(*) FROM {schema.table}").fetchone()  # noqa: S608 - our own name
+            return Inspection(version, rows, "" if trouble == "ok" else str(trouble))
     except sqlite3.Error as error:
         damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in damage)

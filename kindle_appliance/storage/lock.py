@@ -1,4 +1,4 @@
-"""The claim on the folder with the chats: one program at a time, and where the appliance that has it answers."""
+"""Lets only one process use the folder with the chats. The lock file holds the URL of the running appliance."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ _FILE = "lock"
 
 
 class FolderLock:
-    """A lock on `folder`, until `close()`: a second appliance would take for interrupted what the first one is
-    writing. On a read-only card nobody writes. Raises `StartError` while somebody else has it.
+    """An exclusive lock on `folder`, held until `close()`.
+
+    Without it, a second appliance would mark the answers that the first one is writing as interrupted. On a
+    read-only card there is no lock, because no process can write there. Raises `StartError` while another process
+    has the lock.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file: FileIO | None = None
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
             file = (folder / _FILE).open("a+b", buffering=0)
         except OSError as error:
             if error.errno == errno.EROFS:
@@ -38,14 +42,14 @@ class FolderLock:
                 f"another appliance uses the chats in {folder}. Name another folder with --data."
             ) from error
         self._file = file
-        self._say("")
+        self._write_url("")
 
     def announce(self, url: str) -> None:
-        """Say where this appliance answers, on this machine."""
-        self._say(url)
+        """Write the URL at which this machine reaches this appliance into the lock file."""
+        self._write_url(url)
 
     def close(self) -> None:
-        self._say("")
+        self._write_url("")
         if self._file is not None:
             self._file.close()
 
@@ -57,24 +61,25 @@ class FolderLock:
     ) -> None:
         self.close()
 
-    def _say(self, url: str) -> None:
+    def _write_url(self, url: str) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full card: nobody finds us then, and all else goes on
+            with contextlib.suppress(OSError):  # a full card: other commands then do not find the appliance
                 self._file.truncate(0)
                 self._file.write(url.encode())
 
 
 def give_to_owner(path: Path) -> None:
-    """Let a file that root has made in the folder of the service belong to the service, which is somebody else."""
+    """Give a file that root has made in the folder of the service to the user of the service."""
     owner = path.parent.stat()
     if path.stat().st_uid != owner.st_uid:
-        with contextlib.suppress(PermissionError):  # we are not root
+        with contextlib.suppress(PermissionError):  # only root may change the owner
             shutil.chown(path, owner.st_uid, owner.st_gid)
 
 
-def announced(folder: Path) -> str | None:
-    """Where the appliance that uses `folder` says that it answers; after a kill or a power cut nobody may be there.
-    None if nobody has said so, or if it may not be read.
+def announced_url(folder: Path) -> str | None:
+    """Return the URL in the lock file of `folder`; None if there is none, or if it may not be read.
+
+    After a kill or a power cut the URL is still there, but no appliance answers at it.
     """
     try:
         return (folder / _FILE).read_text() or None

@@ -1,7 +1,8 @@
-"""How much may be asked: so many questions a minute by each reader, so many a day by each device and by the house.
+"""Limits questions: per minute for each reader, and per day for each device and for the whole house.
 
-A key is money, or a free quota that is small. What is asked in a day is counted in the database, so that a restart
-gives nothing away; a minute is not worth that, and is counted on a clock that never jumps.
+A key costs money, or has a small free quota. The questions of a day are counted in the database, so that a restart
+does not reset the count. The questions of a minute are not worth a write to the card: they are counted in memory,
+by a clock that never jumps.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from ..errors import LimitError
 from ..sentences import Moment, Sentence
 from .database import Database
 
-_MOST_READERS = 1000
-"""Beyond that the one who asked longest ago is forgotten: anybody can make up names."""
+_MAX_READERS = 1000
+"""With more, the reader who asked longest ago is dropped: a client can make up any number of names."""
 _KEEP_DAYS = 7
-"""Not only today: a clock that is ahead is put right later, and today comes back. One that lags, as after a power
-cut, forgets nothing."""
-_SHORT = 5
-"""So many questions left are few enough to tell."""
+"""The counts of earlier days are kept, too: when a clock that was ahead is corrected, an earlier date becomes today
+again. A clock that lags, as after a power cut, deletes nothing."""
+_FEW_LEFT = 5
+"""A reader who has so many questions left for today, or fewer, is told how many."""
 
 
 class RateLimit:
-    """`per_minute`: also how many may come at once. `per_device` and `per_day`: None for no cap. `clock`: Unix
-    time, which decides what day it is in the house; `ticks`: seconds that never jump.
+    """Counts questions and refuses those above the limits.
+
+    `per_minute` is also the largest burst. `per_device` and `per_day`: None for no limit. `clock`: Unix time, from
+    which the local date is taken. `ticks`: a monotonic clock in seconds.
     """
 
     def __init__(
@@ -47,13 +50,13 @@ class RateLimit:
         self._clock = clock
         self._ticks = ticks
         self._lock = threading.Lock()
-        self._buckets: OrderedDict[str, tuple[float, float]] = (
-            OrderedDict()
-        )  # of each reader: questions, since when
+        # A token bucket for each reader: the questions that it holds, and when that was.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, reader: str) -> None:
-        """Count one question of `reader`, a device or what else tells readers apart. Raises `LimitError` when it is
-        one too many, `StorageError` when it cannot be counted.
+        """Count one question of `reader`: a device, or another name that tells readers apart.
+
+        Raises `LimitError` if the question exceeds a limit, `StorageError` if it cannot be counted.
         """
         with self._lock:
             self._take_from_bucket(reader)
@@ -70,12 +73,12 @@ class RateLimit:
                 )
 
     def notice(self, reader: str) -> Sentence | None:
-        """What is left for today, once that is little."""
+        """Return a sentence about the questions that are left for today, if they are few."""
         try:
             left = self._left(reader, self._today())
         except LimitError as error:
             return error.sentence
-        if left is None or left > _SHORT:
+        if left is None or left > _FEW_LEFT:
             return None
         return Sentence(
             "%(count)d question left for today.", plural="%(count)d questions left for today.", count=left
@@ -87,7 +90,7 @@ class RateLimit:
         questions = min(float(self._per_minute), questions + (now - since) * rate)
         is_allowed = questions >= 1
         self._buckets[reader] = (questions - is_allowed, now)
-        while len(self._buckets) > _MOST_READERS:
+        while len(self._buckets) > _MAX_READERS:
             self._buckets.popitem(last=False)
         if not is_allowed:
             wait = (1 - questions) / rate
@@ -101,7 +104,10 @@ class RateLimit:
             )
 
     def _left(self, reader: str, today: date) -> int | None:
-        """How many questions are left for today, None without a cap; raises `LimitError` when there are none."""
+        """Return the number of questions left for today, None without a limit.
+
+        Raises `LimitError` if none is left.
+        """
         counts: dict[str, int] = dict(
             map(
                 tuple,

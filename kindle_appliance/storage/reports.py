@@ -1,7 +1,7 @@
-"""Reports: what browsers have found out about themselves on /check, the last twenty.
+"""The last twenty reports that browsers sent from /check about what they can do.
 
-Anybody in the house can send one, so it is somebody's word and no more: its shape and size are checked here, pages
-escape what they show of it, and nothing is ever decided by it.
+Anybody in the house can send a report, so its content is not trusted: its structure and size are checked here,
+pages escape the values that they show, and no decision depends on them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from .database import Database
 REPORTS_KEPT = 20
 
 _MOST_VALUES = 40
-_VALUE_CHARACTERS = 600  # room for the longest user agents and rows
+_VALUE_CHARACTERS = 600  # enough for the longest user agents and table rows
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a browser said of itself, and when (Unix time). A value is a text, a number, a bool or None, or a list
-    or dict of those.
+    """What a browser reported about itself, and when it was received (Unix time).
+
+    A value is a text, a number, a bool or None, or a list or dict of those.
     """
 
     received: float
@@ -33,17 +34,17 @@ class Report:
 
 
 class Reports:
-    """The reports that are kept."""
+    """The stored reports."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, report: object) -> None:
-        """Store a report, decoded from JSON; the oldest goes. Raises `ReaderError` for anything that is none."""
+        """Store a report, decoded from JSON, and drop the oldest one. Raises `ReaderError` if it is not valid."""
         if not isinstance(report, dict) or len(report) > _MOST_VALUES or not all(map(_is_small, report.values())):
             raise ReaderError(Sentence("A report is to be an object of short values."))
         text = json.dumps(report, ensure_ascii=False)
-        text = text.encode("utf-8", "replace").decode()  # JSON can say half a surrogate pair, SQLite cannot
+        text = text.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, SQLite cannot
         with self._database.write() as connection:
             connection.execute("INSERT INTO reports (received, report) VALUES (?, ?)", (time.time(), text))
             connection.execute(
@@ -52,7 +53,7 @@ class Reports:
             )
 
     def latest(self) -> list[Report]:
-        """All that are kept, newest first."""
+        """All stored reports, newest first."""
         rows = self._database.read("SELECT received, report FROM reports ORDER BY id DESC")
         return [Report(row[0], json.loads(row[1])) for row in rows]
 
@@ -65,7 +66,7 @@ def _is_small(value: object) -> bool:
 
 
 def _is_short(value: object) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):  # Python reads NaN, and JSON has none
+    if isinstance(value, float) and not math.isfinite(value):  # Python's decoder accepts NaN, which is not JSON
         return False
     is_plain = value is None or isinstance(value, str | int | float)
     return is_plain and len(str(value)) <= _VALUE_CHARACTERS

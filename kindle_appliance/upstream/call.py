@@ -7,8 +7,8 @@ The only module with urllib3. Decisions that are facts about it (2.8, measured o
   requires a finish reason.
 - A blocked reader is woken by shutting its socket down. `response.shutdown()` exists only after the headers,
   so the connection notes its socket before the request is sent.
-- A network that goes away says nothing (a router that starts anew, Wi-Fi that drops): so the system probes
-  silent connections, kept ones too, and a dead one is no silence of Gemini's.
+- A network that goes away says nothing (a router that starts anew, Wi-Fi that drops): so the system probes silent
+  connections, idle ones too, and a dead connection is not mistaken for a silent server.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class Clocks:
 
 
 class Upstream:
-    """The way to one server at `base_url` (http or https), through `proxy` if there is one.
+    """The connections to one server at `base_url` (http or https), through `proxy` if there is one. `provider`: its
+    name in sentences.
 
-    Connections are kept for the next question when an answer was read to its end. `certificates`: a file of
+    A connection is kept for the next question when an answer was read to its end. `certificates`: a file of
     certificates to trust instead of the system's.
     """
 
@@ -70,9 +71,12 @@ class Upstream:
         clocks: Clocks | None = None,
         proxy: str | None = None,
         certificates: str | None = None,
+        *,
+        provider: str,
     ) -> None:
+        self.base_url = base_url.rstrip("/")
         self.clocks = clocks or Clocks()
-        self._base_url = base_url.rstrip("/")
+        self.provider = provider
         settings: dict[str, Any] = {
             "retries": False,
             "maxsize": 32,  # kept connections; one more would be closed after use, with a warning
@@ -95,7 +99,7 @@ class Upstream:
 
     def call(self) -> Call:
         """A request that has not been sent yet, so that it can be cancelled from the first moment on."""
-        return Call(self._pool, self._base_url, self.clocks)
+        return Call(self._pool, self)
 
     def close(self) -> None:
         """Drop the kept connections; calls under way are not touched."""
@@ -107,32 +111,32 @@ class Upstream:
 class Call:
     """One request and its response. `open()`, `read()` and `close()` belong to one thread, `cancel()` to any."""
 
-    def __init__(self, pool: urllib3.PoolManager, base_url: str, clocks: Clocks) -> None:
+    def __init__(self, pool: urllib3.PoolManager, upstream: Upstream) -> None:
         self._pool = pool
-        self._base_url = base_url
-        self._clocks = clocks
+        self._upstream = upstream
         self._lock = threading.Lock()
         self._cancelled = False
         self._socket: socket.socket | None = None
         self._response: urllib3.BaseHTTPResponse | None = None
 
     def open(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Send the request, a POST, or without a body a GET, and wait for the headers of the response; returns its
+        """Send the request (a POST, or without a body a GET) and wait for the response's headers; returns its
         status.
 
         Raises `UpstreamUnreachable`, `UpstreamSilent`, `UpstreamCut`, `OwnerError` (a proxy that refuses) or
         `Cancelled`.
         """
+        clocks = self._upstream.clocks
         self._stop_if_cancelled()
         failure: ApplianceError | Cancelled | None = None
         _calls.current = self
         try:
             response = self._pool.request(
                 "POST" if body else "GET",
-                self._base_url + path,
+                self._upstream.base_url + path,
                 body=body,
                 headers={**headers, "Accept-Encoding": "identity"},
-                timeout=urllib3.Timeout(connect=self._clocks.connect, read=self._clocks.first_byte),
+                timeout=urllib3.Timeout(connect=clocks.connect, read=clocks.first_byte),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -151,9 +155,10 @@ class Call:
         return response.status
 
     @property
-    def date(self) -> str:
-        """The server's clock, as the response says (RFC 9110, 6.6.1); "" if it does not."""
-        return "" if self._response is None else self._response.headers.get("Date", "")
+    def headers(self) -> dict[str, str]:
+        """The response's headers, their names in lower case; none before it has come."""
+        fields = () if self._response is None else self._response.headers.items()
+        return {name.lower(): value for name, value in fields}
 
     def read(self, timeout: float) -> bytes:
         """The next bytes of the body, as soon as there are any; `b""` at its end.
@@ -228,27 +233,27 @@ class Call:
     def _error(self, error: Exception) -> ApplianceError | Cancelled:
         if self._cancelled:
             return Cancelled()
-        detail = _described(error)
+        detail, provider = _described(error), self._upstream.provider
         if isinstance(error, ProxyError):
             return OwnerError(
                 Sentence("The proxy of the appliance does not answer. The owner can look after it."), detail
             )
         if isinstance(error, SSLError | ssl.SSLError):
             return UpstreamUnreachable(
-                Sentence(
-                    "The secure connection to Google failed. After a power cut the clock of the appliance can be"
-                    " wrong: it says %(now)s. It mends itself when the internet is back.",
+                provider,
+                detail,
+                sentence=Sentence(
+                    "The secure connection to %(provider)s failed. After a power cut the clock of the appliance can"
+                    " be wrong: it says %(now)s. It mends itself when the internet is back.",
+                    provider=provider,
                     now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
                 ),
-                detail,
             )
         if self._socket is None:  # names, routes, refusals and handshakes: nothing has been asked yet
-            return UpstreamUnreachable(
-                Sentence("The appliance does not reach Google. Is the internet working?"), detail
-            )
+            return UpstreamUnreachable(provider, detail)
         if isinstance(error, ReadTimeoutError | TimeoutError):
-            return UpstreamSilent(Sentence("Gemini did not answer in time. Please ask again."), detail)
-        return UpstreamCut(Sentence("The connection to Gemini broke. Please ask again."), detail)
+            return UpstreamSilent(provider, detail)
+        return UpstreamCut(provider, detail)
 
 
 class _Calls(threading.local):

@@ -1,4 +1,4 @@
-"""A stand-in Gemini on loopback, for a machine without a key: a few exhibits, marked as demo answers.
+"""A stand-in Gemini on loopback, for a machine without a key: a few demo answers, marked as such.
 
 It speaks the real wire format, so that everything between the page and here is what runs with a key too.
 """
@@ -32,13 +32,14 @@ _CHOICES = (
 class DemoGemini:
     """Serves on 127.0.0.1 from the moment it is made until `close()`; `url` is its address.
 
-    `exhibits`: a file of answers, each behind a comment line with its name. `pause`: seconds between two pieces.
+    `demo_answers`: a file of answers, each behind a comment line with its name. `pause`: seconds between two
+    pieces.
     """
 
-    def __init__(self, exhibits: Path, pause: float = _SECONDS_PER_CHUNK) -> None:
-        texts = re.split(r"<!-- (\w+) -->\n", exhibits.read_text(encoding="utf-8"))[1:]
+    def __init__(self, demo_answers: Path, pause: float = _SECONDS_PER_CHUNK) -> None:
+        texts = re.split(r"<!-- (\w+) -->\n", demo_answers.read_text(encoding="utf-8"))[1:]
         server = _Server(("127.0.0.1", 0), _Handler)
-        server.exhibits = dict(zip(texts[::2], texts[1::2], strict=True))
+        server.demo_answers = dict(zip(texts[::2], texts[1::2], strict=True))
         server.pause = pause
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="demo", daemon=True)
@@ -55,7 +56,7 @@ class DemoGemini:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
-    exhibits: dict[str, str]
+    demo_answers: dict[str, str]
     pause: float
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for chunk in _chunks(self.server.exhibits[_choose(question)]):
+            for chunk in _chunks(self.server.demo_answers[_choose(question)]):
                 data = f"data: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n".encode()
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
                 time.sleep(self.server.pause)

@@ -1,9 +1,9 @@
-"""The dialect of Google's Gemini API: a conversation to a request, a stream of bytes to text and one ending,
-errors to ours. No I/O. A second dialect would stand beside this module; what is Gemini's stays in here.
+"""The dialect of Google's Gemini API, v1beta. No I/O; what is Gemini's stays in here.
 
 Sources: https://ai.google.dev/api/generate-content (read 2026-11) for request, chunk and finish reasons;
-recorded streams for what is not written there (errors as bare JSON in the middle of a stream, finish reasons on
-every chunk, events without their final blank line).
+https://ai.google.dev/gemini-api/docs/rate-limits (read 2026-11) for quotas: free questions are counted for each
+model and begin anew at midnight Pacific time; recorded streams for what is not written there (errors as bare JSON
+in the middle of a stream, finish reasons on every chunk, events without their final blank line).
 """
 
 from __future__ import annotations
@@ -11,17 +11,32 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
-from ..ending import Ending, Finish
-from ..errors import ApplianceError, EventTooLarge, OwnerError, UnknownModel, UpstreamError
+from ..conversation import GenerationOptions, Question
+from ..ending import TOO_LONG, Ending, Finish
+from ..errors import (
+    ApplianceError,
+    OwnerError,
+    QuotaExhausted,
+    UnknownModel,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamUnreadable,
+)
 from ..sentences import Sentence
-from .sse import MAX_EVENT_BYTES, Event, EventStreamParser
+from .dialect import OptionError, Request
+from .sse import MAX_EVENT_BYTES, Event, EventStreamParser, EventTooLarge
 
 log = logging.getLogger(__name__)
+
+PROVIDER = "Gemini"
 
 _ORDINARY_ENDS = {"STOP": Finish.COMPLETE, "MAX_TOKENS": Finish.LENGTH, "CONTINUATION": Finish.LENGTH}
 _NO_REASON = {"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"}
@@ -31,12 +46,8 @@ _BLOCKED = {
 }  # fmt: skip
 
 _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
+_PACIFIC = "America/Los_Angeles"
 
-TOO_LONG = Sentence("The answer reached its greatest length.")
-_BROKEN_OFF = Sentence("Gemini's answer broke off here.")
-_UNREADABLE = Sentence("Gemini sent something that the appliance cannot read.")
-_NO_ANSWER = Sentence("Gemini sent no answer. Please ask again.")
-_TROUBLE = Sentence("Gemini has a problem at the moment. Please ask again in a few minutes.")
 _REGION = Sentence("Google does not offer Gemini in this region without billing. The owner can set it up there.")
 _REDIRECTED = Sentence(
     "Something between the appliance and Gemini redirects it elsewhere. The owner can check the network and the"
@@ -48,103 +59,93 @@ _FOR_THE_OWNER = {
     402: Sentence("The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio."),
     403: Sentence("Google does not let this appliance's key use Gemini. Its owner can look into Google AI Studio."),
 }
-_UNKNOWN = Sentence("Gemini does not know this model any more.")
-_BUSY = Sentence("Gemini has too much to do at the moment. Please ask again in a few minutes.")
+
+Clock = Callable[[], float]
+"""Unix time; quotas are told relative to it."""
 
 
-class Message(NamedTuple):
-    """One message of a conversation; `role` as Gemini names it."""
+class Gemini:
+    """The dialect, for `Rung`."""
 
-    role: Literal["user", "model"]
-    text: str
+    provider = PROVIDER
+    options = frozenset({"temperature", "max_output_tokens", "thinking_level", "thinking_budget"})
 
+    def __init__(self, clock: Clock = time.time) -> None:
+        self._clock = clock
 
-@dataclass(frozen=True)
-class GenerationOptions:
-    """How answers are to be written. Of the two thinking fields at most one may be set (both: status 400)."""
+    def check_options(self, options: GenerationOptions) -> None:
+        if options.thinking_level is not None and options.thinking_budget is not None:
+            raise OptionError(
+                "Gemini refuses both together (status 400). Allowed is one of them.",
+                "thinking_level",
+                "thinking_budget",
+            )
 
-    system_instruction: str = ""
-    temperature: float | None = None
-    max_output_tokens: int | None = None
-    thinking_level: str | None = None
-    thinking_budget: int | None = None
+    def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
+        """The key goes into a header: in the address it would end up in the logs of every proxy."""
+        config: dict[str, Any] = {}
+        if options.temperature is not None:
+            config["temperature"] = options.temperature
+        if options.max_output_tokens is not None:
+            config["maxOutputTokens"] = options.max_output_tokens
+        if options.thinking_level is not None:
+            config["thinkingConfig"] = {"thinkingLevel": options.thinking_level}
+        elif options.thinking_budget is not None:
+            config["thinkingConfig"] = {"thinkingBudget": options.thinking_budget}
+        body: dict[str, Any] = {
+            "contents": [{"role": each.role, "parts": [{"text": each.text}]} for each in question.messages]
+        }
+        if question.instruction:
+            body["system_instruction"] = {"parts": [{"text": question.instruction}]}
+        if config:
+            body["generationConfig"] = config
+        return Request(
+            path=f"/v1beta/models/{quote(model, safe='')}:streamGenerateContent?alt=sse",
+            headers={"x-goog-api-key": key, "Content-Type": "application/json"},
+            body=json.dumps(body).encode(),
+        )
 
+    def reader(self, model: str) -> AnswerReader:
+        return AnswerReader(model, clock=self._clock)
 
-@dataclass(frozen=True)
-class Request:
-    """What goes to Gemini: a POST of `body` to `path`; without a body, a GET. `headers` carry the key and are never
-    shown.
-    """
+    def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
+        """Judged by the status: the body may be JSON, JSON in an array, HTML or empty, under any content type. The
+        headers say nothing of interest.
+        """
+        document = _document(body)
+        if isinstance(document, list):
+            document = document[0] if document else None
+        error = document.get("error") if isinstance(document, dict) else None
+        return _reported_error(error if isinstance(error, dict) else {}, status, self._clock)
 
-    path: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    def catalogue_request(self, key: str) -> Request:
+        """https://ai.google.dev/api/models (read 2026-11): free of charge; a key that is not accepted is refused as
+        for an answer.
+        """
+        return Request("/v1beta/models?pageSize=1000", {"x-goog-api-key": key}, b"")
 
-
-def request(model: str, conversation: Sequence[Message], generation: GenerationOptions, key: str) -> Request:
-    """The request for an answer to `conversation`, whose last message is the question.
-
-    The key goes into a header: in the address it would end up in the logs of every proxy.
-    """
-    settings: dict[str, Any] = {}
-    if generation.temperature is not None:
-        settings["temperature"] = generation.temperature
-    if generation.max_output_tokens is not None:
-        settings["maxOutputTokens"] = generation.max_output_tokens
-    if generation.thinking_level is not None:
-        settings["thinkingConfig"] = {"thinkingLevel": generation.thinking_level}
-    elif generation.thinking_budget is not None:
-        settings["thinkingConfig"] = {"thinkingBudget": generation.thinking_budget}
-    body: dict[str, Any] = {
-        "contents": [{"role": message.role, "parts": [{"text": message.text}]} for message in conversation]
-    }
-    if generation.system_instruction:
-        body["system_instruction"] = {"parts": [{"text": generation.system_instruction}]}
-    if settings:
-        body["generationConfig"] = settings
-    return Request(
-        path=f"/v1beta/models/{quote(model, safe='')}:streamGenerateContent?alt=sse",
-        headers={"x-goog-api-key": key, "Content-Type": "application/json"},
-        body=json.dumps(body).encode(),
-    )
-
-
-def models_request(key: str) -> Request:
-    """The request for the models that a key may use (https://ai.google.dev/api/models, read 2026-11): it costs
-    nothing, and a key that is not accepted is refused as for an answer.
-    """
-    return Request("/v1beta/models?pageSize=1000", {"x-goog-api-key": key}, b"")
-
-
-def read_models(body: bytes) -> tuple[str, ...]:
-    """The names of the models that write answers, from the response to `models_request()`. Raises `UpstreamError`
-    for anything else, such as the page of a network that wants a password first.
-    """
-    document = _document(body)
-    models = document.get("models") if isinstance(document, dict) else None
-    if not isinstance(models, list):
-        raise UpstreamError(_UNREADABLE, "no list of models")
-    return tuple(
-        _text(model.get("name")).removeprefix("models/")
-        for model in models
-        if isinstance(model, dict) and "generateContent" in (model.get("supportedGenerationMethods") or ())
-    )
+    def read_catalogue(self, body: bytes) -> tuple[str, ...]:
+        document = _document(body)
+        models = document.get("models") if isinstance(document, dict) else None
+        if not isinstance(models, list):
+            raise UpstreamUnreadable(PROVIDER, "no list of models")
+        return tuple(
+            _text(model.get("name")).removeprefix("models/")
+            for model in models
+            if isinstance(model, dict) and "generateContent" in (model.get("supportedGenerationMethods") or ())
+        )
 
 
 class AnswerReader:
-    """The body of one 200 response of `model`: feed it bytes as they arrive, then `close()` it, once.
+    """The body of one 200 response of `model`, as `StreamReader` says."""
 
-    `progress` grows with every new piece of text and with every token that Gemini counts, thinking included:
-    when it stands still for long, Gemini is stuck, even if bytes still come. `error` is what Gemini reported
-    inside the stream, if anything.
-    """
-
-    def __init__(self, model: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, model: str, *, clock: Clock = time.time, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.progress = 0
         self.model = model
         self.tokens = 0
         self.error: ApplianceError | None = None
         self.has_text = False
+        self._clock = clock
         self._parser = EventStreamParser(max_event_bytes)
         self._bare = _BareJson()
         self._strays_taken = 0
@@ -164,7 +165,7 @@ class AnswerReader:
         try:
             events = self._parser.feed(data)
         except EventTooLarge as error:
-            self.error = self.error or error
+            self._fail(UpstreamUnreadable(PROVIDER, str(error)))
             return ""
         texts = []
         for number, event in enumerate(events, events_before):
@@ -183,7 +184,7 @@ class AnswerReader:
         try:
             pending = self._parser.close()
         except EventTooLarge as error:
-            self.error = self.error or error
+            self._fail(UpstreamUnreadable(PROVIDER, str(error)))
         texts = self._take_strays(self._parser.dispatched)
         for event in pending:
             if _document(event.data) is None:
@@ -192,8 +193,8 @@ class AnswerReader:
                 texts.append(self._take_json(event.data))
         if self._bare.is_open:
             cut = True
-            if '"error"' in self._bare.unfinished and self.error is None:
-                self.error = UpstreamError(_TROUBLE, "an error whose JSON was cut")
+            if '"error"' in self._bare.unfinished:
+                self._fail(UpstreamError(PROVIDER, "an error whose JSON was cut"))
         text = self._said("".join(texts))
         return text, self._ending(cut)
 
@@ -208,14 +209,16 @@ class AnswerReader:
             return self._finish_for(self._reason)
         if self.error is not None:
             finish = Finish.INTERRUPTED if self.has_text else Finish.FAILED
-            return finish, _BROKEN_OFF if self.has_text else self.error.sentence
+            return finish, _broken_off() if self.has_text else self.error.sentence
         if self.has_text:
-            return Finish.INTERRUPTED, _BROKEN_OFF
+            return Finish.INTERRUPTED, _broken_off()
         if cut:
-            return Finish.INTERRUPTED, Sentence("The connection to Gemini broke before an answer came.")
+            return Finish.INTERRUPTED, Sentence(
+                "The connection to %(provider)s broke before an answer came.", provider=PROVIDER
+            )
         if self._unreadable:
-            return Finish.FAILED, _UNREADABLE
-        return Finish.FAILED, _NO_ANSWER
+            return Finish.FAILED, UpstreamUnreadable.describe(PROVIDER)
+        return Finish.FAILED, _no_answer()
 
     def _finish_for(self, reason: str) -> tuple[Finish, Sentence | None]:
         if reason in _ORDINARY_ENDS:
@@ -223,21 +226,26 @@ class AnswerReader:
             if finish is Finish.LENGTH:
                 if not self.has_text:
                     return Finish.FAILED, Sentence(
-                        "Gemini used up the greatest length of an answer with thinking alone. Please ask for"
-                        " less, or let the owner raise “max_output_tokens”."
+                        "%(provider)s used up the greatest length of an answer with thinking alone. Please ask for"
+                        " less, or let the owner raise “max_output_tokens”.",
+                        provider=PROVIDER,
                     )
                 return finish, TOO_LONG
-            return (finish, None) if self.has_text else (Finish.FAILED, _NO_ANSWER)
+            return (finish, None) if self.has_text else (Finish.FAILED, _no_answer())
         if reason in _BLOCKED or reason.startswith("IMAGE_"):
             return Finish.BLOCKED, self._rules(reason)
         return Finish.FAILED, Sentence(
-            "Gemini stopped writing for a reason of its own (%(reason)s).", reason=reason
+            "%(provider)s stopped writing for a reason of its own (%(reason)s).", provider=PROVIDER, reason=reason
         )
 
     def _rules(self, reason: str) -> Sentence:
         if self.has_text:
             return Sentence("Google's rules stopped the answer here (%(reason)s).", reason=reason)
         return Sentence("Google's rules do not let Gemini answer this question (%(reason)s).", reason=reason)
+
+    def _fail(self, error: ApplianceError) -> None:
+        """Keep the first error: what follows it is mostly its consequence."""
+        self.error = self.error or error
 
     def _said(self, text: str) -> str:
         if text:
@@ -267,8 +275,7 @@ class AnswerReader:
             log.warning("gemini: skipped an unreadable event")
             return ""
         if chunk.get("error") is not None:
-            if self.error is None:
-                self.error = _reported_error(chunk["error"], status=0)
+            self._fail(_reported_error(chunk["error"], 0, self._clock))
             return ""
         self._take_usage(chunk)
         feedback = chunk.get("promptFeedback")
@@ -296,18 +303,6 @@ class AnswerReader:
                 self.progress += 1
 
 
-def refusal(status: int, body: bytes) -> ApplianceError:
-    """What a response other than 200 means: `UpstreamError` where another model or a later time may help,
-    `OwnerError` where only the owner can. Judged by the status: the body may be JSON, JSON in an array, HTML
-    or empty, under any content type.
-    """
-    document = _document(body)
-    if isinstance(document, list):
-        document = document[0] if document else None
-    error = document.get("error") if isinstance(document, dict) else None
-    return _reported_error(error if isinstance(error, dict) else {}, status)
-
-
 def _texts(content: object) -> Iterator[str]:
     parts = content.get("parts") if isinstance(content, dict) else None
     for part in parts if isinstance(parts, list) else ():
@@ -332,7 +327,15 @@ def _text(value: object) -> str:
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _reported_error(error: object, status: int) -> ApplianceError:
+def _broken_off() -> Sentence:
+    return Sentence("%(provider)s's answer broke off here.", provider=PROVIDER)
+
+
+def _no_answer() -> Sentence:
+    return Sentence("%(provider)s sent no answer. Please ask again.", provider=PROVIDER)
+
+
+def _reported_error(error: object, status: int, clock: Clock) -> ApplianceError:
     """The error object of Gemini; `status` is that of the response, or 0 for an error inside a stream."""
     error = error if isinstance(error, dict) else {}
     code, given = error.get("code"), error.get("details")
@@ -344,32 +347,35 @@ def _reported_error(error: object, status: int) -> ApplianceError:
     if any(d.get("reason") == "API_KEY_INVALID" for d in details):
         status = 401  # Google says 400
     if status == 429:
-        return _quota_error(message, details, detail)
+        return _quota_error(message, details, detail, clock())
     if status == 400 and name == "FAILED_PRECONDITION":
         return OwnerError(_REGION, detail)
     if status in _FOR_THE_OWNER or 300 <= status < 400:
         return OwnerError(_FOR_THE_OWNER.get(status, _REDIRECTED), detail)
     if status == 404:
-        return UnknownModel(_UNKNOWN, detail)
-    return UpstreamError(_BUSY if status == 503 else _TROUBLE, detail)
+        return UnknownModel(PROVIDER, detail)
+    return UpstreamBusy(PROVIDER, detail) if status == 503 else UpstreamError(PROVIDER, detail)
 
 
-def _quota_error(message: str, details: Sequence[Mapping[str, Any]], detail: str) -> UpstreamError:
+def _quota_error(message: str, details: Sequence[Mapping[str, Any]], detail: str, now: float) -> UpstreamError:
     retry_after = None
-    per_day = False
+    is_per_day = False
     for entry in details:
         kind = str(entry.get("@type", "")).rpartition(".")[2]
         if kind == "RetryInfo":
             retry_after = _seconds(entry.get("retryDelay"))
         elif kind == "QuotaFailure":
-            per_day = per_day or "PerDay" in json.dumps(entry.get("violations"))
-    if re.search(r"\blimit: 0\b", message):  # this model is not free at all: as good as used up
-        per_day = True
-    if per_day:
-        sentence = Sentence("Gemini's free questions for today are used up.")
-    else:
-        sentence = Sentence("Too many questions at once for Gemini. Please ask again in a minute.")
-    return UpstreamError(sentence, detail, retry_after=retry_after, out_for_the_day=per_day)
+            is_per_day = is_per_day or "PerDay" in json.dumps(entry.get("violations"))
+    # A limit of 0: this model is not free at all, which is as good as used up.
+    if is_per_day or re.search(r"\blimit: 0\b", message):
+        return QuotaExhausted(PROVIDER, detail, until=_next_midnight(now), retry_after=retry_after)
+    return UpstreamRateLimited(PROVIDER, detail, retry_after=retry_after)
+
+
+def _next_midnight(moment: float) -> float:
+    """The Pacific midnight after a moment; both Unix time."""
+    day = datetime.fromtimestamp(moment, ZoneInfo(_PACIFIC)).date() + timedelta(days=1)
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(_PACIFIC)).timestamp()
 
 
 def _seconds(duration: object) -> float | None:

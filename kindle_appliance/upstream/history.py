@@ -1,26 +1,27 @@
-"""How much of what was said before goes along with a new question. Pure.
+"""Trims the chat history to a character budget. Pure.
 
-A chat may be long, and what is sent of it is paid for and read by Gemini with each question. So whole turns are
-left out, oldest first, until the rest fits; the last one always goes along: the question is most likely about it.
+A chat may be long, and what is sent of it is paid for, and read by the model, with each question. So whole turns
+are left out, oldest first, until the rest fits; the last one always goes along: the question is most likely about
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
-from .gemini import Message
+from ..conversation import Message, Question
 
 _GAP = "\n\n[...]\n\n"
 _LEAST_CHARACTERS = 200
-"""What is left at least of a message that is shortened."""
+"""Of a message that is shortened: so much of it stays."""
 
 
-def trim(conversation: Sequence[Message], characters: int) -> list[Message]:
-    """The conversation with at most `characters` of text before its last message, which is the question."""
-    *before, question = conversation
+def trim(question: Question, characters: int) -> Question:
+    """The question with at most `characters` of history."""
     kept: list[list[Message]] = []
-    for turn in reversed(_turns(before)):
+    for turn in reversed(_turns(question.history)):
         size = sum(len(message.text) for message in turn)
         if size > characters:
             if not kept:
@@ -28,7 +29,7 @@ def trim(conversation: Sequence[Message], characters: int) -> list[Message]:
             break
         characters -= size
         kept.append(turn)
-    return [*chain.from_iterable(reversed(kept)), question]
+    return replace(question, history=tuple(chain.from_iterable(reversed(kept))))
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:

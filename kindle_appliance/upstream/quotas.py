@@ -1,97 +1,94 @@
-"""The models that may be asked, and what is known of them: which names mean the same model, which are out of quota.
+"""What is out of quota, until when; and which names mean the same model. Both belong to a place and a model.
 
-Google counts free questions for each model and begins anew at midnight Pacific time
-(https://ai.google.dev/gemini-api/docs/rate-limits, read 2026-11). What is out is remembered across restarts, by the
-moment at which it was said: after a jump of the clock such a moment lies in the future, or its midnight has passed,
-and the model is simply asked again. A quota belongs to a key: with another one all are asked again, too.
+What is out is remembered across restarts, together with the moment at which the server said so: after a jump of the
+clock that moment lies in the future, or the end has passed, and the model is simply asked again. Another key is
+another place, where everything may be asked.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
-from hashlib import sha256
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 from ..errors import StorageError
 from ..storage.database import Database
+from .rung import Rung
 
 log = logging.getLogger(__name__)
 
-_PACIFIC = "America/Los_Angeles"
+
+class Model(NamedTuple):
+    """A model as its place knows it, whatever name it was asked under."""
+
+    place: str
+    name: str
 
 
-class Models:
-    """`names` of models, best first. What is out for `key` is kept in `database`, if there is one. `clock`: Unix
-    time.
-    """
+class _Outage(NamedTuple):
+    said: float  # both Unix time
+    until: float
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        database: Database | None = None,
-        clock: Callable[[], float] = time.time,
-        key: str = "",
-    ) -> None:
-        self.names = tuple(names)
+
+class Quotas:
+    """Kept in `database`, if there is one. `clock`: Unix time."""
+
+    def __init__(self, database: Database | None = None, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
-        self._versions: dict[str, str] = {}
-        self._key = sha256(key.encode()).hexdigest()[:4]
-        rows = database.read("SELECT model, moment FROM quotas WHERE key = ?", (self._key,)) if database else ()
-        self._out: dict[str, float] = {row[0]: row[1] for row in rows}
+        self._versions: dict[Model, str] = {}
+        rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
+        self._outages = {Model(row[0], row[1]): _Outage(row[2], row[3]) for row in rows}
 
-    def next(self, tried: Collection[str]) -> str | None:
-        """The best model that is not out for the day, and none of `tried` under another name."""
-        identities = {self._identity(name) for name in tried}
-        for name in self.names:
-            if self._identity(name) not in identities and self._back_at(name) is None:
-                return name
-        return None
+    def model(self, rung: Rung) -> Model:
+        """The model of a rung: the version that answered under its name last, else the name itself."""
+        asked = Model(rung.place.identity, rung.model)
+        return Model(asked.place, self._versions.get(asked, asked.name))
 
-    def learn(self, name: str, version: str) -> None:
-        """`name` was answered by `version`. Aliases move, so the last one counts."""
-        self._versions[name] = version
+    def learn(self, rung: Rung, version: str) -> None:
+        """`version` answered under this rung's name. Aliases move, so the last one counts."""
+        self._versions[Model(rung.place.identity, rung.model)] = version
 
-    def set_out(self, name: str) -> None:
-        """The free questions of this model are used up for today."""
-        now = self._clock()
-        identity = self._identity(name)
-        same = {name, identity, *(each for each in self.names if self._identity(each) == identity)}
-        self._out.update(dict.fromkeys(same, now))
+    def set_out(self, rung: Rung, until: float) -> None:
+        """The quota of this rung's model is used up until then (Unix time), under all the names it is known by."""
+        model, outage = self.model(rung), _Outage(self._clock(), until)
+        names = {rung.model, model.name}
+        names |= {
+            asked.name
+            for asked, version in self._versions.items()
+            if asked.place == model.place and version == model.name
+        }
+        self._outages.update((Model(model.place, name), outage) for name in names)
         if self._database is None:
             return
         try:
             with self._database.write() as connection:
                 connection.executemany(
-                    "REPLACE INTO quotas (model, moment, key) VALUES (?, ?, ?)",
-                    [(each, now, self._key) for each in same],
+                    "REPLACE INTO quotas (place, model, said, until) VALUES (?, ?, ?, ?)",
+                    [(model.place, name, *outage) for name in names],
                 )
         except StorageError as error:
-            log.error("models: cannot store that %s is out for today: %s", name, error)
+            log.error("quotas: cannot store that %s is out of quota: %s", rung.model, error)
 
-    def back_at(self, unknown: Collection[str] = ()) -> float | None:
-        """When the first of them can be asked again (Unix time), if all are out for the day but those that Gemini
-        does not have.
-        """
-        moments = [self._back_at(name) for name in self.names if name not in unknown]
-        return None if None in moments else min((moment for moment in moments if moment is not None), default=None)
-
-    def _identity(self, name: str) -> str:
-        return self._versions.get(name, name)
-
-    def _back_at(self, name: str) -> float | None:
+    def out_until(self, rung: Rung) -> float | None:
+        """When the quota of this rung's model is back (Unix time); None if it may be asked now."""
         now = self._clock()
-        for each in (name, self._identity(name)):
-            since = self._out.get(each)
-            if since is not None and since <= now < (midnight := _next_midnight(since)):
-                return midnight
+        for model in (Model(rung.place.identity, rung.model), self.model(rung)):
+            outage = self._outages.get(model)
+            if outage is not None and outage.said <= now < outage.until:
+                return outage.until
         return None
 
+    def find_next(self, rungs: Iterable[Rung], tried: Collection[Rung]) -> Rung | None:
+        """The first rung that is not out of quota, and not one of the `tried` models under another name."""
+        models = {self.model(rung) for rung in tried}
+        for rung in rungs:
+            if self.model(rung) not in models and self.out_until(rung) is None:
+                return rung
+        return None
 
-def _next_midnight(moment: float) -> float:
-    """The Pacific midnight after a moment; both Unix time."""
-    day = datetime.fromtimestamp(moment, ZoneInfo(_PACIFIC)).date() + timedelta(days=1)
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(_PACIFIC)).timestamp()
+    def back_at(self, rungs: Iterable[Rung]) -> float | None:
+        """If all these are out of quota: when the first of them is back (Unix time)."""
+        moments = [self.out_until(rung) for rung in rungs]
+        return None if None in moments else min((moment for moment in moments if moment is not None), default=None)

@@ -1,15 +1,15 @@
-"""Server-sent events: bytes in as the network cut them, events out. No I/O, no clock.
+"""A parser of server-sent events: bytes in, in any chunks; events out. No I/O, no clock.
 
 The format is that of the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream" (read 2026-11).
-Two things go beyond it, because Gemini needs them:
+The parser goes beyond the standard in two ways, because Gemini needs it:
 
-- The standard throws away an event that the end of the stream found unfinished. Gemini's last event often
-  lacks its final blank line, so `close()` hands it out and the caller decides.
-- Lines that are no field of the standard are kept, up to a cap, in `stray`: Gemini reports an error in the
+- The standard discards an event that is incomplete when the stream ends. Gemini's last event often lacks its
+  final blank line, so `close()` returns such an event, and the caller decides what to do with it.
+- Lines that are not a field of the standard are kept in `stray`, up to a cap: Gemini reports an error in the
   middle of a stream as a bare JSON object.
 
-The cost is linear in the bytes fed, however they are cut: what has been searched for a line end is not searched
-again, and an unfinished line is decoded once, when it ends. What a stranger can make grow is capped.
+The cost is linear in the number of bytes, for any chunk sizes: no byte is searched for a line end twice, and an
+incomplete line is decoded once, when it ends. Every buffer that the server can fill has a cap.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..errors import EventTooLarge
-from ..sentences import Sentence
-
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_STRAY_CHARACTERS = 256 * 1024
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
+
+
+class EventTooLarge(Exception):
+    """One event of the stream is larger than the line buffer may grow."""
 
 
 class Event(NamedTuple):
@@ -36,7 +37,7 @@ class Event(NamedTuple):
 
 
 class StrayLine(NamedTuple):
-    """A line that is no field of the standard, and how many events had been dispatched before it."""
+    """A line that is not a field of the standard, and the number of events dispatched before it."""
 
     text: str
     after: int
@@ -45,8 +46,8 @@ class StrayLine(NamedTuple):
 class EventStreamParser:
     """An incremental parser of one stream.
 
-    `max_event_bytes` bounds the bytes of one event (its unfinished line included), `max_stray_characters` what
-    is kept of stray lines; what comes beyond the latter is dropped.
+    `max_event_bytes` limits the size of one event, its incomplete line included. `max_stray_characters` limits
+    the stray lines that are kept; later ones are dropped.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class EventStreamParser:
     ) -> None:
         self.stray: list[StrayLine] = []
         self.dispatched = 0
-        self.retry: int | None = None  # milliseconds, as the stream last wished
+        self.retry: int | None = None  # the reconnection time that the stream last asked for, in ms
         self._max_event_bytes = max_event_bytes
-        self._stray_room = max_stray_characters
-        self._line = bytearray()  # the line whose end has not come yet
-        self._at_start = True  # of the stream, where one BOM is dropped
-        self._after_cr = False  # the last byte was CR: an LF that follows belongs to the same line end
+        self._stray_remaining = max_stray_characters
+        self._line = bytearray()  # the incomplete line
+        self._at_start = True  # of the stream: one BOM there is dropped
+        self._after_cr = False  # the last byte was CR: an LF right after it belongs to the same line end
         self._event = ""
         self._data: list[str] = []
         self._data_bytes = 0
@@ -69,10 +70,10 @@ class EventStreamParser:
         self._failure: EventTooLarge | None = None
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events that they complete (often none).
+        """Parse the next bytes and return the events that they complete (often none).
 
-        Raises `EventTooLarge` when an event exceeds the cap, but hands out what came before it first; the parser
-        is of no use after that.
+        Raises `EventTooLarge` when an event exceeds the cap. If earlier events are complete in the same bytes, they
+        are returned, and the next call raises. After that the parser cannot be used any more.
         """
         events: list[Event] = []
         if not data:
@@ -99,29 +100,29 @@ class EventStreamParser:
             else:
                 line = data[start : end.start()]
             start = end.end()
-            event = self._take_line(line)
+            event = self._process_line(line)
             if event is not None:
                 events.append(event)
-        # A CR at the very end has ended its line already; its LF may come with the next bytes.
+        # A CR as the last byte has already ended its line; the LF of the same line end may still follow.
         self._after_cr = data.endswith(b"\r")
         self._line += data[start:]
         self._check_size(len(self._line))
 
     def close(self) -> list[Event]:
-        """The stream has ended: the pending event, if it had any data. The last line needs no line end.
+        """End the stream and return the pending event, if it has any data. The last line needs no line end.
 
-        Raises `EventTooLarge` if `feed()` has not done so yet.
+        Raises `EventTooLarge` if an event exceeded the cap.
         """
         if self._failure:
             raise self._failure
         if self._line:
             line = bytes(self._line)
             self._line.clear()
-            self._take_line(line)
+            self._process_line(line)
         event = self._dispatch()
         return [] if event is None else [event]
 
-    def _take_line(self, line: bytes) -> Event | None:
+    def _process_line(self, line: bytes) -> Event | None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
@@ -139,16 +140,16 @@ class EventStreamParser:
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry":
-            if value.isdigit() and len(value) < 10:  # eleven days are enough for anybody
+            if value.isdigit() and len(value) < 10:  # longer than eleven days makes no sense
                 self.retry = int(value)
-        elif name:  # an empty one before a colon is a comment
+        elif name:  # a line that begins with a colon is a comment
             self._keep_stray(line)
         return None
 
     def _keep_stray(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
-        self._stray_room -= len(text)
-        if self._stray_room >= 0:  # once a line is left out, so are all behind it: no holes
+        self._stray_remaining -= len(text)
+        if self._stray_remaining >= 0:  # after the first dropped line all later ones are dropped: no gaps
             self.stray.append(StrayLine(text, self.dispatched))
 
     def _dispatch(self) -> Event | None:
@@ -161,7 +162,4 @@ class EventStreamParser:
 
     def _check_size(self, more: int) -> None:
         if self._data_bytes + more > self._max_event_bytes:
-            raise EventTooLarge(
-                Sentence("Gemini sent something that the appliance cannot read."),
-                f"one event exceeds {self._max_event_bytes} bytes",
-            )
+            raise EventTooLarge(f"one event exceeds {self._max_event_bytes} bytes")

@@ -1,33 +1,33 @@
-"""An answer as bytes for a reader. Pure: what to say is decided elsewhere.
+"""Encodes the news of an answer as an event stream. Pure functions; other modules decide what is sent.
 
-The event stream (`text/event-stream`) is what the page reads. `data` is always JSON on one line:
+The page reads the event stream (`text/event-stream`). `data` is always JSON on one line:
 
-- `state`: what is being waited for before there is text, a sentence; empty: nothing any more.
-- `text`: more raw text, a string.
-- `block`: `{"html", "upto"}`, with the offset as id too. After a block the reader's raw tail is empty.
-- `end`: `{"finish", "note", "model"}`, once and last.
+- `state`: a sentence that says what the answer waits for before it has text; empty when it waits no longer.
+- `text`: a string, the next part of the raw text.
+- `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the raw text on the page is empty.
+- `end`: `{"finish", "note", "model"}`, once, as the last event.
 """
 
 from __future__ import annotations
 
 import json
 
-from ..answers.desk import News
+from ..answers.answer import News
 from ..ending import Ending
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
 PADDING = b":" + b" " * 1024 + b"\n\n"
-"""A comment to open a stream with: Chromium holds text back until 1,024 bytes have come, unless it is told not to
-sniff; old builds are not trusted to listen."""
+"""A comment at the start of a stream. Chromium holds the text back until it has 1,024 bytes, unless a header tells
+it not to sniff the content type; old builds may ignore that header."""
 
 KEEP_ALIVE = b":\n\n"
-"""A comment for a silent stream, so that nothing on the way takes it for dead."""
+"""A comment for an idle stream, so that no router or proxy on the way closes the connection."""
 
 
 def events(news: News, language: str) -> bytes:
-    """What is new as events; sentences in the reader's language."""
+    """Encode the news as events, with sentences in the reader's language."""
     frames = [_event("state", state.to(language) if state else "") for state in news.states]
     frames += [_event("block", {"html": block.html, "upto": block.upto}, block.upto) for block in news.blocks]
     if news.text:
@@ -38,17 +38,17 @@ def events(news: News, language: str) -> bytes:
 
 
 def end_fields(ending: Ending, language: str) -> dict[str, str]:
-    """An ending as the page gets it."""
+    """Return the fields of an ending that the page gets."""
     return {"finish": ending.finish.value, "note": ending.words(language), "model": ending.model}
 
 
 def retry(milliseconds: int) -> bytes:
-    """Too many follow already: come back after this time and ask with `wait=0`."""
+    """Tell a client, when there are too many followers, to poll with `wait=0` after this time."""
     return b"retry: %d\n\n" % milliseconds
 
 
-def _event(name: str, data: object, identity: int | None = None) -> bytes:
-    # JSON escapes CR and LF, so the data is one line; separators of Unicode do not end lines of a stream.
+def _event(name: str, data: object, event_id: int | None = None) -> bytes:
+    # JSON escapes CR and LF, so the data is one line. Unicode's line separators do not end a line of a stream.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    head = f"event: {name}\n" + (f"id: {identity}\n" if identity is not None else "")
+    head = f"event: {name}\n" + (f"id: {event_id}\n" if event_id is not None else "")
     return f"{head}data: {text}\n\n".encode()

@@ -1,6 +1,6 @@
-"""Health: whether pages can be served, and what the appliance is doing. Nobody outside this machine is asked.
+"""The health check: whether pages can be served, and what the appliance is doing. It sends no request anywhere.
 
-It is what `/healthz` says, to the watchdog, the installer, the doctor and whoever looks after many machines.
+`/healthz` returns it to the watchdog, the installer, the doctor and monitoring programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STATM = Path("/proc/self/statm")  # proc(5): the second number is the pages in 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found. `is_well`: pages can be served; `facts`: values for JSON, `status` among them."""
+    """The result. `is_well`: pages can be served; `facts`: values for JSON, `status` included."""
 
     is_well: bool
     facts: dict[str, Any]
@@ -32,8 +32,10 @@ class Checkup:
 
 @dataclass(frozen=True)
 class Health:
-    """What is looked at. `mdns` gives the state of the advertiser as values for JSON; `since`: when the appliance
-    started, on time.monotonic().
+    """The parts of the appliance that are checked.
+
+    `mdns` returns the state of the mDNS announcement as values for JSON; `since`: the start of the appliance, on
+    time.monotonic().
     """
 
     version: str
@@ -44,7 +46,10 @@ class Health:
     since: float = field(default_factory=time.monotonic)
 
     def check(self) -> Checkup:
-        """Look at everything now. A page needs a thread, which whoever calls this has got, and the database."""
+        """Check everything now.
+
+        A page needs a thread and the database. The caller runs in such a thread, so the database is left to check.
+        """
         trouble = ""
         try:
             self.database.read("SELECT max(id) FROM turns")
@@ -65,7 +70,7 @@ class Health:
 
 
 def _memory_bytes() -> int | None:
-    """What this process holds in memory, shared libraries included; None where there is no Linux to tell."""
+    """Return the resident memory of this process, shared libraries included; None on systems without /proc."""
     try:
         return int(_STATM.read_text().split()[1]) * resource.getpagesize()
     except OSError:

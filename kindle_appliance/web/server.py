@@ -1,17 +1,17 @@
-"""Waitress with its threads, caps and deadlines; the only module with it.
+"""The HTTP server: waitress with its threads, limits and timeouts. The only module with waitress.
 
-Measured on waitress 3.0.2: each chunk that the application yields goes out at once. A stream holds a thread to its
-end, so there are threads for all followers and a reserve for pages. `channel_request_lookahead=1` makes readers
-that leave noticeable. A slow reader's chunks would pile up to 20 MB: the watermark holds them at a few hundred KB
-and its thread waits; a reader that sleeps without a goodbye is ended by the kernel (TCP_USER_TIMEOUT).
+Measured on waitress 3.0.2: each chunk that the application yields is sent at once. A stream occupies a thread until
+it ends, so there is a thread for each follower, and a reserve for pages. `channel_request_lookahead=1` makes it
+possible to notice that a client has disconnected. A slow client's chunks would fill up to 20 MB of buffers: the
+watermark stops that at a few hundred KB, and the thread waits. The kernel closes the connection of a client that
+fell asleep without closing it (TCP_USER_TIMEOUT).
 
-Waitress alone has one clock, which every byte sets back: a client that sends one a second is never timed out, and
-one that never reads keeps its connection for ever. So each connection (`_Channel`) has three clocks of its own,
-looked at once a second: for an idle one, for a request that is arriving, for a response that is not taken. Where
-there are too many connections, in all or from one address, the one that has waited longest for a request makes
-room, or else the one that has not taken its response for longest: who holds places without asking or reading
-anything pushes out nobody but himself. What is refused here, before it reaches the routes, is refused with its
-status and one sentence.
+Waitress itself has only one timeout, and every byte restarts it: a client that sends one byte a second is never
+timed out, and a client that never reads keeps its connection for ever. So each connection (`_Channel`) has three
+timeouts of its own, checked once a second: for an idle connection, for a request that arrives slowly, and for a
+response that the client does not read. When there are too many connections, in total or from one address, the
+connection that has been idle longest is closed, or else the one whose client has read nothing for longest. So an
+idle client can only evict itself. Requests rejected before routing get a proper status and a page of one sentence.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ from waitress.utilities import Error, RequestEntityTooLarge
 
 from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from ..sentences import Sentence, choose_language
+from .headers import NO_PAGE, SECURITY_HEADERS
 
 RESERVED_THREADS = 8
-"""For pages and questions while all followers are served."""
+"""Threads for pages and questions while every follower has a thread."""
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
 MAX_LINE_BYTES = 2048
-"""Of a request line. The longest of ours has about 40."""
+"""The greatest length of a request line. The longest that our pages send has about 40 bytes."""
 
-_SKIPPED_BYTES = 1024 * 1024
-_OUTPUT_BYTES = 256 * 1024
-_KERNEL_BYTES = 64 * 1024  # of output on its way (Linux takes twice that); left alone it grows to 4 MB
-_LEAST_BYTES = 8 * 1024
-_LOOK_SECONDS = 1.0
-_SLEEPING_READER_MS = 60_000
+_MAX_SKIPPED_BYTES = 1024 * 1024
+_WATERMARK_BYTES = 256 * 1024
+_SEND_BUFFER_BYTES = 64 * 1024  # for one connection (Linux doubles it); without it, the buffer grows to 4 MB
+_PROGRESS_BYTES = 8 * 1024
+_CHECK_SECONDS = 1.0
+_USER_TIMEOUT_MS = 60_000
 _TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
 
 _SENTENCES = {
@@ -63,20 +64,15 @@ _SENTENCES = {
     500: OWN_MISTAKE,
     503: BUSY,
 }
-_HEADERS = (
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "same-origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What connections may take. `connections`: in all, besides one for each follower; `per_address`: from one
-    address; `idle_seconds`: until a request begins; `head_seconds` and `request_seconds`: from its first byte until
-    its headers, and all of it, have come; `stall_seconds`: for a reader to take 8 KB, if there is so much.
+    """Limits for connections.
+
+    `connections`: the total, besides one for each follower; `per_address`: from one address; `idle_seconds`: until
+    a request begins; `head_seconds` and `request_seconds`: from the first byte of a request to the end of its
+    headers, and to its end; `stall_seconds`: for a client to read 8 KB, or the rest of a response if that is less.
     """
 
     connections: int = 368
@@ -91,10 +87,10 @@ USUAL_LIMITS = Limits()
 
 
 class Server:
-    """Serves `application` (WSGI) on `host` and `port` (0: any free one), or on sockets that listen already. Raises
-    OSError if it cannot listen.
+    """Serves `application` (WSGI) on `host` and `port` (0: any free port), or on sockets that already listen.
 
-    `is_proxy`: whether many clients come from this address, which then has no cap of its own.
+    `is_proxy`: whether an address is a proxy's; its connections belong to many clients and have no limit per
+    address. Raises OSError if it cannot listen.
     """
 
     def __init__(
@@ -108,13 +104,13 @@ class Server:
         is_proxy: Callable[[str], bool] = lambda address: False,
     ) -> None:
         if not sockets:
-            socket.getaddrinfo(host, port)  # waitress would make a ValueError of a name that nobody knows
+            socket.getaddrinfo(host, port)  # raises OSError for an unknown name; waitress would raise ValueError
         where: dict[str, Any] = {"sockets": list(sockets)} if sockets else {"host": host, "port": port}
         self._is_stopping = False
         self._limits = limits
-        self._most = limits.connections + followers
+        self._max_connections = limits.connections + followers
         self._is_proxy = is_proxy
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._map: dict[int, Any] = {}
         self._server = create_server(
             application,
@@ -122,43 +118,44 @@ class Server:
             **where,
             threads=followers + RESERVED_THREADS,
             channel_request_lookahead=1,
-            outbuf_high_watermark=_OUTPUT_BYTES,
-            max_request_body_size=MAX_BODY_BYTES + 1,  # what it takes for too large already
+            outbuf_high_watermark=_WATERMARK_BYTES,
+            max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of exactly this size
             max_request_header_size=MAX_HEADER_BYTES,
-            connection_limit=2 * self._most,  # where it would stop to listen; `_welcome` comes before
-            clear_untrusted_proxy_headers=False,  # the guard looks at them
+            connection_limit=2 * self._max_connections,  # above it waitress stops accepting; `_accept` acts earlier
+            clear_untrusted_proxy_headers=False,  # the guard checks them
             log_socket_errors=False,
             ident=None,
             asyncore_use_poll=True,
         )
-        options = [*self._server.adj.socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)]
+        options = [*self._server.adj.socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)]
         if _TCP_USER_TIMEOUT is not None:
-            options.append((socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, _SLEEPING_READER_MS))
+            options.append((socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, _USER_TIMEOUT_MS))
         self._server.adj.socket_options = options
         for each in self._listening():
-            each.channel_class = self._welcome  # type: ignore[assignment]  # it is called, and no more
-        # It tells of every reader that leaves, and warns of every request that waits for a thread for a moment.
+            each.channel_class = self._accept  # type: ignore[assignment]  # waitress only calls it
+        # Waitress logs every client that disconnects, and warns of every request that waits a moment for a thread.
         logging.getLogger("waitress").setLevel(logging.WARNING)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
     @property
     def host(self) -> str:
-        """The address it really listens on."""
+        """The address on which the server listens."""
         return str(self._listening()[0].getsockname()[0])
 
     @property
     def own_address(self) -> str:
-        """The address at which this machine itself reaches it."""
+        """The address at which this machine itself reaches the server."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
 
     @property
     def port(self) -> int:
-        """The port it really listens on."""
+        """The port on which the server listens."""
         return int(self._listening()[0].getsockname()[1])
 
     def answers(self, path: str, seconds: float) -> bool:
-        """Whether a request over its own socket is answered with 200; no step of it may take longer than `seconds`.
-        Raises OSError if no answer comes.
+        """Whether the server answers a request to itself with 200. No step may take longer than `seconds`.
+
+        Raises OSError if there is no answer.
         """
         with socket.create_connection((self.own_address, self.port), seconds) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
@@ -168,21 +165,21 @@ class Server:
     def run(self) -> None:
         """Serve until `stop()`."""
         while not self._is_stopping:
-            self._pump(_LOOK_SECONDS)
+            self._run_once(_CHECK_SECONDS)
 
     def stop(self) -> None:
-        """Make `run()` return at once; may be called by a signal handler or another thread."""
+        """Make `run()` return at once; can be called by a signal handler or another thread."""
         self._is_stopping = True
         for each in self._listening():
             each.pull_trigger()
 
     def close(self, seconds: float) -> None:
-        """Take no new connections, let responses under way end for up to `seconds`, then close them all."""
+        """Accept no new connections, wait up to `seconds` for responses to end, then close all connections."""
         deadline = time.monotonic() + seconds
         for each in self._listening():
             each.accepting = False
-        while time.monotonic() < deadline and any(map(_is_busy, list(self._map.values()))):
-            self._pump(0.02)
+        while time.monotonic() < deadline and any(map(_is_active, list(self._map.values()))):
+            self._run_once(0.02)
         self._server.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map)
 
@@ -192,42 +189,43 @@ class Server:
     def _channels(self) -> list[_Channel]:
         return [each for each in list(self._map.values()) if isinstance(each, _Channel)]
 
-    def _pump(self, seconds: float) -> None:
+    def _run_once(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
         now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + _LOOK_SECONDS
+        if now >= self._next_check:
+            self._next_check = now + _CHECK_SECONDS
             for each in self._channels():
                 each.end_if_late(now, self._limits)
 
-    def _welcome(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
-        """Take a new connection in, if there is room or room can be made."""
-        crowd = [each for each in self._channels() if not (each.will_close or each.is_let_go)]
-        own = [each for each in crowd if each.address == address[0]]
+    def _accept(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
+        """Accept a new connection if the limits allow it or another one can be closed for it."""
+        candidates = [each for each in self._channels() if not (each.will_close or each.must_close)]
+        own = [each for each in candidates if each.address == address[0]]
         if len(own) >= self._limits.per_address and not self._is_proxy(address[0]):
-            crowd = own
-        elif len(crowd) < self._most:
-            crowd = []
-        waiting = [each for each in crowd if each.is_waiting]
-        unread = [each for each in crowd if each.is_unread]
-        # Not closed here: the new connection would get its number, and what the poll has found for that.
+            candidates = own
+        elif len(candidates) < self._max_connections:
+            candidates = []
+        waiting = [each for each in candidates if each.awaits_request]
+        unread = [each for each in candidates if each.has_unread_response]
+        # It is not closed here: the new connection would get its file descriptor, and with that the events that the
+        # poll has found for it.
         if waiting:
             min(waiting, key=lambda each: each.waiting_since).will_close = True
         elif unread:
-            min(unread, key=lambda each: each.moved).is_let_go = True
-            self._next_look = 0.0
-        elif crowd:
+            min(unread, key=lambda each: each.progressed_at).must_close = True
+            self._next_check = 0.0
+        elif candidates:
             with suppress(OSError):
-                client.send(_busy())
+                client.send(_busy_response())
             client.close()
             return
         _Channel(server, client, address, adj, map)
 
 
 class _Parser(HTTPRequestParser):
-    """Takes in a request: within the library's limits of size, and ours of its line and its number of headers."""
+    """Parses a request. Adds limits for the request line and the number of headers to waitress's limits of size."""
 
-    path = ""  # which the library logs, also of a request that has none
+    path = ""  # waitress logs it, even for a request without a path
 
     def __init__(self, adj: Any) -> None:
         super().__init__(adj)
@@ -243,7 +241,7 @@ class _Parser(HTTPRequestParser):
         head = b"" if self.headers_finished else self.header_plus + data
         try:
             consumed = super().received(data)
-        except ValueError:  # the library lets it through for an address such as http://[
+        except ValueError:  # from waitress, for a URL such as http://[
             self.refuse(400)
             return len(data)
         if len(head.lstrip(b"\r\n").partition(b"\n")[0]) > MAX_LINE_BYTES:
@@ -251,15 +249,16 @@ class _Parser(HTTPRequestParser):
         elif self.headers_finished and len(self.headers) > MAX_HEADER_FIELDS:
             self.refuse(431)
         elif isinstance(self.error, RequestEntityTooLarge) and not self.expect_continue:
-            # A browser sends a form to its end before it reads. If we closed on it, it would only see that.
-            self._to_skip = self.content_length if self.content_length <= _SKIPPED_BYTES else 0
+            # A browser sends a whole form before it reads the response. If we closed the connection earlier, it
+            # would report a lost connection and not show our page.
+            self._to_skip = self.content_length if self.content_length <= _MAX_SKIPPED_BYTES else 0
             self.completed = not self._to_skip
-        # The library would say "100 Continue" to what it has refused, and parse the same headers again.
+        # For a request that it has refused, waitress would send "100 Continue" and parse the same headers again.
         self.expect_continue = self.expect_continue and self.error is None
         return consumed
 
     def refuse(self, status: int) -> None:
-        """Answer this request with an error, whatever of it has come."""
+        """Answer this request with an error, however much of it has arrived."""
         self.error = _Refusal(status)
         self.completed = True
 
@@ -271,7 +270,7 @@ class _Refusal(Error):
 
 
 class _RefusalTask(ErrorTask):
-    """Says in a sentence why a request never reached the routes."""
+    """Answers a request that is rejected before routing, with one sentence."""
 
     def execute(self) -> None:
         request: Any = self.request
@@ -286,18 +285,18 @@ class _RefusalTask(ErrorTask):
 
 
 class _Task(WSGITask):
-    """One request for the application."""
+    """Answers one request with the application."""
 
     def finish(self) -> None:
         super().finish()
         channel: Any = self.channel
         channel.waiting_since = time.monotonic()
-        # The next request, if it is here already, would wait with its thread until this response is taken.
-        self.close_on_finish |= channel.total_outbufs_len > _OUTPUT_BYTES // 2
+        # A next request that is already here would occupy a thread until the client has read this response.
+        self.close_on_finish |= channel.total_outbufs_len > _WATERMARK_BYTES // 2
 
 
 class _Channel(HTTPChannel):
-    """One connection and its clocks, all on `time.monotonic()`."""
+    """One connection and its timeouts, all on `time.monotonic()`."""
 
     task_class = _Task
     error_task_class = _RefusalTask
@@ -305,69 +304,70 @@ class _Channel(HTTPChannel):
 
     def __init__(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
         self.address = address[0]
-        self.is_let_go = False  # to be closed, whatever it has not taken
-        self.waiting_since = self.moved = time.monotonic()
-        self._taken = self._taken_then = 0
+        self.must_close = False  # even if its client has not read everything
+        self.waiting_since = self.progressed_at = time.monotonic()
+        self._sent_bytes = self._sent_bytes_then = 0
         super().__init__(server, client, address, adj, map)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether a request, or the rest of one, is what it waits for."""
+    def awaits_request(self) -> bool:
+        """Whether the connection waits for a request, or for the rest of one."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
     @property
-    def is_unread(self) -> bool:
-        """Whether all that it was asked has been answered, and its client has yet to take it; since `moved` it has
-        taken nothing worth mentioning.
+    def has_unread_response(self) -> bool:
+        """Whether all requests are answered and the client has not read everything.
+
+        Since `progressed_at` it has read less than `_PROGRESS_BYTES`.
         """
         return bool(self.total_outbufs_len and not self.requests)
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent = int(super().send(data, do_close=do_close))
-        self._taken += sent
+        self._sent_bytes += sent
         return sent
 
     def end_if_late(self, now: float, limits: Limits) -> None:
-        """Close a connection whose client has let one of its clocks run out; called by the loop only."""
-        if not self.total_outbufs_len or self._taken - self._taken_then >= _LEAST_BYTES:
-            self.moved, self._taken_then = now, self._taken
-        if self.is_let_go or now - self.moved > limits.stall_seconds:
-            self.handle_close()  # `will_close` would wait until there is room to send
-        elif self.is_waiting and isinstance(self.request, _Parser):
+        """Close the connection if one of its timeouts has passed; called only by the loop."""
+        if not self.total_outbufs_len or self._sent_bytes - self._sent_bytes_then >= _PROGRESS_BYTES:
+            self.progressed_at, self._sent_bytes_then = now, self._sent_bytes
+        if self.must_close or now - self.progressed_at > limits.stall_seconds:
+            self.handle_close()  # `will_close` would wait until the socket can be written to
+        elif self.awaits_request and isinstance(self.request, _Parser):
             seconds = limits.request_seconds if self.request.headers_finished else limits.head_seconds
             if now - max(self.request.begun, self.waiting_since) > seconds:
                 self.request.refuse(408)
                 self.requests, self.request = [self.request], None
-                self.service()  # here: it waits for nobody, and every thread may be busy
-        elif self.is_waiting and now - self.waiting_since > limits.idle_seconds:
+                self.service()  # in this thread: it does not block, and all other threads may be busy
+        elif self.awaits_request and now - self.waiting_since > limits.idle_seconds:
             self.will_close = True
 
 
 def _refusal(status: int, language: str, is_script: bool) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status line, headers and body."""
+    """Return the status line, headers and body of a rejection."""
     sentence = _SENTENCES.get(status, _SENTENCES[400]).to(language)
     if is_script:
         kind, body = "application/json", json.dumps({"error": sentence}, ensure_ascii=False)
     else:
         kind, title = "text/html", f"{status} {HTTPStatus(status).phrase}"
         body = f'<!DOCTYPE html>\n<html lang="{language}"><title>{title}</title><h1>{escape(sentence)}</h1>\n'
-    headers = [("Content-Type", f"{kind}; charset=utf-8"), *_HEADERS]
+    headers = [("Content-Type", f"{kind}; charset=utf-8"), NO_PAGE, *SECURITY_HEADERS]
     if status == 503:
         headers.append(("Retry-After", "2"))
     return f"{status} {HTTPStatus(status).phrase}", headers, body.encode()
 
 
-def _busy() -> bytes:
-    """A whole response for a client that there is no room for."""
+def _busy_response() -> bytes:
+    """Return a complete response for a client above the limits."""
     status, headers, body = _refusal(503, "en", False)
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     lines += ["Connection: close", f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def _is_busy(each: object) -> bool:
-    """Whether a connection waits for something; a fresh one has been accepted and not been heard yet."""
+def _is_active(each: object) -> bool:
+    """Whether a connection has a request or response under way; a new one counts, too, until its first byte."""
     if not isinstance(each, HTTPChannel):
         return False
-    is_fresh = each.last_activity == each.creation_time
-    return bool(is_fresh or each.request or each.requests or each.total_outbufs_len)
+    is_new = each.last_activity == each.creation_time
+    return bool(is_new or each.request or each.requests or each.total_outbufs_len)

@@ -11,10 +11,10 @@ import pytest
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers.desk import SAVE_SECONDS, START, Answer, Position
+from kindle_appliance.answers.answer import START, Answer, Position
+from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
-from kindle_appliance.upstream.fallback import Message
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -124,15 +124,29 @@ def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
     assert answer.news(START, 0).states == (), "who joins later need not know"
 
 
-def test_a_long_silence_before_the_first_text_is_called_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindle_appliance.answers.desk._THINKING_AFTER_SECONDS", 0.2)
-    answer = Answer()
+def test_a_long_silence_before_the_first_text_is_told_when_it_has_lasted() -> None:
+    answer, waits = Answer(), Sentence("Stop")
     position = START
+    answer.tell(waits, 0.2)
+    assert answer.news(position, 0).states == (), "not yet"
     while not (news := answer.news(position, 0.05)).states:
         position = news.position
-    assert "thinking" in str(news.states[0])
+    assert news.states == (waits,)
     answer.append("x")
     assert answer.news(news.position, 5).states == (None,)
+
+
+def test_a_model_that_is_silent_for_long_is_called_thinking(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.2)
+    house.ask("Why?")
+    gemini.next_call()
+    answer, position = house.desk.find(1), START
+    assert answer is not None
+    while not (news := answer.news(position, 0.05)).states:
+        position = news.position
+    assert str(news.states[0]) == "Gemini is thinking. That can take a few minutes."
 
 
 # ---- The desk
@@ -182,12 +196,7 @@ def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House,
 
 def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.answer("Blue."), Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.answer("Rayleigh."))
-    chat, _ = house.ask("What colour is the sky?")
-    wait_for_turn(house, chat, 1)
-    house.ask("This fails", chat)
-    wait_for_turn(house, chat, 2)
-    house.ask("Why?", chat)
-    wait_for_turn(house, chat, 3)
+    ask_in_one_chat(house, "What colour is the sky?", "This fails", "Why?")
     contents = [(each["role"], each["parts"][0]["text"]) for each in gemini.calls[2].json["contents"]]
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
 
@@ -197,12 +206,7 @@ def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
 ) -> None:
     gemini.default = Reply.answer("Once upon a time. " * 400)
     with House(gemini.url, tmp_path, history=10_000) as house:
-        chat, _ = house.ask("Tell me a story")
-        wait_for_turn(house, chat, 1)
-        house.ask("And another", chat)
-        wait_for_turn(house, chat, 2)
-        house.ask("And?", chat)
-        wait_for_turn(house, chat, 3)
+        ask_in_one_chat(house, "Tell me a story", "And another", "And?")
         told = [{"role": "user", "text": "?"}, {"role": "model", "text": "x" * 9_999}]
         house.send("/api/chat", {"message": "And?", "history": [*told, *told]})
     sent = [[each["parts"][0]["text"] for each in call.json["contents"]] for call in gemini.calls]
@@ -321,7 +325,7 @@ def test_an_answer_that_cannot_be_stored_stays_readable_and_is_stored_later(
     assert stored is not None and stored.answer == long and ending.finish is Finish.COMPLETE
 
 
-def test_a_full_card_does_not_fill_the_log(
+def test_a_full_filesystem_does_not_fill_the_log(
     gemini: FakeGemini, house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.ask("Is the card full?")
@@ -344,8 +348,8 @@ def test_a_full_card_does_not_fill_the_log(
 def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback.request", lambda *_: 1 / 0)
-    answer = house.desk.converse([Message("user", "?")])
+    monkeypatch.setattr("kindle_appliance.upstream.gemini.Gemini.request", lambda *_: 1 / 0)
+    answer = house.desk.converse("?", [])
     assert answer.wait_for_end(5)
     assert answer.ending is not None and answer.ending.finish is Finish.FAILED
     assert "ZeroDivisionError" in caplog.text
@@ -375,6 +379,14 @@ def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tm
             wait_for_turn(house, *house.ask("?"))
         assert house.desk.writing == 0
     assert threading.active_count() <= before + 1, "the fake keeps its own"
+
+
+def ask_in_one_chat(house: House, *questions: str) -> None:
+    """Ask one after the other, each once the answer before it has ended."""
+    chat: int | str = ""
+    for question in questions:
+        chat, number = house.ask(question, chat)
+        wait_for_turn(house, chat, number)
 
 
 def wait_for_turn(house: House, chat: int, number: int) -> Ending:

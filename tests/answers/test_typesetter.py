@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.answers.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter, _mend_links
+from kindle_appliance.answers.typesetter import _MARKDOWN, PIECE_LINES, Block, Typesetter, _check_links
 
 KIB = 1024
 
@@ -181,7 +181,7 @@ def at_once(text: str) -> list[Seen]:
     env: dict[str, Any] = {}
     tokens = _MARKDOWN.parse(text, env)
     for token in tokens:
-        _mend_links(token.children or ())
+        _check_links(token.children or ())
     html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)
     return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', html)).seen
 

@@ -1,8 +1,8 @@
 """Debian machines for the tests: booted with systemd, each in a container with a disk and a network of its own.
 
-`python -m tests.appliance.debian` from the root of the repository is the set-up: as root it makes a pristine system
-of each release and a folder of packages for pip, and keeps both outside the tree for the next time. A `Machine` is
-such a system with its own layer above it: its changes go with it.
+`PYTHONPATH=tests python -m appliance.debian` from the root of the repository is the set-up: as root it makes a
+pristine system of each release and a folder of packages for pip, and keeps both outside the tree for the next
+time. A `Machine` is such a system with its own layer above it: its changes go with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from .tools import missing
 
 ROOT = Path(__file__).resolve().parents[2]
-SET_UP = "python -m tests.appliance.debian"
+SET_UP = "PYTHONPATH=tests python -m appliance.debian"
 WHEELS = Path("/wheels")  # inside a machine
 START_SECONDS = 120.0
 POLL_SECONDS = 0.02
@@ -104,9 +104,9 @@ def _download_pure_zeroconf(folder: Path, python: str) -> None:
 class Machine:
     """A Debian machine: `root` is its disk as seen from outside, `changes` its own layer over the pristine system.
 
-    Entering switches it on, leaving switches it off. It has the packages for pip in /wheels, and a network card
-    that leads nowhere. `run()` runs its programs. `hear` gets their output ("output") and, before the machine is
-    switched off, the service's lines in the journal ("journal").
+    Entering switches it on, leaving switches it off. It has the packages for pip in /wheels, and a network device
+    that is connected to nothing. `run()` runs its programs. `hear` gets their output ("output") and, before the
+    machine is switched off, the service's lines in the journal ("journal").
     """
 
     def __init__(self, debian: Debian, folder: Path, hear: Callable[[str, str], None]) -> None:
@@ -218,13 +218,13 @@ class Machine:
         return {str(each) for each in found if not str(each).startswith(_FLEETING)}
 
     def connect(self, address: str) -> None:
-        """Give it a network card with this address, such as 192.168.1.23/24; the cable leads nowhere."""
+        """Give it a network device with this address, such as 192.168.1.23/24; nothing is at its other end."""
         network = ["nsenter", f"--target={self._init()}", "--net", "ip"]
-        card = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
-        _do([*network, "link", "add", *card])
+        device = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
+        _do([*network, "link", "add", *device])
         _do([*network, "address", "add", address, "dev", "eth0"])
-        for device in ("wall", "eth0"):
-            _do([*network, "link", "set", device, "up"])
+        for each in ("wall", "eth0"):
+            _do([*network, "link", "set", each, "up"])
 
     def _hear_journal(self) -> None:
         if self._nspawn and self._nspawn.poll() is None:

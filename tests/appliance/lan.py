@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from fakes.written import WRITTEN
+from fakes.secret_scanner import SCANNER
 from zeroconf import DNSAddress, DNSIncoming  # type: ignore[attr-defined]
 
 from . import tools
@@ -113,7 +113,7 @@ class Program(Lines):
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                WRITTEN.look("output", line)
+                SCANNER.scan("output", line)
                 self.say(line.rstrip("\n"))
         self.say(None)
 
@@ -172,7 +172,7 @@ class Host:
         return _run("ip", "-n", self.name, *command.split())
 
     def plug(self, address: str | None = None) -> None:
-        """Add a device whose cable is in the switch, with this address if there is one."""
+        """Add a network device, connected to the switch, with this address if there is one."""
         port, switch = f"port{next(_numbers)}", self._lan.switch
         _run("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", port, "netns", switch)
         _run("ip", "-n", switch, "link", "set", port, "master", "switch", "up")
@@ -311,11 +311,11 @@ class Lan:
         return host
 
     def join(self, other: Lan) -> None:
-        """Put a cable between two switches."""
-        cable = f"cable{next(_numbers)}"
-        _run("ip", "link", "add", cable, "netns", self.switch, "type", "veth", "peer", cable, "netns", other.switch)
+        """Connect two switches."""
+        link = f"link{next(_numbers)}"
+        _run("ip", "link", "add", link, "netns", self.switch, "type", "veth", "peer", link, "netns", other.switch)
         for switch in (self.switch, other.switch):
-            _run("ip", "-n", switch, "link", "set", cable, "master", "switch", "up")
+            _run("ip", "-n", switch, "link", "set", link, "master", "switch", "up")
 
     def __enter__(self) -> Lan:
         return self

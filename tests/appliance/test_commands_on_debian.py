@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import PIN
-from fakes.written import WRITTEN
 
 from .debian import DEBIANS, Machine
 from .test_install import ADDRESS, CONFIG, ask, get, install, switched_on, unit
@@ -94,7 +94,7 @@ def test_a_restore_brings_back_chats_settings_and_secrets_that_the_service_can_u
     page = ask(machine, "What was first?")
     machine.run("sh", "-c", f"echo 'text_size = 5' >> {CONFIG}/settings.toml")
     command(machine, "pin", "--no-restart", given=PIN)
-    WRITTEN.exempt(machine.changes / "root" / "backup")  # it holds the secrets on purpose
+    SCANNER.exempt(machine.changes / "root" / "backup")  # it holds the secrets on purpose
     assert "pin" in command(machine, "backup", "--with-secrets", "/root/backup")
     assert machine.run("stat", "--format=%U %a", "/root/backup").stdout == "root 600\n"
     command(machine, "pin", "--remove")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from conftest import unavailable
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
-from fakes.written import WRITTEN
 
 from kindle_appliance import __version__
 
@@ -32,7 +32,7 @@ ARCHIVE = (
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
 BROKEN = {
-    "database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
+    "storage/database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
     "appliance.py": """
 
 def serve(settings, environment):
@@ -60,7 +60,7 @@ ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lamb
 def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     if reason := debian.missing():
         unavailable(reason)
-    machine = Machine(debian, folder, WRITTEN.look)
+    machine = Machine(debian, folder, SCANNER.scan)
     (machine.root / "root" / "versions").mkdir()
     (machine.root / "opt").touch()  # exists after any installation, and any test may be the first
     unpack(machine, "old", OLD_VERSION)
@@ -74,8 +74,8 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         machine.connect(f"{ADDRESS}/24")
         yield machine
         machine.stop()
-        WRITTEN.exempt(machine.changes / "var" / "log" / "journal")  # `hear` gets it; others write there too
-        WRITTEN.files(machine.changes)
+        SCANNER.exempt(machine.changes / "var" / "log" / "journal")  # `hear` gets it; others write there too
+        SCANNER.scan_files(machine.changes)
 
 
 def unpack(machine: Machine, name: str, version: str) -> Path:
@@ -582,7 +582,7 @@ def test_a_bad_key_is_asked_for_again_on_a_terminal_and_refused_elsewhere(machin
         answer("(it is not shown): ", KEY)
         rest = terminal.communicate(timeout=120)[0]
         assert terminal.returncode == 0, said + rest
-    WRITTEN.look("output", said + rest)
+    SCANNER.scan("output", said + rest)
     assert KEY.encode() not in said + rest
     before_key = said.decode().partition("Store a key now?")[0]
     for each in ("aistudio", "Everybody at home sees every chat", "Google gets every question", "gemini-api/terms"):

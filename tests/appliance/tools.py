@@ -1,17 +1,18 @@
 """System programs for the tests of a whole appliance, and the package of each.
 
-`python -m tests.appliance.tools` from the root of the repository is the set-up: as root it installs the
-missing ones with apt-get. It repeats nothing, and ends with 0 only if all of them are there.
+`PYTHONPATH=tests python -m appliance.tools` from the root of the repository is the set-up: as root it installs
+the missing ones with apt-get. It repeats nothing, and ends with 0 only if all of them are there.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 
-SET_UP = "python -m tests.appliance.tools"
+from fakes.debian_packages import SetUpError, install_packages
+
+SET_UP = "PYTHONPATH=tests python -m appliance.tools"
 PACKAGES = {
     # The program, and Debian's package that has it.
     "ip": "iproute2",
@@ -26,7 +27,6 @@ PACKAGES = {
     "shellcheck": "shellcheck",
     "systemd-analyze": "systemd",
 }
-APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")  # a new machine may still be upgrading itself
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 
 
@@ -47,21 +47,12 @@ def missing(*programs: str) -> str | None:
 def main() -> int:
     """Installs what is missing; prints a line; 0 if all is there."""
     lacking = sorted({package for program, package in PACKAGES.items() if find(program) is None})
-    if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *lacking]):
-            print("$", *APT_GET, *command, flush=True)
-            done = subprocess.run(
-                [*APT_GET, *command],
-                check=False,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode:
-                print((done.stdout + done.stderr)[-2000:])
-    reason = missing(*PACKAGES)
+    try:
+        if lacking:
+            install_packages(*lacking)
+        reason = missing(*PACKAGES)
+    except SetUpError as error:
+        reason = str(error)
     print(f"tools: {reason or 'ready'}")
     return 0 if reason is None else 1
 

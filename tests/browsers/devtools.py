@@ -16,14 +16,14 @@ import urllib3
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from .webdriver import ANSWER_SECONDS, Browser, Element, WebDriverError
+from .webdriver import ANSWER_SECONDS, ChromiumBrowser, Element, WebDriverError
 
 KEYS: dict[str, dict[str, Any]] = {
     "\n": {"text": "\r", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13},
 }
 
 
-class DevTools(Browser):
+class DevTools(ChromiumBrowser):
     """A page of a Chromium that was started with --remote-debugging-port."""
 
     def __init__(self, driver: str, width: int, height: int) -> None:
@@ -39,14 +39,13 @@ class DevTools(Browser):
         self._loaded: set[str] = set()  # the ids of all documents whose load event is over
         self._busy = False  # between the start and the end of a navigation
         for domain in ("Page", "Runtime"):
-            self.command(f"{domain}.enable")
-        tree = self.command("Page.getFrameTree")
+            self.devtools(f"{domain}.enable")
+        tree = self.devtools("Page.getFrameTree")
         self._frame = tree["frameTree"]["frame"]["id"]
-        self.command("Page.setLifecycleEventsEnabled", enabled=True)
+        self.devtools("Page.setLifecycleEventsEnabled", enabled=True)
         self.resize(width, height)
 
-    def command(self, method: str, **params: Any) -> Any:
-        """Sends a DevTools command; returns its result."""
+    def devtools(self, method: str, **params: Any) -> Any:
         self._sent += 1
         number = self._sent
         try:
@@ -82,26 +81,13 @@ class DevTools(Browser):
             self._busy = False
         return message
 
-    def resize(self, width: int, height: int) -> None:
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.size = (width, height)
-
     def errors(self) -> list[str]:
-        self.command("Page.getFrameTree")  # earlier events arrive before the answer
+        self.devtools("Page.getFrameTree")  # earlier events arrive before the answer
         errors, self._errors = self._errors, []
         return errors
 
-    def disable_scripts(self) -> None:
-        self.command("Emulation.setScriptExecutionDisabled", value=True)
-
     def open(self, url: str) -> None:
-        begun = self.command("Page.navigate", url=url)
+        begun = self.devtools("Page.navigate", url=url)
         if begun.get("errorText"):
             raise WebDriverError(f"{url} cannot be had: {begun['errorText']}")
         if "loaderId" in begun:  # without it the address is another place of the same page
@@ -111,7 +97,7 @@ class DevTools(Browser):
 
     def reload(self) -> None:
         old = self._loading
-        self.command("Page.reload")
+        self.devtools("Page.reload")
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._loading == old or self._loading not in self._loaded:
             self._receive(deadline, "reloading")
@@ -133,16 +119,16 @@ class DevTools(Browser):
         )
         for character in text:
             key = KEYS.get(character, {"text": character, "key": character})
-            self.command("Input.dispatchKeyEvent", type="keyDown", **key)
-            self.command("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
+            self.devtools("Input.dispatchKeyEvent", type="keyDown", **key)
+            self.devtools("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
 
     def click(self, element: Element) -> None:
         x, y = self._point(element)
         at = {"x": x, "y": y, "button": "left", "clickCount": 1}
-        self.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-        self.command("Input.dispatchMouseEvent", type="mousePressed", **at)
-        self.command("Input.dispatchMouseEvent", type="mouseReleased", **at)
-        self.command("Page.getFrameTree")  # the event of a navigation by this click arrives before the answer
+        self.devtools("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.devtools("Input.dispatchMouseEvent", type="mousePressed", **at)
+        self.devtools("Input.dispatchMouseEvent", type="mouseReleased", **at)
+        self.devtools("Page.getFrameTree")  # the event of a navigation by this click arrives before the answer
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._busy:
             self._receive(deadline, "loading after a click")
@@ -157,7 +143,7 @@ class DevTools(Browser):
             arguments = [
                 {"objectId": arg.reference} if isinstance(arg, Element) else {"value": arg} for arg in args
             ]
-            answer = self.command(
+            answer = self.devtools(
                 "Runtime.callFunctionOn",
                 functionDeclaration=function,
                 objectId=elements[0].reference,  # determines the page in which the function runs
@@ -167,14 +153,14 @@ class DevTools(Browser):
         else:
             # In one command, because the page may go between two.
             expression = f"({function}).apply(null, {json.dumps(args)})"
-            answer = self.command("Runtime.evaluate", expression=expression, returnByValue=by_value)
+            answer = self.devtools("Runtime.evaluate", expression=expression, returnByValue=by_value)
         if "exceptionDetails" in answer:
             raise WebDriverError(_complaint(answer["exceptionDetails"]))
         result: dict[str, Any] = answer["result"]
         return result
 
     def screenshot(self, path: Path) -> Path:
-        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
+        path.write_bytes(base64.b64decode(self.devtools("Page.captureScreenshot", format="png")["data"]))
         return path
 
     def quit(self) -> None:

@@ -1,9 +1,9 @@
 """The browser engines of the tests: the source of each and how it starts.
 
-`python -m tests.browsers.engines` from the root of the repository is the set-up: it gets the missing engines,
-repeats nothing, and ends with 0 only if every engine can run. An engine is a package of a
-registry, fetched by that registry's own client, or a program of the system. Most are abandoned binaries: let
-them load nothing but pages from the loopback address.
+`PYTHONPATH=tests python -m browsers.engines` from the root of the repository is the set-up: it gets the missing
+engines, repeats nothing, and ends with 0 only if every engine can run. An engine is a package of a registry,
+fetched by that registry's own client, or a program of the system. Most are abandoned binaries: let them load
+nothing but pages from the loopback address.
 
 A further engine is a further class here, or a further instance of one, named in ENGINES.
 """
@@ -30,14 +30,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import urllib3
+from fakes.debian_packages import SetUpError, install_packages, run
 
 from .devtools import DevTools
 from .webdriver import Browser, ChromeDriver, GhostDriver
 from .wkhtmltopdf import OWN, FramedBrowser, Proxy
 
 ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
-SET_UP = "python -m tests.browsers.engines"
-APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")  # a new machine may still be upgrading itself
+SET_UP = "PYTHONPATH=tests python -m browsers.engines"
 FONTS = ("fontconfig", "fonts-noto-core", "fonts-noto-cjk")
 START_SECONDS = 30.0
 POLL_SECONDS = 0.01
@@ -45,10 +45,6 @@ UNBROTLI = (
     "const fs = require('fs'), [from, to] = process.argv.slice(1);"
     "fs.writeFileSync(to, require('zlib').brotliDecompressSync(fs.readFileSync(from)));"
 )
-
-
-class SetUpError(Exception):
-    """An engine cannot be set up here. The message gives the cause and the remedy."""
 
 
 class StartError(Exception):
@@ -168,7 +164,7 @@ class PhantomJS(Engine):
                 stub.unlink(missing_ok=True)  # a link to a library that has moved
                 stub.symlink_to(_math_library())
         if self.missing():
-            _apt_install("libfontconfig1", "libfreetype6")
+            install_packages("libfontconfig1", "libfreetype6")
 
     def missing(self) -> str | None:
         if not _is_linux_x86_64():
@@ -216,7 +212,7 @@ class Chromium(Engine):
 
     def install(self) -> None:
         if self.missing():
-            _apt_install("chromium", "chromium-driver")
+            install_packages("chromium", "chromium-driver")
 
     def missing(self) -> str | None:
         absent = [program for program in ("chromium", "chromedriver") if not shutil.which(program)]
@@ -255,13 +251,13 @@ class Chromium75(Engine):
                 archive = _npm_pack(self.package, Path(name))
                 unpack(archive, self.member, packed, self.packed_sha256)
                 # npm came with Node.js, which knows brotli; Python's library does not.
-                _run(["node", "-e", UNBROTLI, str(packed), str(part)])
+                run(["node", "-e", UNBROTLI, str(packed), str(part)])
                 if not matches(part, self.sha256):
                     raise SetUpError(f"{self.member} did not unpack to the expected program.")
                 part.chmod(0o755)
                 part.replace(self.binary)
         if self.missing():
-            _apt_install("libnss3", "libnspr4", "libexpat1", "libuuid1")
+            install_packages("libnss3", "libnspr4", "libexpat1", "libuuid1")
 
     def missing(self) -> str | None:
         if not self.binary.exists():
@@ -336,7 +332,7 @@ class W3m:
 
     def install(self) -> None:
         if self.missing():
-            _apt_install("w3m")
+            install_packages("w3m")
 
     def missing(self) -> str | None:
         return None if shutil.which("w3m") else f"No w3m on the PATH: run `{SET_UP}` as root."
@@ -418,40 +414,17 @@ def unpack(archive: Path, member: str, target: Path, sha256: str) -> None:
 def _npm_pack(package: str, folder: Path) -> Path:
     """Fetches the archive of an npm package, without installing it."""
     if not shutil.which("npm"):
-        _apt_install("npm")
-    _run(["npm", "pack", "--silent", "--ignore-scripts", package], folder)
+        install_packages("npm")
+    run(["npm", "pack", "--silent", "--ignore-scripts", package], folder)
     (archive,) = folder.glob("*.tgz")
     return archive
 
 
 def _pip_download(package: str, folder: Path) -> Path:
     """Fetches the source archive of a Python package, without installing it."""
-    _run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", package], folder)
+    run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", package], folder)
     (archive,) = folder.glob("*.tar.gz")
     return archive
-
-
-def _apt_install(*packages: str) -> None:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SetUpError(f"Please install what Debian calls {' '.join(packages)}, then run `{SET_UP}` again.")
-    _run([*APT_GET, "update"])
-    _run([*APT_GET, "install", "-y", "--no-install-recommends", *packages])
-
-
-def _run(command: list[str], folder: Path | None = None) -> None:
-    print("$", *command, flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SetUpError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _install_fonts() -> None:
@@ -460,7 +433,7 @@ def _install_fonts() -> None:
         listed = subprocess.run(["fc-list"], capture_output=True, text=True, check=True)
         if re.search("Noto.*CJK", listed.stdout):
             return
-    _apt_install(*FONTS)
+    install_packages(*FONTS)
 
 
 def _cannot_run(command: list[str], engine: Engine) -> str | None:

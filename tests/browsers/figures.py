@@ -53,8 +53,7 @@ def update_times(
         "for (i = 0; i < 5; i += 1) { start = new Date().getTime(); text.innerHTML = html;"
         "  times.push(document.body.offsetHeight && new Date().getTime() - start); } return times;"
     )
-    call.text("", finish="STOP")
-    call.end()
+    call.finish("")
     quiet = sorted(times)[: len(times) * 3 // 4]
     return {"update": sum(quiet) / len(quiet), "slowest": max(times), "whole": median(whole)}
 
@@ -84,8 +83,7 @@ def change_times(
     for number in range(int(seconds * per_second)):
         time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
         call.text(f"word{number}{chr(10) * 2 if number % 40 == 39 else ' '}")
-    call.text("The end.", finish="STOP")
-    call.end()
+    call.finish("The end.")
     browser.wait_until(ENDED, 20)
     times: list[float] = []
     for moment in browser.script("return window.changes"):
@@ -112,7 +110,6 @@ def layout_shifts(browser: Browser, house: House, gemini: FakeGemini, blocks: in
         browser.wait_until(shows(f"Heading {number}"))
         call.text(f" and then its end, {number}.\n\n" + ("- an item\n- another\n\n" if number % 3 == 0 else ""))
         browser.wait_until(shows(f"its end, {number}."))
-    call.text("The end.", finish="STOP")
-    call.end()
+    call.finish("The end.")
     browser.wait_until(ENDED)
     return list(json.loads(browser.script("return JSON.stringify(window.shifts)")))

@@ -10,11 +10,10 @@ import pytest
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
 
-from kindle_appliance.web import pages
+from kindle_appliance.web.templates import Page, Templates
 
-from .devtools import DevTools
 from .engines import CHROMIUM, Engine
-from .webdriver import Browser, ChromeDriver
+from .webdriver import Browser, ChromiumBrowser
 
 ENDED = "document.body.className.indexOf('ended') >= 0"
 LONG = "\n\n".join(
@@ -22,10 +21,15 @@ LONG = "\n\n".join(
 )
 
 
-def ask(browser: Browser, url: str, question: str = "Why is the sea salty?") -> None:
-    """Ask on the page itself; returns on the page of the new turn."""
+def write(browser: Browser, url: str, question: str) -> None:
+    """Type a question on the page, without sending it."""
     browser.open(url + "/")
     browser.type(browser.find("textarea"), question)
+
+
+def ask(browser: Browser, url: str, question: str = "Why is the sea salty?") -> None:
+    """Ask on the page itself; returns on the page of the new turn."""
+    write(browser, url, question)
     browser.click(browser.find(".go input"))
     browser.wait_until("location.pathname.indexOf('/chats/') === 0 && !!document.getElementById('answer')")
 
@@ -37,11 +41,27 @@ def begin(gemini: FakeGemini) -> Call:
     return call
 
 
+def begin_on_page(browser: Browser, gemini: FakeGemini, text: str) -> Call:
+    """Begin an answer with this text; returns once the page shows its last paragraph."""
+    call = begin(gemini)
+    call.text(text)
+    browser.wait_until(shows(text.rpartition("\n\n")[2]))
+    return call
+
+
+def hurry(browser: Browser, times: int) -> None:
+    """Run the page's timers this many times faster from now on."""
+    browser.script(
+        "var set = window.setTimeout, times = arguments[0];"
+        "window.setTimeout = function (action, ms) { return set(action, ms / times); };",
+        times,
+    )
+
+
 def finish(gemini: FakeGemini, text: str) -> None:
     """Answer Gemini's next call with this text, to its end."""
     call = begin(gemini)
-    call.text(text, finish="STOP")
-    call.end()
+    call.finish(text)
 
 
 def read(browser: Browser, house: House, gemini: FakeGemini, text: str, question: str = "Why?") -> str:
@@ -65,13 +85,12 @@ def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Serve pages with `new` in place of `old`, so that the page misses a feature that the browser's driver needs.
     An engine that lacks the feature has no content security policy either.
     """
-    fill = pages._Template.fill
+    page = Templates.page
 
-    def altered(*args: Any, **values: Any) -> pages.Markup:
-        return pages.Markup(fill(*args, **values).replace(old, new))
+    def altered(*args: Any, **values: Any) -> Page:
+        return Page(page(*args, **values).replace(old, new), "")
 
-    monkeypatch.setattr(pages._Template, "fill", altered)
-    monkeypatch.setattr(pages, "_policy", lambda script, style: "")
+    monkeypatch.setattr(Templates, "page", altered)
 
 
 def text_of(browser: Browser, identity: str) -> str:
@@ -120,10 +139,8 @@ def tap(browser: Browser, part: float, y: float | None = None) -> None:
 
 def zoom(browser: Browser) -> None:
     """Magnify the page as a double tap does. Old WebKit cannot: there, set the window's width, read by the page."""
-    if isinstance(browser, ChromeDriver):
+    if isinstance(browser, ChromiumBrowser):
         browser.devtools("Emulation.setPageScaleFactor", pageScaleFactor=2)
-    elif isinstance(browser, DevTools):
-        browser.command("Emulation.setPageScaleFactor", pageScaleFactor=2)
     else:
         browser.script("window.innerWidth = document.documentElement.clientWidth / 2;")
     browser.wait_until(

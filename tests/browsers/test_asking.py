@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from kindle_appliance.web.pages import GO_ON
 
@@ -19,12 +19,14 @@ from .steps import (
     ask,
     begin,
     finish,
+    hurry,
     page_number,
     paragraphs,
     shows,
     sizes,
     take,
     text_of,
+    write,
 )
 from .webdriver import Browser
 
@@ -63,19 +65,18 @@ def test_the_field_and_send_stand_in_the_upper_part_at_every_text_size(
 def test_the_page_stays_until_the_appliance_has_taken_the_question(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
-        browser.type(browser.find("textarea"), "Why is the sea salty? 海 & +")
-        cable.sleep()
+    with Proxy(house.server.port) as proxy:
+        write(browser, proxy.url, "Why is the sea salty? 海 & +")
+        proxy.stall()
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
         assert browser.script("return location.pathname") == "/" and "salty" in field(browser)
-        cable.wake()
+        proxy.resume()
         browser.wait_until("location.pathname === '/chats/1/1' && !!document.getElementById('answer')")
         assert text_of(browser, "answer").startswith("Why is the sea salty? 海 & +")
         finish(gemini, "Because.")
         browser.wait_until(shows("Because."))
-        posts = [line for line in cable.requests if line.startswith(b"POST /ask")]
+        posts = [line for line in proxy.requests if line.startswith(b"POST /ask")]
         assert len(posts) == 1
     assert browser.errors() == []
 
@@ -83,24 +84,23 @@ def test_the_page_stays_until_the_appliance_has_taken_the_question(
 def test_a_question_lost_by_a_sleeping_network_stays_in_the_field_and_is_asked_once(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
-        cable.pull()
+    with Proxy(house.server.port) as proxy:
+        write(browser, proxy.url, "Why?")
+        proxy.cut()
         send(browser)
         browser.wait_until(NOT_SENT)
         assert field(browser) == "Why?" and not gemini.calls
         take(browser, engine, screenshots / f"not-sent-{engine.name}.png")
-        cable.plug()
-        cable.sleep()  # the question gets through later, and the response never
+        proxy.restore()
+        proxy.stall()  # the question gets through later, and the response never
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})
         finish(gemini, "Because.")
-        cable.pull()
+        proxy.cut()
         browser.wait_until(NOT_SENT)
-        cable.wake()
-        cable.plug()
+        proxy.resume()
+        proxy.restore()
         send(browser)
         browser.wait_until("location.pathname === '/chats/1/1'")
         browser.wait_until(ENDED)
@@ -113,15 +113,11 @@ def form_id(browser: Browser) -> str:
 
 
 def test_sending_over_a_silent_network_is_given_up_after_a_while(browser: Browser, house: House) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
+    with Proxy(house.server.port) as proxy:
+        write(browser, proxy.url, "Why?")
         # The page's timeout of 20 s in a twentieth of the time.
-        browser.script(
-            "var set = window.setTimeout;"
-            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
-        )
-        cable.sleep()
+        hurry(browser, 20)
+        proxy.stall()
         send(browser)
         browser.wait_until(NOT_SENT)
         assert field(browser) == "Why?"
@@ -132,8 +128,7 @@ def test_a_draft_survives_a_reload_and_is_gone_once_sent(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     answered(house, gemini, "An answer.")
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "A draft for later")
+    write(browser, house.url, "A draft for later")
     browser.reload()
     browser.wait_until("document.getElementById('question').value === 'A draft for later'")
     browser.open(house.url + "/?chat=1")
@@ -164,8 +159,7 @@ def test_a_draft_survives_without_local_storage(browser: Browser, house: House) 
 
 
 def test_starters_go_into_the_field(browser: Browser, house: House) -> None:
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "tides")
+    write(browser, house.url, "tides")
     browser.click(browser.find(".starters a"))
     browser.wait_until("document.getElementById('question').value === 'Explain: tides'")
     assert browser.script("return location.pathname + location.search") == "/"
@@ -195,8 +189,7 @@ def test_recent_chats_of_this_device_are_writing_ready_or_dated(
     call = begin(gemini)
     browser.open(house.url + "/")
     assert "writing" in browser.text and "Mine?" in browser.text and "bookmarks" not in browser.text
-    call.text("Done.", finish="STOP")
-    call.end()
+    call.finish("Done.")
     with house.follow("/answers/2?as=text") as follow:
         follow.read_to_end()
     browser.reload()
@@ -277,15 +270,14 @@ def is_shown(browser: Browser, name: str) -> bool:
 def test_a_draft_that_has_already_arrived_is_not_asked_again(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/")
-        browser.type(browser.find("textarea"), "Why?")
+    with Proxy(house.server.port) as proxy:
+        write(browser, proxy.url, "Why?")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})  # it arrives, but its response does not
         finish(gemini, "Because.")
-        cable.pull()
+        proxy.cut()
         send(browser)
         browser.wait_until(NOT_SENT)
-        cable.plug()
+        proxy.restore()
         browser.reload()
         browser.wait_until("document.getElementById('question').value === 'Why?'")
         send(browser)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.cable import Cable
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from kindle_appliance.web import app as web
 from kindle_appliance.web import frames
-from kindle_appliance.web.pages import Page, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import Page
 
 from .engines import CHROMIUM, Engine
 from .steps import alter_pages, take, zoom
@@ -146,8 +147,8 @@ def test_features_missing_in_an_old_browser_are_reported_and_harm_nothing(
 
 
 def test_a_proxy_that_holds_back_streams_is_noticed(browser: Browser, house: House) -> None:
-    with Cable(house.server.port, holds_streams=True) as cable:
-        browser.open(cable.url + "/check")
+    with Proxy(house.server.port, buffers_streams=True) as proxy:
+        browser.open(proxy.url + "/check")
         browser.wait_until(says("result", "Answers appear while they are written: no"), 30)
         send(browser)
     assert house.reports.latest()[0].values["answers"] is False
@@ -177,15 +178,15 @@ def test_pieces_that_arrive_together_do_not_count_as_a_stream(
 def test_a_report_that_was_not_sent_can_be_sent_again(
     browser: Browser, engine: Engine, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + "/check")
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + "/check")
         browser.wait_until(TESTED)
-        cable.pull()
+        proxy.cut()
         browser.click(browser.find("#send"))
         browser.wait_until(says("state", "Not sent."))
         assert browser.script("return document.getElementById('send').value") == "Send again"
         take(browser, engine, screenshots / f"check-not-sent-{engine.name}.png")
-        cable.plug()
+        proxy.restore()
         send(browser)
     assert len(house.reports.latest()) == 1
     assert browser.errors() == []

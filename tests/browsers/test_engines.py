@@ -12,9 +12,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+from fakes.debian_packages import SetUpError
 
 from .conftest import demand
-from .engines import ENGINES, Chromium, Engine, PhantomJS, SetUpError, W3m, unpack
+from .engines import ENGINES, Chromium, Engine, PhantomJS, W3m, unpack
 from .webdriver import Browser, GhostDriver, WebDriverError
 
 LATE_SECONDS = 0.2

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
-from kindle_appliance.answers.desk import News
+from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.chats import Turn
-from kindle_appliance.web.pages import Page, Pages, Reader
+from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.templates import Page
 
 from .engines import ENGINES
 from .steps import answered, begin
@@ -81,17 +82,17 @@ def test_foreign_markup_on_the_page_runs_loads_and_hides_nothing(
 
     path = answered(house, gemini, "The answer itself.")
     monkeypatch.setattr(Pages, "reading", reading_with_more)
-    with Cable(house.server.port) as cable:
-        browser.open(cable.url + path)
+    with Proxy(house.server.port) as proxy:
+        browser.open(proxy.url + path)
         browser.wait_until("document.documentElement.className.indexOf('scripted') >= 0")
         browser.script("document.getElementById('clicked').click(); document.getElementById('foreign').submit();")
         seen = browser.script(
             "function shown(id) { return getComputedStyle(document.getElementById(id)).visibility; }"
             "return [window.ran || null, shown('turn'), shown('styled'), document.links[0].host];"
         )
-        assert seen == [None, "visible", "visible", cable.url.removeprefix("http://")]
-        assert "The answer itself." in browser.text and browser.url == cable.url + path
-        assert len(cable.requests) == 1
+        assert seen == [None, "visible", "visible", proxy.url.removeprefix("http://")]
+        assert "The answer itself." in browser.text and browser.url == proxy.url + path
+        assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize("engine", NOT_IN_A_FRAME, indirect=True, ids=lambda each: each.name)
@@ -112,16 +113,15 @@ def test_our_pages_are_not_shown_in_a_frame_of_a_foreign_page(
 ) -> None:
     path = "/chats/{}/{}".format(*house.ask("Why?"))
     call = begin(gemini)
-    with Cable(house.server.port) as cable:
-        with stranger(f'<!DOCTYPE html><title>Prizes</title><iframe src="{cable.url}{path}"></iframe>') as url:
+    with Proxy(house.server.port) as proxy:
+        with stranger(f'<!DOCTYPE html><title>Prizes</title><iframe src="{proxy.url}{path}"></iframe>') as url:
             browser.open(url)
             browser.wait_until("document.readyState === 'complete'")
-        framed = list(cable.requests)
-        browser.open(cable.url + path)
-        call.text("Because.", finish="STOP")
-        call.end()
+        framed = list(proxy.requests)
+        browser.open(proxy.url + path)
+        call.finish("Because.")
         browser.wait_until("document.body.className.indexOf('ended') >= 0")
-        asked = [line.split()[1].partition(b"?")[0] for line in cable.requests]
+        asked = [line.split()[1].partition(b"?")[0] for line in proxy.requests]
     assert len(framed) == 1 and asked[:3] == [path.encode(), path.encode(), b"/answers/1"], (
         "only one of them follows"
     )

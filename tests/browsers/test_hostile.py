@@ -261,8 +261,7 @@ def test_an_answer_of_gemini_is_only_text(
             call.text(LONG)
         for payload in payloads[start : start + IN_AN_ANSWER] if start else ():
             call.text(payload + "\n\n")
-        call.text("The end.", finish="STOP")
-        call.end()
+        call.finish("The end.")
         watched.browser.wait_until(ENDED, 60)
         shown.append(watched.look(house, "#text"))  # as it arrived
         shown.append(watched.open(house, path, "#text"))  # as it is stored

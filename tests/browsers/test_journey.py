@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine
-from .steps import ENDED, LONG, ask, begin, lines_shown, page_number, shows, sizes, text_of, turn
+from .steps import ENDED, LONG, ask, begin, begin_on_page, lines_shown, page_number, shows, sizes, text_of, turn
 from .webdriver import Browser
 
 
@@ -20,13 +20,11 @@ def test_ask_follow_turn_resize_reload_stop_and_follow_up(engine: Engine, gemini
 
 def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text("The beginning.\n\nAnd then")
-    browser.wait_until(shows("And then"))
+    call = begin_on_page(browser, gemini, "The beginning.\n\nAnd then")
     call.text(f" the rest.\n\n{LONG}\n\nand a tail")
     browser.wait_until(shows("and a tail"))
     pages = page_number(browser)[1]
-    assert page_number(browser)[0] == 1 and pages > 2 and "writing" in text_of(browser, "state")
+    assert page_number(browser)[0] == 1 and pages > 2 and "Writing" in text_of(browser, "state")
     turn(browser, "next")
     first = lines_shown(browser)[0]
     browser.click(browser.find("#aa"))
@@ -47,24 +45,22 @@ def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
     browser.click(browser.find(".more input[value='Simpler']"))
     call = begin(gemini)
     browser.wait_until(f"location.pathname !== '{before}' && !!document.getElementById('answer')")
-    call.text("Simple.", finish="STOP")
-    call.end()
+    call.finish("Simple.")
     browser.wait_until(ENDED)
     assert text_of(browser, "text") == "Simple."
 
 
 def test_a_page_is_one_request_and_one_response(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port) as cable:
+    with Proxy(house.server.port) as proxy:
         for path in ("/", "/chats", "/no"):
-            before = len(cable.requests)
-            browser.open(cable.url + path)
-            assert [line.split()[1].decode() for line in cable.requests[before:]] == [path]
-        ask(browser, cable.url)
-        before = len(cable.requests)
+            before = len(proxy.requests)
+            browser.open(proxy.url + path)
+            assert [line.split()[1].decode() for line in proxy.requests[before:]] == [path]
+        ask(browser, proxy.url)
+        before = len(proxy.requests)
         call = begin(gemini)
-        call.text("All.", finish="STOP")
-        call.end()
+        call.finish("All.")
         browser.wait_until(ENDED)
-        browser.open(cable.url + "/chats/1/1")
-        paths = [line.split()[1].decode() for line in cable.requests[before:]]
+        browser.open(proxy.url + "/chats/1/1")
+        paths = [line.split()[1].decode() for line in proxy.requests[before:]]
         assert paths[-1] == "/chats/1/1" and all(path.startswith("/answers/1?") for path in paths[:-1])

@@ -7,12 +7,27 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine, W3m
-from .steps import ENDED, LONG, ask, begin, finish, page_number, paragraphs, shows, take, text_of, turn
+from .steps import (
+    ENDED,
+    LONG,
+    ask,
+    begin,
+    begin_on_page,
+    finish,
+    hurry,
+    page_number,
+    paragraphs,
+    shows,
+    take,
+    text_of,
+    turn,
+    write,
+)
 from .webdriver import Browser
 
 RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
@@ -28,7 +43,7 @@ def test_a_recorded_stream_appears_while_written_survives_a_reload_and_ends_whol
     for event in events[:8]:
         call.send(event + b"\r\n\r\n")
     browser.wait_until(shows("Cats vs. Dogs"))
-    assert "Gemini is writing" in text_of(browser, "state"), "the first text is there, the end is not"
+    assert "Writing ..." in text_of(browser, "state"), "the first text is there, the end is not"
     assert browser.script(f"return !({ENDED})")
     take(browser, engine, screenshots / f"reading-while-written-{engine.name}.png")
 
@@ -59,20 +74,17 @@ def test_a_recorded_stream_appears_while_written_survives_a_reload_and_ends_whol
 def test_after_a_cut_connection_the_text_stays_and_the_page_goes_on_by_itself(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open")
-        browser.wait_until(shows("Then the open"))
-        cable.pull()
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
         assert browser.script("return " + shows("Then the open")), "the text so far stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
         assert height >= 66, "the link to go on is a centimetre high"
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
-        call.text(" tail, and more.", finish="STOP")
-        call.end()
-        cable.plug()
+        call.finish(" tail, and more.")
+        proxy.restore()
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail, and more."]
         assert text_of(browser, "state") == ""
@@ -82,7 +94,7 @@ def test_after_a_cut_connection_the_text_stays_and_the_page_goes_on_by_itself(
 def test_the_page_says_what_it_waits_for_until_there_is_text(
     browser: Browser, gemini: FakeGemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.answers.desk._THINKING_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 1.0)
     refusal = Reply.error(429, "RESOURCE_EXHAUSTED", "slowly", [retry_info("4s")])
     gemini.replies(refusal)
     with House(gemini.url, tmp_path, models=("model-a",)) as house:
@@ -93,24 +105,22 @@ def test_the_page_says_what_it_waits_for_until_there_is_text(
         call.start()
         call.text("Because")
         browser.wait_until(shows("Because"))
-        assert text_of(browser, "state") == "Gemini is writing ..."
-        call.text(".", finish="STOP")
-        call.end()
+        assert text_of(browser, "state") == "Writing ..."
+        call.finish(".")
         browser.wait_until(ENDED)
     assert browser.errors() == []
 
 
 def test_behind_a_proxy_that_buffers_the_page_polls(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port, holds_streams=True) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port, buffers_streams=True) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
         call.text("Word one.\n\nWord")
         browser.wait_until(shows("Word one."), 30)
-        call.text(" two.", finish="STOP")
-        call.end()
+        call.finish(" two.")
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Word one.", "Word two."]
-        streams = [line for line in cable.requests if b"/answers/" in line and b"wait=0" not in line]
+        streams = [line for line in proxy.requests if b"/answers/" in line and b"wait=0" not in line]
         assert len(streams) == 1, "once the page knows, it does not stream again"
     assert browser.errors() == []
 
@@ -126,9 +136,8 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
             other.read_until("Word one")
             browser.open(house.url + "/chats/1/1")
             browser.wait_until(shows("Word one"), 20)
-            assert "Gemini is writing" in text_of(browser, "state"), "the page does not report a lost connection"
-            call.text(" and two.", finish="STOP")
-            call.end()
+            assert "Writing ..." in text_of(browser, "state"), "the page does not report a lost connection"
+            call.finish(" and two.")
             browser.wait_until(ENDED, 20)
             assert text_of(browser, "text") == "Word one and two."
     assert browser.errors() == []
@@ -136,9 +145,7 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
 
 def test_stop_ends_the_answer_and_keeps_the_place(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nAs far as this")
-    browser.wait_until(shows("As far as this"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nAs far as this")
     turn(browser, "next")
     browser.script("window.isSamePage = true")
     browser.click(browser.find("#stop input"))
@@ -153,20 +160,17 @@ def test_stop_ends_the_answer_and_keeps_the_place(browser: Browser, gemini: Fake
 def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         # Without the other remedy, a request for news after 3 s of silence.
         browser.script(
             "var set = window.setTimeout;"
             "window.setTimeout = function (action, ms) { return set(action, ms === 3000 ? 60000 : ms); };"
         )
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open")
-        browser.wait_until(shows("Then the open"))
-        cable.forget()
-        call.text(" tail.\n\nWritten while it slept.", finish="STOP")
-        call.end()
-        before = len(cable.requests)
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
+        proxy.forget()
+        call.finish(" tail.\n\nWritten while it slept.")
+        before = len(proxy.requests)
         # After a sleep a machine's clock is further ahead than its timers.
         browser.script(
             "var getTime = Date.prototype.getTime;"
@@ -174,7 +178,7 @@ def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
         )
         browser.wait_until(ENDED, 20)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail.", "Written while it slept."]
-        streams = [line for line in cable.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
+        streams = [line for line in proxy.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
         assert streams and b"from=16" in streams[0], "from the last settled block on"
     assert browser.errors() == []
 
@@ -182,11 +186,9 @@ def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
 def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open tail.")
-        browser.wait_until(shows("open tail."))
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
         # Retry delays of 1, 2, 4, 8 and 16 s in a twentieth of the time; the request after 16 s is the last one.
         browser.script(
             "window.waits = []; window.isGivenUp = false;"
@@ -198,7 +200,7 @@ def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
             "    window.isGivenUp = window.isGivenUp || xhr.readyState === 4; }, false); }"
             "  send.call(xhr, body); };"
         )
-        cable.pull()
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Refresh') >= 0")
         browser.script("window.firstLink = document.querySelector('#state a')")
         browser.wait_until("window.isGivenUp", 20)
@@ -208,9 +210,8 @@ def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
             "the link stays for the tap"
         )
         assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
-        call.text("", finish="STOP")
-        call.end()
-        cable.plug()
+        call.finish("")
+        proxy.restore()
         browser.click(browser.find("#state a"))
         browser.wait_until(ENDED, 20)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
@@ -219,52 +220,42 @@ def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
 def test_the_page_notices_that_the_appliance_is_switched_off(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         call = begin(gemini)
-        browser.script(
-            "var set = window.setTimeout;"
-            "window.setTimeout = function (action, ms) { return set(action, ms / 20); };"
-        )
+        hurry(browser, 20)
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
-        cable.vanish()
+        proxy.vanish()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
         assert browser.script("return " + shows("open tail."))
-        call.text("", finish="STOP")
-        call.end()
+        call.finish("")
     assert browser.errors() == []
 
 
 def test_a_link_that_opens_no_page_does_not_hide_a_lost_connection(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
-        call = begin(gemini)
-        call.text("Settled first.\n\nThen the open tail.")
-        browser.wait_until(shows("open tail."))
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
+        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
         browser.script("window.onbeforeunload();")  # as for a download
-        cable.pull()
+        proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
-        cable.plug()
-        call.text("", finish="STOP")
-        call.end()
+        proxy.restore()
+        call.finish("")
         browser.wait_until(ENDED, 40)
     assert browser.errors() == []
 
 
 def test_a_clock_set_back_does_not_stop_the_page(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text("Settled first.\n\nThen")
-    browser.wait_until(shows("Then"))
+    call = begin_on_page(browser, gemini, "Settled first.\n\nThen")
     browser.script(
         "var getTime = Date.prototype.getTime;"
         "Date.prototype.getTime = function () { return getTime.call(this) - 3600000; };"
     )
-    call.text(" the rest.", finish="STOP")
-    call.end()
+    call.finish(" the rest.")
     browser.wait_until(ENDED)
     assert paragraphs(browser) == ["Settled first.", "Then the rest."]
     assert browser.errors() == []
@@ -286,20 +277,19 @@ def test_the_unsettled_end_of_an_arabic_answer_has_its_own_direction(
     call.text("\n\nIn English", finish=None)
     browser.wait_until(shows("In English"))
     assert browser.script(shape)[0] == "ltr"
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.errors() == []
 
 
 def test_there_is_no_traffic_once_the_answer_has_ended(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         finish(gemini, "Because.")
         browser.wait_until(ENDED)
-        requests = len(cable.requests)
+        requests = len(proxy.requests)
         threading.Event().wait(4.5)  # two polls, or the timeout of a stream, would fall into this time
-        assert len(cable.requests) == requests
+        assert len(proxy.requests) == requests
     assert browser.errors() == []
 
 
@@ -307,8 +297,7 @@ def test_without_script_asking_and_reading_work_by_forms_and_reloads(
     scriptless_browser: Browser, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     browser = scriptless_browser
-    browser.open(house.url + "/")
-    browser.type(browser.find("textarea"), "Without script?")
+    write(browser, house.url, "Without script?")
     browser.click(browser.find("input[type=submit]"))
     call = begin(gemini)
     call.text("This has settled.\n\nThis has not")
@@ -318,8 +307,7 @@ def test_without_script_asking_and_reading_work_by_forms_and_reloads(
     assert "This has settled." in browser.text and "This has not" not in browser.text
     assert browser.find("noscript a") or "Refresh" in browser.text
     browser.screenshot(screenshots / "no-script-while-written.png")
-    call.text(" yet.", finish="STOP")
-    call.end()
+    call.finish(" yet.")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_to_end()
     browser.open(house.url + "/chats/1/1")
@@ -330,14 +318,13 @@ def test_a_text_browser_asks_and_reads(w3m: W3m, gemini: FakeGemini, house: Hous
     shown = w3m.dump(house.url + "/")
     assert "Your question" in shown or "Send" in shown
     shown = w3m.dump(house.url + "/ask", urlencode({"question": "Why is the sea salty?", "form": "w3m"}))
-    assert "Why is the sea salty?" in shown and "Gemini is writing" in shown and "Refresh" in shown
+    assert "Why is the sea salty?" in shown and "Writing ..." in shown and "Refresh" in shown
     call = begin(gemini)
-    call.text("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item", finish="STOP")
-    call.end()
+    call.finish("## Salt\n\nRivers bring it.\n\n| a | b |\n|---|---|\n| one | two |\n\n- an item")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_to_end()
     shown = w3m.dump(house.url + "/chats/1/1")
     assert all(
         words in shown for words in ("Salt", "Rivers bring it.", "one", "two", "an item", "Ask more about this")
     )
-    assert "writing" not in shown
+    assert "Writing" not in shown

@@ -14,7 +14,7 @@ from conftest import ROOT
 from fakes.house import House
 
 from kindle_appliance.upstream.demo import DemoGemini
-from kindle_appliance.web.pages import STATIC
+from kindle_appliance.web.templates import STATIC
 
 from .engines import Engine
 from .steps import ENDED, lines_shown, page_number, sizes, take, turn
@@ -42,7 +42,7 @@ PAGES = {
 @pytest.fixture(scope="module")
 def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The demo, with one answer of each kind and one interrupted by a power cut."""
-    demo = DemoGemini(STATIC / "exhibits.md", pause=0)
+    demo = DemoGemini(STATIC / "demo_answers.md", pause=0)
     try:
         with House(demo.url, tmp_path_factory.mktemp("gallery"), is_demo=True) as house:
             for question in QUESTIONS.values():

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 from fakes.secrets import PIN
 
 from kindle_appliance.web.guard import Gate
@@ -47,15 +47,15 @@ def test_the_pin_is_entered_once_and_leads_to_the_requested_page(
     engine: Engine, locked: House, screenshots: Path
 ) -> None:
     for width, height in sizes(engine):
-        with engine.start(width, height) as browser, Cable(locked.server.port) as cable:
-            browser.open(cable.url + "/chats")
+        with engine.start(width, height) as browser, Proxy(locked.server.port) as proxy:
+            browser.open(proxy.url + "/chats")
             take(browser, engine, screenshots / f"pin-{width}-{engine.name}.png")
-            before = len(cable.requests)
+            before = len(proxy.requests)
             press(browser, f"99<<{PIN[:-1]}0<{PIN[-1]}")
-            assert len(cable.requests) == before, "no request for a digit"
+            assert len(proxy.requests) == before, "no request for a digit"
             ok(browser)
             browser.wait_until("location.pathname === '/chats' && !document.getElementById('pin')")
-            browser.open(cable.url + "/")
+            browser.open(proxy.url + "/")
             assert browser.find("#question") and browser.errors() == []
 
 

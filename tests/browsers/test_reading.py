@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from fakes.cable import Cable
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
 from .engines import Engine
 from .steps import (
@@ -18,6 +18,7 @@ from .steps import (
     answered,
     ask,
     begin,
+    begin_on_page,
     lines_shown,
     page_number,
     read,
@@ -128,7 +129,7 @@ def test_the_text_being_read_does_not_move_while_more_is_written(
     browser.wait_until(shows("Paragraph 7"))
     turn(browser, "next")
     number, count = page_number(browser)
-    assert number == 2 and "writing" in text_of(browser, "state")
+    assert number == 2 and "Writing" in text_of(browser, "state")
     place = browser.script("return location.hash")
     before = lines_shown(browser)
     top = "return document.getElementById('text').getElementsByTagName('p')[1].getBoundingClientRect().top"
@@ -138,11 +139,10 @@ def test_the_text_being_read_does_not_move_while_more_is_written(
     assert page_number(browser)[0] == 2 and page_number(browser)[1] > count
     assert lines_shown(browser)[: len(before) - 1] == before[:-1]
     assert browser.script(top) == where and browser.script("return location.hash") == place
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.script(top) == where and page_number(browser)[0] == 2
-    assert "writing" not in text_of(browser, "state")
+    assert "Writing" not in text_of(browser, "state")
     assert browser.errors() == []
 
 
@@ -180,17 +180,14 @@ def test_the_place_survives_a_reload_while_the_answer_is_written(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nand a tail")
-    browser.wait_until(shows("and a tail"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
     for _ in range(2):
         turn(browser, "next")
     first, before = lines_shown(browser)[0], page_number(browser)
     browser.reload()
     browser.wait_until(shows("and a tail"))
     assert page_number(browser) == before and lines_shown(browser)[0] == first
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert lines_shown(browser)[0] == first
     assert browser.errors() == []
@@ -225,8 +222,7 @@ def test_the_last_page_of_a_finished_answer_sends_follow_ups_with_one_tap(
     for _ in range(page_number(browser)[1] - 1):
         turn(browser, "next")
     assert "Simpler" not in browser.text, "follow-ups are not shown while it is written"
-    call.text("\n\nThe end.", finish="STOP")
-    call.end()
+    call.finish("\n\nThe end.")
     browser.wait_until(ENDED)
     while page_number(browser)[0] < page_number(browser)[1]:
         assert "Simpler" not in visible_controls(browser)
@@ -245,8 +241,7 @@ def test_the_last_page_of_a_finished_answer_sends_follow_ups_with_one_tap(
     assert [each["role"] for each in contents] == ["user", "model", "user"]
     assert contents[-1]["parts"] == [{"text": "Shorter"}]
     browser.wait_until("location.pathname === '/chats/1/2'")
-    call.text("Short.", finish="STOP")
-    call.end()
+    call.finish("Short.")
     browser.wait_until(ENDED)
     assert text_of(browser, "text") == "Short."
     assert browser.errors() == []
@@ -341,8 +336,7 @@ def test_hostile_output_never_breaks_the_frame(
     call.text(f"Before.\n\n{text}")
     browser.wait_until(shows("Before."))
     check_frame(browser)
-    call.text("\n\nAfter it.", finish="STOP")
-    call.end()
+    call.finish("\n\nAfter it.")
     browser.wait_until(ENDED)
     browser.wait_until(shows("After it."))
     check_frame(browser)
@@ -398,16 +392,13 @@ def test_a_screen_that_reports_its_size_late_gets_its_pages_then(
     # A Paperwhite 3 reports 0 x 0 until its first `resize`.
     alter_pages(monkeypatch, "window.innerHeight", "(window.late ? window.innerHeight : 0)")
     ask(browser, house.url)
-    call = begin(gemini)
-    call.text(LONG + "\n\nand a tail")
-    browser.wait_until(shows("and a tail"))
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
     assert text_of(browser, "count") == "", "no pages yet"
     browser.script("window.late = true; window.onresize();")
     number, last = page_number(browser)
     assert number == 1 and 4 < last < 100
     lines_shown(browser)
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
     browser.wait_until(ENDED)
     assert browser.errors() == []
 
@@ -442,13 +433,13 @@ def test_the_message_about_sending_stands_on_the_page_of_the_tap(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     for paragraphs in range(4, 8):
-        with Cable(house.server.port) as cable:
+        with Proxy(house.server.port) as proxy:
             path = answered(house, gemini, "A paragraph of one line.\n\n" * paragraphs)
-            browser.open(cable.url + path)
+            browser.open(proxy.url + path)
             while page_number(browser)[0] < page_number(browser)[1]:
                 turn(browser, "next")
             before = page_number(browser)
-            cable.pull()
+            proxy.cut()
             browser.click(browser.find(".more input[value='Shorter']"))
             browser.wait_until("document.getElementById('sent').textContent.indexOf('Not sent.') >= 0")
             assert page_number(browser) == before and "Shorter" in visible_controls(browser)

@@ -6,14 +6,14 @@ import random
 
 import pytest
 from conftest import Soak
-from fakes.cable import Cable
-from fakes.endless import CUTS, Writer
+from fakes.endless_answer import CUTS, EndlessAnswer
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
+from fakes.proxy import Proxy
 from fakes.reader import page_of
 
 from .engines import ENGINES
-from .steps import ENDED, ask, text_of
+from .steps import ENDED, ask, hurry, text_of
 from .webdriver import Browser
 
 # The elements of an answer set at once, and of the one on the page, in their order and with their text. (The page
@@ -36,21 +36,19 @@ def test_a_page_with_many_cut_connections_shows_the_whole_answer(
 ) -> None:
     cuts = soak(12, full=CUTS)
     chance = random.Random(4)
-    writer = Writer(chance)
-    gemini.replies(Reply(writer))
-    with Cable(house.server.port) as cable:
-        ask(browser, cable.url)
+    endless = EndlessAnswer(chance)
+    gemini.replies(Reply(endless))
+    with Proxy(house.server.port) as proxy:
+        ask(browser, proxy.url)
         # The page retries after a second, or asks for news after three: here in a fifth of the time.
-        browser.script(
-            "var set = window.setTimeout;window.setTimeout = function (action, ms) { return set(action, ms / 5); };"
-        )
+        hurry(browser, 5)
         for _ in range(cuts):
-            assert cable.cut_after(chance.randrange(4000)).wait(20)
-            cable.plug()
-        writer.enough.set()
+            assert proxy.cut_after(chance.randrange(4000)).wait(20)
+            proxy.restore()
+        endless.enough.set()
         browser.wait_until(ENDED, 20)
-    expected, shown = browser.script(SAID, "\n".join(page_of(writer.text)))
+    expected, shown = browser.script(SAID, "\n".join(page_of(endless.text)))
     assert len(shown) > 20 and shown == expected
     assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
     assert browser.errors() == []
-    soak.tell(f"cut {cuts} times in PhantomJS 1.9.8: {len(writer.text)} characters, as if it had never slept")
+    soak.tell(f"cut {cuts} times in PhantomJS 1.9.8: {len(endless.text)} characters, as if it had never slept")

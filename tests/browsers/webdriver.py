@@ -154,6 +154,28 @@ class Browser(ABC):
         """Closes the window. Ignores a driver that has died: its window is gone anyway."""
 
 
+class ChromiumBrowser(Browser):
+    """A Chromium, however it is driven."""
+
+    @abstractmethod
+    def devtools(self, method: str, **params: Any) -> Any:
+        """Sends a DevTools command, for instance `Emulation.setPageScaleFactor`; returns its result."""
+
+    def resize(self, width: int, height: int) -> None:
+        # A window's size includes its frame and is at least 500 pixels wide; this sets the page's alone.
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.size = (width, height)
+
+    def disable_scripts(self) -> None:
+        self.devtools("Emulation.setScriptExecutionDisabled", value=True)
+
+
 class WebDriver(Browser):
     """The common part of both dialects of WebDriver."""
 
@@ -346,7 +368,7 @@ class GhostDriver(WebDriver):
         raise WebDriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
 
 
-class ChromeDriver(WebDriver):
+class ChromeDriver(ChromiumBrowser, WebDriver):
     """Chromium of today, over W3C WebDriver."""
 
     def script(self, source: str, *args: Any) -> Any:
@@ -358,27 +380,12 @@ class ChromeDriver(WebDriver):
         return str(answer["value"]["sessionId"])
 
     def devtools(self, method: str, **params: Any) -> Any:
-        """Sends a Chrome DevTools command, for instance `Network.emulateNetworkConditions`."""
         return self.command("POST", "/goog/cdp/execute", {"cmd": method, "params": params})
-
-    def resize(self, width: int, height: int) -> None:
-        # A window's size includes its frame and is at least 500 pixels wide; this sets the page's alone.
-        self.devtools(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.size = (width, height)
 
     def errors(self) -> list[str]:
         # A refused or failed request is logged as SEVERE too, by the network and not by a script.
         log = self.command("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in log if entry.get("source") != "network"]
-
-    def disable_scripts(self) -> None:
-        self.devtools("Emulation.setScriptExecutionDisabled", value=True)
 
 
 def _complaint(value: Any) -> str:

@@ -53,7 +53,7 @@ def open_upstream() -> Iterator[Open]:
     opened: list[Upstream] = []
 
     def open_one(url: str, clocks: Clocks = LONG, **more: Any) -> Upstream:
-        opened.append(Upstream(url, clocks, **more))
+        opened.append(Upstream(url, clocks, provider="Gemini", **more))
         return opened[-1]
 
     yield open_one

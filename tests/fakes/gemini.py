@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from .wire import GLANCE, ClientGoneError, Connection, Request
+from .http_peer import GLANCE, ClientGoneError, Peer, Request
 
 __all__ = [
     "Call",
@@ -191,17 +191,17 @@ class Call:
     has not taken what is sent within `patience` seconds.
     """
 
-    def __init__(self, wire: Connection, request: Request) -> None:
+    def __init__(self, peer: Peer, request: Request) -> None:
         self.method = request.method
         self.path = request.path
         self.headers = request.headers
         self.body = request.body
         named = re.search(r"/models/([^/:?]+)", request.path)
         self.model = named[1] if named else None
-        self.connection = wire.number
+        self.connection = peer.number
         self.patience: float | None = 10.0
         self.answered = False  # set before the last byte goes out: the client may be quicker than we are
-        self._wire = wire
+        self._peer = peer
         self._framing: Framing | None = None
         self._promised = 0
         self._closes = False
@@ -262,7 +262,7 @@ class Call:
 
     def send_raw(self, data: bytes) -> None:
         """Put bytes on the wire as they are, for an answer that is no HTTP or breaks its framing."""
-        self._wire.send(data, self.patience)
+        self._peer.send(data, self.patience)
 
     def text(
         self,
@@ -275,6 +275,11 @@ class Call:
         """Send one event of an answer; see `chunk`."""
         self.send(chunk(delta, finish, thought, usage, model_version))
 
+    def finish(self, text: str) -> None:
+        """Send the last piece of a complete answer, and end it."""
+        self.text(text, "STOP")
+        self.end()
+
     def end(self) -> None:
         """End the answer as its framing says; the connection stays open where it may."""
         if self._framing is None:
@@ -285,21 +290,21 @@ class Call:
         if self._framing == "chunked":
             self.send_raw(b"0\r\n\r\n")
         if self._closes:
-            self._wire.finish(notify=True)
+            self._peer.finish(notify=True)
 
     def close(self) -> None:
         """Send a FIN now, whatever was promised; over TLS without the notice of a clean end."""
-        self._wire.finish(notify=False)
+        self._peer.finish(notify=False)
 
     def reset(self) -> None:
         """Send an RST, behind everything that was sent."""
-        self._wire.reset(self.patience)
+        self._peer.reset(self.patience)
 
     def wait_gone(self, timeout: float = 5.0) -> float:
         """Wait until the client has closed its side; gives the instant of that, on time.monotonic()."""
-        if not self._wire.gone.wait(timeout):
+        if not self._peer.gone.wait(timeout):
             raise TimeoutError(f"after {timeout} s the client still holds {self!r}")
-        return self._wire.gone_at
+        return self._peer.gone_at
 
     def play(self, reply: Reply) -> None:
         """Answer with a written reply, in the calling thread."""
@@ -327,7 +332,7 @@ class Call:
     def _wait_for(self, gate: threading.Event) -> None:
         # One thread cannot wait for two events: the gate is noticed at once, the client's leaving soon.
         while not gate.wait(GLANCE):
-            if self._wire.gone.is_set():
+            if self._peer.gone.is_set():
                 raise ClientGoneError("the client left while a gate was closed")
 
 
@@ -354,7 +359,7 @@ class FakeGemini:
         self._scripts: dict[str | None, deque[Reply]] = {}
         self._waiting: list[Call] = []
         self._threads: set[threading.Thread] = set()
-        self._connections: set[Connection] = set()
+        self._peers: set[Peer] = set()
         self._failures: list[Exception] = []
 
     def __enter__(self) -> Self:
@@ -423,8 +428,8 @@ class FakeGemini:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             with self._changed:
-                for connection in self._connections:
-                    connection.abort()
+                for peer in self._peers:
+                    peer.abort()
                 running = next((thread for thread in self._threads if thread.is_alive()), None)
             if running is None:
                 break
@@ -436,7 +441,7 @@ class FakeGemini:
         """The names of threads that still run and of sockets that are still open; empty after `close`."""
         with self._changed:
             names = [thread.name for thread in self._threads if thread.is_alive()]
-            names += [f"socket {open_.number}" for open_ in self._connections if not open_.gone.is_set()]
+            names += [f"socket {open_.number}" for open_ in self._peers if not open_.gone.is_set()]
         if self._listener is not None and self._listener.fileno() >= 0:
             names.append("listening socket")
         return names
@@ -484,22 +489,22 @@ class FakeGemini:
                     connected.close()
                     continue
                 count += 1
-                connection = Connection(connected, count)
+                peer = Peer(connected, count)
                 with self._changed:
-                    held = {other for other in self._connections if not other.gone.is_set()}
-                    self._connections = held | {connection}
-                self._spawn(f"connection-{count}", self._serve, connection)
+                    held = {other for other in self._peers if not other.gone.is_set()}
+                    self._peers = held | {peer}
+                self._spawn(f"connection-{count}", self._serve, peer)
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, peer: Peer) -> None:
         call: Call | None = None
-        with closing(connection.requests()) as requests:
+        with closing(peer.requests()) as requests:
             for request in requests:
-                earlier, call = call, Call(connection, request)
+                earlier, call = call, Call(peer, request)
                 if earlier is not None and not earlier.answered:
                     raise RuntimeError(f"{call!r} was sent into the unfinished answer to the one before")
-                self._answer(connection, call)
+                self._answer(peer, call)
 
-    def _answer(self, connection: Connection, call: Call) -> None:
+    def _answer(self, peer: Peer, call: Call) -> None:
         with self._changed:
             self.calls.append(call)
             self._changed.notify_all()
@@ -508,20 +513,20 @@ class FakeGemini:
         if reply is None:
             reply = self.default(call) if callable(self.default) else self.default
         if reply is not None:
-            self._spawn(f"reply-{call.connection}", self._play, connection, call, reply)
+            self._spawn(f"reply-{call.connection}", self._play, peer, call, reply)
             return
         with self._changed:
             self._waiting.append(call)
             self._changed.notify_all()
 
-    def _play(self, connection: Connection, call: Call, reply: Reply) -> None:
+    def _play(self, peer: Peer, call: Call, reply: Reply) -> None:
         call.patience = None  # a slow reader is no failure of the script's
         try:
             call.play(reply)
         except ClientGoneError:
             pass  # it may leave when it likes; `wait_gone` tells when
         except Exception:
-            connection.abort()  # or its client would wait for the rest
+            peer.abort()  # or its client would wait for the rest
             raise
 
 

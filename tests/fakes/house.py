@@ -9,7 +9,7 @@ import codecs
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,18 +24,21 @@ from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
+from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback
-from kindle_appliance.upstream.gemini import GenerationOptions
-from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.upstream.gemini import Gemini
+from kindle_appliance.upstream.quotas import Quotas
+from kindle_appliance.upstream.rung import Limits, Rung
 from kindle_appliance.web.app import Web
 from kindle_appliance.web.guard import Gate, Guard
 from kindle_appliance.web.health import Health
-from kindle_appliance.web.pages import USUAL_LOOK, Look, Pages
+from kindle_appliance.web.look import USUAL_LOOK, Look
+from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.server import Server
 
-from .secrets import KEY
-from .written import WRITTEN
+from .rungs import gemini_rungs
+from .secret_scanner import SCANNER
 
 
 class House:
@@ -47,6 +50,7 @@ class House:
         folder: Path,
         *,
         models: tuple[str, ...] = ("model-a", "model-b"),
+        rungs: Sequence[Rung] = (),
         clocks: Clocks | None = None,
         followers: int = 32,
         language: str | None = None,
@@ -61,6 +65,7 @@ class House:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
         self._models = models
+        self._rungs = rungs  # instead of the models of that Gemini
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
         self._language = language
@@ -73,15 +78,12 @@ class House:
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
 
     def start(self) -> None:
-        self.database = Database(self._file)
+        self.database = Database(self._file, CHATS)
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
-        self.upstream = Upstream(self._gemini_url, self._clocks)
-        self.desk = AnswerDesk(
-            self.chats,
-            Fallback(self.upstream, KEY, Models(self._models, self.database), GenerationOptions()),
-            self._history,
-        )
+        self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
+        rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
+        self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database)))
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
         web = Web(
@@ -91,14 +93,14 @@ class House:
             self.reports,
             RateLimit(self.database, *self._allowed),
             self.health,
-            self._language,
-            self._look,
-            self._followers,
-            lambda: ["127.0.0.1"],
+            language=self._language,
+            look=self._look,
+            followers=self._followers,
+            addresses=lambda: ["127.0.0.1"],
             guard=self._guard,
             gate=self._gate,
         )
-        self.server = Server(WRITTEN.application(web.application()), "127.0.0.1", 0, self._followers)
+        self.server = Server(SCANNER.application(web.application()), "127.0.0.1", 0, self._followers)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
         self._thread.start()
@@ -203,12 +205,12 @@ class Follow:
         self.body = b""
         self.state = PageState()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._written = WRITTEN.stream("response")
+        self._scanned = SCANNER.stream("response")
 
     def read(self) -> bytes:
         """The next bytes, `b""` at the end."""
         data = self.response.read1(65536)
-        self._written.feed(data)
+        self._scanned.feed(data)
         self.body += data
         self.state.feed(self._decoder.decode(data))
         return data

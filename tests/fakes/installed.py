@@ -16,7 +16,7 @@ from conftest import ROOT
 
 from kindle_appliance.owner.installation import Installation
 
-from .written import WRITTEN
+from .secret_scanner import SCANNER
 
 _SYSTEMCTL = """#!/bin/sh
 cd "$(dirname "$0")"
@@ -89,5 +89,5 @@ class Installed:
             check=False,
             timeout=60,
         )
-        WRITTEN.look("output", done.stdout + done.stderr)
+        SCANNER.scan("output", done.stdout + done.stderr)
         return done.returncode, done.stdout, done.stderr

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 from conftest import ROOT
 
+from .secret_scanner import SCANNER, Connection, Output
 from .secrets import KEY
-from .written import WRITTEN, Connection, Output
 
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
 
@@ -42,7 +42,7 @@ def complete(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
     done = subprocess.run(
         command, check=False, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=20
     )
-    WRITTEN.look("output", done.stdout + done.stderr)
+    SCANNER.scan("output", done.stdout + done.stderr)
     return done.returncode, done.stdout, done.stderr
 
 

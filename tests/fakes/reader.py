@@ -7,7 +7,7 @@ import codecs
 from kindle_appliance.answers.typesetter import Typesetter
 
 from .house import PageState
-from .written import WRITTEN, Client
+from .secret_scanner import SCANNER, Client
 
 
 class Reader:
@@ -32,13 +32,13 @@ class Reader:
     def _get(self, query: str, pieces: int | None = None) -> None:
         state, decoder = PageState(), codecs.getincrementaldecoder("utf-8")()
         self.connections += 1
-        written = WRITTEN.stream("response")
+        scanned = SCANNER.stream("response")
         with Client(retries=False, timeout=30) as client:
             try:
                 response = client.request("GET", f"{self._address}{self.upto}{query}", preload_content=False)
                 assert response.status == 200
                 while pieces != 0 and (data := response.read1(65536)):
-                    written.feed(data)
+                    scanned.feed(data)
                     state.feed(decoder.decode(data))
                     pieces = None if pieces is None else pieces - 1
             finally:

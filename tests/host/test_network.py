@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
+from pathlib import Path
 
+import ifaddr
 import pytest
+from appliance import lan as network
+from appliance.lan import Lan
+from conftest import unavailable
 
 from kindle_appliance.host.network import Interface, addresses, interfaces, lan_address, of_the_house, web_address
 
@@ -20,6 +26,47 @@ def test_the_kernel_names_the_loopback_interface_with_its_address() -> None:
     assert (loopback.name, loopback.index) == ("lo", socket.if_nametoindex("lo"))
     assert loopback.flags & 0x8
     assert loopback not in of_the_house(interfaces())
+
+
+def test_one_that_vanishes_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def adapter(name: str, address: str, index: int | None) -> ifaddr.Adapter:
+        return ifaddr.Adapter(name, name, [ifaddr.IP(address, 24, name)], index)
+
+    without_index = adapter("lo", "192.0.2.7", None)  # gone when ifaddr asked for its index
+    without_flags = adapter("gone0", "192.0.2.8", 4711)  # gone when we asked for its flags
+    there = adapter("lo", "127.0.0.1", 1)
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [without_index, without_flags, there])
+    assert [(each.name, each.address) for each in interfaces()] == [("lo", "127.0.0.1")]
+
+
+def test_only_devices_count_that_are_up_with_a_cable_in_and_an_alias_counts_as_its_device(tmp_path: Path) -> None:
+    if reason := network.missing():
+        unavailable(reason)
+    with Lan(tmp_path) as lan:
+        pi = lan.host("10.83.0.20")
+        pi.ip("address add 10.83.0.21/24 dev eth0 label eth0:1")
+        pi.ip("link add eth1 type veth peer name far")
+        pi.ip("address add 10.84.0.20/24 dev eth1")
+        pi.ip("link set eth1 up")
+
+        def counts() -> list[str]:
+            return [f"{each.name} {each.address}" for each in pi.within(lambda: of_the_house(interfaces()))]
+
+        def count_soon(*expected: str) -> None:
+            deadline = time.monotonic() + 10  # the kernel takes up to a second to tell of a cable
+            while (found := counts()) != list(expected):
+                assert time.monotonic() < deadline, found
+                time.sleep(0.02)
+
+        count_soon("eth0 10.83.0.20", "eth0 10.83.0.21")
+        assert len({each.index for each in pi.within(interfaces) if each.name == "eth0"}) == 1
+        pi.ip("link set far up")
+        count_soon("eth0 10.83.0.20", "eth0 10.83.0.21", "eth1 10.84.0.20")
+        pi.ip("link set eth0 down")
+        assert counts() == ["eth1 10.84.0.20"]
+        pi.ip("link set far down")
+        count_soon()
+        assert {each.name for each in pi.within(interfaces)} >= {"eth0", "eth1"}, "they keep their addresses"
 
 
 def test_devices_that_people_are_behind_count() -> None:

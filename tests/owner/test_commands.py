@@ -17,14 +17,15 @@ from fakes.chats import write_chats
 from fakes.gemini import FakeGemini, Reply, chunk, error_info, refusing_url
 from fakes.installed import Installed
 from fakes.program import Appliance, Program, complete, run
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
-from fakes.written import WRITTEN
 
 from kindle_appliance.settings import OPTIONS
 from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.lock import FolderLock
+from kindle_appliance.storage.schema import CHATS
 
 OTHER = "AIza" + "SyOtherSecret-0123456789_abcdefghij"
 REFUSED = Reply.error(400, "INVALID_ARGUMENT", "API key not valid.", [error_info("API_KEY_INVALID")])
@@ -49,7 +50,7 @@ def test_a_key_that_google_accepts_is_stored_and_the_service_restarted(
     status, printed, errors = installed.run("key", given=f"{KEY}\n")
     assert (status, errors) == (0, "")
     place = installed.at.secret("key")
-    assert printed == (f"Google accepts the key and offers 2 models.\nThe key was stored in {place}.\n")
+    assert printed == (f"Gemini accepts the key and offers 2 models.\nThe key was stored in {place}.\n")
     assert place.read_text() == f"{KEY}\n"
     assert place.stat().st_mode & 0o777 == 0o600
     assert gemini.calls[0].headers["x-goog-api-key"] == KEY
@@ -165,7 +166,7 @@ def test_a_pin_typed_on_the_terminal_is_not_shown_there(installed: Installed) ->
         except OSError:  # the terminal ends with the program
             pass
     assert asking.wait(timeout=20) == 0
-    WRITTEN.look("output", shown)
+    SCANNER.scan("output", shown)
     assert PIN.encode() not in shown
     assert installed.at.secret("pin").read_text() == f"{PIN}\n"
 
@@ -288,7 +289,7 @@ def test_a_backup_of_the_running_service_is_restored_while_the_service_is_stoppe
 ) -> None:
     file = tmp_path / "backup"
     installed.at.secret("key").write_text(f"{KEY}\n")
-    with closing(Database(installed.at.state / "chats.sqlite")) as running:  # open, as in the running service
+    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as running:  # open, as in the service
         Chats(running).ask("Why?", None, "form")
         status, printed, errors = installed.run("backup", str(file))
         assert (status, errors) == (0, "")
@@ -300,7 +301,7 @@ def test_a_backup_of_the_running_service_is_restored_while_the_service_is_stoppe
     assert "What was there is in" in printed
     units = "kindle-appliance.socket kindle-appliance.service"
     assert installed.told() == [f"stop {units}", f"start {units}"]
-    with closing(Database(installed.at.state / "chats.sqlite")) as database:
+    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as database:
         assert [each.title for each in Chats(database).recent(9)] == ["Why?"]
 
 
@@ -323,7 +324,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     installed.at.settings.write_text(f'text_size = 5\ngemini_url = "{gemini.url}"\n')
     for name, secret in (("key", KEY), ("pin", PIN)):
         installed.at.secret(name).write_text(f"{secret}\n")
-    WRITTEN.exempt(file)  # it holds the secrets on purpose
+    SCANNER.exempt(file)  # it holds the secrets on purpose
     assert installed.run("backup", "--with-secrets", str(file))[0] == 0
     new = Installed(tmp_path / "new")
     new.at.settings.write_text("text_size = 4\n")

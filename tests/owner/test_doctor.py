@@ -13,21 +13,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fakes.card import mounted
 from fakes.chats import write_chats
+from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
 from fakes.program import Appliance, free_port, run
+from fakes.rungs import gemini_rungs
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
-from fakes.written import WRITTEN
 
 from kindle_appliance.errors import StartError
 from kindle_appliance.owner.doctor import Finding, Patient, Verdict, examine
+from kindle_appliance.owner.models import open_rungs
 from kindle_appliance.owner.service import Service
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.backup import back_up
-from kindle_appliance.storage.database import MIGRATIONS
+from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.web.guard import Gate
 
@@ -45,9 +47,9 @@ def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
 
 
 def patient(settings: Settings, folder: Path, service: Service | None, **more: object) -> Patient:
-    upstream = Upstream(settings.gemini_url, QUICK)
+    rungs = open_rungs(settings, QUICK, settings.key) if settings.key and not settings.demo else []
     facts = {"version": "0.0.0", "is_installed": True, "lan_address": "127.0.0.2", "resolve": nobody, **more}
-    return Patient(settings=settings, folder=folder, upstream=upstream, service=service, **facts)  # type: ignore[arg-type]
+    return Patient(settings=settings, folder=folder, rungs=rungs, service=service, **facts)  # type: ignore[arg-type]
 
 
 def nobody(name: str) -> set[str]:
@@ -62,7 +64,7 @@ def found(whose: Patient) -> dict[str, Finding]:
     for finding in findings:
         assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
         assert KEY not in str(finding) and PIN not in str(finding)
-        WRITTEN.look("output", str(finding))
+        SCANNER.scan("output", str(finding))
         if finding.verdict is Verdict.FAILURE:
             assert finding.remedy or finding.subject == "key"
     return {finding.subject: finding for finding in findings}
@@ -176,8 +178,8 @@ def test_a_clock_that_differs_from_googles_is_a_failure_with_the_difference(
 def test_a_certificate_that_is_not_yet_valid_is_blamed_on_the_clock(healthy: Patient, tmp_path: Path) -> None:
     with FakeGemini(tls=True) as gemini:
         gemini.present(*certificate_of_the_future(tmp_path))
-        upstream = Upstream(gemini.url, QUICK, certificates=str(gemini.certificate))
-        findings = found(replace(healthy, upstream=upstream))
+        upstream = Upstream(gemini.url, QUICK, certificates=str(gemini.certificate), provider="Gemini")
+        findings = found(replace(healthy, rungs=gemini_rungs(upstream, ["gemini-a"])))
     assert findings["clock"].verdict == "failure"
     assert "the clock is wrong" in findings["clock"].text
     assert findings["key"].verdict == "failure"
@@ -201,7 +203,7 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     assert "sudo kindle-appliance restore" in finding.remedy
 
 
-def test_chats_locked_by_the_appliance_on_a_full_card_are_not_called_damaged(
+def test_chats_locked_by_the_appliance_on_a_full_filesystem_are_not_called_damaged(
     healthy: Patient, tmp_path: Path
 ) -> None:
     folder = tmp_path / "alone"
@@ -220,7 +222,7 @@ def test_chats_of_a_newer_version_are_a_failure(healthy: Patient, tmp_path: Path
     folder = tmp_path / "newer"
     write_chats(folder / "chats.sqlite", "Why?")
     with closing(sqlite3.connect(folder / "chats.sqlite")) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
     finding = found(patient(healthy.settings, folder, healthy.service))["database"]
     assert finding.verdict == "failure"
     assert "newer version" in finding.remedy
@@ -238,7 +240,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(healthy: Patient) -> No
     assert "cannot be written to" in finding.text
 
 
-def test_a_full_card_is_not_called_a_worn_one(healthy: Patient, tmp_path: Path) -> None:
+def test_a_full_filesystem_is_not_called_a_worn_card(healthy: Patient, tmp_path: Path) -> None:
     with mounted(tmp_path / "full", "size=64k") as folder:
         finding = found(patient(healthy.settings, folder, healthy.service))["disk"]
     assert finding.verdict == "failure"

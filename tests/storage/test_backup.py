@@ -14,22 +14,23 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.card import mounted
 from fakes.chats import write_chats
+from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
 from kindle_appliance.errors import StartError
 from kindle_appliance.storage.backup import KEPT, back_up, restore
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import MIGRATIONS, Database, Inspection, inspect
-from kindle_appliance.storage.lock import FolderLock, announced
+from kindle_appliance.storage.database import Database, Inspection, inspect
+from kindle_appliance.storage.lock import FolderLock, announced_url
+from kindle_appliance.storage.schema import CHATS
 
 NOTHING: Mapping[str, bytes] = {}
 
 
 def questions(file: Path) -> list[str]:
-    with closing(Database(file)) as database:
+    with closing(Database(file, CHATS)) as database:
         return [summary.title for summary in reversed(Chats(database).recent(1000))]
 
 
@@ -51,10 +52,10 @@ def names(folder: Path) -> list[str]:
 def test_a_backup_is_one_file_that_only_its_owner_can_read(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "out" / "backup"
     file.parent.mkdir()
-    assert back_up(chats, file, NOTHING).chats == 2
+    assert back_up(chats, file, NOTHING).rows == 2
     assert names(file.parent) == ["backup"]
     assert file.stat().st_mode & 0o777 == 0o600
-    assert inspect(file).trouble == ""
+    assert inspect(file, CHATS).trouble == ""
     assert names(file.parent) == ["backup"]
 
 
@@ -82,7 +83,7 @@ def test_a_restore_returns_only_the_files_that_were_backed_up_and_leaves_none_in
 
 def test_a_deleted_question_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
     write_chats(chats, "A very secret question")
-    with closing(Database(chats)) as database, database.write() as connection:
+    with closing(Database(chats, CHATS)) as database, database.write() as connection:
         connection.execute("DELETE FROM turns WHERE question LIKE '%secret%'")
     back_up(chats, tmp_path / "backup", NOTHING)
     assert b"very secret" not in (tmp_path / "backup").read_bytes()
@@ -97,14 +98,13 @@ def test_an_answer_continues_while_backups_are_made(house: House, gemini: FakeGe
     def write() -> None:
         while not stop.wait(0.01):
             call.text("Because. ")
-        call.text("End.", "STOP")
-        call.end()
+        call.finish("End.")
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
         for number in range(5):
-            assert back_up(tmp_path / "chats.sqlite", file, NOTHING).chats == number + 1
+            assert back_up(tmp_path / "chats.sqlite", file, NOTHING).rows == number + 1
             house.ask(f"And {number}?")
             gemini.next_call().play(Reply.answer("Yes."))
     finally:
@@ -131,7 +131,7 @@ def test_a_backup_to_a_folder_is_refused_with_the_advice_to_name_a_file(
     assert names(tmp_path) == ["out", "state"]
 
 
-def test_the_error_of_a_full_stick_names_the_stick_and_not_the_card(chats: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_full_stick_names_the_stick_and_not_the_chats(chats: Path, tmp_path: Path) -> None:
     with mounted(tmp_path / "stick", "size=32k") as stick:
         with pytest.raises(StartError, match="stick/backup cannot be written: database or disk is full"):
             back_up(chats, stick / "backup", NOTHING)
@@ -191,19 +191,19 @@ def test_a_backup_keeps_the_schema_version_of_the_chats(chats: Path, tmp_path: P
     """After a failed upgrade, the old version restores the backup that the new version has made."""
     old, file = tmp_path / "old", tmp_path / "backup"
     with closing(sqlite3.connect(old)) as connection:
-        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
+        connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
     assert back_up(old, file, {"settings.toml": b"x"}) == Inspection(1, 1, "")
-    assert inspect(file) == Inspection(1, 1, "")
+    assert inspect(file, CHATS) == Inspection(1, 1, "")
     assert restore(file, chats) == {"settings.toml": b"x"}
 
 
 def test_a_restore_brings_an_older_backup_to_todays_schema(chats: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     with closing(sqlite3.connect(old)) as connection:
-        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
+        connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
     restore(old, chats)
-    assert inspect(chats) == Inspection(len(MIGRATIONS), 1, "")
-    assert inspect(old).version == 1  # the backup itself is unchanged
+    assert inspect(chats, CHATS) == Inspection(CHATS.version, 1, "")
+    assert inspect(old, CHATS).version == 1  # the backup itself is unchanged
 
 
 BAD = {
@@ -240,7 +240,7 @@ def test_a_damaged_backup_is_refused_wherever_the_damage_is(chats: Path, tmp_pat
             restore(file, chats)
         except StartError:
             refused += 1
-        assert inspect(chats).trouble == ""
+        assert inspect(chats, CHATS).trouble == ""
     assert refused >= 30  # the rest hit free space or the inside of a text, which SQLite cannot detect
 
 
@@ -248,7 +248,7 @@ def test_a_backup_of_a_newer_version_is_refused_with_that_reason(chats: Path, tm
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
     with pytest.raises(StartError, match="newer version"):
         restore(file, chats)
     assert questions(chats) == ["Why?", "海?"]
@@ -284,7 +284,7 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_chats_or_the_new_ones(cha
     for _ in range(12):
         restore(tmp_path / "old", chats)
         restored(chance.uniform(0.1, 1.1) * whole)
-        assert inspect(chats).trouble == ""
+        assert inspect(chats, CHATS).trouble == ""
         found = {question.partition(" ")[0] for question in questions(chats)}
         assert found in ({"old", "Why?", "海?"}, {"new"})
         outcomes.append("new" in found)
@@ -295,13 +295,13 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_chats_or_the_new_ones(cha
 
 
 def test_a_folder_is_locked_by_one_appliance_and_announces_its_address(tmp_path: Path) -> None:
-    assert announced(tmp_path) is None
+    assert announced_url(tmp_path) is None
     with FolderLock(tmp_path) as lock:
-        assert announced(tmp_path) is None
+        assert announced_url(tmp_path) is None
         lock.announce("http://127.0.0.1:8080")
-        assert announced(tmp_path) == "http://127.0.0.1:8080"
+        assert announced_url(tmp_path) == "http://127.0.0.1:8080"
         with pytest.raises(StartError, match="another appliance uses the chats"):
             FolderLock(tmp_path)
-        assert announced(tmp_path) == "http://127.0.0.1:8080"
-    assert announced(tmp_path) is None
+        assert announced_url(tmp_path) == "http://127.0.0.1:8080"
+    assert announced_url(tmp_path) is None
     FolderLock(tmp_path).close()

@@ -20,7 +20,8 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage import chats as module
 from kindle_appliance.storage.chats import Chats, Turn
-from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.schema import CHATS
 
 COMPLETE = Ending(Finish.COMPLETE, model="gemini-flash-latest", tokens=12)
 
@@ -35,12 +36,6 @@ TEXTS = {
     "spaces": "  \t ",
     "nothing": "",
 }
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite")) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -176,8 +171,9 @@ ASKING = """
 import sys
 from pathlib import Path
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import Database
-turn, _ = Chats(Database(Path(sys.argv[1]))).ask("Why?", None, "form")
+from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.schema import CHATS
+turn, _ = Chats(Database(Path(sys.argv[1]), CHATS)).ask("Why?", None, "form")
 print(turn.id, flush=True)
 sys.stdin.read()
 """
@@ -190,7 +186,7 @@ def test_a_question_survives_a_kill_right_after_ask_returned(tmp_path: Path) -> 
         assert child.stdout is not None
         turn = int(child.stdout.readline())
         child.kill()
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         found = Chats(database).find_turn_by_id(turn)
         assert found is not None
         assert (found.question, found.ending) == ("Why?", None)
@@ -242,6 +238,36 @@ def test_the_note_of_an_ending_comes_back_with_its_values_in_both_languages(chat
     assert english == "Google's rules stopped the answer here (SAFETY 100% “安全”)."
     assert "SAFETY 100% “安全”" in chinese
     assert "Google's rules" not in chinese
+
+
+OLD_NOTES = {
+    "Gemini's answer broke off here.": "Gemini 的回答到这里中断了。",
+    "Gemini did not answer in time. Please ask again.": "Gemini 没有及时回答。请再问一次。",
+    "The appliance does not reach Google. Is the internet working?": "设备连不上 Gemini。互联网正常吗？",
+    "Google does not accept the key of this appliance. Its owner can store a new one.": (
+        "Google 不接受这台设备的密钥。请机主换一个新的。"
+    ),
+    "The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio.": (
+        "Gemini 的预付余额已用完。机主可以在 Google AI Studio 充值。"
+    ),
+}
+
+
+def test_notes_stored_by_version_0_1_are_still_shown_in_the_language_of_the_reader(tmp_path: Path) -> None:
+    file = tmp_path / "chats.sqlite"
+    with closing(Database(file, Schema("chats", CHATS.migrations[:6]))) as old, old.write() as connection:
+        connection.execute("INSERT INTO chats DEFAULT VALUES")
+        connection.executemany(
+            "INSERT INTO turns (chat, number, question, form, asked, finish, note)"
+            " VALUES (1, ?, 'Why?', ?, 0, 'failed', ?)",
+            [(number, str(number), Sentence(note).to_json()) for number, note in enumerate(OLD_NOTES, 1)],
+        )
+    with closing(Database(file, CHATS)) as database:
+        for number, (english, chinese) in enumerate(OLD_NOTES.items(), 1):
+            turn = Chats(database).find_turn(1, number)
+            assert turn is not None and turn.ending is not None and turn.ending.note is not None
+            assert turn.ending.note.to("zh-CN") == chinese
+            assert turn.ending.note.to("en") == english.replace("reach Google", "reach Gemini")
 
 
 def test_an_answer_cut_by_a_crash_is_interrupted_with_its_text_and_no_other_is_touched(chats: Chats) -> None:

@@ -19,8 +19,8 @@ import pytest
 from conftest import ROOT
 
 from kindle_appliance.errors import OwnerError, StorageError
-from kindle_appliance.storage import database as module
-from kindle_appliance.storage.database import MIGRATIONS, Database
+from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.schema import CHATS
 
 NOBODY = 65534
 NEXT_STEP = "ALTER TABLE turns ADD COLUMN mark TEXT NOT NULL DEFAULT 'none'"
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as opened:
+    with closing(Database(path, CHATS)) as opened:
         yield opened
 
 
@@ -67,17 +67,17 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
 
 
 def test_a_fresh_file_gets_its_folder_and_todays_schema(path: Path) -> None:
-    Database(path).close()
-    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    Database(path, CHATS).close()
+    assert look(path, "PRAGMA user_version") == [(CHATS.version,)]
     assert look(path, "PRAGMA journal_mode") == [("wal",)]
     assert look(path, "SELECT count(*) FROM chats, turns") == [(0,)]
 
 
 def test_opening_again_changes_neither_schema_nor_rows(path: Path) -> None:
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         add_chat(database)
     schema = look(path, "PRAGMA schema_version")
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         assert count_chats(database) == 1
     assert look(path, "PRAGMA schema_version") == schema
 
@@ -88,8 +88,8 @@ def test_a_file_of_version_0_is_brought_to_todays_schema(path: Path) -> None:
         older.execute("CREATE TABLE older (kept)")
         older.execute("INSERT INTO older VALUES ('a row')")
         older.commit()
-    Database(path).close()
-    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    Database(path, CHATS).close()
+    assert look(path, "PRAGMA user_version") == [(CHATS.version,)]
     assert look(path, "SELECT count(*) FROM turns") == [(0,)]
     assert look(path, "SELECT kept FROM older") == [("a row",)]
 
@@ -97,37 +97,34 @@ def test_a_file_of_version_0_is_brought_to_todays_schema(path: Path) -> None:
 def test_a_file_of_an_older_version_moves_forward_with_its_rows(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MIGRATIONS", MIGRATIONS[:1])
-    with closing(Database(path)) as database:
+    with closing(Database(path, Schema("chats", CHATS.migrations[:1]))) as database:
         add_turn(database, "Why?")
     assert look(path, "PRAGMA user_version") == [(1,)]
-    monkeypatch.setattr(module, "MIGRATIONS", (MIGRATIONS[0], NEXT_STEP))
-    with closing(Database(path)) as database:
+    with closing(Database(path, Schema("chats", (CHATS.migrations[0], NEXT_STEP)))) as database:
         assert [tuple(row) for row in database.read("SELECT question, mark FROM turns")] == [("Why?", "none")]
     assert look(path, "PRAGMA user_version") == [(2,)]
 
 
 def test_a_file_of_a_newer_version_is_refused_with_its_path_and_left_unchanged(path: Path) -> None:
-    with closing(Database(path)) as database, database.write() as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with closing(Database(path, CHATS)) as database, database.write() as connection:
+        connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
     with pytest.raises(OwnerError, match="newer version") as refused:
-        Database(path)
+        Database(path, CHATS)
     assert not isinstance(refused.value, StorageError)
     assert str(path) in str(refused.value)
-    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+    assert look(path, "PRAGMA user_version") == [(CHATS.version + 1,)]
 
 
 def test_a_failed_migration_leaves_the_version_before_it_the_rows_and_no_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         add_turn(database, "Why?")
     wrong = "ALTER TABLE turns ADD COLUMN half TEXT; INSERT INTO nowhere VALUES (1)"
-    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, NEXT_STEP, wrong))
     with pytest.raises(StorageError) as failed:
-        Database(path)
+        Database(path, Schema("chats", (*CHATS.migrations, NEXT_STEP, wrong)))
     assert str(path) in str(failed.value)
-    assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+    assert look(path, "PRAGMA user_version") == [(CHATS.version + 1,)]
     assert look(path, "SELECT question, mark FROM turns") == [("Why?", "none")]
     assert "half" not in str(look(path, "SELECT sql FROM sqlite_schema"))
     with closing(sqlite3.connect(path, timeout=0)) as other:
@@ -196,7 +193,7 @@ def test_simultaneous_writes_and_reads_of_many_threads_lose_nothing(database: Da
 
 def test_closing_folds_the_log_into_the_file(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         add_chat(database)
         assert log.stat().st_size > 0
     assert [each.name for each in path.parent.iterdir()] == [path.name]
@@ -207,7 +204,8 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from kindle_appliance.storage.database import Database
-database = Database(Path(sys.argv[1]))
+from kindle_appliance.storage.schema import CHATS
+database = Database(Path(sys.argv[1]), CHATS)
 with database.write() as connection:
     connection.execute("INSERT INTO chats DEFAULT VALUES")
 os.write(1, b"write has returned")
@@ -232,7 +230,7 @@ def test_the_log_is_synced_to_the_disk_before_write_returns(path: Path, tmp_path
     assert log_calls[-1] in ("fsync", "fdatasync")
 
 
-# A full card, a failing card, and a folder without permission
+# A full or failing filesystem, and a folder without permission
 
 
 def test_a_full_disk_is_a_storage_error_and_writes_work_again_once_there_is_room(database: Database) -> None:
@@ -251,7 +249,7 @@ def test_a_full_disk_is_a_storage_error_and_writes_work_again_once_there_is_room
     assert count_chats(database) == 2
 
 
-def test_a_card_that_fails_a_write_is_a_storage_error_and_stays_readable(path: Path, database: Database) -> None:
+def test_a_failed_write_is_a_storage_error_and_the_database_stays_readable(path: Path, database: Database) -> None:
     add_chat(database)
     log = path.with_name(path.name + "-wal")
     with files_not_larger_than(log.stat().st_size), pytest.raises(StorageError, match="I/O error"):
@@ -262,7 +260,7 @@ def test_a_card_that_fails_a_write_is_a_storage_error_and_stays_readable(path: P
 
 
 def test_a_damaged_page_of_the_file_is_a_storage_error(path: Path) -> None:
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         for _ in range(3):
             add_chat(database)
         with database.write() as connection:
@@ -272,7 +270,7 @@ def test_a_damaged_page_of_the_file_is_a_storage_error(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
-    with closing(Database(path)) as database:
+    with closing(Database(path, CHATS)) as database:
         with pytest.raises(StorageError, match="malformed"):
             count_chats(database)
         with pytest.raises(StorageError, match="malformed"):
@@ -296,7 +294,7 @@ def test_a_path_without_a_database_is_a_storage_error_that_names_it(path: Path, 
     else:
         path.parent.write_text("a file")
     with pytest.raises(StorageError) as failed:
-        Database(path)
+        Database(path, CHATS)
     assert str(path) in str(failed.value)
     assert obstacle != "no database" or path.read_text() == "These are my shopping lists.\n" * 200
 
@@ -307,11 +305,11 @@ def test_a_folder_without_permission_is_a_storage_error_that_names_the_path(deni
         folder = Path(name)
         path = folder / "more" / "chats.sqlite" if denied == "a new folder" else folder / "chats.sqlite"
         if denied == "a read-only file":
-            Database(path).close()
+            Database(path, CHATS).close()
             path.chmod(0o444)
         folder.chmod(0o555)
         with unprivileged(), pytest.raises(StorageError) as failed:
-            Database(path)
+            Database(path, CHATS)
         folder.chmod(0o755)
     assert str(path) in str(failed.value)
 

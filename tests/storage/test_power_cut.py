@@ -1,4 +1,4 @@
-"""A question survives a power cut: it is on the card before the reader's 303 and the request to Gemini leave.
+"""A question survives a power cut: it is on the disk before the reader's 303 and the request to Gemini leave.
 
 Killing the process does not show this, since the kernel keeps its writes. A trace of the real program's system
 calls does: the write-ahead log gets the question, then fdatasync() on it returns, and only then is the reader's
@@ -21,12 +21,12 @@ from appliance import tools
 from conftest import unavailable
 from fakes.gemini import FakeGemini
 from fakes.program import PROGRAM, Appliance
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
-from fakes.written import WRITTEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-QUESTION = "Is this question on the card before anybody hears of it?"
+QUESTION = "Is this question on the disk before anybody hears of it?"
 TRACE = ("strace", "-D", "-f", "-yy", "-s", "9999", "-e", "trace=network,write,pwrite64,fsync,fdatasync")
 # The same program without the setting under test.
 CARELESS = """
@@ -68,7 +68,7 @@ def calls(trace: str) -> Iterator[Call]:
 
 
 def check_order(trace: str, gemini_port: int, folder: Path) -> None:
-    """Asserts that the question was on the card before the reader and Gemini were told."""
+    """Asserts that the question was on the disk before the reader and Gemini were told."""
     found = list(calls(trace))
     told = [
         next(call for call in found if re.match(pattern, call.text))
@@ -98,7 +98,7 @@ def trace_a_question(
     if subprocess.run([*TRACE, "true"], check=False, capture_output=True).returncode:
         unavailable("strace may not trace on this machine")
     trace = folder / "trace"
-    WRITTEN.exempt(trace)  # the trace also records the request to Gemini
+    SCANNER.exempt(trace)  # the trace also records the request to Gemini
     monkeypatch.setattr("fakes.program.PROGRAM", [*TRACE, "-o", str(trace), *program])
     data = ["--data", str(folder / "data")]
     with closing(Appliance(folder, *data, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
@@ -114,7 +114,7 @@ def trace_a_question(
     return trace.read_text()
 
 
-def test_a_question_is_on_the_card_before_the_reader_and_gemini_are_told(
+def test_a_question_is_on_the_disk_before_the_reader_and_gemini_are_told(
     tmp_path: Path, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = trace_a_question(tmp_path, gemini, PROGRAM, monkeypatch)

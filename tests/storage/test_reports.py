@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from kindle_appliance.errors import ReaderError
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.reports import REPORTS_KEPT, Reports
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite")) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import pytest
 from conftest import unavailable
 from fakes.calls import LONG, SOON, Open, read_all
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, refusing_url
-from fakes.nowhere import plug, without_network
+from fakes.network_namespace import set_loopback, without_network
 from fakes.secrets import KEY
 
 from kindle_appliance.errors import (
@@ -284,18 +284,18 @@ def test_a_network_that_goes_away_is_noticed_although_it_says_nothing(
             gemini.replies(Reply([chunk("Hm…", thought=True)], ending="stall"))
             with asking(open_upstream(gemini.url)) as call:
                 read_until(call, b"\r\n\r\n")
-                plug(is_in=False)
+                set_loopback(is_up=False)
                 try:
                     with pytest.raises(UpstreamError):
                         call.read(60)
                 finally:
-                    plug(is_in=True)
+                    set_loopback(is_up=True)
 
     start = time.monotonic()
     try:
         without_network(read_while_the_network_goes_away)
     except PermissionError:
-        unavailable("only root may make a place without network")
+        unavailable("only root may make a network namespace")
     assert time.monotonic() - start < 2 * SOON
 
 

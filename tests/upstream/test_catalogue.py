@@ -12,14 +12,15 @@ from fakes.secrets import KEY
 from kindle_appliance.errors import OwnerError, UpstreamUnreachable
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.upstream.catalogue import Catalogue, fetch_catalogue
-from kindle_appliance.upstream.gemini import read_models
+from kindle_appliance.upstream.gemini import Gemini
+from kindle_appliance.upstream.rung import Place
 
 QUICK = Clocks(connect=5, first_byte=5, progress=5)
 
 
 @pytest.fixture
 def upstream(gemini: FakeGemini) -> Iterator[Upstream]:
-    upstream = Upstream(gemini.url, QUICK)
+    upstream = Upstream(gemini.url, QUICK, provider="Gemini")
     yield upstream
     upstream.close()
 
@@ -27,7 +28,7 @@ def upstream(gemini: FakeGemini) -> Iterator[Upstream]:
 def test_a_good_key_is_offered_models_for_one_get_and_no_question(gemini: FakeGemini, upstream: Upstream) -> None:
     moment = datetime(2026, 11, 25, 12, 0, 1, tzinfo=UTC)
     gemini.replies(Reply.models("gemini-a", "gemini-b", date=moment))
-    assert fetch_catalogue(upstream, KEY) == Catalogue(("gemini-a", "gemini-b"), moment)
+    assert fetch_catalogue(Gemini(), Place(upstream, KEY)) == Catalogue(("gemini-a", "gemini-b"), moment)
     (call,) = gemini.calls
     assert (call.method, call.path, call.body) == ("GET", "/v1beta/models?pageSize=1000", b"")
     assert {name: value for name, value in call.headers.items() if KEY in value} == {"x-goog-api-key": KEY}
@@ -46,10 +47,10 @@ def test_a_key_that_google_refuses_is_the_owners_matter(
     gemini: FakeGemini, upstream: Upstream, reply: Reply
 ) -> None:
     gemini.replies(reply)
-    offer = fetch_catalogue(upstream, KEY)
-    assert isinstance(offer.error, OwnerError)
-    assert offer.models == ()
-    assert KEY not in str(offer.error)
+    catalogue = fetch_catalogue(Gemini(), Place(upstream, KEY))
+    assert isinstance(catalogue.error, OwnerError)
+    assert catalogue.models == ()
+    assert KEY not in str(catalogue.error)
 
 
 NOBODY_KNOWS = {
@@ -67,30 +68,34 @@ def test_where_google_has_said_nothing_about_the_key_nobody_can_tell(
     gemini: FakeGemini, upstream: Upstream, reply: Reply
 ) -> None:
     gemini.replies(reply)
-    offer = fetch_catalogue(upstream, KEY)
-    assert offer.error is not None
-    assert not isinstance(offer.error, OwnerError)
+    catalogue = fetch_catalogue(Gemini(), Place(upstream, KEY))
+    assert catalogue.error is not None
+    assert not isinstance(catalogue.error, OwnerError)
     assert len(gemini.calls) == 1
 
 
 def test_without_a_connection_nobody_can_tell() -> None:
     with refusing_url() as url:
-        assert isinstance(fetch_catalogue(Upstream(url, QUICK), KEY).error, UpstreamUnreachable)
+        assert isinstance(
+            fetch_catalogue(Gemini(), Place(Upstream(url, QUICK, provider="Gemini"), KEY)).error,
+            UpstreamUnreachable,
+        )
 
 
 def test_a_proxy_that_refuses_says_nothing_about_the_key() -> None:
     with refusing_url() as proxy:
-        offer = fetch_catalogue(Upstream("http://gemini.invalid", QUICK, proxy), KEY)
-    assert isinstance(offer.error, UpstreamUnreachable)
-    assert "proxy" in str(offer.error)
+        upstream = Upstream("http://gemini.invalid", QUICK, proxy, provider="Gemini")
+        catalogue = fetch_catalogue(Gemini(), Place(upstream, KEY))
+    assert isinstance(catalogue.error, UpstreamUnreachable)
+    assert "proxy" in str(catalogue.error)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Nov 2026 12:00:00 GMT"])
 def test_a_clock_that_cannot_be_read_is_none(gemini: FakeGemini, upstream: Upstream, date: str) -> None:
     gemini.replies(Reply([b'{"models": []}'], headers={"Date": date}))
-    assert fetch_catalogue(upstream, KEY) == Catalogue()
+    assert fetch_catalogue(Gemini(), Place(upstream, KEY)) == Catalogue()
 
 
 def test_models_of_an_unexpected_shape_are_passed_over() -> None:
     body = b'{"models": [1, {}, {"name": "models/a", "supportedGenerationMethods": null}, {"name": "models/b",'
-    assert read_models(body + b' "supportedGenerationMethods": ["generateContent"]}]}') == ("b",)
+    assert Gemini().read_catalogue(body + b' "supportedGenerationMethods": ["generateContent"]}]}') == ("b",)

@@ -1,4 +1,4 @@
-"""The stand-in Gemini: a fitting exhibit for each question, on the wire as Gemini's, and it closes for good."""
+"""The stand-in Gemini: a fitting demo answer for each question, on the wire as Gemini's, and it closes for good."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from pathlib import Path
 
 import pytest
 from fakes.calls import SOON, Open, read_all
+from fakes.rungs import gemini_rungs
 
+from kindle_appliance.conversation import GenerationOptions, Message, Question
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import UpstreamUnreachable
 from kindle_appliance.upstream.call import Upstream
 from kindle_appliance.upstream.demo import MODEL, DemoGemini
-from kindle_appliance.upstream.fallback import Climb, Fallback, Message
-from kindle_appliance.upstream.gemini import AnswerReader, GenerationOptions, request
-from kindle_appliance.upstream.quotas import Models
-from kindle_appliance.web.pages import STATIC
+from kindle_appliance.upstream.fallback import Fallback, Generation
+from kindle_appliance.upstream.gemini import AnswerReader, Gemini
+from kindle_appliance.upstream.quotas import Quotas
+from kindle_appliance.web.templates import STATIC
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
 
-EXHIBITS = STATIC / "exhibits.md"
+DEMO_ANSWERS = STATIC / "demo_answers.md"
 QUESTIONS = {
     "prose": "Why is the sea salty?",
     "list": "How do I brew tea?",
@@ -35,7 +37,7 @@ QUESTIONS = {
 
 @pytest.fixture
 def demo() -> Iterator[DemoGemini]:
-    gemini = DemoGemini(EXHIBITS, pause=0)
+    gemini = DemoGemini(DEMO_ANSWERS, pause=0)
     yield gemini
     gemini.close()
 
@@ -43,19 +45,19 @@ def demo() -> Iterator[DemoGemini]:
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[DemoGemini]:
     """One whose answer no socket takes whole: it is still being written for as long as nobody reads on."""
-    exhibits = tmp_path / "exhibits.md"
-    exhibits.write_text("<!-- prose -->\n" + "word " * 400_000, encoding="utf-8")
-    gemini = DemoGemini(exhibits, pause=0)
+    demo_answers = tmp_path / "demo_answers.md"
+    demo_answers.write_text("<!-- prose -->\n" + "word " * 400_000, encoding="utf-8")
+    gemini = DemoGemini(demo_answers, pause=0)
     yield gemini
     gemini.close()
 
 
-def ask(upstream: Upstream, question: str, *before: Message) -> Climb:
-    return Fallback(upstream, "", Models([MODEL]), GenerationOptions()).ask([*before, Message("user", question)])
+def ask(upstream: Upstream, question: str, *history: Message) -> Generation:
+    return Fallback(gemini_rungs(upstream, [MODEL], key=""), Quotas()).ask(Question(question, history))
 
 
-def exhibit(name: str) -> str:
-    return EXHIBITS.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")[2].partition("<!-- ")[0]
+def demo_answer(name: str) -> str:
+    return DEMO_ANSWERS.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")[2].partition("<!-- ")[0]
 
 
 @pytest.mark.parametrize(
@@ -69,30 +71,31 @@ def exhibit(name: str) -> str:
         ("arabic", "إجابة تجريبية", "\n- يتبخر"),
     ],
 )
-def test_each_question_gets_a_fitting_exhibit_that_says_in_its_language_what_it_is(
+def test_each_question_gets_a_fitting_answer_that_says_in_its_language_what_it_is(
     demo: DemoGemini, open_upstream: Open, name: str, marked: str, shown: str
 ) -> None:
-    climb = ask(open_upstream(demo.url), QUESTIONS[name])
-    text = "".join(climb)
-    assert text == exhibit(name)
+    generation = ask(open_upstream(demo.url), QUESTIONS[name])
+    text = "".join(generation)
+    assert text == demo_answer(name)
     assert marked in text
     assert shown in text
-    assert climb.ending == Ending(Finish.COMPLETE, None, MODEL, climb.ending.tokens if climb.ending else 0)
-    assert climb.ending.tokens > 10
+    ending = generation.ending
+    assert ending == Ending(Finish.COMPLETE, None, MODEL, ending.tokens if ending else 0)
+    assert ending.tokens > 10
 
 
 def test_of_a_conversation_the_last_question_counts(demo: DemoGemini, open_upstream: Open) -> None:
-    climb = ask(
+    generation = ask(
         open_upstream(demo.url),
         QUESTIONS["list"],
         Message("user", QUESTIONS["table"]),
-        Message("model", exhibit("table")),
+        Message("model", demo_answer("table")),
     )
-    assert "".join(climb) == exhibit("list")
+    assert "".join(generation) == demo_answer("list")
 
 
 def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) -> None:
-    asked = request("any-model", [Message("user", QUESTIONS["chinese"])], GenerationOptions(), "")
+    asked = Gemini().request("any-model", Question(QUESTIONS["chinese"]), GenerationOptions(), "")
     call = open_upstream(demo.url).call()
     assert call.open(asked.path, asked.headers, asked.body) == 200
     body = read_all(call)
@@ -106,30 +109,30 @@ def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) 
     totals = [chunk["usageMetadata"]["totalTokenCount"] for chunk in chunks]
     assert totals == sorted(set(totals))
     reader = AnswerReader("any-model")
-    assert reader.feed(body) == exhibit("chinese")
+    assert reader.feed(body) == demo_answer("chinese")
     assert reader.close() == ("", Ending(Finish.COMPLETE, None, MODEL, totals[-1]))
 
 
 def test_several_readers_are_answered_at_once(demo: DemoGemini, open_upstream: Open) -> None:
     upstream = open_upstream(demo.url)
-    climbs = {name: iter(ask(upstream, question)) for name, question in QUESTIONS.items()}
-    texts = {name: next(climb) for name, climb in climbs.items()}
-    for name, climb in climbs.items():
-        assert texts[name] + "".join(climb) == exhibit(name)
+    generations = {name: iter(ask(upstream, question)) for name, question in QUESTIONS.items()}
+    texts = {name: next(generation) for name, generation in generations.items()}
+    for name, generation in generations.items():
+        assert texts[name] + "".join(generation) == demo_answer(name)
 
 
 def test_stop_ends_the_writing(
     endless: DemoGemini, open_upstream: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = set(threading.enumerate())
-    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
-    pieces = iter(climb)
+    generation = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(generation)
     assert next(pieces).startswith("word ")
     (writer,) = set(threading.enumerate()) - before
-    climb.cancel()
+    generation.cancel()
     assert list(pieces) == []
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.STOPPED
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.STOPPED
     writer.join(SOON)
     assert not writer.is_alive()
     assert capsys.readouterr() == ("", "")
@@ -140,10 +143,10 @@ def test_closing_ends_every_thread_whatever_the_readers_do(
 ) -> None:
     before = set(threading.enumerate())
     idle = open_upstream(demo.url)
-    assert "".join(ask(idle, QUESTIONS["list"])) == exhibit("list")
+    assert "".join(ask(idle, QUESTIONS["list"])) == demo_answer("list")
     (kept,) = set(threading.enumerate()) - before  # it waits for the next question
-    climb = ask(open_upstream(endless.url), QUESTIONS["prose"])
-    pieces = iter(climb)
+    generation = ask(open_upstream(endless.url), QUESTIONS["prose"])
+    pieces = iter(generation)
     next(pieces)
     assert kept.is_alive()
     with ThreadPoolExecutor() as closer:
@@ -151,8 +154,8 @@ def test_closing_ends_every_thread_whatever_the_readers_do(
             closer.submit(gemini.close).result(SOON)
     assert set(threading.enumerate()) < before
     assert "".join(pieces).startswith("word ")
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.INTERRUPTED
-    climb = ask(idle, QUESTIONS["list"])
-    assert list(climb) == []
-    assert isinstance(climb.error, UpstreamUnreachable)
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.INTERRUPTED
+    generation = ask(idle, QUESTIONS["list"])
+    assert list(generation) == []
+    assert isinstance(generation.error, UpstreamUnreachable)

@@ -29,24 +29,36 @@ from fakes.gemini import (
     refusing_url,
     retry_info,
 )
+from fakes.rungs import gemini_rungs
 from fakes.secrets import KEY
 
+from kindle_appliance.conversation import Question
 from kindle_appliance.ending import Finish
-from kindle_appliance.errors import OwnerError, UpstreamCut, UpstreamError, UpstreamSilent, UpstreamUnreachable
+from kindle_appliance.errors import (
+    OwnerError,
+    QuotaExhausted,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamSilent,
+    UpstreamUnreachable,
+)
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
-from kindle_appliance.upstream.fallback import Climb, Fallback, Message
-from kindle_appliance.upstream.gemini import GenerationOptions
-from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.upstream.fallback import Fallback, Generation
+from kindle_appliance.upstream.quotas import Quotas
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
 
 MODELS = ("flash", "lite")
-QUESTION = [Message("user", "Why?")]
+QUESTION = Question("Why?")
 QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
 
 
-def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Climb:
-    return Fallback(upstream, KEY, Models(models), GenerationOptions()).ask(QUESTION)
+def list_of(upstream: Upstream, models: Sequence[str] = MODELS) -> Fallback:
+    return Fallback(gemini_rungs(upstream, models), Quotas())
+
+
+def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Generation:
+    return list_of(upstream, models).ask(QUESTION)
 
 
 def asked(gemini: FakeGemini) -> list[str | None]:
@@ -65,19 +77,19 @@ def test_text_comes_piece_by_piece_and_then_the_ending(gemini: FakeGemini, open_
     gates = threading.Event(), threading.Event()
     last = chunk("cause.", "STOP", usage={"totalTokenCount": 7}, model_version="flash-9")
     gemini.replies(Reply([chunk("Hm…", thought=True), chunk("Be"), gates[0], last, gates[1]]))
-    climb = ask(open_upstream(gemini.url))
-    pieces = iter(climb)
+    generation = ask(open_upstream(gemini.url))
+    pieces = iter(generation)
     assert gemini.calls == []
     assert next(pieces) == "Be"
-    assert climb.ending is None
+    assert generation.ending is None
     gates[0].set()
     assert next(pieces) == "cause."
     gates[1].set()
     assert list(pieces) == []
-    ending = climb.ending
+    ending = generation.ending
     assert ending is not None
     assert (ending.finish, ending.note, ending.model, ending.tokens) == (Finish.COMPLETE, None, "flash-9", 7)
-    assert climb.error is None
+    assert generation.error is None
     (call,) = gemini.calls
     assert (call.model, call.headers["x-goog-api-key"]) == ("flash", KEY)
     assert call.json == {"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}
@@ -115,23 +127,23 @@ def test_an_answer_has_its_text_and_one_ending_and_is_not_asked_for_again(
 ) -> None:
     gemini.default = Reply.answer("asked twice")
     gemini.replies(reply)
-    climb = ask(open_upstream(gemini.url))
-    assert "".join(climb) == text
-    assert climb.ending is not None
-    assert climb.ending.finish is finish
-    assert (climb.ending.note is None) == (finish is Finish.COMPLETE)
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == text
+    assert generation.ending is not None
+    assert generation.ending.finish is finish
+    assert (generation.ending.note is None) == (finish is Finish.COMPLETE)
     assert asked(gemini) == ["flash"]
 
 
 def test_an_answer_without_end_has_a_greatest_length(
     gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback._MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("kindle_appliance.upstream.attempt._MOST_CHARACTERS", 1000)
     gemini.replies(Reply(itertools.repeat(chunk("On and on. "))))
-    climb = ask(open_upstream(gemini.url))
-    assert "".join(climb).startswith("On and on. " * 90)
-    assert climb.ending is not None and climb.ending.finish is Finish.LENGTH
-    assert "greatest length" in climb.ending.words("en")
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation).startswith("On and on. " * 90)
+    assert generation.ending is not None and generation.ending.finish is Finish.LENGTH
+    assert "greatest length" in generation.ending.words("en")
     gemini.calls[0].wait_gone()
     assert asked(gemini) == ["flash"]
 
@@ -166,22 +178,22 @@ def test_who_says_nothing_is_followed_by_the_next_model(
     gemini: FakeGemini, open_upstream: Open, reply: Reply
 ) -> None:
     gemini.replies(reply, Reply.answer("Because", "."))
-    climb = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)))
-    assert "".join(climb) == "Because."
-    assert climb.ending is not None
-    assert (climb.ending.finish, climb.ending.model) == (Finish.COMPLETE, "lite")
-    assert climb.error is None
+    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)))
+    assert "".join(generation) == "Because."
+    assert generation.ending is not None
+    assert (generation.ending.finish, generation.ending.model) == (Finish.COMPLETE, "lite")
+    assert generation.error is None
     assert asked(gemini) == ["flash", "lite"]
 
 
 def test_when_all_have_refused_the_last_one_says_why(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), Reply.html(500), Reply.error(429, "", "slowly"))
-    climb = ask(open_upstream(gemini.url), ("a", "b", "c"))
-    assert "".join(climb) == ""
-    assert isinstance(climb.error, UpstreamError)
-    assert climb.error.detail.startswith("429")
-    assert climb.ending is not None
-    assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
+    generation = ask(open_upstream(gemini.url), ("a", "b", "c"))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamError)
+    assert generation.error.detail.startswith("429")
+    assert generation.ending is not None
+    assert (generation.ending.finish, generation.ending.note) == (Finish.FAILED, generation.error.sentence)
     assert asked(gemini) == ["a", "b", "c"]
 
 
@@ -197,28 +209,28 @@ def refused(*details: dict[str, Any]) -> Reply:
 def test_a_model_that_is_out_for_the_day_is_not_asked_by_the_next_question(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
+    fallback = list_of(open_upstream(gemini.url))
     gemini.replies(refused(PER_DAY), Reply.answer("One."), Reply.answer("Two."))
     for text in ("One.", "Two."):
-        climb = fallback.ask(QUESTION)
-        assert "".join(climb) == text
-        assert climb.ending is not None and climb.ending.rung == 1
-        assert "lite answered" in climb.ending.words("en")
+        generation = fallback.ask(QUESTION)
+        assert "".join(generation) == text
+        assert generation.ending is not None and generation.ending.rung == 1
+        assert "lite answered" in generation.ending.words("en")
     assert asked(gemini) == ["flash", "lite", "lite"]
 
 
 def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
+    fallback = list_of(open_upstream(gemini.url))
     gemini.default = refused(PER_DAY, retry_info("5s"))
     for _ in range(2):
-        climb = fallback.ask(QUESTION)
-        assert "".join(climb) == ""
-        assert isinstance(climb.error, UpstreamError) and climb.error.out_for_the_day
-        assert climb.error.retry_after is not None and 0 < climb.error.retry_after <= 25 * 3600
-        assert climb.ending is not None and climb.ending.finish is Finish.FAILED
-        said = climb.ending.words("en")
+        generation = fallback.ask(QUESTION)
+        assert "".join(generation) == ""
+        assert isinstance(generation.error, QuotaExhausted)
+        assert generation.error.retry_after is not None and 0 < generation.error.retry_after <= 25 * 3600
+        assert generation.ending is not None and generation.ending.finish is Finish.FAILED
+        said = generation.ending.words("en")
         assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", said), said
     assert asked(gemini) == ["flash", "lite"], "the second question has asked nobody"
 
@@ -226,27 +238,27 @@ def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
 def test_a_model_that_is_gone_does_not_hide_that_the_others_are_out_for_the_day(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models((*MODELS, "old")), GenerationOptions())
+    fallback = list_of(open_upstream(gemini.url), (*MODELS, "old"))
     gemini.default = refused(PER_DAY)
     for _ in range(2):
         gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
-        climb = fallback.ask(QUESTION)
-        assert "".join(climb) == ""
-        assert climb.ending is not None and "used up. New questions from" in climb.ending.words("en")
+        generation = fallback.ask(QUESTION)
+        assert "".join(generation) == ""
+        assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
     assert asked(gemini) == ["flash", "lite", "old", "old"]
 
 
 def test_the_best_hope_says_why_there_is_no_answer(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), Reply.error(404, "", "retired"))
-    climb = ask(open_upstream(gemini.url), ("a", "b", "c"))
-    assert "".join(climb) == ""
-    assert isinstance(climb.error, UpstreamError) and climb.error.detail.startswith("503")
-    assert climb.ending is not None and climb.ending.note == climb.error.sentence
+    generation = ask(open_upstream(gemini.url), ("a", "b", "c"))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamError) and generation.error.detail.startswith("503")
+    assert generation.ending is not None and generation.ending.note == generation.error.sentence
     assert asked(gemini) == ["a", "b", "c"]
 
 
 def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models(("flash", "lite", "3.6-flash")), GenerationOptions())
+    fallback = list_of(open_upstream(gemini.url), ("flash", "lite", "3.6-flash"))
     gemini.replies(Reply.answer("One.", model_version="3.6-flash"))
     assert "".join(fallback.ask(QUESTION)) == "One."
     gemini.default = Reply.error(503, "UNAVAILABLE", "overloaded")
@@ -257,19 +269,19 @@ def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Op
 def test_when_all_refuse_a_short_delay_is_waited_for_and_said(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
     told: list[str] = []
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models(MODELS), GenerationOptions())
-    climb = fallback.ask(QUESTION, lambda sentence: told.append(str(sentence)))
-    assert "".join(climb) == "At last."
-    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second.", "None"]
+    fallback = list_of(open_upstream(gemini.url))
+    generation = fallback.ask(QUESTION, lambda sentence, after: None if after else told.append(str(sentence)))
+    assert "".join(generation) == "At last."
+    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second."]
     assert asked(gemini) == ["flash", "lite", "lite"], "who did not say when to come again is not asked again"
 
 
 @pytest.mark.parametrize("delay", ["20.5s", "34.4s"])
 def test_a_long_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open, delay: str) -> None:
     gemini.default = refused(retry_info(delay))
-    climb = ask(open_upstream(gemini.url))
-    assert "".join(climb) == ""
-    assert isinstance(climb.error, UpstreamError) and climb.error.retry_after == float(delay[:-1])
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamError) and generation.error.retry_after == float(delay[:-1])
     assert asked(gemini) == ["flash", "lite"]
 
 
@@ -286,14 +298,14 @@ def test_all_waiting_for_one_question_is_bounded(
 def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(refused(retry_info("20s")))
     told = threading.Event()
-    fallback = Fallback(open_upstream(gemini.url), KEY, Models(["flash"]), GenerationOptions())
-    climb = fallback.ask(QUESTION, lambda _: told.set())
+    fallback = list_of(open_upstream(gemini.url), ["flash"])
+    generation = fallback.ask(QUESTION, lambda _, after: None if after else told.set())
     with ThreadPoolExecutor(1) as pool:
-        text = pool.submit("".join, climb)
+        text = pool.submit("".join, generation)
         assert told.wait(SOON)
-        climb.cancel()
+        generation.cancel()
         assert text.result(SOON) == ""
-    assert climb.ending is not None and climb.ending.finish is Finish.STOPPED
+    assert generation.ending is not None and generation.ending.finish is Finish.STOPPED
     assert asked(gemini) == ["flash"]
 
 
@@ -302,11 +314,11 @@ def test_a_silence_and_a_cut_that_no_other_model_mends_are_told_apart(
     gemini: FakeGemini, open_upstream: Open, ending: Any, error: type[UpstreamError]
 ) -> None:
     gemini.replies(Reply([chunk("Hm…", thought=True)], ending=ending))
-    climb = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)), ["flash"])
-    assert "".join(climb) == ""
-    assert type(climb.error) is error
-    assert climb.ending is not None
-    assert (climb.ending.finish, climb.ending.note) == (Finish.INTERRUPTED, climb.error.sentence)
+    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)), ["flash"])
+    assert "".join(generation) == ""
+    assert type(generation.error) is error
+    assert generation.ending is not None
+    assert (generation.ending.finish, generation.ending.note) == (Finish.INTERRUPTED, generation.error.sentence)
 
 
 SUSPENDED = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."  # Google quotes the key
@@ -333,12 +345,12 @@ SUSPENDED = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."  
 def test_what_only_the_owner_can_mend_is_final(gemini: FakeGemini, open_upstream: Open, reply: Reply) -> None:
     gemini.default = Reply.answer("asked again")
     gemini.replies(reply)
-    climb = ask(open_upstream(gemini.url, Clocks(connect=0.5, first_byte=SOON)))
-    assert "".join(climb) == ""
-    assert isinstance(climb.error, OwnerError)
-    assert climb.ending is not None
-    assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
-    assert KEY not in repr(climb.error) + climb.error.detail + repr(climb.ending)
+    generation = ask(open_upstream(gemini.url, Clocks(connect=0.5, first_byte=SOON)))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, OwnerError)
+    assert generation.ending is not None
+    assert (generation.ending.finish, generation.ending.note) == (Finish.FAILED, generation.error.sentence)
+    assert KEY not in repr(generation.error) + generation.error.detail + repr(generation.ending)
     assert asked(gemini) == ["flash"]
 
 
@@ -352,12 +364,12 @@ def test_where_there_is_no_connection_no_second_one_is_tried() -> None:
 
     with refusing_url() as url:
         for base_url in (url, "http://gemini.invalid"):
-            upstream = CountingUpstream(base_url)
-            climb = ask(upstream)
-            assert "".join(climb) == ""
-            assert isinstance(climb.error, UpstreamUnreachable)
-            assert climb.ending is not None
-            assert (climb.ending.finish, climb.ending.note) == (Finish.FAILED, climb.error.sentence)
+            upstream = CountingUpstream(base_url, provider="Gemini")
+            generation = ask(upstream)
+            assert "".join(generation) == ""
+            assert isinstance(generation.error, UpstreamUnreachable)
+            assert generation.ending is not None
+            assert (generation.ending.finish, generation.ending.note) == (Finish.FAILED, generation.error.sentence)
             assert upstream.calls == 1
             upstream.close()
 
@@ -372,8 +384,8 @@ def test_before_the_first_text_only_silence_counts(gemini: FakeGemini, open_upst
         yield chunk("At last.", "STOP")
 
     gemini.replies(Reply(think()))
-    climb = ask(open_upstream(gemini.url, Clocks(first_byte=SOON, progress=QUICK.progress)))
-    assert "".join(climb) == "At last."
+    generation = ask(open_upstream(gemini.url, Clocks(first_byte=SOON, progress=QUICK.progress)))
+    assert "".join(generation) == "At last."
     assert asked(gemini) == ["flash"]
 
 
@@ -389,11 +401,11 @@ def test_an_answer_without_progress_is_interrupted_though_bytes_may_come(
 
     gemini.replies(Reply([chunk("Be")], ending="stall") if silent else Reply(repeat()))
     start = time.monotonic()
-    climb = ask(open_upstream(gemini.url, Clocks(first_byte=60, progress=QUICK.progress)))
-    assert "".join(climb) == "Be"
+    generation = ask(open_upstream(gemini.url, Clocks(first_byte=60, progress=QUICK.progress)))
+    assert "".join(generation) == "Be"
     assert QUICK.progress <= time.monotonic() - start < SOON
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.INTERRUPTED
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.INTERRUPTED
     gemini.calls[0].wait_gone()
     assert asked(gemini) == ["flash"]
 
@@ -426,21 +438,21 @@ def test_growing_tokens_are_progress(gemini: FakeGemini, open_upstream: Open) ->
         yield chunk("cause.", "STOP")
 
     gemini.replies(Reply(count()))
-    climb = ask(open_upstream(gemini.url, clocks))
-    assert "".join(climb) == "Because."
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.COMPLETE
+    generation = ask(open_upstream(gemini.url, clocks))
+    assert "".join(generation) == "Because."
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.COMPLETE
 
 
 # Stop
 
 
 def test_a_cancel_before_the_first_step_asks_nobody(gemini: FakeGemini, open_upstream: Open) -> None:
-    climb = ask(open_upstream(gemini.url))
-    climb.cancel()
-    assert list(climb) == []
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.STOPPED
+    generation = ask(open_upstream(gemini.url))
+    generation.cancel()
+    assert list(generation) == []
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.STOPPED
     assert gemini.calls == []
 
 
@@ -448,12 +460,12 @@ def test_a_cancel_before_the_first_step_asks_nobody(gemini: FakeGemini, open_ups
 def test_a_cancel_at_any_stage_stops_and_asks_no_other_model(
     gemini: FakeGemini, open_upstream: Open, stage: str
 ) -> None:
-    climb = ask(open_upstream(gemini.url))
+    generation = ask(open_upstream(gemini.url))
     said: Queue[str] = Queue()
     if stage == "second model":
         gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), model="flash")
     with ThreadPoolExecutor() as readers:
-        reader = readers.submit(lambda: deque(map(said.put, climb)))
+        reader = readers.submit(lambda: deque(map(said.put, generation)))
         call = gemini.next_call()
         if stage == "refusal":
             call.start(503)
@@ -462,33 +474,33 @@ def test_a_cancel_at_any_stage_stops_and_asks_no_other_model(
         if stage == "more text":
             call.text("Be")
             assert said.get(timeout=SOON) == "Be"
-        climb.cancel()
+        generation.cancel()
         reader.result(SOON)  # the clock for the first byte would ring only after a minute
     call.wait_gone()
     assert said.empty()
-    assert climb.error is None
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.STOPPED
+    assert generation.error is None
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.STOPPED
     assert asked(gemini) == (["flash", "lite"] if stage == "second model" else ["flash"])
 
 
 def test_a_cancel_by_the_reader_itself_ends_its_loop(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply([chunk("Be")], ending="stall"))
-    climb = ask(open_upstream(gemini.url))
-    for text in climb:
+    generation = ask(open_upstream(gemini.url))
+    for text in generation:
         assert text == "Be"
-        climb.cancel()
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.STOPPED
+        generation.cancel()
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.STOPPED
 
 
 def test_a_cancel_after_the_end_changes_nothing(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.answer("Because."))
-    climb = ask(open_upstream(gemini.url))
-    list(climb)
-    climb.cancel()
-    assert climb.ending is not None
-    assert climb.ending.finish is Finish.COMPLETE
+    generation = ask(open_upstream(gemini.url))
+    list(generation)
+    generation.cancel()
+    assert generation.ending is not None
+    assert generation.ending.finish is Finish.COMPLETE
 
 
 def test_a_reader_that_only_goes_away_closes_the_connection(gemini: FakeGemini, open_upstream: Open) -> None:

@@ -19,10 +19,20 @@ from fakes.gemini import chunk, error_body, error_info, event, quota_failure, re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kindle_appliance.conversation import GenerationOptions, Message, Question
 from kindle_appliance.ending import Ending, Finish
-from kindle_appliance.errors import ApplianceError, EventTooLarge, OwnerError, UnknownModel, UpstreamError
-from kindle_appliance.upstream.gemini import AnswerReader, GenerationOptions, Message, refusal, request
-from kindle_appliance.upstream.sse import EventStreamParser
+from kindle_appliance.errors import (
+    ApplianceError,
+    OwnerError,
+    QuotaExhausted,
+    UnknownModel,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamUnreadable,
+)
+from kindle_appliance.upstream.gemini import AnswerReader, Gemini
+from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, EventStreamParser
 
 ASKED = "gemini-asked"
 
@@ -41,8 +51,14 @@ every_stream = pytest.mark.parametrize(
 )
 
 
-def read(pieces: Iterable[bytes], *, cut: bool = False, **caps: int) -> tuple[str, Ending, AnswerReader]:
-    reader = AnswerReader(ASKED, **caps)
+def refusal(status: int, body: bytes) -> ApplianceError:
+    return Gemini().refusal(status, {}, body)
+
+
+def read(
+    pieces: Iterable[bytes], *, cut: bool = False, max_event_bytes: int = MAX_EVENT_BYTES
+) -> tuple[str, Ending, AnswerReader]:
+    reader = AnswerReader(ASKED, max_event_bytes=max_event_bytes)
     text = "".join([reader.feed(piece) for piece in pieces])
     last, ending = reader.close(cut=cut)
     return text + last, ending, reader
@@ -61,17 +77,18 @@ def said(note: object) -> str:
 
 
 def test_a_request_carries_the_conversation_and_has_its_key_in_a_header_only() -> None:
-    conversation = [Message("user", "Why?"), Message("model", "Because.\n"), Message("user", "末 “why”?")]
-    asked = request("gemini-flash-latest", conversation, GenerationOptions(), "AQ.secret")
+    history = Message("user", "Why?"), Message("model", "Because.\n")
+    question = Question("末 “why”?", history)
+    asked = Gemini().request("gemini-flash-latest", question, GenerationOptions(), "AQ.secret")
     assert asked.path == "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
     assert asked.headers == {"x-goog-api-key": "AQ.secret", "Content-Type": "application/json"}
-    contents = [{"role": role, "parts": [{"text": text}]} for role, text in conversation]
+    contents = [{"role": role, "parts": [{"text": text}]} for role, text in (*history, ("user", "末 “why”?"))]
     assert json.loads(asked.body) == {"contents": contents}
     assert "secret" not in f"{asked!r} {asked} {asked.path} {asked.body!r}"
 
 
 def test_a_model_name_cannot_change_the_address() -> None:
-    asked = request("../x?key=1#y", [], GenerationOptions(), "key")
+    asked = Gemini().request("../x?key=1#y", Question("Why?"), GenerationOptions(), "key")
     assert asked.path == "/v1beta/models/..%2Fx%3Fkey%3D1%23y:streamGenerateContent?alt=sse"
 
 
@@ -90,10 +107,10 @@ _BOTH = GenerationOptions(temperature=0.7, max_output_tokens=9, thinking_level="
     ids=["temperature", "length", "level", "budget", "all, but never both kinds of thinking"],
 )
 def test_only_what_is_set_is_sent(generation: GenerationOptions, settings: dict[str, Any]) -> None:
-    generation = replace(generation, system_instruction="Be short.")
-    instruction = {"parts": [{"text": "Be short."}]}
-    body = json.loads(request(ASKED, [], generation, "key").body)
-    assert body == {"contents": [], "generationConfig": settings, "system_instruction": instruction}
+    question = Question("Why?", instruction="Be short.")
+    contents, instruction = [{"role": "user", "parts": [{"text": "Why?"}]}], {"parts": [{"text": "Be short."}]}
+    body = json.loads(Gemini().request(ASKED, question, generation, "key").body)
+    assert body == {"contents": contents, "generationConfig": settings, "system_instruction": instruction}
 
 
 # ---- The recorded streams
@@ -231,7 +248,8 @@ def test_a_case_of_another_client_comes_out_as_it_says(shared: Path, case: dict[
         assert refused.detail.startswith(f"{error['code']} {error.get('status', '')}".strip())
         if "retryDelay_s" in error:
             assert isinstance(refused, UpstreamError)
-            assert (refused.retry_after, refused.out_for_the_day) == (error["retryDelay_s"], False)
+            assert not isinstance(refused, QuotaExhausted)
+            assert refused.retry_after == error["retryDelay_s"]
         return
     if "objects" in expected:
         assert [document for document in documents(data) if "error" not in document] == expected["objects"]
@@ -436,12 +454,12 @@ def test_text_in_bare_json_alone_or_in_an_array_comes_in_its_order() -> None:
 def test_an_event_beyond_the_cap_ends_the_answer_and_keeps_the_text_before_it() -> None:
     reader = AnswerReader(ASKED, max_event_bytes=500)
     assert reader.feed(chunk("Half")) == "Half" and reader.error is None
-    assert reader.feed(b"data: " + b"x" * 600) == "" and isinstance(reader.error, EventTooLarge)
+    assert reader.feed(b"data: " + b"x" * 600) == "" and isinstance(reader.error, UpstreamUnreadable)
     for text, finish in [("Half", Finish.INTERRUPTED), ("", Finish.FAILED)]:
         for tail in (b"", b"\n\n", b"\n\n" + chunk("late")):
             for way in ways(chunk(text) + b"data: " + b"x" * 600 + tail):
                 seen, ending, reader = read(way, max_event_bytes=500)
-                assert (seen, ending.finish) == (text, finish) and isinstance(reader.error, EventTooLarge)
+                assert (seen, ending.finish) == (text, finish) and isinstance(reader.error, UpstreamUnreadable)
 
 
 # ---- Refusals
@@ -456,10 +474,10 @@ _REFUSALS = [
     (402, "RESOURCE_EXHAUSTED", [retry_info("1s")], _OWNER, "credit"),
     (403, "PERMISSION_DENIED", [], _OWNER, "not let this appliance's key"),
     (404, "NOT_FOUND", [], UnknownModel, "not know this model"),
-    (429, "RESOURCE_EXHAUSTED", [], _GEMINI, "Too many questions"),
+    (429, "RESOURCE_EXHAUSTED", [], UpstreamRateLimited, "Too many questions"),
     (499, "CANCELLED", [], _GEMINI, "problem"),
     (500, "INTERNAL", [], _GEMINI, "problem"),
-    (503, "UNAVAILABLE", [], _GEMINI, "too much to do"),
+    (503, "UNAVAILABLE", [], UpstreamBusy, "too much to do"),
     (504, "DEADLINE_EXCEEDED", [], _GEMINI, "problem"),
     (418, "NEW_ONE", [], _GEMINI, "problem"),
 ]
@@ -488,7 +506,7 @@ def test_a_detail_for_the_log_is_short_however_long_the_message() -> None:
 
 
 def test_the_status_of_the_response_counts_more_than_the_code_in_its_body() -> None:
-    assert type(refusal(503, error_body(400, "FAILED_PRECONDITION", "x"))) is UpstreamError
+    assert type(refusal(503, error_body(400, "FAILED_PRECONDITION", "x"))) is UpstreamBusy
 
 
 _PER_MINUTE, _PER_DAY = (f"GenerateRequestsPer{span}PerProjectPerModel-FreeTier" for span in ("Minute", "Day"))
@@ -514,7 +532,7 @@ def test_a_quota_says_when_to_come_again_and_whether_the_day_is_over(
     body = error_body(429, "RESOURCE_EXHAUSTED", message, details)
     for refused in (refusal(429, body), read([body])[2].error):
         assert isinstance(refused, UpstreamError)
-        assert (refused.retry_after, refused.out_for_the_day) == (retry_after, out_for_the_day)
+        assert (refused.retry_after, isinstance(refused, QuotaExhausted)) == (retry_after, out_for_the_day)
         assert ("for today" in str(refused.sentence)) == out_for_the_day
 
 

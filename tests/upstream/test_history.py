@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.upstream.gemini import Message
-from kindle_appliance.upstream.history import trim
+from kindle_appliance.conversation import Message, Question
+from kindle_appliance.upstream import history
 
 QUESTION = Message("user", "And now?")
+
+
+def trim(conversation: list[Message], characters: int) -> list[Message]:
+    """What is sent of a conversation whose last message is the question."""
+    *before, question = conversation
+    trimmed = history.trim(Question(question.text, tuple(before), "Be short."), characters)
+    assert trimmed.instruction == "Be short."
+    return list(trimmed.messages)
 
 
 def turn(number: int, size: int) -> list[Message]:

@@ -25,7 +25,7 @@ from fakes.gemini import (
     retry_info,
 )
 from fakes.house import House
-from fakes.nowhere import without_network
+from fakes.network_namespace import without_network
 
 from kindle_appliance.upstream.call import Clocks
 
@@ -222,7 +222,7 @@ def test_a_gemini_that_refuses_connections_is_a_matter_of_the_internet(tmp_path:
 
 
 def test_a_name_that_cannot_be_looked_up_is_a_matter_of_the_internet(tmp_path: Path) -> None:
-    """In a place without network, so that the question for the name goes nowhere either."""
+    """In a namespace without network, so that the DNS query goes nowhere either."""
 
     def ask() -> Seen:
         with House("http://gemini.invalid", tmp_path) as house:
@@ -232,7 +232,7 @@ def test_a_name_that_cannot_be_looked_up_is_a_matter_of_the_internet(tmp_path: P
     try:
         shown = without_network(ask)
     except PermissionError:
-        unavailable("only root may make a place without network")
+        unavailable("only root may make a network namespace")
     assert shown.finish == "failed" and "Is the internet working?" in shown.note
 
 

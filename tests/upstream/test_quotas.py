@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from fakes.gemini import error_body
+from fakes.rungs import gemini_rungs
 
+from kindle_appliance.errors import QuotaExhausted
 from kindle_appliance.storage.database import Database
-from kindle_appliance.upstream.quotas import Models
+from kindle_appliance.storage.schema import CHATS
+from kindle_appliance.upstream.call import Upstream
+from kindle_appliance.upstream.gemini import Gemini
+from kindle_appliance.upstream.quotas import Quotas
+from kindle_appliance.upstream.rung import Rung
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 NAMES = ("flash", "lite", "3.6-flash", "3.5-lite")
@@ -38,16 +46,44 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite")) as database:
+    with closing(Database(tmp_path / "chats.sqlite", CHATS)) as database:
         yield database
+
+
+class Models:
+    """Quotas, asked by the names of models at one place."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        database: Database | None = None,
+        clock: Callable[[], float] = time.time,
+        key: str = "",
+    ) -> None:
+        self.quotas = Quotas(database, clock)
+        upstream = Upstream("http://127.0.0.1:1", provider="Gemini")
+        self.rungs = {rung.model: rung for rung in gemini_rungs(upstream, names, key)}
+        self._clock = clock
+
+    def learn(self, name: str, version: str) -> None:
+        self.quotas.learn(self.rungs[name], version)
+
+    def set_out(self, name: str) -> None:
+        """As the dialect reports it now."""
+        refusal = Gemini(self._clock).refusal(429, {}, error_body(429, "", "limit: 0"))
+        assert isinstance(refusal, QuotaExhausted)
+        self.quotas.set_out(self.rungs[name], refusal.until)
+
+    def back_at(self) -> float | None:
+        return self.quotas.back_at(self.rungs.values())
 
 
 def in_order(models: Models) -> list[str]:
     """All that would be asked for one question if each refused."""
-    tried: list[str] = []
-    while (name := models.next(tried)) is not None:
-        tried.append(name)
-    return tried
+    tried: list[Rung] = []
+    while (rung := models.quotas.find_next(models.rungs.values(), tried)) is not None:
+        tried.append(rung)
+    return [rung.model for rung in tried]
 
 
 def test_models_come_best_first() -> None:
@@ -102,7 +138,7 @@ def test_when_all_are_out_it_is_known_when_the_first_is_back(clock: Clock) -> No
     for name in NAMES:
         assert models.back_at() is None
         models.set_out(name)
-    assert models.next(()) is None
+    assert in_order(models) == []
     assert models.back_at() == datetime(2026, 11, 26, tzinfo=PACIFIC).timestamp()
 
 
@@ -127,7 +163,7 @@ def test_a_clock_that_was_wrong_when_a_model_went_out_does_not_keep_it_out(
     assert in_order(Models(NAMES, database, clock)) == list(NAMES)
 
 
-def test_a_card_that_cannot_be_written_does_not_keep_the_house_from_remembering(
+def test_a_read_only_filesystem_does_not_keep_the_house_from_remembering(
     database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     models = Models(NAMES, database, clock)

@@ -18,8 +18,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.errors import EventTooLarge
-from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, Event, EventStreamParser, StrayLine
+from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, Event, EventStreamParser, EventTooLarge, StrayLine
 
 MIB = 1024 * 1024
 

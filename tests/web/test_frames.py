@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from kindle_appliance.answers.desk import START, Answer, News, Position
+from kindle_appliance.answers.answer import START, Answer, News, Position
 from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
@@ -19,7 +19,9 @@ def news(blocks: list[Block], text: str, ending: Ending | None) -> News:
 
 
 def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
-    ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."), "model-a")
+    ending = Ending(
+        Finish.INTERRUPTED, Sentence("%(provider)s's answer broke off here.", provider="Gemini"), "model-a"
+    )
     events = parsed(frames.events(news([Block("<p>a</p>", 3), Block("<p>b</p>", 6)], "tail", ending), "en"))
     assert [event.event for event in events] == ["block", "block", "text", "end"]
     assert [event.id for event in events] == ["3", "6", "6", "6"]
@@ -32,7 +34,7 @@ def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
 
 
 def test_what_is_waited_for_is_said_before_anything_else_and_taken_back() -> None:
-    thinking = Sentence("Gemini is thinking. That can take a few minutes.")
+    thinking = Sentence("%(provider)s is thinking. That can take a few minutes.", provider="Gemini")
     for states, said in (([thinking], "Gemini 正在思考，可能需要几分钟。"), ([None], "")):
         first, _ = parsed(frames.events(news([], "tail", None)._replace(states=states), "zh-CN"))
         assert (first.event, json.loads(first.data)) == ("state", said)

@@ -23,8 +23,8 @@ from conftest import Soak
 from fakes.gemini import FakeGemini, Reply
 from fakes.process import Process
 from fakes.program import Appliance
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
-from fakes.written import WRITTEN
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +75,7 @@ class Target:
             client.sendall(request + CLOSING)
             while data := client.recv(65536):
                 received += data
-        WRITTEN.wire(bytes(received))
+        SCANNER.scan_connection(bytes(received))
         return request, [int(each) for each in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", received, re.MULTILINE)]
 
     def prove(self, send: Callable[[int], None], count: int) -> str:

@@ -38,8 +38,7 @@ def test_it_counts_the_answers_that_are_being_written(house: House, gemini: Fake
     call = gemini.next_call()
     assert house.get("/healthz").json()["answers_being_written"] == 1
     call.start()
-    call.text("Because.", "STOP")
-    call.end()
+    call.finish("Because.")
     with house.follow("/answers/1") as follow:
         follow.read_to_end()
     assert house.get("/healthz").json()["answers_being_written"] == 0
@@ -63,9 +62,9 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
         pass  # what it has written leaves the write-ahead log when it stops
     with House(gemini.url, tmp_path) as house:
         file = tmp_path / "chats.sqlite"
-        with file.open("r+b") as card:  # all but the first page, which says how the file is built
-            card.seek(4096)
-            card.write(b"\xff" * (file.stat().st_size - 4096))
+        with file.open("r+b") as damaged:  # all but the first page, which says how the file is built
+            damaged.seek(4096)
+            damaged.write(b"\xff" * (file.stat().st_size - 4096))
         response = house.get("/healthz")
     assert response.status == 503
     assert response.json()["status"] == "failing"
@@ -83,8 +82,7 @@ def test_it_answers_while_every_follower_has_its_seat(gemini: FakeGemini, tmp_pa
             first.read_until("Because")
             second.read_until("Because")
             assert house.get("/healthz").status == 200
-        call.text(".", "STOP")
-        call.end()
+        call.finish(".")
 
 
 def test_asked_by_many_at_once_it_answers_each(house: House) -> None:

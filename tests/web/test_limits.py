@@ -20,9 +20,9 @@ from fakes.gemini import Call, FakeGemini
 from fakes.house import Follow, House
 from fakes.process import Process
 from fakes.program import Appliance
+from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
 from fakes.server import serving
-from fakes.written import WRITTEN
 
 from kindle_appliance.answers.typesetter import Typesetter
 from kindle_appliance.web.server import RESERVED_THREADS, USUAL_LIMITS, Limits
@@ -415,8 +415,7 @@ def write(call: Call, stop: threading.Event) -> str:
             PARAGRAPH if len(written) < 250 else "And on.\n\n"
         )  # the answer would end at a million characters
         call.text(written[-1])
-    call.text("The end.", finish="STOP")
-    call.end()
+    call.finish("The end.")
     return "".join([*written, "The end."])
 
 
@@ -435,7 +434,7 @@ def seconds_of_pages(url: str, count: int) -> list[float]:
         response = urllib3.request("GET", url, retries=False, timeout=60)
         taken.append(time.monotonic() - begun)
         assert response.status == 200
-        WRITTEN.look("response", response.data)
+        SCANNER.scan("response", response.data)
         time.sleep(0.02)  # like a house of eager readers
     return taken
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from datetime import datetime
 from html.parser import HTMLParser
+from types import ModuleType
 
 import pytest
 
-from kindle_appliance.answers.desk import News, Position
+from kindle_appliance.answers.answer import News, Position
 from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.mdns import Snapshot, State
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage.chats import ChatSummary, Turn
 from kindle_appliance.storage.reports import Report
+from kindle_appliance.web import look, templates
+from kindle_appliance.web import pages as pages_module
 from kindle_appliance.web.pages import Pages, Reader, when
 
-NASTY = "<script>alert(1)</script> \"'&amp; ${Ask} $style </textarea></title>"
+NASTY = "<script>alert(1)</script> \"'&amp; {{_('Ask')}} {{!style}} </textarea></title>\n% import os\n"
 ENGLISH_READER = Reader(ENGLISH)
 NOON = datetime(2026, 11, 22, 12, 0).timestamp()
+FIGURES = re.findall(r'report\.figures\["(\w+)"\]', (templates.STATIC / "reports.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,103 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
     ]
 
 
+class Skeleton(HTMLParser):
+    """A page with a mark in each place of a value: its elements, attributes and texts, in order."""
+
+    MARK = "(here)"
+
+    def __init__(self, page: str, value: str) -> None:
+        super().__init__()
+        self._value = value
+        self.parts: list[object] = [""]
+        self.feed(page)
+        self.close()
+        self.marks = str(self.parts).count(self.MARK)
+
+    def _marked(self, text: str | None) -> str:
+        for value in (self._value, " ".join(self._value.split())):  # as it was typed, and as the title of a chat
+            text = (text or "").replace(value, self.MARK)
+        return text or ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.parts += [tag, [(name, self._marked(value)) for name, value in attrs], ""]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.parts += [f"/{tag}", ""]
+
+    def handle_data(self, data: str) -> None:
+        self.parts[-1] = self._marked(f"{self.parts[-1]}{data}")
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError("no page has a comment")
+
+
+def pages_full_of(text: str, language: str) -> list[str]:
+    """Every page, with `text` in each place that somebody else fills: readers, browsers, the owner, the network,
+    the model's name, the reason of an error.
+    """
+    pages = Pages(is_demo=True, starters=[text], follow_ups=[text, "More", text])
+    reader = Reader(language)
+    note = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason=text)
+    mdns = Snapshot(State.UP, text, (), note)
+    chats = [ChatSummary(3, text, 2, NOON, True, 9)]
+    found = [
+        *all_pages(pages, language, text),
+        pages.asking(reader, text, chats, NOON, question=text, note=note),
+        pages.message(reader, note),
+        pages.pin(reader, text, text, note),
+        pages.addresses(reader, [text], 8080, mdns),
+        pages.reports(reader, [Report(NOON, {name: text for name in (*FIGURES, text)})], NOON),
+        pages.reading(reader, turn(text), 2, News([], text, None, Position(0, 0, note)), text),
+    ]
+    for finish in Finish:
+        ending = Ending(finish, note, model=text, rung=1)
+        asked = Turn(7, 3, 1, text, NOON, "It says " + text, ending)
+        found.append(pages.reading(reader, asked, 2, news(ending, "<p>one</p>"), text, note))
+    return found
+
+
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<script>alert(1)</script>",
+        "</textarea></title></style><!-- <b",
+        "\" onclick='alert(1)' x=\"",
+        "&lt;b&gt; &amp;quot;",
+        "{{x}} {{!x}} {{_('Ask')}}",
+        "a\n% import os\n  % raise KeyError\nb",
+        "<% raise KeyError %> \\\\",
+        "$style ${Ask} %(count)d %s",
+    ],
+)
+def test_what_somebody_else_fills_in_is_text_in_each_of_its_places(hostile: str, language: str) -> None:
+    plain = "plain"
+    for page, expected in zip(pages_full_of(hostile, language), pages_full_of(plain, language), strict=True):
+        found, wanted = Skeleton(page, hostile), Skeleton(expected, plain)
+        assert found.parts == wanted.parts
+        assert found.marks == wanted.marks == len(re.findall(r"\bplain\b(?!;)", expected))
+
+
+def test_what_the_appliance_has_typeset_goes_out_as_it_is(pages: Pages) -> None:
+    html = "<pre><code>{{x}} {{!x}} <b>'\"&amp;</b>\n% import os\n<% x %> \\\\\n</code></pre>"
+    page = pages.reading(ENGLISH_READER, turn(), 1, news(None, html, html), "f")
+    assert f'id="text">{html}\n{html}</div>' in page
+
+
+def test_no_page_shows_a_part_of_its_template(pages: Pages) -> None:
+    for page in all_pages(pages, ENGLISH, "Why?"):
+        html = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
+        assert not re.search(r"\{\{|\}\}|^ *%|\\\\$", html, re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", [look, pages_module, templates])
+def test_html_stands_in_templates_only(module: ModuleType) -> None:
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not re.search("</?[A-Za-z]", node.value), node.value
+
+
 @pytest.mark.parametrize("language", [ENGLISH, CHINESE])
 def test_every_page_is_well_formed_whatever_a_reader_typed(pages: Pages, language: str) -> None:
     for page in all_pages(pages, language, NASTY):
@@ -124,7 +227,7 @@ def test_a_page_under_way_brings_its_script_and_what_has_settled(pages: Pages) -
 def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
     page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
-    assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#x27;s answer broke off here." in page
+    assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#039;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import inspect
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import urllib3
 from fakes.server import serving
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import create_server
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import RequestEntityTooLarge
 
+from kindle_appliance.web import server as server_module
 from kindle_appliance.web.server import RESERVED_THREADS, Server
 
 
@@ -207,3 +218,109 @@ def test_a_body_beyond_the_limit_is_refused_before_the_application_sees_it() -> 
         response = urllib3.request("POST", url(server), body=b"x" * 300_000, retries=False, timeout=10)
         assert response.status == 413
         assert not seen
+
+
+# What server.py touches inside waitress. No documentation promises any of it: setup.cfg admits patch releases only.
+
+INSIDE = {
+    "wasyncore": "close_all loop",
+    "the server": "accepting adj channel_class pull_trigger task_dispatcher",
+    "the task dispatcher": "shutdown",
+    "Adjustments": """
+        asyncore_use_poll channel_request_lookahead clear_untrusted_proxy_headers connection_limit host ident
+        log_socket_errors max_request_body_size max_request_header_size outbuf_high_watermark port socket_options
+        sockets threads
+    """,
+    "HTTPChannel": """
+        close_when_flushed creation_time error_task_class handle_close last_activity parser_class request requests
+        send service task_class total_outbufs_len will_close
+    """,
+    "HTTPRequestParser": """
+        completed content_length error expect_continue header_plus headers headers_finished path received
+        request_uri
+    """,
+    "ErrorTask": "content_length execute request response_headers set_close_on_finish status write",
+    "WSGITask": "channel close_on_finish finish",
+    "Error": "code",
+}
+
+
+@pytest.fixture
+def waitress_objects() -> Iterator[dict[str, Any]]:
+    """One of each, as waitress makes them, so that attributes of instances count too."""
+    server: Any = create_server(lambda environ, start: [], host="127.0.0.1", port=0, map={})
+    near, far = socket.socketpair()
+    with near, far:
+        parser: Any = HTTPRequestParser(server.adj)
+        parser.received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        channel = HTTPChannel(server, near, ("127.0.0.1", 1), server.adj, {})
+        yield {
+            "wasyncore": wasyncore,
+            "the server": server,
+            "the task dispatcher": server.task_dispatcher,
+            "Adjustments": server.adj,
+            "HTTPChannel": channel,
+            "HTTPRequestParser": parser,
+            "ErrorTask": ErrorTask(channel, parser),
+            "WSGITask": WSGITask(channel, parser),
+            "Error": RequestEntityTooLarge(""),
+        }
+    server.task_dispatcher.shutdown(timeout=1)
+    server.close()
+
+
+def check_inside(objects: dict[str, Any]) -> None:
+    """Fail with a sentence that names what a release of waitress no longer has."""
+    missing = [
+        f"{name} has no {attribute}"
+        for name, attributes in INSIDE.items()
+        for attribute in attributes.split()
+        if not hasattr(objects[name], attribute)
+    ]
+    assert not missing, (
+        f"kindle_appliance/web/server.py does not work with waitress {importlib.metadata.version('waitress')}:"
+        f" {', '.join(missing)}."
+    )
+
+
+def test_waitress_has_inside_what_the_server_touches(waitress_objects: dict[str, Any]) -> None:
+    check_inside(waitress_objects)
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("HTTPChannel", "total_outbufs_len"),  # of the class
+        ("HTTPChannel", "creation_time"),  # of the instance only
+        ("HTTPRequestParser", "request_uri"),  # of a parser that has read a request
+    ],
+)
+def test_a_release_of_waitress_that_lacks_a_name_is_told_by_that_name(
+    waitress_objects: dict[str, Any], name: str, attribute: str
+) -> None:
+    kept = {each: None for each in INSIDE[name].split() if each != attribute}
+    with pytest.raises(AssertionError, match=rf"with waitress \d\S+: {name} has no {attribute}\.\n"):
+        check_inside(waitress_objects | {name: SimpleNamespace(**kept)})
+
+
+def test_the_list_is_complete_for_the_classes_that_the_server_derives() -> None:
+    derived = {}
+    for node in ast.parse(inspect.getsource(server_module)).body:
+        if isinstance(node, ast.ClassDef) and node.bases and ast.unparse(node.bases[0]) in INSIDE:
+            derived[ast.unparse(node.bases[0])] = node
+    assert set(derived) == {"HTTPChannel", "HTTPRequestParser", "ErrorTask", "WSGITask", "Error"}
+    for base, node in derived.items():
+        methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+        own = {each.name for each in methods}
+        for method in methods:
+            if method.name == "__init__":
+                own |= {each.attr for each in of_self(method) if isinstance(each.ctx, ast.Store)}
+        unlisted = {each.attr for each in of_self(node)} - own - set(INSIDE[base].split())
+        assert not unlisted, f"{node.name} touches {unlisted}"
+
+
+def of_self(node: ast.AST) -> Iterator[ast.Attribute]:
+    """Each `self.name` in there."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == "self":
+            yield each

@@ -9,13 +9,14 @@ from calmjs.parse import es5
 from calmjs.parse.exceptions import ECMASyntaxError
 from calmjs.parse.unparsers.es5 import minify_print
 
-from kindle_appliance.answers.desk import START, News
+from kindle_appliance.answers.answer import START, News
 from kindle_appliance.storage.chats import Turn
-from kindle_appliance.web.pages import SCRIPT_SENTENCES, STATIC, Pages, Reader
+from kindle_appliance.web.pages import SCRIPT_SENTENCES, Pages, Reader
+from kindle_appliance.web.templates import STATIC
 
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
 CHECK_SCRIPT = SCRIPTS["check.js"]
-SCRIPT = "\n".join(SCRIPTS[name] for name in ("page.js", "leaf.js", "live.js"))
+SCRIPT = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
 STYLE = (STATIC / "page.css").read_text(encoding="utf-8")
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.html")}
 
@@ -50,7 +51,7 @@ def test_the_scripts_are_sent_as_they_are_but_for_their_comments() -> None:
     page = Pages(False).reading(Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), 1, News([], "", None, START), "f")
     sent = page.partition("<script>")[2].partition("</script>")[0]
     first, *_, last = sent.strip().splitlines()
-    scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "leaf.js", "live.js"))
+    scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
     assert minify_print(es5(sent)) == minify_print(es5(f"{first}\n{scripts}\nfit();\n{last}"))
     assert "//" not in sent and "/*" not in page
 
@@ -112,7 +113,7 @@ def test_every_sentence_of_the_script_is_given_to_it() -> None:
 
 def test_every_figure_of_a_report_has_its_place_on_the_owners_page() -> None:
     found = set(re.findall(r"\bfound\.(\w+)", CHECK_SCRIPT)) - {"row"}
-    assert found == set(re.findall(r"<td>\$(\w+)", TEMPLATES["report.html"]))
+    assert found == set(re.findall(r'<td>\{\{report\.figures\["(\w+)"\]', TEMPLATES["reports.html"]))
 
 
 def test_all_of_it_can_be_read_in_one_sitting() -> None:

@@ -22,8 +22,9 @@ from fakes.secrets import KEY
 from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
 from kindle_appliance.upstream.call import Clocks
-from kindle_appliance.web import app as web
-from kindle_appliance.web.pages import Look, Pages
+from kindle_appliance.web import streams
+from kindle_appliance.web.look import Look
+from kindle_appliance.web.pages import Pages
 
 LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
 
@@ -575,8 +576,8 @@ def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, 
 def test_a_silent_stream_is_kept_alive_by_comments(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert web._KEEP_ALIVE_SECONDS == 10
-    monkeypatch.setattr("kindle_appliance.web.app._KEEP_ALIVE_SECONDS", 0.5)
+    assert streams._KEEP_ALIVE_SECONDS == 10
+    monkeypatch.setattr("kindle_appliance.web.streams._KEEP_ALIVE_SECONDS", 0.5)
     house.ask("Why?")
     call = gemini.next_call()
     with house.follow("/answers/1?as=events") as follow:

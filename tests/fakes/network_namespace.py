@@ -1,4 +1,4 @@
-"""A place without network: only a loopback of its own, where nothing leaves the machine and nothing comes in."""
+"""A network namespace with nothing but its own loopback: nothing leaves the machine and nothing comes in."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ _IFF_UP = 1  # linux/if.h
 
 
 def without_network(action: Callable[[], _T]) -> _T:
-    """Do it in a thread that has no network, as have the threads that it starts. Raises PermissionError for those
-    who may not make a network namespace: all but root.
+    """Runs `action` in a thread whose namespace has no network; threads that it starts share that namespace.
+
+    Raises PermissionError without the right to make a namespace, which only root has.
     """
 
-    def leave_and_act() -> _T:
-        _leave()
+    def unshare_and_act() -> _T:
+        _unshare()
         return action()
 
     with ThreadPoolExecutor(1) as thread:  # one that ends here: it could not come back
-        return thread.submit(leave_and_act).result()
+        return thread.submit(unshare_and_act).result()
 
 
-def _leave() -> None:
+def _unshare() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET):
         number = ctypes.get_errno()
         raise PermissionError(number, os.strerror(number))
-    plug(is_in=True)
+    set_loopback(is_up=True)
 
 
-def plug(is_in: bool) -> None:
-    """Plug the cable of that place in, or pull it: what is connected hears nothing of that."""
+def set_loopback(is_up: bool) -> None:
+    """Brings the loopback of this namespace up or down; open connections are not told."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP * is_in))
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP * is_up))

@@ -1,8 +1,8 @@
-"""What the program writes in a run of the tests, searched for the key and the PIN of the tests as it comes by.
+"""A secret scanner: searches everything that the program writes in a test run for the key and the PIN of the tests.
 
 Nothing of it is kept: each response, line and file is searched at once, by whoever gets it, in any thread. So the
 process of the tests knows in the end what was found and where, however the program itself has ended. A run in
-several processes has one search in each.
+several processes has one scanner in each.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def secrets_in(data: bytes) -> list[str]:
     return sorted({name for needle, name in _NEEDLES.items() if needle in data})
 
 
-class Search:
+class SecretScanner:
     """Takes whatever the program has written, and remembers what was found, and how much was searched."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Search:
         self._lock = threading.Lock()
         self._exempt: set[Path] = set()
 
-    def look(self, kind: str, written: bytes | str, file: Path | None = None) -> None:
+    def scan(self, kind: str, written: bytes | str, file: Path | None = None) -> None:
         """A whole thing, such as a log record."""
         assert kind in KINDS
         data = written.encode(errors="surrogateescape") if isinstance(written, str) else written
@@ -90,16 +90,16 @@ class Search:
             self.bytes[kind] += len(data)
             self.found += [f"{each} in a {kind} {file or f'of {test}'}" for each in secrets]
 
-    def wire(self, received: bytes) -> None:
+    def scan_connection(self, received: bytes) -> None:
         """Responses as they came over a connection, some of them packed."""
-        self.look("response", received)
+        self.scan("response", received)
         for found in re.finditer(_PACKED, received):
             with suppress(zlib.error):
-                self.look("response", zlib.decompressobj(_GZIP).decompress(received[found.start() :]))
+                self.scan("response", zlib.decompressobj(_GZIP).decompress(received[found.start() :]))
 
     def stream(self, kind: str, coding: str = "", file: Path | None = None) -> Stream:
         """Something that comes in pieces; `coding`: how it is packed, as HTTP says it."""
-        return Stream(lambda data: self.look(kind, data, file), coding)
+        return Stream(lambda data: self.scan(kind, data, file), coding)
 
     @contextmanager
     def aside(self) -> Iterator[list[str]]:
@@ -113,23 +113,23 @@ class Search:
     def conclude(self, folder: Path) -> list[str]:
         """All that was found, once nothing more is written; `folder`: where the files of this run are."""
         self.is_over = True
-        self.files(folder)
+        self.scan_files(folder)
         return sorted(set(self.found))
 
     def exempt(self, path: Path) -> None:
         """Do not look there: a file with a secret that the test itself has written, or has wanted."""
         self._exempt.add(path)
 
-    def files(self, folder: Path) -> None:
+    def scan_files(self, folder: Path) -> None:
         """Every file below, with its name. One that has nothing but a secret is where an owner keeps it."""
         for above, folders, names in os.walk(folder):
             folders[:] = [each for each in folders if Path(above, each) not in self._exempt]
             for path in (Path(above, name) for name in names):
                 with suppress(FileNotFoundError, PermissionError):
                     if path not in self._exempt and stat.S_ISREG(path.lstat().st_mode):
-                        self._file(path)
+                        self._scan_file(path)
 
-    def _file(self, path: Path) -> None:
+    def _scan_file(self, path: Path) -> None:
         stream = self.stream("file", file=path)
         with path.open("rb") as file:
             start = file.read(_CHUNK_BYTES)
@@ -149,7 +149,7 @@ class Search:
     def handler(self) -> logging.Handler:
         """For the root logger: every record, with its traceback."""
         handler = _Handler()
-        handler.search = self
+        handler.scanner = self
         return handler
 
     def application(self, application: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +161,7 @@ class Search:
             def start_heard(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
                 nonlocal coding
                 coding = dict(headers).get("Content-Encoding", "")
-                self.look("response", f"{status}\n{headers}")
+                self.scan("response", f"{status}\n{headers}")
                 return start(status, headers, *error)
 
             body = application(environ, start_heard)
@@ -176,8 +176,8 @@ class Search:
 class Stream:
     """What comes in pieces: a secret that two of them share is found too."""
 
-    def __init__(self, look: Callable[[bytes], None], coding: str = "") -> None:
-        self._look = look
+    def __init__(self, scan: Callable[[bytes], None], coding: str = "") -> None:
+        self._scan = scan
         self._unpacker = zlib.decompressobj(_GZIP) if coding == "gzip" else None
         self._end = b""
 
@@ -189,15 +189,15 @@ class Stream:
                 self._unpacker = None
         if data:
             data = self._end + data
-            self._look(data)
+            self._scan(data)
             self._end = data[-_OVERLAP:]
 
 
 class _Handler(logging.Handler):
-    search: Search
+    scanner: SecretScanner
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.search.look("log", self.format(record))
+        self.scanner.scan("log", self.format(record))
 
 
 class _HeardBody:
@@ -218,7 +218,7 @@ class _HeardBody:
             self._body.close()
 
 
-WRITTEN = Search()
+SCANNER = SecretScanner()
 """The one of this run."""
 
 
@@ -227,8 +227,8 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        WRITTEN.look("response", f"{self.status} {self.reason}\n{self.headers}")
-        self._stream = WRITTEN.stream("response", self.getheader("Content-Encoding", ""))
+        SCANNER.scan("response", f"{self.status} {self.reason}\n{self.headers}")
+        self._stream = SCANNER.stream("response", self.getheader("Content-Encoding", ""))
 
     def read(self, amt: int | None = None) -> bytes:
         return self._heard(super().read(amt))
@@ -268,9 +268,9 @@ class Client(urllib3.PoolManager):
         self, method: str, url: str, redirect: bool = True, **more: Any
     ) -> urllib3.BaseHTTPResponse:
         response = super().urlopen(method, url, redirect, **more)
-        WRITTEN.look("response", f"{response.status} {response.reason}\n{response.headers}")
+        SCANNER.scan("response", f"{response.status} {response.reason}\n{response.headers}")
         if more.get("preload_content", True):
-            WRITTEN.look("response", response.data)
+            SCANNER.scan("response", response.data)
         return response
 
 
@@ -279,7 +279,7 @@ class Output:
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
-        self._stream = WRITTEN.stream("output")
+        self._stream = SCANNER.stream("output")
 
     def read(self, size: int = -1) -> bytes:
         data = self._pipe.read(size)

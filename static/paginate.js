@@ -1,16 +1,16 @@
-/* Reading: the answer in pages that turn. All lines stand on a grid (page.css), so a page is cut between two of them
-   without measuring any. What has settled never moves: new text only adds pages. */
+/* Shows an answer in pages. All lines stand on a baseline grid (page.css), so the page breaks can be computed without
+   measuring single lines. Settled text never moves: new text only adds pages. */
 var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text'), tail = byId('tail');
 var settled = [];          // the question, and the blocks of the answer, as elements
-var line = 1, room = 1;    // px: the height of a line, of a page
-var pages = [];            // of each page: its first pixel of the flow, its last, and the first of the next page
-var still = 0;             // down to here in the flow all has settled
-var shown = 0;             // the page that is read
-var place = readPlace();   // what stands at its top, for a reload, another text size, a turned screen
+var line = 1, room = 1;    // px: the height of a line and of a page
+var pages = [];            // for each page, in px of the flow: its top, its end, and the top of the next page
+var still = 0;             // px of the flow: everything above has settled
+var shown = 0;             // the index of the page on the screen
+var place = readPlace();   // the reading position, kept over a reload, a new text size or a rotation
 
 // ---- Blocks
 
-// The blocks behind `last`.
+// Registers the blocks after `last`.
 function takeBlocks(last) {
   var each = last.parentNode === text ? last.nextSibling : text.firstChild;
   for (; each; each = each.nextSibling) {
@@ -21,7 +21,8 @@ function takeBlocks(last) {
   }
 }
 
-// What follows the blocks: text that has not settled, and what one can do at the end, all of it on the last page.
+// The elements after the blocks: the text that has not settled, and the links and forms at the end, as one element if
+// they fit on a page.
 function rest() {
   var found = tail.offsetHeight ? [tail] : [], after = byId('after'), each = after.firstChild;
   if (after.offsetHeight && after.offsetHeight <= room) { return found.concat(after); }
@@ -41,7 +42,7 @@ function lastAbove(elements, y) {
   return low;
 }
 
-// Whether of this element only a heading would stand at the end of the page from `top` to `y`.
+// Whether only the heading of this element would stand at the end of the page from `top` to `y`.
 function headsNext(element, top, y) {
   var isTableHead = element.tHead && y - element.offsetTop <= element.tHead.offsetHeight;
   return element.offsetTop > top && (isHeading(element) || isTableHead);
@@ -49,7 +50,7 @@ function headsNext(element, top, y) {
 
 function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
 
-// ---- Tables: rows are stacked where they would not fit. A piece of a table is set like the one before it.
+// ---- Tables: rows that do not fit are stacked. All pieces of a table are laid out like the first.
 
 var tableBefore = null;
 
@@ -86,7 +87,7 @@ function copyWidths(model, table, isStacked) {
 
 function paginate() {
   var last = rest(), height = flow.offsetHeight, page;
-  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // the last one was not full
+  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had unsettled text
   do {
     page = cut(pages.length ? pages[pages.length - 1].next : 0, last, height);
     pages.push(page);
@@ -94,8 +95,8 @@ function paginate() {
   still = tail.offsetTop;
 }
 
-// The page that begins at `top`: as many lines as there is room for, but a heading goes to what it heads, and what
-// is no text (the forms at the end) is not cut.
+// The page that begins at `top`, with as many lines as fit. But a heading stays with the text below it, and elements
+// that are not text (the links and forms at the end) are not split.
 function cut(top, last, height) {
   var y = top + room, next, index, block;
   if (y >= height) { return { top: top, end: height, next: height }; }
@@ -110,7 +111,7 @@ function cut(top, last, height) {
   }
   next = y;
   block = settled[lastAbove(settled, y + 1)];
-  if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // its blank line is for mid-page
+  if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // at the top no blank line above it
   return { top: top, end: y, next: next };
 }
 
@@ -132,15 +133,15 @@ function turn(step) {
   location.replace('#' + (place ? place.join('.') : ''));
 }
 
-// What has been written since: settled elements behind `last`, or only the tail.
+// Adds new text: settled elements after `last`, or only a changed tail.
 function grow(last) {
   takeBlocks(last);
-  if (!fittedWidth) { return; }                  // all will be, once there is a size
+  if (!fittedWidth) { return; }                  // the first layout takes all of them
   paginate();
   show(shown);
 }
 
-// ---- The place: [block, line within it, lines of it], kept in the address. Behind the last block: no lines.
+// ---- The reading position: [block, line in it, number of its lines], kept in the URL. In the tail the number is 0.
 
 function placeAt(y) {
   var index = lastAbove(settled, y + 1), block = settled[index];
@@ -161,7 +162,7 @@ function pageOf(wanted) {
   if (!wanted) { return 0; }
   block = settled[wanted[0]] || tail;
   y = block.offsetTop + wanted[1] * line;
-  if (wanted[2]) {                               // it had settled: as far into it as then
+  if (wanted[2]) {                               // it had settled: go to the same fraction of the block
     lines = Math.round(block.offsetHeight / line);
     y = block.offsetTop + Math.min(Math.floor(wanted[1] / wanted[2] * lines), Math.max(0, lines - 1)) * line;
   }
@@ -169,7 +170,7 @@ function pageOf(wanted) {
   return index;
 }
 
-// ---- Taps: the right third leads on, the left one back. While zoomed, too: a double tap zooms.
+// ---- Taps: the right third of the page turns forward, the left third back, also while the page is zoomed.
 
 function isControl(element) {
   for (; element && element !== leaf; element = element.parentNode) {
@@ -201,7 +202,7 @@ function hintAtZoom() {
 var HURRY = 1000;          // ms
 var tapped = { at: 0, x: 0, y: 0 };
 
-// A second tap in a hurry is not meant for what has just appeared under the finger.
+// A second tap shortly after a first is not meant for a link that has just appeared under the finger.
 function isHasty(event) {
   var near = room / 8;
   return now() - tapped.at < HURRY && Math.abs(event.pageX - tapped.x) < near && Math.abs(event.pageY - tapped.y) < near;
@@ -217,7 +218,7 @@ leaf.onclick = function (event) {
 };
 onTap('back', function () { tapTurn(-1); });
 onTap('next', function () { tapTurn(1); });
-document.onkeydown = function (event) {          // Kindles with keys, and computers
+document.onkeydown = function (event) {          // for Kindles with keys, and for computers
   if (/^(INPUT|TEXTAREA)$/.test(event.target.nodeName)) { return; }
   if (event.keyCode === 33 || event.keyCode === 37) { turn(-1); }
   if (event.keyCode === 34 || event.keyCode === 39) { turn(1); }

@@ -1,4 +1,4 @@
-"""A card of its own for a test: a file system that can be small, full, or mounted anew as read-only."""
+"""A filesystem of a test's own, which can be small, full, or remounted read-only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from conftest import unavailable
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """Puts a card in at `folder`, which is made, and takes it out at the end; `options` are those of mount(8), such
-    as `size=64k`.
-    """
+    """Mounts a tmpfs at `folder`, which it makes; `options` are those of mount(8), such as `size=64k`."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", *(f"-o{each}" for each in options), "card", str(folder)]
+    command = ["mount", "-t", "tmpfs", *(f"-o{each}" for each in options), "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(command, check=False).returncode:
-        unavailable("only root can mount a file system")
+        unavailable("only root can mount a filesystem")
     try:
         yield folder
     finally:
@@ -27,5 +25,5 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 
 def remount(folder: Path, option: str) -> None:
-    """Changes the card at `folder`, such as to `ro` or to another `size=`."""
+    """Changes an option of the filesystem at `folder`, such as `ro` or `size=`."""
     subprocess.run(["mount", "-o", f"remount,{option}", folder], check=True)

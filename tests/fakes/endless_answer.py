@@ -1,4 +1,4 @@
-"""An answer without an end, for readers that come and go."""
+"""An answer that ends only when the test says so, for readers that come and go."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .gemini import chunk
 CUTS = 50
 
 
-EXHIBITS = (ROOT / "static" / "exhibits.md").read_text(encoding="utf-8")  # every kind of block, several scripts
+# Every kind of block, several scripts.
+DEMO_ANSWERS = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
 
 
-class Writer:
-    """Writes without end, until it is told to come to one."""
+class EndlessAnswer:
+    """The chunks of an answer that goes on until `enough` is set; `text` is what has been sent of it."""
 
     def __init__(self, chance: random.Random) -> None:
         self.text = ""
@@ -26,8 +27,8 @@ class Writer:
 
     def __iter__(self) -> Iterator[bytes]:
         while not self.enough.wait(0.003):
-            at = len(self.text) % len(EXHIBITS)
-            yield self._said(EXHIBITS[at : at + self._chance.randrange(1, 40)])
+            at = len(self.text) % len(DEMO_ANSWERS)
+            yield self._said(DEMO_ANSWERS[at : at + self._chance.randrange(1, 40)])
         yield self._said("\n\nThe end, 终.", "STOP")
 
     def _said(self, piece: str, finish: str | None = None) -> bytes:

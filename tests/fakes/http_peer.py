@@ -38,7 +38,7 @@ class Request:
     body: bytes
 
 
-class Connection:
+class Peer:
     """One accepted socket. Only `requests` reads from it and closes it; anyone may send.
 
     The socket never blocks, and each operation on it holds the lock: an OpenSSL connection must not be read

@@ -1,4 +1,4 @@
-"""The network between a browser and the appliance: it can be cut, fall asleep, or hold streams back."""
+"""A TCP proxy between a browser and the appliance, with the faults of a network: cuts, stalls, buffering."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from types import TracebackType
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a goodbye
 
 
-class Cable:
+class Proxy:
     """Forwards from its own `url` to a port on loopback.
 
-    `pull()` cuts every connection and refuses new ones until `plug()`; `cut_after()` does so in the middle of an
-    answer. Between `sleep()` and `wake()` nothing gets
-    through, and nobody is told, as with Wi-Fi that has been switched off; `forget()` does that for good to the
-    connections that there are, as a router does. With `holds_streams` no byte of a
-    streamed answer gets through, as behind a proxy that buffers; polls (`wait=0`) and pages do.
+    `cut()` resets every connection and refuses new ones until `restore()`; `cut_after()` does so in the middle of
+    an answer. Between `stall()` and `resume()` all connections stay open without passing a byte, as with Wi-Fi that
+    is switched off; `forget()` stalls the open connections for good, as a router that loses its NAT table. With
+    `buffers_streams` no byte of a streamed answer gets through, as behind a proxy that buffers; polls (`wait=0`)
+    and pages do.
     """
 
-    def __init__(self, port: int, holds_streams: bool = False) -> None:
+    def __init__(self, port: int, buffers_streams: bool = False) -> None:
         self._port = port
-        self._holds_streams = holds_streams
-        self._is_plugged = True
-        self._awake = threading.Event()
-        self._awake.set()
+        self._buffers_streams = buffers_streams
+        self._accepts = True
+        self._resumed = threading.Event()
+        self._resumed.set()
         self._lock = threading.RLock()
         self._open: set[socket.socket] = set()
         self._passing: list[threading.Event] = []
         self._forgotten: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
         self._left: int | None = None  # bytes until the cut
-        self._cut = threading.Event()
+        self._is_cut = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[bytes] = []
 
-    def __enter__(self) -> Cable:
+    def __enter__(self) -> Proxy:
         self._start(self._accept)
         return self
 
@@ -47,55 +47,55 @@ class Cable:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.wake()
+        self.resume()
         for passes in self._passing:
             passes.set()
-        self.pull()
+        self.cut()
         for thread in self._threads:
             thread.join(5)
 
-    def pull(self) -> None:
-        """Cut everything, at once."""
+    def cut(self) -> None:
+        """Reset every connection and refuse new ones."""
         with self._lock:
-            self._is_plugged = False
+            self._accepts = False
             for each in self._open:
                 with contextlib.suppress(OSError):
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     each.shutdown(socket.SHUT_RDWR)
 
-    def plug(self) -> None:
-        """Let connections through again."""
+    def restore(self) -> None:
+        """Accept connections again."""
         with self._lock:
-            self._is_plugged = True
+            self._accepts = True
 
     def cut_after(self, count: int) -> threading.Event:
-        """Pull behind the next so many bytes of answers, wherever that is; the event tells when it has come."""
+        """Cut after `count` more bytes of answers, wherever that is; the event is set by then."""
         with self._lock:
-            self._left, self._cut = count, threading.Event()
-            return self._cut
+            self._left, self._is_cut = count, threading.Event()
+            return self._is_cut
 
-    def sleep(self) -> None:
-        """Let nothing through, without a word."""
-        self._awake.clear()
+    def stall(self) -> None:
+        """Pass nothing on; every connection stays open."""
+        self._resumed.clear()
 
-    def wake(self) -> None:
-        """Let through what has been waiting, and all that follows."""
-        self._awake.set()
+    def resume(self) -> None:
+        """Pass on what has been waiting, and all that follows."""
+        self._resumed.set()
 
     def forget(self) -> None:
-        """Let nothing through any more on the connections of now; who says something on one finds it reset."""
+        """Stall the open connections for good; one that is written to is reset."""
         self._forgotten = list(self._passing)
         for passes in self._forgotten:
             passes.clear()
 
     def vanish(self) -> None:
-        """The appliance is switched off: old connections are silent, new ones refused."""
+        """Behave like a machine that is switched off: open connections are silent, new ones refused."""
         self.forget()
         with self._lock:
-            self._is_plugged = False
+            self._accepts = False
 
     def _start(self, target: object, *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, name="cable", daemon=True)  # type: ignore[arg-type]
+        thread = threading.Thread(target=target, args=args, name="proxy", daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)
         thread.start()
 
@@ -106,7 +106,7 @@ class Cable:
             except OSError:
                 return
             with self._lock:
-                if not self._is_plugged:
+                if not self._accepts:
                     browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     browser.close()
                     continue
@@ -121,13 +121,13 @@ class Cable:
     def _upload(self, browser: socket.socket, appliance: socket.socket, passes: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := browser.recv(65536):
-                self._awake.wait()
+                self._resumed.wait()
                 if passes in self._forgotten:
                     break
                 line = data.partition(b"\r\n")[0]
                 self.requests.append(line)
                 is_stream = b"/check/stream" in line or (b"/answers/" in line and b"wait=0" not in line)
-                if self._holds_streams and is_stream:
+                if self._buffers_streams and is_stream:
                     passes.clear()
                 appliance.sendall(data)
         self._drop(browser, appliance, passes)
@@ -136,13 +136,13 @@ class Cable:
         with contextlib.suppress(OSError):
             while data := appliance.recv(65536):
                 passes.wait()
-                self._awake.wait()
+                self._resumed.wait()
                 browser.sendall(self._before_cut(data))
                 if self._left == 0:
-                    with self._lock:  # so that who plugs in again knows that it was cut
+                    with self._lock:  # so that restore() cannot come before this cut
                         self._left = None
-                        self.pull()
-                        self._cut.set()
+                        self.cut()
+                        self._is_cut.set()
         self._drop(browser, appliance, passes)
 
     def _before_cut(self, data: bytes) -> bytes:

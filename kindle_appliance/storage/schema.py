@@ -1,0 +1,78 @@
+"""The tables of the chats' file, as the steps that led to them. Only append: files of every version are in use."""
+
+from __future__ import annotations
+
+from .database import Schema
+
+CHATS = Schema(
+    table="chats",
+    migrations=(
+        """
+        CREATE TABLE chats (
+            id INTEGER PRIMARY KEY AUTOINCREMENT  -- never used again after a chat was deleted: addresses stay true
+        );
+        CREATE TABLE turns (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            chat INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,              -- 1, 2, 3 ... within the chat
+            question TEXT NOT NULL,
+            form TEXT NOT NULL,                   -- the one-time id of the form that sent it
+            asked REAL NOT NULL,                  -- Unix time, seconds
+            answer TEXT NOT NULL DEFAULT '',      -- raw Markdown, as far as it is stored
+            finish TEXT,                          -- NULL while the answer is being written
+            note TEXT,                            -- a sentence as JSON, or NULL
+            model TEXT NOT NULL DEFAULT '',
+            tokens INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (chat, number),
+            UNIQUE (form, question)               -- the same form sent twice is one question
+        );
+        CREATE INDEX unfinished ON turns (id) WHERE finish IS NULL;
+        """,
+        """
+        ALTER TABLE turns ADD COLUMN device TEXT NOT NULL DEFAULT '';  -- the browser that asked, by its cookie
+        CREATE INDEX by_device ON turns (device, chat);
+        """,
+        """
+        CREATE TABLE reports (id INTEGER PRIMARY KEY, received REAL NOT NULL, report TEXT NOT NULL) STRICT;
+        """,
+        """
+        CREATE TABLE quotas (  -- models that are out for the day, and when that was said (Unix time)
+            model TEXT PRIMARY KEY,
+            moment REAL NOT NULL
+        ) STRICT;
+        ALTER TABLE turns ADD COLUMN rung INTEGER NOT NULL DEFAULT 0;  -- in the list of models; 0 is the first
+        """,
+        """
+        CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house
+            day TEXT NOT NULL,
+            reader TEXT NOT NULL,
+            questions INTEGER NOT NULL,
+            PRIMARY KEY (day, reader)
+        ) STRICT, WITHOUT ROWID;
+        """,
+        """
+        ALTER TABLE quotas ADD COLUMN key TEXT NOT NULL DEFAULT '';  -- a digest, too short to try keys against
+        """,
+        """
+        -- A quota belongs to a model at a place (a server and its key), and is back at a moment that the server's
+        -- dialect knows. The rows of before lack both; at worst one refused request for each model tells it again.
+        DROP TABLE quotas;
+        CREATE TABLE quotas (
+            place TEXT NOT NULL,   -- address, and a digest of the key, too short to be tried against
+            model TEXT NOT NULL,
+            said REAL NOT NULL,    -- when the server refused, and when it will not any more; both Unix time
+            until REAL NOT NULL,
+            PRIMARY KEY (place, model)
+        ) STRICT;
+        -- The name of the provider has become a value of the sentences under answers.
+        UPDATE turns SET note = json_set(
+            note, '$[0]', replace(json_extract(note, '$[0]'), 'Gemini', '%(provider)s'), '$[2].provider', 'Gemini'
+        ) WHERE json_extract(note, '$[0]') LIKE '%Gemini%' AND json_extract(note, '$[0]') NOT LIKE '%Google%'
+            AND json_extract(note, '$[0]') NOT LIKE '%owner can %';
+        UPDATE turns SET note = json_set(
+            note, '$[0]', replace(json_extract(note, '$[0]'), 'Google', '%(provider)s'), '$[2].provider', 'Gemini'
+        ) WHERE json_extract(note, '$[0]') LIKE 'The appliance does not reach Google%'
+            OR json_extract(note, '$[0]') LIKE 'The secure connection to Google failed%';
+        """,
+    ),
+)

@@ -1,0 +1,108 @@
+"""Routes: the page to ask on, and the form that it sends."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from bottle import HTTPResponse, request
+
+from ..answers.desk import AnswerDesk
+from ..errors import NOT_UNDERSTOOD, ReaderError, StorageError
+from ..sentences import Sentence
+from ..storage.chats import Chats, Turn, check_question, clean
+from ..storage.rate_limit import RateLimit
+from . import cookies, replies, visitor
+from .forms import is_form, new_form_id, sent_form_id
+from .pages import Pages
+from .paths import is_number, turn_path
+from .visitor import Visitors
+
+log = logging.getLogger(__name__)
+
+_RECENT_CHATS = 6
+_CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
+
+
+class Asking:
+    """`GET /`, `POST /ask`."""
+
+    def __init__(
+        self, visitors: Visitors, pages: Pages, chats: Chats, desk: AnswerDesk, rate_limit: RateLimit
+    ) -> None:
+        self._visitors = visitors
+        self._pages = pages
+        self._chats = chats
+        self._desk = desk
+        self._rate_limit = rate_limit
+        self.routes = (("GET", "/", self.show), ("POST", "/ask", self.ask))
+
+    def show(self) -> HTTPResponse:
+        """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
+        chat, start = request.query.get("chat", ""), request.query.get("start", "")
+        turn = self._first_turn(chat) if chat else None
+        note = _CHAT_GONE if chat and turn is None else None
+        starters = dict(enumerate(self._pages.starters(self._visitors.language())))
+        starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
+        page = self._page(404 if note else 200, turn, starter and starter + " ", note)
+        cookies.keep_device(page, cookies.device() or secrets.token_urlsafe(12))
+        return page
+
+    def ask(self) -> HTTPResponse:
+        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
+        new turn; a script that accepts JSON is told where that is, or why there is none.
+        """
+        if not is_form():
+            return self._page(415, None, note=NOT_UNDERSTOOD)
+        question = clean(request.forms.getunicode("question", ""))
+        chat = request.forms.getunicode("chat", "")
+        turn = self._first_turn(chat) if chat else None
+        try:
+            if chat and turn is None:
+                raise ReaderError(_CHAT_GONE, 404)
+            check_question(question)
+            form = sent_form_id()
+            if not self._chats.was_asked(question, form):
+                self._rate_limit.take(visitor.identity())
+            asked = self._desk.ask(question, turn.chat if turn else None, form, cookies.device())
+        except ReaderError as error:
+            replies.log_refusal(error)
+            refusal = self._refuse(error.status, turn, question, error.sentence)
+            refusal.headers.update(replies.retry_after(error))
+            return refusal
+        except KeyError:  # deleted in this very moment
+            return self._refuse(404, None, question, _CHAT_GONE)
+        except StorageError as error:
+            log.error("web: %s", error)
+            return self._refuse(503, turn, question, error.sentence)
+        response = replies.see_other(turn_path(asked))
+        if visitor.wants_json():
+            response = replies.to_json({"url": turn_path(asked)}, 201)
+        cookies.keep_unread(response, [*(each for each in cookies.unread() if each != asked.id), asked.id])
+        return response
+
+    def _refuse(self, status: int, chat: Turn | None, question: str, sentence: Sentence) -> HTTPResponse:
+        if visitor.wants_json():
+            return replies.json_error(status, sentence, self._visitors.language())
+        return self._page(status, chat, question, sentence)
+
+    def _page(
+        self, status: int, chat: Turn | None, question: str = "", note: Sentence | None = None
+    ) -> HTTPResponse:
+        device = cookies.device()
+        page = self._pages.asking(
+            self._visitors.reader(),
+            new_form_id(),
+            () if chat or not device else self._chats.recent(_RECENT_CHATS, device),
+            time.time(),
+            question=question,
+            chat=chat,
+            note=note or self._rate_limit.notice(visitor.identity()),
+            is_first_visit=not device,
+        )
+        return replies.html(page, status)
+
+    def _first_turn(self, chat: str) -> Turn | None:
+        return self._chats.find_turn(int(chat), 1) if is_number(chat) else None

@@ -1,0 +1,79 @@
+"""Routes: the page that tests the browser which opens it, and what browsers have reported."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from bottle import HTTPResponse, request
+
+from ..errors import TOO_MUCH, ReaderError, StorageError
+from ..storage.reports import Reports
+from . import frames, replies, visitor
+from .json_body import read_json
+from .pages import Pages
+from .streams import Seats
+from .visitor import Visitors
+
+log = logging.getLogger(__name__)
+
+_REPORT_BYTES = 8 * 1024  # ours have about 1 KB
+_PIECES = 3
+_PIECE_SECONDS = 0.4  # between two pieces
+
+
+class Check:
+    """`GET` and `POST /check`, `GET /check/stream`, `GET /check/reports`."""
+
+    def __init__(self, visitors: Visitors, pages: Pages, reports: Reports, seats: Seats) -> None:
+        self._visitors = visitors
+        self._pages = pages
+        self._reports = reports
+        self._seats = seats
+        self.routes = (
+            ("GET", "/check", self.show),
+            ("POST", "/check", self.add_report),
+            ("GET", "/check/stream", self.stream),
+            ("GET", "/check/reports", self.list_reports),
+        )
+
+    def show(self) -> HTTPResponse:
+        """`GET /check`: the page that tests the browser which opens it."""
+        now = time.time()
+        response = replies.html(self._pages.check(self._visitors.reader(), now))
+        response.set_cookie("server", str(int(now * 1000)), path="/check")  # to be found by the script
+        return response
+
+    def stream(self) -> HTTPResponse:
+        """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
+        body = self._seats.hold(_pieces(visitor.is_gone()), b"")
+        return HTTPResponse(body, headers={"Content-Type": frames.EVENT_STREAM})
+
+    def add_report(self) -> HTTPResponse:
+        """`POST /check`: what the page found, as JSON."""
+        language = self._visitors.language()
+        try:
+            if request.content_length > _REPORT_BYTES:
+                raise ReaderError(TOO_MUCH, 413)
+            self._reports.add(read_json())
+        except ReaderError as error:
+            return replies.json_error(error.status, error.sentence, language)
+        except StorageError as error:
+            log.error("web: %s", error)
+            return replies.json_error(503, error.sentence, language)
+        return HTTPResponse(status=204)
+
+    def list_reports(self) -> HTTPResponse:
+        """`GET /check/reports`: what browsers have said of themselves."""
+        page = self._pages.reports(self._visitors.reader(), self._reports.latest(), time.time())
+        return replies.html(page)
+
+
+def _pieces(is_gone: Callable[[], bool]) -> Iterator[bytes]:
+    yield frames.PADDING
+    for number in range(_PIECES):
+        if is_gone():
+            return
+        yield b"data: %d\n\n" % number
+        time.sleep(_PIECE_SECONDS)

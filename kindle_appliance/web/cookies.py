@@ -1,0 +1,72 @@
+"""The cookies, all plain words. `device` names a browser, so that it finds its own chats again; `look` is its text
+size and weight; `unread` has the ids of its answers whose end it has not seen; `pin` is the session of a browser in
+which the PIN has been entered. Only the last one is a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bottle import HTTPResponse, request
+
+from .look import Look
+from .paths import is_number
+
+YEAR_SECONDS = 365 * 86400
+_KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
+_MOST_UNREAD = 20
+_COOKIE = re.compile("(?:^|;) *(device|look|pin|unread)=([0-9A-Za-z._-]*) *(?=;|$)")
+
+
+def only_ours(header: str) -> str:
+    """A `Cookie` header with nothing but these. Behind a malformed cookie, which another program on this machine
+    may have set, Python would see no more of them, and quoted ones cost it seconds (CVE-2024-7592).
+    """
+    cookies = dict(_COOKIE.findall(header))
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def device() -> str:
+    """The name that this browser was given, "" if it has none yet."""
+    name = str(request.get_cookie("device", ""))
+    return name if re.fullmatch(r"[\w-]{8,64}", name, re.ASCII) else ""
+
+
+def look() -> Look | None:
+    """The look that this browser's reader has chosen."""
+    return Look.read(request.get_cookie("look", ""))
+
+
+def unread() -> tuple[int, ...]:
+    """The answers whose end this browser has not seen, oldest first."""
+    ids = str(request.get_cookie("unread", "")).split(".")
+    return tuple(int(each) for each in ids if is_number(each))[-_MOST_UNREAD:]
+
+
+def session() -> str:
+    """What this browser has of a session that was opened with the PIN."""
+    return str(request.get_cookie("pin", ""))
+
+
+def keep_device(response: HTTPResponse, name: str) -> None:
+    _keep(response, "device", name, httponly=True)
+
+
+def keep_look(response: HTTPResponse, chosen: Look) -> None:
+    _keep(response, "look", str(chosen))
+
+
+def keep_unread(response: HTTPResponse, answers: Sequence[int]) -> None:
+    _keep(response, "unread", ".".join(map(str, answers[-_MOST_UNREAD:])))
+
+
+def keep_session(response: HTTPResponse, token: str) -> None:
+    _keep(response, "pin", token, httponly=True, seconds=YEAR_SECONDS)
+
+
+def _keep(
+    response: HTTPResponse, name: str, value: str, *, httponly: bool = False, seconds: int = _KEEP_SECONDS
+) -> None:
+    """Give the browser a cookie, which other sites cannot make it send."""
+    response.set_cookie(name, value, path="/", max_age=seconds, httponly=httponly, samesite="lax")

@@ -1,0 +1,25 @@
+"""The paths of the pages: what a number in one looks like, which pages one may be sent back to."""
+
+from __future__ import annotations
+
+import re
+
+from ..storage.chats import Turn
+
+NUMBER = "[0-9]{1,15}"  # what SQLite can hold
+_OWN_PAGE = rf"/(\?chat={NUMBER}|chats(/{NUMBER}(/({NUMBER}|delete))?)?|check(/reports)?|addresses)?"
+
+
+def is_number(text: str) -> bool:
+    """Whether this can be the id of something stored."""
+    return re.fullmatch(NUMBER, text, re.ASCII) is not None
+
+
+def is_own_page(path: str) -> bool:
+    """Whether this is a page of ours, with nothing behind it that a stranger could have put there."""
+    return re.fullmatch(_OWN_PAGE, path, re.ASCII) is not None
+
+
+def turn_path(turn: Turn) -> str:
+    """The page of a turn."""
+    return f"/chats/{turn.chat}/{turn.number}"

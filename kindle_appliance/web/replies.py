@@ -1,0 +1,67 @@
+"""Responses: a page, JSON, a redirect, and what an error becomes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from collections.abc import Mapping
+
+from bottle import HTTPResponse, request
+
+from ..answers.answer import Answer
+from ..ending import Finish
+from ..errors import LimitError, ReaderError, UpstreamError, UpstreamSilent
+from ..sentences import Sentence
+from .headers import POLICY
+from .templates import Page
+
+log = logging.getLogger(__name__)
+
+
+def html(page: Page, status: int = 200) -> HTTPResponse:
+    """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
+    body, headers = page.encode(), {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+    headers[POLICY] = page.policy
+    if "gzip" in request.get_header("Accept-Encoding", ""):
+        body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
+    return HTTPResponse(body, status, headers)
+
+
+def to_json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    """A value as JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return HTTPResponse(text, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+def json_error(
+    status: int, sentence: Sentence, language: str, headers: Mapping[str, str] | None = None
+) -> HTTPResponse:
+    """An error for a script: `{"error": "a sentence"}`."""
+    return to_json({"error": sentence.to(language)}, status, headers)
+
+
+def see_other(path: str) -> HTTPResponse:
+    """To another page, with a GET (RFC 9110, 15.4.4)."""
+    return HTTPResponse(status=303, headers={"Location": path})
+
+
+def retry_after(error: Exception | None) -> dict[str, str]:
+    """The header that says when it may be tried again, if the error knows."""
+    seconds = error.retry_after if isinstance(error, UpstreamError | LimitError) else None
+    return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+def log_refusal(error: ReaderError) -> None:
+    """Tell the owner of limits, which may be too narrow; not of questions that were empty or too long."""
+    if isinstance(error, LimitError):
+        log.info("web: refused a question from %s: %s", request.remote_addr, error)
+
+
+def status_of(answer: Answer) -> int:
+    """The HTTP status for an answer without text."""
+    if answer.ending is not None and answer.ending.finish is Finish.BLOCKED:
+        return 422
+    if isinstance(answer.error, UpstreamSilent):
+        return 504
+    return 503 if isinstance(answer.error, UpstreamError) else 502
