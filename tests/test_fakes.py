@@ -1,4 +1,4 @@
-"""The fake Gemini itself: what it is told to do reaches a client, and nothing of it is left behind."""
+"""The fake Gemini itself: its scripted replies reach a client, and it leaves nothing behind."""
 
 import itertools
 import json
@@ -48,7 +48,7 @@ def pool() -> Iterator[urllib3.PoolManager]:
 def ask(
     pool: urllib3.PoolManager, gemini: FakeGemini, model: str = "gemini-flash-latest", **more: Any
 ) -> urllib3.BaseHTTPResponse:
-    """Ask as the appliance does: the answer's body is still to be read."""
+    """Ask as the appliance does, without reading the answer's body."""
     url = f"{gemini.url}/v1beta/models/{model}:streamGenerateContent?alt=sse"
     headers = {"x-goog-api-key": "a-key", "Accept-Encoding": "identity"}
     question = {"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}
@@ -56,7 +56,7 @@ def ask(
 
 
 def raw_ask(gemini: FakeGemini, model: str = "gemini-flash-latest", head: str = "") -> socket.socket:
-    """Ask over a socket of the test's own, for looking at the bytes."""
+    """Ask over a raw socket, to see the bytes."""
     client = connect(gemini)
     client.sendall(request(model, head))
     return client
@@ -107,7 +107,7 @@ def test_a_written_answer_is_played_and_its_request_is_recorded(
     assert call.json["contents"][0]["parts"] == [{"text": "Why?"}]
 
 
-def test_a_models_own_replies_go_before_those_for_any_and_the_default_comes_last(
+def test_replies_for_one_model_come_before_those_for_any_and_the_default_comes_last(
     gemini: FakeGemini, pool: urllib3.PoolManager
 ) -> None:
     gemini.default = Reply.answer("default")
@@ -119,7 +119,7 @@ def test_a_models_own_replies_go_before_those_for_any_and_the_default_comes_last
     assert [call.model for call in gemini.calls] == asked
 
 
-def test_a_default_may_look_at_the_call_and_leave_it_to_the_test(
+def test_a_default_may_depend_on_the_call_or_leave_it_to_the_test(
     gemini: FakeGemini, pool: urllib3.PoolManager
 ) -> None:
     gemini.default = lambda call: Reply.error(404, "NOT_FOUND", "gone") if call.model == "old" else None
@@ -137,7 +137,7 @@ def test_a_default_may_look_at_the_call_and_leave_it_to_the_test(
         ("close", b"Connection: close", b"onetwo"),
     ],
 )
-def test_each_framing_is_on_the_wire_as_the_standard_has_it(
+def test_each_framing_follows_the_standard_byte_by_byte(
     gemini: FakeGemini, framing: Any, head: bytes, body: bytes
 ) -> None:
     gemini.replies(Reply([b"one", b"two"], headers={"x-extra": "1"}, framing=framing))
@@ -155,7 +155,7 @@ def test_each_framing_is_on_the_wire_as_the_standard_has_it(
     assert rest == body
 
 
-def test_a_connection_serves_several_requests_where_its_framing_allows(
+def test_a_connection_serves_several_requests_if_its_framing_allows(
     gemini: FakeGemini, pool: urllib3.PoolManager
 ) -> None:
     body = [chunk("again", "STOP")]
@@ -228,7 +228,7 @@ def test_errors_come_as_json_as_an_array_and_as_a_web_page(gemini: FakeGemini, p
     assert (page.status, page.read()[:15]) == (502, b"<!DOCTYPE html>")
 
 
-def test_a_redirect_would_send_the_key_on_to_a_client_that_follows(
+def test_a_redirect_names_another_server_and_nothing_reaches_it_unless_followed(
     gemini: FakeGemini, pool: urllib3.PoolManager
 ) -> None:
     with FakeGemini() as elsewhere:
@@ -274,7 +274,7 @@ def test_a_reset_reaches_the_client_as_a_connection_error(gemini: FakeGemini) ->
 
 
 @pytest.mark.parametrize("size", [1, 1000, 3_000_000])
-def test_what_was_sent_before_a_reset_can_still_be_read(gemini: FakeGemini, size: int) -> None:
+def test_text_sent_before_a_reset_can_still_be_read(gemini: FakeGemini, size: int) -> None:
     gemini.replies(Reply([b"x" * size], framing="close", ending="reset"))
     received = b""
     with raw_ask(gemini) as client, pytest.raises(ConnectionResetError):
@@ -284,7 +284,7 @@ def test_what_was_sent_before_a_reset_can_still_be_read(gemini: FakeGemini, size
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length"])
-def test_a_cut_body_is_a_protocol_error_where_the_framing_can_tell(
+def test_a_cut_body_is_a_protocol_error_in_a_framing_with_a_length(
     gemini: FakeGemini, pool: urllib3.PoolManager, framing: Any
 ) -> None:
     gemini.replies(Reply([chunk("cut")], framing=framing, ending="cut"))
@@ -369,7 +369,7 @@ def test_several_calls_are_open_at_once_and_taken_by_model(gemini: FakeGemini) -
             assert read_until(client, b"0\r\n\r\n")
 
 
-def test_bytes_that_are_no_http_can_be_sent_too(gemini: FakeGemini, pool: urllib3.PoolManager) -> None:
+def test_bytes_other_than_http_can_be_sent_too(gemini: FakeGemini, pool: urllib3.PoolManager) -> None:
     with raw_ask(gemini) as client:
         call = gemini.next_call()
         call.send_raw(b"garbage\r\n")
@@ -377,7 +377,7 @@ def test_bytes_that_are_no_http_can_be_sent_too(gemini: FakeGemini, pool: urllib
         assert read_all(client) == b"garbage\r\n"
 
 
-def test_the_length_promised_is_kept_or_the_test_hears_of_it(gemini: FakeGemini) -> None:
+def test_a_broken_promise_of_length_fails_the_test(gemini: FakeGemini) -> None:
     with raw_ask(gemini):
         call = gemini.next_call()
         with pytest.raises(RuntimeError, match="start"):
@@ -395,7 +395,7 @@ def test_the_length_promised_is_kept_or_the_test_hears_of_it(gemini: FakeGemini)
         call.close()
 
 
-def test_the_instant_at_which_a_client_left_is_known_even_when_asked_late(gemini: FakeGemini) -> None:
+def test_the_moment_of_a_clients_leaving_is_known_even_when_asked_late(gemini: FakeGemini) -> None:
     client = raw_ask(gemini)
     call = gemini.next_call()
     call.start()
@@ -419,7 +419,7 @@ def test_a_client_that_resets_has_left_as_well(gemini: FakeGemini) -> None:
     call.wait_gone()
 
 
-def test_a_client_that_does_not_read_is_waited_for_only_so_long(gemini: FakeGemini) -> None:
+def test_the_wait_for_a_client_that_does_not_read_is_bounded(gemini: FakeGemini) -> None:
     with raw_ask(gemini):
         call = gemini.next_call()
         call.start()
@@ -430,7 +430,7 @@ def test_a_client_that_does_not_read_is_waited_for_only_so_long(gemini: FakeGemi
             call.reset()
 
 
-def test_waiting_for_a_request_that_does_not_come_says_what_came(gemini: FakeGemini) -> None:
+def test_a_wait_in_vain_for_a_request_lists_those_that_came(gemini: FakeGemini) -> None:
     gemini.default = Reply.answer("scripted")
     with raw_ask(gemini) as client:
         read_until(client, b"0\r\n\r\n")
@@ -441,7 +441,7 @@ def test_waiting_for_a_request_that_does_not_come_says_what_came(gemini: FakeGem
             gemini.wait_for_calls(2, 0.01)
 
 
-# What goes wrong is heard of
+# Failures reach the test
 
 
 def test_a_failing_script_is_raised_at_the_end_and_leaves_no_client_waiting(
@@ -477,7 +477,7 @@ def test_several_failures_are_raised_together() -> None:
     assert len(raised.value.exceptions) == 2
 
 
-def test_a_request_that_nobody_answered_is_a_failure() -> None:
+def test_an_unanswered_request_is_a_failure() -> None:
     with pytest.raises(AssertionError, match="nobody answered <Call POST"), FakeGemini() as gemini:
         raw_ask(gemini).close()
         gemini.wait_for_calls(1)
@@ -507,7 +507,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("tls", [False, pytest.param(True, marks=needs_openssl)])
-def test_closing_ends_every_thread_and_socket_whatever_the_clients_do(tls: bool) -> None:
+def test_closing_ends_every_thread_and_socket_in_any_state_of_the_clients(tls: bool) -> None:
     threads, files = threading.active_count(), descriptors()
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -533,9 +533,9 @@ def test_closing_ends_every_thread_and_socket_whatever_the_clients_do(tls: bool)
             for client, model in zip(clients, [*scripts, "by-hand"], strict=True):
                 client.sendall(request(model))
             gemini.next_call().start()
-            connected()  # says nothing
+            connected()  # sends nothing
             connected().sendall(b"POST / HTTP/1.1\r\nContent-Le")
-            stack.enter_context(connect(gemini))  # where there is TLS: does not even shake hands
+            stack.enter_context(connect(gemini))  # with TLS: makes no handshake
             for client in clients:
                 assert client.recv(15) == b"HTTP/1.1 200 OK"
             assert gemini.leftovers() != []
@@ -562,7 +562,7 @@ def test_a_refusing_url_refuses(pool: urllib3.PoolManager) -> None:
 
 
 @needs_openssl
-def test_a_client_that_does_not_know_the_certificate_asks_nothing(pool: urllib3.PoolManager) -> None:
+def test_a_client_that_does_not_trust_the_certificate_sends_no_request(pool: urllib3.PoolManager) -> None:
     with FakeGemini(tls=True) as gemini:
         with pytest.raises(urllib3.exceptions.SSLError, match="self-signed"):
             ask(pool, gemini)
@@ -583,7 +583,7 @@ def test_a_client_that_trusts_the_certificate_is_served(framing: Any) -> None:
 
 
 @needs_openssl
-def test_over_tls_a_clean_end_and_a_cut_and_a_reset_differ_on_the_wire() -> None:
+def test_over_tls_a_clean_end_a_cut_and_a_reset_differ_in_their_bytes() -> None:
     with FakeGemini(tls=True) as gemini:
         context = ssl.create_default_context(cafile=gemini.certificate)
 
@@ -595,7 +595,7 @@ def test_over_tls_a_clean_end_and_a_cut_and_a_reset_differ_on_the_wire() -> None
                 # Below TLS: Python reports a cut and a reset alike, as an EOF in violation of the protocol.
                 return socket.socket.recv(client, 65536)
 
-        assert len(behind_the_text("clean")) > 0  # the notice
+        assert len(behind_the_text("clean")) > 0  # the closing alert
         assert behind_the_text("cut") == b""
         with pytest.raises(ConnectionResetError):
             behind_the_text("reset")

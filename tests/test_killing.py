@@ -1,4 +1,4 @@
-"""`kill -9` at any moment: no question that was accepted is lost, and no text that had settled a second before."""
+"""`kill -9` at any moment loses no accepted question, and no text that had settled a second before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WITHIN = 2.5  # seconds after the first question
 
 
 def texts(question: str) -> list[str]:
-    """Gemini's answer to a question, piece by piece: some are over soon, some outlast every appliance."""
+    """Gemini's answer to a question, piece by piece: some end soon, some outlast every appliance."""
     chance = random.Random(question)
     paragraphs = (f"{number}. {question} {'Так и 海. ' * chance.randrange(12)}\n\n" for number in range(300))
     whole = "".join(paragraphs)[: chance.choice((2_000, 30_000, 100_000))]
@@ -57,15 +57,17 @@ def write(call: Call) -> Reply:
 
 @dataclass
 class Asked:
-    """A question, and what its reader had when the appliance was killed."""
+    """A question, and its reader's state when the appliance was killed."""
 
     question: str
-    place: str = ""  # of its turn, once it was accepted
-    settled: list[tuple[float, int]] = field(default_factory=list)  # when it was seen, up to which character
+    place: str = ""  # the path of its turn, once accepted
+    settled: list[tuple[float, int]] = field(
+        default_factory=list
+    )  # the time at which the reader saw it, and the offset
     finish: str = ""
 
     def ask_and_follow(self, url: str) -> None:
-        """Until the appliance is gone."""
+        """Ask, and follow the answer until the appliance is gone."""
         with Client(retries=False, timeout=30) as client, suppress(HTTPError, OSError):
             form = urlencode({"question": self.question, "form": "form"})
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -92,7 +94,7 @@ class Stored:
 
 
 def stored(folder: Path) -> dict[str, Stored]:
-    """What a copy of the folder holds, so that the next appliance finds it as the kill has left it."""
+    """The turns in a copy of the folder, so that the next appliance finds the folder as after the kill."""
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     with closing(sqlite3.connect(copy / "chats.sqlite")) as database:
@@ -103,7 +105,7 @@ def stored(folder: Path) -> dict[str, Stored]:
 
 
 def check_after_restart(appliance: Appliance, asked: list[Asked], kept: dict[str, Stored]) -> None:
-    """The turns show what was stored; those that were cut off say so."""
+    """Asserts that each turn shows the stored text, and that the interrupted ones say so."""
     for each in asked:
         if not each.place:
             continue
@@ -147,7 +149,7 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_a_second
                 assert each.question in kept, f"kill {kill}: an accepted question is lost"
                 accepted += 1
                 was, text = kept[each.question], "".join(texts(each.question))
-                assert text.startswith(was.answer), f"kill {kill}: the text is not what Gemini wrote"
+                assert text.startswith(was.answer), f"kill {kill}: the text differs from Gemini's"
                 if each.finish:
                     finished += 1
                     assert (was.finish, was.answer) == (each.finish, text), f"kill {kill}: an end is lost"

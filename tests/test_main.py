@@ -1,4 +1,4 @@
-"""The real program in processes of its own: what it prints, how it ends, and what it leaves behind."""
+"""The real program in processes of its own: its output, its exit, and its files."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def gemini() -> Iterator[FakeGemini]:
 
 
 def read(response: http.client.HTTPResponse) -> str:
-    """All that a response says."""
+    """The headers and the body of a response."""
     return f"{response.headers}{response.read().decode()}"
 
 
 # The command line
 
 
-def test_it_tells_its_version_and_its_commands(tmp_path: Path) -> None:
+def test_the_help_shows_the_version_and_the_commands(tmp_path: Path) -> None:
     assert run(tmp_path, "--version") == (0, f"kindle-appliance {__version__}\n", "")
     status, usage, errors = run(tmp_path, "--help")
     assert (status, errors) == (0, "")
@@ -76,7 +76,7 @@ def test_the_help_of_serve_has_every_flag_and_none_for_the_key(tmp_path: Path) -
     ],
     ids=["a flag", "in one word", "alone", "for key", "for pin", "for a switch"],
 )
-def test_a_secret_on_the_command_line_is_refused_and_not_said_again(
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(
     tmp_path: Path, arguments: list[str], named: str
 ) -> None:
     status, printed, errors = run(tmp_path, *arguments)
@@ -102,7 +102,7 @@ WRONG_SETTINGS = {
 
 
 @pytest.mark.parametrize(("arguments", "more", "named"), WRONG_SETTINGS.values(), ids=WRONG_SETTINGS)
-def test_a_wrong_setting_ends_it_with_one_line_and_status_2(
+def test_a_wrong_setting_ends_the_program_with_one_line_and_status_2(
     tmp_path: Path, arguments: list[str], more: dict[str, str], named: list[str]
 ) -> None:
     status, printed, errors = run(tmp_path, *arguments, **more)
@@ -116,18 +116,18 @@ def test_a_wrong_setting_ends_it_with_one_line_and_status_2(
 # Ask
 
 
-# Google does say the key in some of its errors.
+# Some of Google's errors do contain the key.
 KEY_IN_AN_ERROR = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."
 
 
 @pytest.mark.parametrize("question", ["", " \n", "?" * 4001], ids=["empty", "blank", "too long"])
-def test_a_question_that_the_page_would_refuse_is_refused_on_the_terminal(tmp_path: Path, question: str) -> None:
+def test_the_terminal_refuses_the_same_questions_as_the_page(tmp_path: Path, question: str) -> None:
     status, printed, errors = run(tmp_path, "ask", question)
     assert (status, printed) == (2, "")
     assert re.fullmatch(r"kindle-appliance: .*question.*\n", errors)
 
 
-def test_a_question_on_the_terminal_is_answered_by_a_demo_where_there_is_no_key(tmp_path: Path) -> None:
+def test_without_a_key_a_question_on_the_terminal_gets_a_demo_answer(tmp_path: Path) -> None:
     demo_answers = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
     status, printed, errors = run(tmp_path, "ask", "لماذا البحر مالح؟")
     assert status == 0
@@ -135,7 +135,7 @@ def test_a_question_on_the_terminal_is_answered_by_a_demo_where_there_is_no_key(
     assert "demo" in errors
 
 
-def test_an_answer_is_on_the_terminal_while_it_is_written_and_the_key_only_in_its_header(
+def test_an_answer_is_shown_while_it_is_written_and_the_key_is_sent_only_in_its_header(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
@@ -154,7 +154,7 @@ def test_an_answer_is_on_the_terminal_while_it_is_written_and_the_key_only_in_it
 
 
 @pytest.mark.parametrize(("code", "name"), [(403, "PERMISSION_DENIED"), (503, "UNAVAILABLE"), (400, "SO_SO")])
-def test_a_failure_on_the_terminal_is_a_sentence_and_status_1_and_shows_no_key(
+def test_a_failure_on_the_terminal_is_a_sentence_without_the_key_and_status_1(
     tmp_path: Path, gemini: FakeGemini, code: int, name: str
 ) -> None:
     gemini.default = Reply.error(code, name, KEY_IN_AN_ERROR)
@@ -165,9 +165,7 @@ def test_a_failure_on_the_terminal_is_a_sentence_and_status_1_and_shows_no_key(
     assert KEY not in errors
 
 
-def test_whoever_reads_the_terminal_may_leave_and_no_other_trouble_is_told(
-    tmp_path: Path, gemini: FakeGemini
-) -> None:
+def test_a_closed_output_ends_the_question_without_an_error(tmp_path: Path, gemini: FakeGemini) -> None:
     with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
         call = gemini.next_call()
         call.start()
@@ -180,7 +178,7 @@ def test_whoever_reads_the_terminal_may_leave_and_no_other_trouble_is_told(
         assert not re.search("listen|Traceback|Error", asking.errors.read_text())
 
 
-def test_a_terminal_that_cannot_show_a_character_shows_another(tmp_path: Path, gemini: FakeGemini) -> None:
+def test_a_terminal_shows_a_substitute_for_an_unsupported_character(tmp_path: Path, gemini: FakeGemini) -> None:
     gemini.replies(Reply.answer("“海” is the sea."))
     ways = {"GEMINI_API_KEY": KEY, "PYTHONIOENCODING": "ascii"}
     status, printed, _ = run(tmp_path, "ask", "?", "--gemini-url", gemini.url, **ways)
@@ -190,7 +188,9 @@ def test_a_terminal_that_cannot_show_a_character_shows_another(tmp_path: Path, g
 # Serve
 
 
-def test_without_a_command_and_a_key_it_serves_a_demo_and_says_so_there_and_on_the_page(tmp_path: Path) -> None:
+def test_without_command_and_key_the_program_serves_a_demo_and_the_terminal_and_the_page_say_so(
+    tmp_path: Path,
+) -> None:
     with closing(Appliance(tmp_path)) as appliance:
         response = appliance.get("/")
         assert response.status == 200
@@ -207,7 +207,7 @@ def test_the_address_for_the_kindle_comes_before_the_one_for_this_machine(tmp_pa
         assert appliance.get("/").status == 200
 
 
-def test_with_a_key_nothing_says_demo_and_the_chats_are_where_they_were_wanted(tmp_path: Path) -> None:
+def test_with_a_key_nothing_says_demo_and_the_chats_are_in_the_chosen_folder(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path, "serve", "--data", str(tmp_path / "own"), GEMINI_API_KEY=KEY)) as appliance:
         page = appliance.get("/").read().decode()
         said = page + appliance.rest() + appliance.errors.read_text()
@@ -216,9 +216,7 @@ def test_with_a_key_nothing_says_demo_and_the_chats_are_where_they_were_wanted(t
     assert not (tmp_path / "state").exists()
 
 
-def test_a_key_that_google_says_in_an_error_is_not_in_the_log_and_not_in_the_answer(
-    tmp_path: Path, gemini: FakeGemini
-) -> None:
+def test_a_key_in_an_error_from_google_is_in_neither_log_nor_answer(tmp_path: Path, gemini: FakeGemini) -> None:
     gemini.default = Reply.error(503, "UNAVAILABLE", KEY_IN_AN_ERROR)
     debug = {"GEMINI_API_KEY": KEY, "KINDLE_APPLIANCE_LOG_LEVEL": "debug"}
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, **debug)) as appliance:
@@ -231,7 +229,7 @@ def test_a_key_that_google_says_in_an_error_is_not_in_the_log_and_not_in_the_ans
     assert KEY.encode() not in answer
 
 
-def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_path: Path) -> None:
+def test_the_appliance_answers_to_the_machines_own_names_and_those_in_the_settings(tmp_path: Path) -> None:
     name = socket.gethostname()
     more = {"KINDLE_APPLIANCE_HOSTS": "ai.home", "KINDLE_APPLIANCE_NETWORKS": "100.64.0.0/10"}
     more["KINDLE_APPLIANCE_PROXIES"] = "127.0.0.1"
@@ -244,8 +242,8 @@ def test_it_answers_to_the_machines_own_names_and_to_what_the_settings_add(tmp_p
         assert appliance.get("/", X_Forwarded_For="192.168.1.2").status == 403
 
 
-def test_it_may_be_asked_at_its_own_address_whatever_the_networks(tmp_path: Path) -> None:
-    """So does systemd's watchdog, through the appliance, if that listens on this one only."""
+def test_the_machines_own_addresses_are_served_under_any_networks(tmp_path: Path) -> None:
+    """The check for systemd's watchdog uses such an address if the appliance listens on that one only."""
     narrow = {"KINDLE_APPLIANCE_NETWORKS": "100.64.0.0/10"}
     with closing(Appliance(tmp_path, "--no-mdns", host="0.0.0.0", **narrow)) as appliance:
         for own in addresses("0.0.0.0"):
@@ -253,7 +251,7 @@ def test_it_may_be_asked_at_its_own_address_whatever_the_networks(tmp_path: Path
             assert urllib3.request("GET", url, retries=False, timeout=20).status == 200
 
 
-def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_it_changes(tmp_path: Path) -> None:
+def test_a_browser_stays_signed_in_through_a_restart_but_not_through_a_change_of_the_pin(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         assert appliance.get("/").status == 403
         cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
@@ -263,13 +261,13 @@ def test_who_has_entered_the_pin_stays_signed_in_through_a_restart_but_not_when_
     for pin, status in ((PIN, 200), ("70414", 403), (PIN, 200)):
         with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=pin)) as appliance:
             assert appliance.get("/", Cookie=cookie).status == status
-    secret.write_bytes(b"cut")  # as a power cut may leave it
+    secret.write_bytes(b"cut")  # as after a power cut
     with closing(Appliance(tmp_path, KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         assert appliance.get("/", Cookie=cookie).status == 403
     assert len(secret.read_bytes()) == 32
 
 
-def test_a_read_only_filesystem_keeps_nobody_from_entering_the_pin(tmp_path: Path, filesystem: Path) -> None:
+def test_the_pin_can_be_entered_when_the_filesystem_is_read_only(tmp_path: Path, filesystem: Path) -> None:
     with closing(Appliance(tmp_path, "--data", str(filesystem))) as appliance:
         appliance.rest()
     remount(filesystem, "ro")
@@ -279,7 +277,7 @@ def test_a_read_only_filesystem_keeps_nobody_from_entering_the_pin(tmp_path: Pat
         assert "every browser has to enter the PIN again" in appliance.errors.read_text()
 
 
-def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_processes(
+def test_no_secret_is_in_the_log_the_pages_the_store_or_the_process_list(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     gemini.default = Reply.error(403, "PERMISSION_DENIED", KEY_IN_AN_ERROR)
@@ -300,13 +298,13 @@ def test_no_secret_is_in_the_log_in_a_page_in_the_store_or_in_the_list_of_proces
         processes = Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
         said += appliance.rest() + appliance.errors.read_text()
     stored = b"".join(each.read_bytes() for each in (tmp_path / "state").rglob("*") if each.is_file())
-    typed = 'name="pin" value="70413"'  # what a browser without script has typed, and gets back
+    typed = 'name="pin" value="70413"'  # the digits typed in a browser without script, which the page returns
     assert said.count("70413") == said.count(typed) == 1
     for secret in (KEY, PIN, "70413", "90909"):
         assert secret.encode() not in stored + processes and secret not in said.replace(typed, "")
 
 
-def test_a_second_one_on_the_same_chats_is_refused(tmp_path: Path) -> None:
+def test_a_second_appliance_on_the_same_chats_is_refused(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path)):
         status, printed, errors = run(tmp_path, "--host", "127.0.0.1", "--port", str(free_port()))
     assert (status, printed) == (1, "")
@@ -352,13 +350,13 @@ def test_of_several_first_starts_at_once_one_serves_and_the_others_say_why_not(t
                 assert "another appliance uses the chats" in program.errors.read_text()
 
 
-def test_a_host_that_nobody_knows_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unknown_host_is_reported_in_one_line(tmp_path: Path) -> None:
     status, _, errors = run(tmp_path, "--host", "nobody.invalid", "--port", str(free_port()))
     assert status == 1
     assert re.fullmatch(r"kindle-appliance: cannot listen on nobody.invalid.*\n", errors)
 
 
-def test_a_second_one_on_a_taken_port_says_so_and_leaves_the_answers_of_the_first_alone(
+def test_a_second_appliance_on_a_taken_port_says_so_and_leaves_the_first_ones_answers_alone(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
@@ -377,7 +375,7 @@ def test_a_second_one_on_a_taken_port_says_so_and_leaves_the_answers_of_the_firs
         assert turn.ending is None
 
 
-def test_chats_that_cannot_be_opened_end_it_with_a_sentence_and_status_1(tmp_path: Path) -> None:
+def test_chats_that_cannot_be_opened_end_the_program_with_a_sentence_and_status_1(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     status, printed, errors = run(tmp_path, "--data", str(tmp_path / "file"), "--port", str(free_port()))
     assert (status, printed) == (1, "")
@@ -388,7 +386,7 @@ def test_chats_that_cannot_be_opened_end_it_with_a_sentence_and_status_1(tmp_pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_5_s_and_the_reader_and_the_store_keep_what_was_written(
+def test_a_signal_ends_the_program_within_5_s_and_reader_and_store_keep_the_text_so_far(
     tmp_path: Path, gemini: FakeGemini, number: signal.Signals
 ) -> None:
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
@@ -403,7 +401,7 @@ def test_a_signal_ends_it_within_5_s_and_the_reader_and_the_store_keep_what_was_
         appliance.process.send_signal(number)
         assert appliance.process.wait(timeout=5) == 0
         call.wait_gone()
-        body += reader.read()  # raises where the stream was cut
+        body += reader.read()  # raises if the stream was cut
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
         assert appliance.get("/chats/1/1").status == 200
         assert appliance.get("/answers/1").read() == b"Because the sea"
@@ -414,7 +412,7 @@ def test_a_signal_ends_it_within_5_s_and_the_reader_and_the_store_keep_what_was_
         assert "Traceback" not in appliance.errors.read_text()
 
 
-def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path: Path, gemini: FakeGemini) -> None:
+def test_an_answer_cut_by_a_kill_is_interrupted_after_the_restart(tmp_path: Path, gemini: FakeGemini) -> None:
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
         appliance.ask("Why?")
         gemini.next_call()
@@ -426,14 +424,14 @@ def test_an_answer_that_a_kill_has_cut_is_interrupted_after_the_restart(tmp_path
 
 @pytest.fixture
 def filesystem(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of its own, which can become read-only as a failing SD card does."""
+    """A filesystem of its own, which can become read-only like a failing SD card."""
     with mounted(tmp_path / "filesystem") as folder:
         yield folder
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["after a power cut", "after a clean end"])
 @pytest.mark.parametrize("is_read_only", [True, False], ids=["read-only", "full"])
-def test_a_read_only_or_full_filesystem_is_still_read_and_says_why_it_takes_no_question(
+def test_chats_on_a_read_only_or_full_filesystem_are_still_shown_and_a_new_question_is_refused_with_the_reason(
     tmp_path: Path, gemini: FakeGemini, filesystem: Path, is_read_only: bool, is_killed: bool
 ) -> None:
     arguments = ("--data", str(filesystem), "--gemini-url", gemini.url)
@@ -468,7 +466,9 @@ def test_a_read_only_or_full_filesystem_is_still_read_and_says_why_it_takes_no_q
             gemini.next_call()
 
 
-def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_connections(tmp_path: Path) -> None:
+def test_the_program_ends_within_5_s_and_ends_its_answers_while_a_connection_to_gemini_hangs(
+    tmp_path: Path,
+) -> None:
     with (
         swallowing_url() as url,
         closing(Appliance(tmp_path, "--gemini-url", url, GEMINI_API_KEY=KEY)) as appliance,
@@ -482,7 +482,7 @@ def test_it_ends_within_5_s_and_tells_its_readers_while_the_internet_swallows_co
 
 @contextmanager
 def swallowing_url() -> Iterator[str]:
-    """A base URL on loopback where connecting hangs: the queue of connections that nobody accepts is full."""
+    """A base URL on loopback where connecting hangs: the listener's queue of connections is full."""
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -496,11 +496,11 @@ def swallowing_url() -> Iterator[str]:
 
 
 def old_pythons() -> Iterator[str]:
-    """The Pythons of this machine that are too old, one of each version, from the path or from pyenv."""
+    """This machine's outdated Pythons, one of each version, from the path or from pyenv."""
     folders = [*os.environ["PATH"].split(os.pathsep), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
     for version in ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10"):
         for found in filter(None, (shutil.which(f"python{version}", path=folder) for folder in folders)):
-            # On the path it may be one of pyenv's pointers to what is not chosen.
+            # On the path it may be a shim of pyenv for a version that is not selected.
             if subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
                 yield found
                 break
@@ -514,9 +514,7 @@ TOO_OLD |= {Path(each).name: [each, *PROGRAM[1:]] for each in old_pythons()}
 
 
 @pytest.mark.parametrize("command", TOO_OLD.values(), ids=TOO_OLD)
-def test_a_python_that_is_too_old_is_told_in_the_first_line_which_one_is_needed(
-    tmp_path: Path, command: list[str]
-) -> None:
+def test_under_an_old_python_the_first_line_says_which_one_is_needed(tmp_path: Path, command: list[str]) -> None:
     status, printed, errors = complete(command, environment(tmp_path))
     assert (status, printed) == (1, "")
     assert re.match("kindle-appliance needs Python 3.11 or newer.* Install", errors)

@@ -1,4 +1,4 @@
-"""The options: where each comes from, what it may be, and that a key is never shown."""
+"""The options: their origins, their allowed values, and a key that is never shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, lo
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
-# One allowed value of each option that is not its default: as text, in the file (TOML), and what it becomes.
+# An allowed value of each option other than its default: as text, in the file (TOML), and parsed.
 EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "host": ("127.0.0.1", '"127.0.0.1"', "127.0.0.1"),
     "port": ("80", "80", 80),
@@ -59,7 +59,7 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "log_level": ("debug", '"debug"', "debug"),
 }
 
-# What an owner could type wrong, and a piece of what the sentence says is allowed.
+# Typing errors of an owner, each with a part of the sentence about the allowed values.
 WRONG: list[tuple[str, object, str]] = [
     *[("host", value, "a name or address") for value in ("", "http://pi", "[::1]", "my pi", "pi:80", 80)],
     *[("port", value, "from 1 to 65535") for value in ("0", "-1", "65536", "http", "80.0", "", 0, 80.0, True)],
@@ -119,7 +119,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def refused(flags: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> str:
-    """The sentence that settings are refused with: one line, for the terminal."""
+    """The sentence that refuses the settings: one line, for the terminal."""
     with pytest.raises(SettingsError) as error:
         load(flags, environment, config)
     sentence = str(error.value)
@@ -128,10 +128,10 @@ def refused(flags: Mapping[str, object], environment: Mapping[str, str], config:
     return sentence
 
 
-# Where a value comes from
+# The origin of a value
 
 
-def test_the_options_are_the_fields_and_each_says_what_it_is_for() -> None:
+def test_every_field_has_an_option_with_its_help() -> None:
     assert list(BY_NAME) == [field.name for field in fields(Settings) if field.name != "origins"]
     assert set(BY_NAME) == set(EXAMPLES)
     for option in OPTIONS:
@@ -146,7 +146,7 @@ def test_without_anything_set_all_values_are_the_defaults() -> None:
     assert settings.origins == dict.fromkeys(BY_NAME, "default")
 
 
-def test_every_default_is_a_value_that_is_allowed() -> None:
+def test_every_default_is_an_allowed_value() -> None:
     for option in OPTIONS:
         value = list(option.default) if isinstance(option.default, tuple) else option.default
         assert value is None or option.kind.accepts(value), option.name
@@ -184,7 +184,7 @@ def test_every_line_of_the_file_sets_its_option(option: Option, config: Path) ->
     assert settings.origins[option.name] == str(config)
 
 
-def test_the_command_line_goes_before_the_environment_that_before_the_file_that_before_the_default(
+def test_the_command_line_beats_the_environment_the_environment_the_file_and_the_file_the_default(
     config: Path,
 ) -> None:
     config.write_text("port = 3\n")
@@ -192,22 +192,24 @@ def test_the_command_line_goes_before_the_environment_that_before_the_file_that_
     assert load({"port": "1"}, environment, config).port == 1
     assert load({"port": None}, environment, config).port == 2
     assert load({}, {}, config).port == 3
-    assert load({}, {"KINDLE_APPLIANCE_PORT": ""}, config).port == 3  # as a unit file may leave it: not set
+    assert (
+        load({}, {"KINDLE_APPLIANCE_PORT": ""}, config).port == 3
+    )  # an empty variable in a unit file counts as unset
     assert load({}, {}).port == 8080
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("TRUE", True), ("yes", True), ("1", True), ("No", False), ("0", False)]
 )
-def test_a_switch_may_be_said_in_several_words(text: str, value: bool) -> None:
+def test_a_switch_accepts_several_words(text: str, value: bool) -> None:
     assert load({}, {"KINDLE_APPLIANCE_DEMO": text}).demo is value
 
 
-# What is not allowed
+# Values that are not allowed
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
-def test_a_value_that_is_not_allowed_is_refused_with_its_name_itself_its_origin_and_what_is_allowed(
+def test_a_bad_value_is_refused_with_its_name_its_origin_and_the_allowed_values(
     name: str, value: object, allowed: str, config: Path
 ) -> None:
     option = BY_NAME[name]
@@ -240,7 +242,7 @@ def test_both_ways_to_set_thinking_at_once_are_refused_with_both_origins(config:
         assert part in said
 
 
-def test_a_device_that_may_ask_more_than_its_house_is_refused_with_both_origins(config: Path) -> None:
+def test_a_device_limit_above_the_limit_of_the_house_is_refused_with_both_origins(config: Path) -> None:
     config.write_text("device_questions_per_day = 301\n")
     said = refused({}, {}, config)
     for part in ("device_questions_per_day = 301", str(config), "questions_per_day = 300", "default", "Allowed"):
@@ -248,7 +250,7 @@ def test_a_device_that_may_ask_more_than_its_house_is_refused_with_both_origins(
     assert load({}, {"KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "301"}, config).device_questions_per_day == 301
 
 
-def test_an_unknown_name_in_the_file_is_refused_with_the_names_that_there_are(config: Path) -> None:
+def test_an_unknown_name_in_the_file_is_refused_with_the_known_names(config: Path) -> None:
     config.write_text("prot = 80\n")
     said = refused({}, {}, config)
     assert said.startswith("prot")
@@ -261,19 +263,19 @@ NO_TOML += [b"a = " + b"[" * 5000, b"port = " + b"9" * 5000]
 
 
 @pytest.mark.parametrize("content", NO_TOML, ids=lambda content: repr(content[:20]))
-def test_a_file_that_is_not_toml_is_refused_by_name(config: Path, content: bytes) -> None:
+def test_a_settings_file_that_is_not_toml_is_named(config: Path, content: bytes) -> None:
     config.write_bytes(content)
     assert f"The settings file {config} is not valid TOML" in refused({}, {}, config)
 
 
-def test_a_settings_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "directory")):
         said = refused({}, {}, path)
         assert f"The settings file {path} cannot be read" in said
         assert reason in said
 
 
-def test_files_from_an_editor_that_marks_them_as_utf_8_are_read(config: Path, tmp_path: Path) -> None:
+def test_files_with_a_byte_order_mark_are_read(config: Path, tmp_path: Path) -> None:
     config.write_text("port = 80\r\n", encoding="utf-8-sig")
     key = tmp_path / "key"
     key.write_text(f"{KEY}\r\n", encoding="utf-8-sig")
@@ -304,14 +306,14 @@ def test_a_key_comes_from_the_environment_before_a_key_file_before_systemds_cred
 
 
 @pytest.mark.parametrize("content", ["", " \n", None])
-def test_an_empty_or_missing_credential_means_that_there_is_no_key(tmp_path: Path, content: str | None) -> None:
+def test_an_empty_or_missing_credential_counts_as_no_key(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "gemini-key").write_text(content)
     settings = load({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert (settings.key, settings.origins["key"]) == (None, "default")
 
 
-def test_a_key_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+def test_a_named_key_file_must_exist(tmp_path: Path) -> None:
     missing = str(tmp_path / "key")
     assert f"key file {missing} cannot be read: No such file" in refused({}, {"KINDLE_APPLIANCE_KEY_FILE": missing})
 
@@ -334,7 +336,7 @@ def test_a_bad_key_is_refused_and_never_shown(tmp_path: Path, bad: str) -> None:
         assert KEY not in said
 
 
-def test_a_pin_comes_as_the_key_does(tmp_path: Path) -> None:
+def test_a_pin_comes_from_a_credential_like_the_key(tmp_path: Path) -> None:
     (tmp_path / "pin").write_text(f"{PIN}\n")
     settings = load({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert (settings.pin, settings.origins["pin"]) == (PIN, str(tmp_path / "pin"))
@@ -348,7 +350,7 @@ def test_a_bad_pin_is_refused_and_never_shown(bad: str) -> None:
     assert "4 to 12 digits" in said and bad not in said
 
 
-def test_a_key_typed_where_its_file_belongs_is_refused_and_not_shown() -> None:
+def test_a_key_in_place_of_its_files_path_is_refused_and_not_shown() -> None:
     said = refused({}, {"KINDLE_APPLIANCE_KEY_FILE": KEY})
     assert KEY not in said
     assert "an absolute path" in said
@@ -365,13 +367,13 @@ def test_a_proxy_with_a_password_is_refused(proxy: str) -> None:
     assert "not allowed" in refused({}, {"KINDLE_APPLIANCE_PROXY": proxy})
 
 
-def test_an_unreadable_folder_of_credentials_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_credential_is_reported(tmp_path: Path) -> None:
     (tmp_path / "gemini-key").mkdir()
     assert "cannot be read" in refused({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 
 @pytest.mark.parametrize("name", ["key", "GEMINI_API_KEY", "api_key", '"gemini key"', "google.key"])
-def test_a_key_in_the_settings_file_is_refused_whatever_it_is_called_and_not_shown(config: Path, name: str) -> None:
+def test_a_key_in_the_settings_file_is_refused_under_any_name_and_not_shown(config: Path, name: str) -> None:
     config.write_text(f'{name} = "{KEY}"\n')
     SCANNER.exempt(config)
     said = refused({}, {}, config)
@@ -379,13 +381,13 @@ def test_a_key_in_the_settings_file_is_refused_whatever_it_is_called_and_not_sho
     assert KEY not in said
 
 
-def test_a_key_in_the_settings_file_is_told_where_to_go(config: Path) -> None:
+def test_the_refusal_of_a_key_in_the_settings_file_names_the_right_place(config: Path) -> None:
     config.write_text(f'key = "{KEY}"\n')
     SCANNER.exempt(config)
     assert "key_file" in refused({}, {}, config)
 
 
-def test_a_key_is_not_in_the_settings_as_they_are_printed() -> None:
+def test_a_key_is_not_in_printed_settings() -> None:
     settings = load({}, {"GEMINI_API_KEY": KEY})
     assert settings.key == KEY
     assert KEY not in f"{settings!r} {settings}"
@@ -394,10 +396,10 @@ def test_a_key_is_not_in_the_settings_as_they_are_printed() -> None:
     assert BY_NAME["key"].describe(KEY) != BY_NAME["key"].describe(None)
 
 
-# Where the chats are
+# The folder of the chats
 
 
-def test_the_data_folder_is_the_one_set_else_systemds_else_the_users(
+def test_the_data_folder_is_the_chosen_one_or_systemds_or_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -409,10 +411,10 @@ def test_the_data_folder_is_the_one_set_else_systemds_else_the_users(
     assert data_folder(Settings(), {}) == tmp_path / ".local" / "state" / "kindle-appliance"
 
 
-# The file for an installed appliance
+# The settings file of an installed appliance
 
 
-def test_the_template_explains_every_setting_that_belongs_there_and_sets_what_was_chosen(config: Path) -> None:
+def test_the_template_explains_each_of_its_settings_and_sets_the_chosen_ones(config: Path) -> None:
     text = template({"language": "zh-CN"})
     config.write_text(text)
     settings = load({}, {}, config)
@@ -423,7 +425,7 @@ def test_the_template_explains_every_setting_that_belongs_there_and_sets_what_wa
         assert (option.kind.allowed in text) or not belongs
 
 
-def test_every_line_of_the_template_is_a_default_that_may_be_uncommented(config: Path) -> None:
+def test_every_line_of_the_template_can_be_uncommented_and_is_the_default(config: Path) -> None:
     config.write_text(re.sub(r"^# (\w+ = [^(])", r"\1", template({}), flags=re.MULTILINE))
     assert "language = " in config.read_text()
     assert load({}, {}, config) == Settings()

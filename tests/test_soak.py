@@ -31,14 +31,14 @@ READERS = 32
 KEPT = 32  # connections to Gemini, for the next question
 RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
 MODELS = {"KINDLE_APPLIANCE_MODELS": "first,second"}
-# glibc keeps freed memory for each thread, which fills for hours up to its bound: without, growth is the program's.
+# glibc caches freed memory for each thread, and the caches grow for hours. Without them, growth is the program's.
 NO_CACHES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an answer ends: `finish` on the page, of the answer that `reply` makes of its pieces. Without `has_text`
-    no word of them is said; `is_stopped`: a reader presses Stop before all is said.
+    """How an answer ends: `reply` turns its pieces into Gemini's reply, and the page shows `finish`. Without
+    `has_text` the reply has none of the text; with `is_stopped` a reader presses Stop before the end.
     """
 
     finish: str
@@ -79,7 +79,7 @@ OUTCOMES = {
 
 
 def pieces(question: str) -> list[str]:
-    """What Gemini has to say to a question: a part of the demo answers, in pieces of its own."""
+    """Gemini's answer to a question: a part of the demo answers, cut into pieces by the question."""
     chance = random.Random(question)
     start = chance.randrange(len(DEMO_ANSWERS) // 2)
     text = DEMO_ANSWERS[start : start + chance.choice((100, 1000, 4000))]
@@ -99,7 +99,7 @@ def answer(call: Call) -> Reply:
 
 
 class Kindle:
-    """Asks and reads until it is late."""
+    """A reader that asks and reads until the time is up."""
 
     def __init__(self, name: int, url: str, until: float) -> None:
         self.counted: Counter[str] = Counter()
@@ -110,7 +110,7 @@ class Kindle:
         self._chance = random.Random(name)
 
     def read(self) -> Counter[str]:
-        """Returns how many answers of each outcome were read."""
+        """Returns the number of answers read, by outcome."""
         with Client(retries=False, timeout=30) as client:
             while time.monotonic() < self._until:
                 kind = self._chance.choice(list(OUTCOMES))
@@ -129,7 +129,7 @@ class Kindle:
         outcome, text = OUTCOMES[kind], "".join(pieces(question))
         readers = [Reader(self._url, int(found[1])) for _ in range(self._chance.choice((1, 1, 2)))]
         if outcome.is_stopped:
-            readers[0].stream(2)  # what a stream begins with, and a piece of text
+            readers[0].stream(2)  # the beginning of a stream, and a piece of text
             client.request("POST", f"{self._url}/answers/{found[1]}/stop", redirect=False)
             said = client.request("GET", f"{self._url}/answers/{found[1]}?as=text").data.decode()
             assert text.startswith(said)
@@ -142,10 +142,10 @@ class Kindle:
             assert f'"reading ended {outcome.finish}"' in page and "\n".join(reader.blocks) in page, question
 
     def _follow(self, reader: Reader) -> None:
-        """In one go, by looking again and again, or with connections that break off."""
+        """Follow by one stream, by polling, or over connections that break off."""
         way = self._chance.choice(("stream", "poll", "sleep"))
         while reader.end is None:
-            if way == "poll" or (way == "stream" and reader.connections):  # the seats of followers may be taken
+            if way == "poll" or (way == "stream" and reader.connections):  # the places for followers may be taken
                 reader.poll()
                 time.sleep(0.2)
             else:
@@ -154,7 +154,7 @@ class Kindle:
 
 
 def at_rest(process: Process, threads: int | None = None) -> tuple[int, int, float]:
-    """Threads, descriptors and memory, once nothing is being written."""
+    """Threads, descriptors and memory once no answer is being written."""
     deadline = time.monotonic() + 20
     while threads is not None and process.threads() > threads and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Stop reaches Gemini: from a reader's tap to the connection that closes there, in milliseconds."""
+"""Stop reaches Gemini: the milliseconds from a reader's tap to the end of the connection there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fakes.house import House
 
 from kindle_appliance.answers.answer import START
 
-PROMISED = 0.1  # seconds; a few thousandths are usual, so that a slow machine keeps it too
+PROMISED = 0.1  # seconds; a few milliseconds are usual, so a slow machine keeps it too
 
 STAGES = {
     "before the headers": Reply(status=None, ending="stall"),

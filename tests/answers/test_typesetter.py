@@ -1,5 +1,5 @@
-"""The typesetter: what settles does not depend on how the text arrived, looks like the whole text rendered at once,
-is safe whatever a model writes, and costs the same per kilobyte however long a block grows.
+"""The typesetter: settled blocks do not depend on the chunking, look like the whole text rendered at once, are safe
+for any text of a model, and cost the same per kilobyte in a block of any length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kindle_appliance.answers.typesetter import PIECE_LINES, Block, Typesetter
 
 KIB = 1024
 
-# Lines that mean something to Markdown, with a bar between them. None refers to a definition further down.
+# Lines with a meaning in Markdown, separated by a bar. None refers to a definition further down.
 _LINES = re.split(
     "¦",
     "¦¦ ¦\t¦\f¦\u00a0¦a paragraph¦hard break  ¦  inside¦    four¦\tafter a tab¦# heading¦## 标题¦===¦---¦***¦- - -¦"
@@ -35,13 +35,13 @@ _LINES = re.split(
     "U+2028\u2028inside¦form\ffeed¦nul\0byte¦&amp; &lt; \\* \\¦" + "long " * 500,
 )
 _KNOWN = "[known]: http://example.org/known"
-# Rendered at once these show something else: because of what stands further down, or the library's own limits.
+# Rendered at once these look different, because of a later line or of the library's own limits.
 _FAR = [_KNOWN, "1. " * 60, "> " * 60, "|a" * 30, "|-" * 30, "[![a](http://a.example)](http://b.example)", "[]()"]
 _FAR += ["[a]: http://a.example", "'title", "of a'", "see [a]", "- [a]: http://b.example"]
 
 
 def texts(lines: Sequence[str], *ends: str) -> st.SearchStrategy[str]:
-    """Markdown of such lines, some so often that pieces settle; the last line may lack its end."""
+    """Markdown of such lines, some repeated until pieces settle; the last line may lack its end."""
     line = st.builds(
         lambda line, end, times: (line + end) * times,
         st.sampled_from(lines),
@@ -53,7 +53,7 @@ def texts(lines: Sequence[str], *ends: str) -> st.SearchStrategy[str]:
 
 
 def pieces(text: str, sizes: Iterable[int]) -> Iterator[str]:
-    """The text cut into pieces of these sizes, again and again."""
+    """The text cut into pieces of these sizes, in turn."""
     at, size = 0, cycle(sizes)
     while at < len(text):
         piece = text[at : at + next(size)]
@@ -74,7 +74,7 @@ def html_of(text: str) -> list[str]:
 
 
 def settled(text: str) -> list[str]:
-    """What has settled while the answer is still being written."""
+    """The settled blocks while the answer is still being written."""
     typesetter = Typesetter()
     return [block.html for block in typesetter.feed(text)]
 
@@ -86,7 +86,7 @@ def answers(shared: Path) -> list[str]:
     return [case["computed"]["text"] for case in recorded.values() if case["computed"]["text"]]
 
 
-# Every tag that may ever be written, and what its attributes may say.
+# Every allowed tag, and the allowed values of its attributes.
 _ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
 _ALIGNED = {"class": "left|center|right"}
 _ALLOWED: dict[str, dict[str, str]] = {
@@ -105,15 +105,15 @@ Seen = tuple[str, ...]
 
 
 class Look(HTMLParser):
-    """What a reader sees of our HTML: tags and texts, without the spaces between tags, and tight and loose lists
-    alike. Fails on whatever must never be written.
+    """A reader's view of our HTML: tags and texts, without the spaces between tags, and with no difference between
+    tight and loose lists. Fails on forbidden tags and attributes.
     """
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.seen: list[Seen] = []
         self.text = ""
-        self.numbers: list[int] = []  # of the items that begin in the outermost ordered lists
+        self.numbers: list[int] = []  # of the items in the outermost ordered lists
         self._next = 0
         self._open: list[str] = []
         self.feed(html)
@@ -156,13 +156,13 @@ class Look(HTMLParser):
 
 
 def _known_to_the_library(attrs: list[tuple[str, str | None]]) -> list[str]:
-    """The attributes without those that we add to what the library writes."""
+    """The attributes from the library, without those that we add."""
     kept = [(name, (value or "").replace("stacked", "").replace("upright", "").strip()) for name, value in attrs]
     return sorted(f"{name}={value}" for name, value in kept if value and name not in ("dir", "lang", "data-label"))
 
 
 def joined(blocks: Iterable[Block]) -> list[Seen]:
-    """The look of all blocks together: what goes on with the piece before it joins it."""
+    """The look of all blocks together, with continuing pieces joined to the piece before."""
     all_seen: list[Seen] = []
     for block in blocks:
         seen = Look(block.html).seen
@@ -178,7 +178,7 @@ def joined(blocks: Iterable[Block]) -> list[Seen]:
 
 def at_once(text: str) -> list[Seen]:
     """The look of the whole text rendered at once by the same library, set up in the same way."""
-    text = text.removesuffix("\r")  # half a line end, which is nothing to us yet
+    text = text.removesuffix("\r")  # half a line end, which we ignore until the rest comes
     env: dict[str, Any] = {}
     tokens = MARKDOWN.parse(text, env)
     for token in tokens:
@@ -204,7 +204,7 @@ def test_any_chunking_of_a_recorded_answer_gives_the_same_blocks_and_the_same_of
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(texts([*_LINES, *_FAR], "\r\n", "\r"), st.lists(st.floats(0, 1), min_size=1, max_size=4))
-def test_what_has_settled_stays_and_a_text_cut_off_anywhere_has_settled_the_same(
+def test_settled_blocks_stay_and_a_text_cut_anywhere_settles_the_same_blocks(
     text: str, fractions: list[float]
 ) -> None:
     whole = typeset([text])
@@ -217,10 +217,10 @@ def test_what_has_settled_stays_and_a_text_cut_off_anywhere_has_settled_the_same
         assert early.blocks[:count] == whole[:count]
         ends = [block.upto for block in early.blocks]
         assert ends == sorted(set(ends)), "each block takes up more of the text than the one before it"
-        assert ends[-1:] == ([cut] if cut else []), "and the last one all of it"
+        assert ends[-1:] == ([cut] if cut else []), "and the last one ends with it"
 
 
-def test_a_block_shows_what_stands_in_its_slice_of_the_text(answers: list[str]) -> None:
+def test_a_block_shows_only_words_of_its_slice_of_the_text(answers: list[str]) -> None:
     for text in answers:
         start = 0
         for block in typeset([text]):
@@ -249,12 +249,12 @@ def test_the_usual_marks_are_set_and_a_carriage_return_is_a_space() -> None:
     assert [block.html for block in typeset(text)] == [html]
 
 
-def test_a_link_knows_the_definitions_before_it_however_long_ago_they_settled() -> None:
+def test_a_link_uses_definitions_that_settled_long_before_it() -> None:
     text = _KNOWN + "\n\na\n\n- b\n- [late]: http://b.example\n- c\n\n# [known], [late], [next]\n[next]: http://c\n"
     assert re.findall(r'href="(.*?)"', "".join(html_of(text))) == ["http://example.org/known", "http://b.example"]
 
 
-def test_a_definition_goes_on_behind_a_block_that_ends_by_itself() -> None:
+def test_a_definition_behind_a_heading_may_span_lines() -> None:
     address = "http://a.example/" + "a" * 1000
     html = html_of(f"> {'long ' * 600}\n# heading\n[a]: {address}\n'title'\n\n[a]\n")
     assert html[-1] == f'<p><a href="{address}" rel="noreferrer">a <span dir="ltr">(a.example)</span></a></p>'
@@ -285,7 +285,7 @@ def test_list_items_settle_one_by_one() -> None:
     assert html_of("- a\n- b\n") == [first, second]
 
 
-def test_what_stands_in_a_list_item_settles_piece_by_piece() -> None:
+def test_the_content_of_a_list_item_settles_piece_by_piece() -> None:
     text = "7. a\n   3. b\n   4. c\n\n      more of c\n\n   the end of a\n8. d\n"
     assert settled("* a\n") == []
     assert settled("* a\n  * b\n") == ["<ul>\n<li>a</li>\n</ul>"]
@@ -323,7 +323,7 @@ def test_an_open_fence_settles_in_pieces(fence: str) -> None:
     assert settled(text) == pres[:2]
     assert settled(text + fence.split()[0] + "\n") == html_of(text) == pres
     full = fence + "\n" + "x\n" * PIECE_LINES * 2 + fence.split()[0] + "\n"
-    assert len(html_of(full)) == 2, "no empty piece where the end of the fence falls on the end of a piece"
+    assert len(html_of(full)) == 2, "no empty piece when the fence ends with a piece"
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_table_settles_in_pieces_and_its_header_is_not_repeated(after: str) ->
         pytest.param("```\n" + "a line of some length, in a fence\n" * PIECE_LINES + "```\n", id="fence"),
     ],
 )
-def test_what_nothing_can_change_any_more_settles_at_once(text: str) -> None:
+def test_a_block_that_no_later_text_can_change_settles_at_once(text: str) -> None:
     typesetter = Typesetter()
     blocks = [typesetter.feed(piece) for piece in pieces(text, [25])]
     assert blocks[-1][-1].upto == len(text)
@@ -363,7 +363,7 @@ def test_what_nothing_can_change_any_more_settles_at_once(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["a\n", "# a", "```\na\n``\n", "| a |\n|-|\n", "- a\n\n", "    a\n\n", "a\n\u00a0\n", "a\n\f\n"]
 )
-def test_what_may_still_change_does_not_settle(text: str) -> None:
+def test_a_block_that_may_still_change_does_not_settle(text: str) -> None:
     assert settled(text) == []
 
 
@@ -419,7 +419,7 @@ def test_an_image_is_a_link_with_its_text() -> None:
             "[evil.example/\u3000bank.example](https://evil.example)",
             "evil.example/\u3000bank.example (evil.example)",
         ),
-        # These say it themselves.
+        # The text of these is the host itself.
         ("[https://evil.example/a](https://evil.example/b)", "https://evil.example/a"),
         ("[Evil.example](https://evil.example)", "Evil.example"),
         ("[*evil.example*/a?b](http://evil.example)", "evil.example/a?b"),
@@ -427,14 +427,14 @@ def test_an_image_is_a_link_with_its_text() -> None:
         ("![](https://evil.example/a.png)", "https://evil.example/a.png"),
     ],
 )
-def test_a_link_shows_the_host_that_it_leads_to(text: str, shown: str) -> None:
+def test_a_link_shows_the_host_of_its_address(text: str, shown: str) -> None:
     known = text.split("\n\n")[1:]
     html = html_of("\n\n".join([*known, text.split("\n\n")[0]]) + "\n")[-1]
     assert "<a href=" in html and Look(html).text.strip() == shown
 
 
 @pytest.mark.parametrize("link", ["<https://moc.knab/>", "[moc.knab](https://moc.knab)", "![](https://moc.knab)"])
-def test_a_link_that_says_itself_where_it_leads_cannot_be_turned_round(link: str) -> None:
+def test_a_link_whose_text_is_its_address_cannot_be_reversed(link: str) -> None:
     html = "".join(html_of(f"\u202e{link}\n"))
     assert 'rel="noreferrer" dir="ltr">' in html and "span" not in html
 
@@ -457,7 +457,7 @@ def test_a_link_that_says_itself_where_it_leads_cannot_be_turned_round(link: str
         "http://.evil.example/",
     ],
 )
-def test_a_host_that_browsers_may_read_in_two_ways_is_no_link(address: str) -> None:
+def test_an_address_with_an_ambiguous_host_is_no_link(address: str) -> None:
     for form in ("[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"):
         assert "href" not in "".join(html_of(form.format(address) + "\n")), form
 
@@ -472,20 +472,20 @@ def test_no_style_is_written_into_the_html_and_cells_are_aligned_by_class(answer
 
 
 def directions(text: str) -> list[bool]:
-    """Of each block, whether it says that it runs from right to left."""
+    """For each block, whether it is marked as running from right to left."""
     return [bool(re.match(r'<\w+( [^>]*)? dir="rtl"', html)) for html in html_of(text)]
 
 
 @pytest.mark.parametrize(
     "text", ["ف", "# ف", "> ف", "1. *ف* a", "123 (פ)", "| ف | b |\n|---|---|\n| a | b |", "ف\n==="]
 )
-def test_a_block_that_begins_in_a_right_to_left_script_says_so(text: str) -> None:
+def test_a_block_that_begins_in_a_right_to_left_script_is_marked(text: str) -> None:
     assert directions(text) == [True]
     assert html_of(text)[0].count("dir=") == 1
 
 
 @pytest.mark.parametrize("text", ["a فقرة", "中 فقرة", "123", "```\nفقرة\n```", "| a |\n|---|\n| ف |"])
-def test_a_block_that_does_not_has_no_direction(text: str) -> None:
+def test_any_other_block_has_no_direction(text: str) -> None:
     assert "dir=" not in html_of(text)[0]
 
 
@@ -499,7 +499,7 @@ def test_a_piece_without_letters_leaves_the_direction_to_the_next() -> None:
     assert directions("- 1\n  - ف\n  - ق\n- a\n") == [False, True, True, True]
 
 
-def test_the_direction_of_a_list_item_does_not_depend_on_how_much_settles_together() -> None:
+def test_the_direction_of_a_list_item_is_the_same_in_long_and_short_items() -> None:
     rest = "- a\n" * 300
     assert directions("- ف\n" + rest) == directions("- " + "ف " * 2000 + "\n" + rest)
 
@@ -515,7 +515,7 @@ _HOSTILE = [
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(_HOSTILE), max_size=60).map("".join) | st.text())
-def test_whatever_is_written_becomes_only_the_tags_of_a_page(text: str) -> None:
+def test_any_text_becomes_only_allowed_tags(text: str) -> None:
     for block in typeset([text]):
         Look(block.html)
 
@@ -523,7 +523,7 @@ def test_whatever_is_written_becomes_only_the_tags_of_a_page(text: str) -> None:
 @pytest.mark.parametrize(
     "around", ["{}\n", "- [x]({})", "|![{}](http://a.example '{}')\n|-\n", "<{}>", "``` {}\n{}"]
 )
-def test_hostile_html_becomes_only_the_tags_of_a_page(around: str, shared: Path) -> None:
+def test_hostile_html_becomes_only_allowed_tags(around: str, shared: Path) -> None:
     payloads = (shared / "xss-payloads.txt").read_text("utf-8", "replace").split("\n")
     assert len(payloads) > 1000
     for payload in payloads:
@@ -531,7 +531,7 @@ def test_hostile_html_becomes_only_the_tags_of_a_page(around: str, shared: Path)
             Look(block.html)
 
 
-def test_a_list_goes_on_behind_an_item_that_lies_too_deep() -> None:
+def test_a_list_continues_after_an_item_beyond_the_depth_limit() -> None:
     text = "".join("  " * (number % 12) + f"- x{number}\n" for number in range(36))
     look = Look("".join(html_of(text)))
     assert re.findall(r"x\d+", look.text) == [f"x{number}" for number in range(36)]
@@ -541,13 +541,13 @@ def test_a_list_goes_on_behind_an_item_that_lies_too_deep() -> None:
 
 @pytest.mark.parametrize("depth", [15, 300])
 @pytest.mark.parametrize("opening", ["> ", ">", "1. ", "- + "])
-def test_nothing_is_lost_however_deep_it_lies(opening: str, depth: int) -> None:
+def test_nothing_is_lost_at_any_depth(opening: str, depth: int) -> None:
     *before, after = Look("".join(html_of(opening * depth + "deep\n\nafter\n"))).text.split()
     assert before[-1].endswith("deep") and after == "after"
 
 
 @pytest.mark.parametrize("quote", ["", "> "])
-def test_nothing_is_lost_where_each_line_lies_deeper_than_the_one_before(quote: str) -> None:
+def test_nothing_is_lost_when_each_line_is_deeper_than_the_one_before(quote: str) -> None:
     lines = [f"{quote}{'  ' * depth}- word{depth}\n" for depth in range(150)]
     text = Look("".join(html_of("".join(lines) + "\nafter\n"))).text
     assert re.findall(r"\w+", text) == [*(f"word{depth}" for depth in range(150)), "after"]
@@ -561,7 +561,7 @@ def test_a_wide_table_of_short_rows_does_not_become_a_huge_page(columns: int) ->
 
 
 def seconds(text: str) -> float:
-    """Of this process, for typesetting a text that arrives in pieces of 25 characters."""
+    """CPU seconds for typesetting a text that arrives in pieces of 25 characters."""
     begin = time.process_time()
     typeset(pieces(text, [25]))
     return time.process_time() - begin
@@ -587,7 +587,7 @@ def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "> > > > > > a\n", "- a\n", "[", "    "])
-def test_a_short_line_costs_about_what_a_long_one_does(prefix: str) -> None:
+def test_short_lines_cost_at_most_8_times_long_ones(prefix: str) -> None:
     rounds = [(seconds(prefix + "a\n" * 1000), seconds(prefix + ("a " * 30 + "\n") * 1000)) for _ in range(3)]
     assert min(short for short, _ in rounds) <= 8 * min(long for _, long in rounds)
 
@@ -603,27 +603,27 @@ def test_a_short_line_costs_about_what_a_long_one_does(prefix: str) -> None:
         ("The word 海 means sea.\n\nمرحبا", [None, None]),
     ],
 )
-def test_a_block_in_an_east_asian_script_says_which_glyphs_it_wants(text: str, languages: list[str | None]) -> None:
+def test_a_block_in_an_east_asian_script_names_its_language(text: str, languages: list[str | None]) -> None:
     found = [re.match('<p(?: dir="rtl")?(?: lang="(.*?)")?>', html) for html in html_of(text)]
     assert [match and match[1] for match in found] == languages
 
 
-def test_only_alphabets_that_have_italics_slant() -> None:
+def test_only_alphabets_with_italics_slant() -> None:
     assert html_of("*Été* and *Ψυχή*, *海*, *بحر*") == [
         '<p><em>Été</em> and <em>Ψυχή</em>, <em class="upright">海</em>, <em class="upright">بحر</em></p>'
     ]
 
 
-def test_the_cells_of_a_table_know_the_headings_of_their_columns_for_narrow_screens() -> None:
+def test_each_cell_of_a_table_has_its_columns_heading_as_a_label_for_narrow_screens() -> None:
     (html,) = html_of("| Planet | *Day* & | |\n|---|---|---|\n| Venus | 243 | x |\n| Mars | | |\n")
     assert '<td>Venus</td>\n<td data-label="Day &amp;">243</td>\n<td>x</td>' in html
-    assert "<td>Mars</td>\n<td></td>" in html, "nothing to head"
+    assert "<td>Mars</td>\n<td></td>" in html, "an empty cell needs no label"
     long = html_of("| a | " + "b" * 1000 + " |\n|---|---|\n| 1 | 2 |\n")[0]
     assert f'data-label="{"b" * 40}"' in long
 
 
 @pytest.mark.parametrize(("columns", "is_stacked"), [(4, False), (5, True)])
-def test_the_rows_of_a_table_of_many_columns_are_stacked_to_begin_with(columns: int, is_stacked: bool) -> None:
+def test_the_rows_of_a_table_of_many_columns_are_stacked_from_the_start(columns: int, is_stacked: bool) -> None:
     rows = "|a" * columns + "\n" + "|-" * columns + "\n" + ("|b" * columns + "\n") * (PIECE_LINES + 1)
     assert ["stacked" in html for html in html_of(rows)] == [is_stacked] * 2
     assert html_of(rows)[1].startswith('<table class="stacked on">' if is_stacked else '<table class="on">')

@@ -1,4 +1,4 @@
-"""What the tests of a whole appliance share."""
+"""Fixtures for tests of a whole appliance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lan import Lan
 
 @pytest.fixture
 def lan(tmp_path: Path) -> Iterator[Lan]:
-    """A network of a house, of which nothing is left afterwards."""
+    """A house's network; fails the test if anything of it is left afterwards."""
     if reason := network.missing():
         unavailable(reason)
     with Lan(tmp_path) as lan:

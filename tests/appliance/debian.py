@@ -1,8 +1,8 @@
 """Debian machines for the tests: booted with systemd, each in a container with a disk and a network of its own.
 
 `PYTHONPATH=tests python -m appliance.debian` from the root of the repository is the set-up: as root it makes a
-pristine system of each release, and a folder with the packages that pip needs there, and keeps both outside the
-tree for the next time. A `Machine` is such a system with its own layer above it: what it changes is gone with it.
+pristine system of each release and a folder of packages for pip, and keeps both outside the tree for the next
+time. A `Machine` is such a system with its own layer above it: its changes go with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .tools import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 SET_UP = "PYTHONPATH=tests python -m appliance.debian"
-WHEELS = Path("/wheels")  # in a machine
+WHEELS = Path("/wheels")  # inside a machine
 START_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
@@ -37,19 +37,19 @@ _FLEETING = ("tmp", "run", "root", "var/tmp", "var/log", "var/cache", "var/lib/s
 
 
 class SetUpError(Exception):
-    """A release cannot be made here. The message says what was found."""
+    """A release cannot be set up on this machine. The message gives the cause."""
 
 
 @dataclass(frozen=True)
 class Debian:
-    """One release of Debian, and the Python that it comes with."""
+    """One release of Debian and its Python."""
 
     suite: str
     python: str
 
     @property
     def system(self) -> Path:
-        """The pristine system; its name changes with what is to be in it."""
+        """The folder of the pristine system; its name changes with the packages in it."""
         return _cache() / f"{self.suite}-{_digest(_INCLUDED)}"
 
     @property
@@ -59,7 +59,7 @@ class Debian:
         return _cache() / f"wheels-{self.python}-{_digest(requirements)}"
 
     def missing(self) -> str | None:
-        """One sentence that says why there can be no machine with it, or None."""
+        """One sentence with the reason why no machine of this release can run here, or None."""
         if os.geteuid() != 0:
             return "machines with Debian need root"
         if lacking := missing(*_TOOLS):
@@ -69,7 +69,7 @@ class Debian:
         return None
 
     def install(self) -> None:
-        """Make what is missing. Raises `SetUpError`."""
+        """Make the missing folders. Raises `SetUpError`."""
         _cache().mkdir(parents=True, exist_ok=True)
         with _made(self.system) as folder:
             if folder:
@@ -86,14 +86,14 @@ DEBIANS = (Debian("bookworm", "3.11"), Debian("trixie", "3.13"))
 
 
 def download(folder: Path, python: str, machine: str, *wanted: str) -> None:
-    """What pip on `machine` (as `uname -m` says) would install, as wheels only. Raises `SetUpError`."""
+    """Downloads, as wheels only, what pip would install on `machine` (`uname -m`). Raises `SetUpError`."""
     platforms = [f"--platform={tag}_{machine}" for tag in _MANYLINUX]
     where = ["--only-binary=:all:", f"--python-version={python}", *platforms, f"--dest={folder}"]
     _do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *where, *wanted])
 
 
 def _download_pure_zeroconf(folder: Path, python: str) -> None:
-    """What a Raspberry Pi Zero needs: zeroconf's source, and what builds it."""
+    """Downloads zeroconf's source and its build tools, for a Raspberry Pi Zero."""
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (zeroconf,) = (line for line in pins if line.startswith("zeroconf=="))
     source = ["--no-deps", "--no-binary=zeroconf", f"--dest={folder}", zeroconf]
@@ -102,11 +102,11 @@ def _download_pure_zeroconf(folder: Path, python: str) -> None:
 
 
 class Machine:
-    """A Debian machine: `root` is its disk as seen from outside, `changes` what differs from the pristine system.
+    """A Debian machine: `root` is its disk as seen from outside, `changes` its own layer over the pristine system.
 
-    Switched on and off by entering and leaving it. It has the packages for pip in /wheels, and a network device
-    that is connected to nothing. Its programs are run with `run()`. `hear` is told what they say ("output"), and
-    what the service has written to the journal ("journal") before it is switched off.
+    Entering switches it on, leaving switches it off. It has the packages for pip in /wheels, and a network device
+    that is connected to nothing. `run()` runs its programs. `hear` gets their output ("output") and, before the
+    machine is switched off, the service's lines in the journal ("journal").
     """
 
     def __init__(self, debian: Debian, folder: Path, hear: Callable[[str, str], None]) -> None:
@@ -124,7 +124,7 @@ class Machine:
         self._nspawn: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Switch it on, and wait until all is up."""
+        """Switch it on and wait until it is up."""
         with self._log.open("ab") as log:
             self._nspawn = subprocess.Popen(
                 [
@@ -159,7 +159,7 @@ class Machine:
             self._nspawn = None
 
     def reboot(self) -> None:
-        """Start it anew; with `--keep-unit` nspawn leaves that to whoever has started it, and says so by 133."""
+        """Reboot it. With `--keep-unit` nspawn leaves a reboot to its caller, and asks for it by status 133."""
         assert self._nspawn is not None
         self._hear_journal()
         self.run("systemctl", "reboot", "--no-block")
@@ -187,7 +187,7 @@ class Machine:
         timeout: float = 240,
         is_to_work: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """A command as root in /root, to its end; one that `is_to_work` and does not fails the test."""
+        """Run a command to its end, as root in /root; a failure fails the test if it `is_to_work`."""
         done = subprocess.run(
             [*self.inside(variables), *command],
             check=False,
@@ -196,13 +196,13 @@ class Machine:
             encoding="utf-8",
             timeout=timeout,
         )
-        if command[0] != "cat":  # a test that looks at a file
+        if command[0] != "cat":  # with `cat` a test looks at a file
             self._hear("output", done.stdout + done.stderr)
         assert done.returncode == 0 or not is_to_work, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def inside(self, variables: Mapping[str, str] | None = None) -> list[str]:
-        """What goes before a command so that it runs in the machine, with an environment as sudo makes it."""
+        """The command prefix that runs a command in the machine, with an environment like that of sudo."""
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
@@ -213,7 +213,7 @@ class Machine:
         return ["nsenter", f"--target={self._init()}", "--all", "--wdns=/root", "env", "-i", *settings]
 
     def files(self) -> set[str]:
-        """What is on its disk and not on that of the pristine system; without logs and what is temporary."""
+        """The paths on its disk that the pristine system lacks, without logs and temporary files."""
         found = (each.relative_to(self.changes) for each in self.changes.rglob("*"))
         return {str(each) for each in found if not str(each).startswith(_FLEETING)}
 
@@ -258,7 +258,7 @@ class Machine:
 
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[Path | None]:
-    """A fresh folder that becomes `folder` if all goes well; None if that is there already."""
+    """A fresh folder that becomes `folder` on success; None if `folder` exists already."""
     if folder.is_dir():
         yield None
         return
@@ -284,7 +284,7 @@ def _do(command: list[str]) -> None:
 
 
 def main() -> int:
-    """Makes what is missing, two releases at a time; a line for each; 0 if all are there."""
+    """Sets up the missing releases, two at a time; prints a line for each; returns 0 if all are there."""
 
     def set_up(debian: Debian) -> str | None:
         if os.geteuid() == 0 and missing(*_TOOLS) is None:

@@ -1,6 +1,6 @@
 """A network of the test's own: hosts in network namespaces (ip-netns(8)), joined by a bridge in one more.
 
-Nothing of it is seen from outside, and all of it is gone when the test ends, however it ends.
+Nothing of it is visible from outside, and all of it goes when the test ends, passed or failed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
 _CLONE_NEWNET = 0x40000000  # setns(2)
 _numbers = itertools.count(1)
 
-# A bus for nobody but the avahi of one host.
+# A bus for the avahi of one host alone.
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>unix:path={bus}</listen><auth>EXTERNAL</auth>
@@ -61,7 +61,7 @@ _OWN_RUN = (
 
 
 class Lines:
-    """What is said, line by line, from threads of their own."""
+    """A log that other threads append to, line by line."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -69,13 +69,13 @@ class Lines:
         self._new: queue.Queue[str | None] = queue.Queue()
 
     def say(self, line: str | None) -> None:
-        """One more line, or None: it was the last one."""
+        """Append a line, or None after the last one."""
         if line is not None:
             self.said.append(line)
         self._new.put(line)
 
     def wait_for(self, pattern: str, seconds: float = 10) -> re.Match[str]:
-        """The first line that matches and was not waited for before; it has to come within `seconds`."""
+        """The first match in a line not yet consumed by an earlier wait; it must come within `seconds`."""
         deadline = time.monotonic() + seconds
         for line in self._waiting:
             if match := re.search(pattern, line):
@@ -93,7 +93,7 @@ class Lines:
 
 
 class Program(Lines):
-    """A program under way. Its lines are those on stdout and stderr."""
+    """A running program. Its lines are those on stdout and stderr."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Program(Lines):
 
 
 class Ear(Lines):
-    """Hears what is said by multicast: a line `name ttl address` for each record."""
+    """Records what is sent by multicast: a line `name ttl address` for each record."""
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Ear(Lines):
 
     def close(self) -> None:
         if self._thread.is_alive():
-            with contextlib.suppress(OSError):  # it is not connected, but whoever reads is told
+            with contextlib.suppress(OSError):  # it is not connected, but this wakes the reading thread
                 self._socket.shutdown(socket.SHUT_RD)
             self._thread.join()
         self._socket.close()
@@ -172,7 +172,7 @@ class Host:
         return _run("ip", "-n", self.name, *command.split())
 
     def plug(self, address: str | None = None) -> None:
-        """Add a network device, connected to the switch, with that address if there is one."""
+        """Add a network device, connected to the switch, with this address if there is one."""
         port, switch = f"port{next(_numbers)}", self._lan.switch
         _run("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", port, "netns", switch)
         _run("ip", "-n", switch, "link", "set", port, "master", "switch", "up")
@@ -181,17 +181,17 @@ class Host:
             self.lease(address)
 
     def unplug(self) -> None:
-        """Take the device away for good; the next one is another."""
+        """Remove the device for good; `plug()` adds another one."""
         self.ip("link delete eth0")
 
     def lease(self, address: str) -> None:
-        """Give `eth0` an address, as a router would, instead of any that it has."""
+        """Replace the addresses of `eth0` with this one, as a router would."""
         self.ip("address flush dev eth0")
         self.ip(f"address add {address}/24 dev eth0")
         self.ip("route replace default dev eth0")
 
     def within(self, do: Callable[[], T]) -> T:
-        """What `do` returns when it runs in a thread on this host. Its sockets and threads stay here."""
+        """Run `do` in a thread on this host; returns its result. Its sockets and threads stay here."""
 
         def enter_and_do() -> T:
             libc = ctypes.CDLL(None, use_errno=True)
@@ -203,22 +203,22 @@ class Host:
             return thread.submit(enter_and_do).result()
 
     def start(self, *command: str) -> Program:
-        """A program that runs here until the test ends, at the latest."""
+        """Start a program here; it runs until the test ends, at the latest."""
         program = Program(["ip", "netns", "exec", self.name, *command], self._env)
         self._stops.callback(program.close)
         return program
 
-    # ---- What runs on it
+    # ---- Its programs
 
     def serve(self, *options: str) -> Program:
-        """The appliance, on port 8080."""
+        """Start the appliance on port 8080."""
         data = ["--data", str(self._folder / "data")]
         program = self.start(sys.executable, "-B", "-m", "kindle_appliance", *data, *options)
         program.wait_for("^On this machine")
         return program
 
     def start_avahi(self, name: str) -> Program:
-        """Avahi under that host name, with a bus of its own; returns as soon as it answers."""
+        """Start avahi under that host name, with a bus of its own; returns as soon as it answers."""
         bus, configuration, avahi = (self._folder / each for each in ("bus", "bus.conf", "avahi.conf"))
         configuration.write_text(_BUS.format(bus=bus))
         avahi.write_text(_AVAHI.format(name=name))
@@ -228,10 +228,10 @@ class Host:
         program.wait_for("Server startup complete")
         return program
 
-    # ---- What its people see
+    # ---- The view of its users
 
     def get(self, url: str, name: str = "") -> str:
-        """The page behind `http://address:port/path`, asked for under `name` instead of that address."""
+        """Get the page at `http://address:port/path`, with `name` as its Host instead of that address."""
         _, _, authority, path = url.split("/", 3)
 
         def get() -> str:
@@ -243,11 +243,11 @@ class Host:
         return self.within(get)
 
     def resolve(self, name: str, expected: str, seconds: float) -> None:
-        """Avahi here has to say, within `seconds`, that `name` has the address `expected`."""
+        """Wait until avahi here resolves `name` to the address `expected`; fails after `seconds`."""
         self._wait_until_said(("avahi-resolve", "-4", "-n", name), rf"\t{re.escape(expected)}$", seconds)
 
     def browse(self, pattern: str, seconds: float) -> None:
-        """A service that avahi here knows, with all it resolves to, has to be as `pattern` within `seconds`."""
+        """Wait until a resolved service in avahi's list here matches `pattern`; fails after `seconds`."""
         self._wait_until_said(("avahi-browse", "-rptk", "_http._tcp"), pattern, seconds)
 
     def _wait_until_said(self, command: tuple[str, ...], pattern: str, seconds: float) -> None:
@@ -263,7 +263,7 @@ class Host:
                 said = done.stdout + done.stderr
 
     def ask(self, name: str, seconds: float = 0.5) -> set[str]:
-        """Every address that is given for `name` within so many seconds of one question, without any cache."""
+        """All addresses in answers to one question for `name` within so many seconds, without any cache."""
         found: set[str] = set()
         labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
         header = struct.pack(">6H", secrets.randbelow(65536), 0, 1, 0, 0, 0)
@@ -277,20 +277,20 @@ class Host:
         return found - {""}
 
     def ask_until(self, name: str, expected: set[str], seconds: float) -> None:
-        """The addresses of `name` have to be the expected ones within `seconds`."""
+        """Ask until the addresses of `name` are the expected ones; fails after `seconds`."""
         deadline = time.monotonic() + seconds
         while (found := self.ask(name, 0.2)) != expected:
             assert time.monotonic() < deadline, f"{name} is {found}, not {expected}, after {seconds} s"
 
     def overhear(self, address: str) -> Ear:
-        """All that is said by multicast from now on, as heard at that address of this host."""
+        """Record all multicast from now on, as received at that address of this host."""
         ear = self.within(lambda: Ear(address))
         self._stops.callback(ear.close)
         return ear
 
 
 class Lan:
-    """A switch that hosts are plugged into. `folder` is for what they keep."""
+    """A switch with its hosts. `folder` is for their files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -327,21 +327,21 @@ class Lan:
 
 
 def missing() -> str | None:
-    """Why there can be no such network on this machine, or None."""
+    """The reason why this machine cannot have such a network, or None."""
     if os.geteuid() != 0:
         return "only root may make network namespaces"
     return tools.missing(*TOOLS)
 
 
 def left_over() -> Iterator[str]:
-    """Namespaces of this process that are still there."""
+    """The namespaces of this process that still exist."""
     for line in _run("ip", "netns", "list").splitlines():
         if line.startswith(f"kindle-{os.getpid()}-"):
             yield line
 
 
 def _address_of(record: object) -> str:
-    """The IPv4 address that a record gives, "" if it gives none."""
+    """The IPv4 address in a record, "" if it has none."""
     return socket.inet_ntoa(record.address) if isinstance(record, DNSAddress) and record.type == 1 else ""
 
 

@@ -27,7 +27,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def command(machine: Machine, *arguments: str, given: str = "", is_to_work: bool = True) -> str:
-    """What a command of root's says."""
+    """Run a command as root; returns its output."""
     done = machine.run("kindle-appliance", *arguments, input=given, is_to_work=is_to_work)
     assert done.returncode == (0 if is_to_work else 1), done
     return done.stdout + done.stderr
@@ -61,12 +61,12 @@ def test_the_doctor_finds_the_service_its_chats_and_its_address(machine: Machine
     machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
 
 
-def test_a_stopped_service_is_started_by_a_question(machine: Machine) -> None:
+def test_a_question_starts_a_stopped_service(machine: Machine) -> None:
     machine.run("systemctl", "stop", "kindle-appliance.service")
     assert "demo" in command(machine, "ask", "Why is the sea salty?")
 
 
-def test_everybody_may_ask_and_only_root_may_look(machine: Machine) -> None:
+def test_any_user_may_ask_and_only_root_may_use_the_other_commands(machine: Machine) -> None:
     status, said = as_nobody(machine, "ask", "Why is the sea salty?")
     assert status == 0
     assert "(a demo answer)" in said
@@ -76,7 +76,7 @@ def test_everybody_may_ask_and_only_root_may_look(machine: Machine) -> None:
         assert f"sudo kindle-appliance {name}" in said
 
 
-def test_a_stored_pin_is_handed_to_the_service_and_to_nobody_else(machine: Machine) -> None:
+def test_a_stored_pin_is_handed_to_the_service_alone(machine: Machine) -> None:
     before = unit(machine, "InvocationID")
     assert "was stored" in command(machine, "pin", given=f"{PIN}\n")
     assert unit(machine, "InvocationID") != before
@@ -90,11 +90,11 @@ def test_a_stored_pin_is_handed_to_the_service_and_to_nobody_else(machine: Machi
     assert not any(PIN in message for _, message in events(machine))
 
 
-def test_a_restore_brings_chats_settings_and_secrets_back_for_the_service_to_use(machine: Machine) -> None:
+def test_a_restore_brings_back_chats_settings_and_secrets_that_the_service_can_use(machine: Machine) -> None:
     page = ask(machine, "What was first?")
     machine.run("sh", "-c", f"echo 'text_size = 5' >> {CONFIG}/settings.toml")
     command(machine, "pin", "--no-restart", given=PIN)
-    SCANNER.exempt(machine.changes / "root" / "backup")  # with the secrets, as wanted
+    SCANNER.exempt(machine.changes / "root" / "backup")  # it holds the secrets on purpose
     assert "pin" in command(machine, "backup", "--with-secrets", "/root/backup")
     assert machine.run("stat", "--format=%U %a", "/root/backup").stdout == "root 600\n"
     command(machine, "pin", "--remove")
@@ -106,14 +106,14 @@ def test_a_restore_brings_chats_settings_and_secrets_back_for_the_service_to_use
     command(machine, "pin", "--remove")
     assert "What was first?" in get(machine, page)
     assert machine.run("grep", "-c", "^text_size = 5$", f"{CONFIG}/settings.toml").stdout == "1\n"
-    # All belongs to the user of the service, which can go on writing.
+    # The files belong to the service's user, so that it can go on writing.
     owners = machine.run("find", f"{STATE}/", "-name", "chats.sqlite*", "-printf", "%U\n").stdout.split()
     assert set(owners) == {machine.run("stat", "--dereference", "--format=%u", STATE).stdout.strip()}
     assert ask(machine, "What was later?") == later
     assert "What was later?" in get(machine, later)
 
 
-def test_chats_that_are_no_database_any_more_are_brought_back(machine: Machine) -> None:
+def test_a_restore_replaces_a_broken_database_and_keeps_its_file(machine: Machine) -> None:
     page = ask(machine, "What is worth keeping?")
     command(machine, "backup", "/root/backup")
     machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
@@ -128,7 +128,7 @@ def test_chats_that_are_no_database_any_more_are_brought_back(machine: Machine) 
     assert machine.run("cat", f"{STATE}/before-restore.sqlite").stdout == "broken\n"
 
 
-def test_the_journal_has_the_levels_and_not_the_questions(machine: Machine) -> None:
+def test_the_journal_has_levels_and_no_questions(machine: Machine) -> None:
     ask(machine, "How deep is the ocean?")
     command(machine, "ask", "How high is the sky?")
     said = events(machine)

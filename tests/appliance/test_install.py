@@ -1,7 +1,7 @@
 """install.sh on real machines: Debian bookworm and trixie, booted, without the internet.
 
-The tests of one release share a machine, in which the appliance comes and goes; each begins by bringing the machine
-into the state that it needs, which is quick when it is there already.
+The tests of one release share a machine, in which the appliance comes and goes. Each first brings the machine into
+the state that it needs, which is quick when the machine is in it already.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         unavailable(reason)
     machine = Machine(debian, folder, SCANNER.scan)
     (machine.root / "root" / "versions").mkdir()
-    (machine.root / "opt").touch()  # as it is after any installation, so that each test may be the first
+    (machine.root / "opt").touch()  # exists after any installation, and any test may be the first
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
-    # It changes the chats, as a new version may, before it fails.
+    # Like a new version, it may change the chats before it fails.
     broken = unpack(machine, "broken", BROKEN_VERSION) / "kindle_appliance"
     for module, lines in BROKEN.items():
         with (broken / module).open("a") as source:
@@ -74,12 +74,12 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
         machine.connect(f"{ADDRESS}/24")
         yield machine
         machine.stop()
-        SCANNER.exempt(machine.changes / "var" / "log" / "journal")  # heard, and others write there too
+        SCANNER.exempt(machine.changes / "var" / "log" / "journal")  # `hear` gets it; others write there too
         SCANNER.scan_files(machine.changes)
 
 
 def unpack(machine: Machine, name: str, version: str) -> Path:
-    """This checkout as an unpacked archive of a version would be: no git, no environment, no tests."""
+    """Put this checkout there like an unpacked release: without git, environment and tests."""
     folder = machine.root / "root" / name
     folder.mkdir()
     for each in ARCHIVE:
@@ -98,13 +98,13 @@ KEPT = "/root/versions"
 
 
 def install(machine: Machine, name: str = "new", *options: str) -> str:
-    """What install.sh of a version says when it does as it should. What was made before is not made again."""
+    """Run a version's install.sh, which must succeed; returns its output. Earlier environments are reused."""
     bring_versions(machine)
     return machine.run(f"/root/{name}/install.sh", *options, variables=OFFLINE).stdout
 
 
 def bring_versions(machine: Machine) -> None:
-    """What `purge()` has kept, for an installation from the start that takes less time."""
+    """Bring back the environments kept by `purge()`, to save an installation the time to make them."""
     place = "/opt/kindle-appliance"
     machine.run("sh", "-c", f"test -e {place} || {{ mkdir {place} && cp -al {KEPT} {place}; }}")
 
@@ -112,7 +112,7 @@ def bring_versions(machine: Machine) -> None:
 def refuse(
     machine: Machine, *options: str, command: tuple[str, ...] = ("/root/new/install.sh",), **variables: str
 ) -> str:
-    """The one sentence that install.sh ends with when it cannot; it leaves the machine as it was."""
+    """Run an install.sh that must fail with one sentence and change nothing; returns the sentence."""
     before = machine.files()
     done = machine.run(*command, *options, variables=OFFLINE | variables, is_to_work=False)
     assert done.returncode == 1, done
@@ -122,14 +122,14 @@ def refuse(
 
 
 def purge(machine: Machine) -> None:
-    """As before the first installation, but that the versions made so far are kept in root's home."""
+    """Purge the appliance, but keep in root's home the versions made so far."""
     keep = f'for each in /opt/kindle-appliance/versions/*/complete; do cp -anl "${{each%/complete}}" {KEPT}; done'
     machine.run("sh", "-c", keep, is_to_work=False)
     machine.run("/root/new/install.sh", "--purge")
 
 
 def get(machine: Machine, path: str = "/", port: int = 80, host: str = "127.0.0.1") -> str:
-    """A page, asked for by a user who has no rights, who waits as long as nobody answers, but not when refused."""
+    """Get a page as a user without rights; waits up to 60 s for an answer, but fails at once if refused."""
     script = (
         "import sys, urllib.request;"
         "request = urllib.request.Request(sys.argv[1], headers={'Host': sys.argv[2]});"
@@ -140,7 +140,7 @@ def get(machine: Machine, path: str = "/", port: int = 80, host: str = "127.0.0.
 
 
 def ask(machine: Machine, question: str) -> str:
-    """Ask through the form; the path of the page with the answer."""
+    """Ask through the form; returns the path of the page with the answer."""
     script = (
         "import sys, urllib.request, urllib.parse as parse;"
         "form = parse.urlencode({'question': sys.argv[1], 'form': 'form'}).encode();"
@@ -154,7 +154,7 @@ def version(machine: Machine) -> str:
 
 
 def unit(machine: Machine, name: str) -> str:
-    """What systemd knows of the service."""
+    """A property of the service from systemd."""
     return machine.run("systemctl", "show", "--property", name, "--value", "kindle-appliance").stdout.strip()
 
 
@@ -163,7 +163,7 @@ def journal(machine: Machine) -> str:
 
 
 def state(machine: Machine) -> str:
-    """All that an installation has put on the disk, with its times, and which process serves."""
+    """The installation's files with their times, and the process that serves."""
     places = ["/opt", "/etc", "/usr/local", "/var/lib/private"]
     files = machine.run(
         "find", *places, "!", "-name", "chats.sqlite*", "-printf", "%p %i %T@ %C@ %m %U %l\\n"
@@ -174,7 +174,7 @@ def state(machine: Machine) -> str:
 # ---- Installed
 
 
-def test_the_page_is_served_on_port_80_by_a_user_without_rights_and_the_kindle_is_told_where(
+def test_an_unprivileged_user_serves_port_80_and_the_installer_prints_the_address_for_the_kindle(
     machine: Machine,
 ) -> None:
     purge(machine)
@@ -189,7 +189,7 @@ def test_the_page_is_served_on_port_80_by_a_user_without_rights_and_the_kindle_i
     assert machine.run("systemctl", "is-enabled", "kindle-appliance.socket", "kindle-appliance.service")
 
 
-def test_the_settings_are_explained_and_none_is_set(machine: Machine) -> None:
+def test_the_settings_file_explains_each_setting_and_sets_none(machine: Machine) -> None:
     install(machine)
     settings = machine.run("cat", f"{CONFIG}/settings.toml").stdout
     assert '# language = "auto"' in settings
@@ -197,7 +197,7 @@ def test_the_settings_are_explained_and_none_is_set(machine: Machine) -> None:
     assert machine.run("kindle-appliance", "settings").returncode == 0
 
 
-def test_nobody_but_root_and_the_service_can_read_the_key(machine: Machine) -> None:
+def test_only_root_and_the_service_can_read_the_key(machine: Machine) -> None:
     machine.run("sh", "-c", f"umask 077; echo {KEY} > key")
     said = install(machine, "new", "--key-file", "key")
     machine.run("rm", "key")
@@ -214,7 +214,7 @@ def test_nobody_but_root_and_the_service_can_read_the_key(machine: Machine) -> N
     machine.run("kindle-appliance", "key", "--remove")
 
 
-def test_it_is_back_after_a_crash(machine: Machine) -> None:
+def test_the_service_is_back_after_a_crash(machine: Machine) -> None:
     install(machine)
     before = unit(machine, "MainPID")
     restarts = int(unit(machine, "NRestarts"))
@@ -224,9 +224,11 @@ def test_it_is_back_after_a_crash(machine: Machine) -> None:
     assert int(unit(machine, "NRestarts")) == restarts + 1
 
 
-def test_a_crash_loop_does_not_close_the_door_and_ends_by_itself(machine: Machine) -> None:
+def test_a_crash_loop_keeps_the_socket_open_and_ends_without_the_owner(machine: Machine) -> None:
     install(machine)
-    machine.run("mv", f"{CONFIG}/pin", "/root/pin")  # systemd starts no service whose credential has no file
+    machine.run(
+        "mv", f"{CONFIG}/pin", "/root/pin"
+    )  # systemd does not start a service without its credential's file
     assert machine.run("systemctl", "restart", "kindle-appliance", is_to_work=False).returncode != 0
     restarts = int(unit(machine, "NRestarts"))
     while int(unit(machine, "NRestarts")) < restarts + 2:
@@ -236,7 +238,7 @@ def test_a_crash_loop_does_not_close_the_door_and_ends_by_itself(machine: Machin
     assert "</html>" in get(machine)
 
 
-def test_the_watchdog_bites_when_the_server_hangs(machine: Machine) -> None:
+def test_the_watchdog_restarts_a_server_that_hangs(machine: Machine) -> None:
     install(machine)
     folder = "/run/systemd/system/kindle-appliance.service.d"
     machine.run("mkdir", "-p", folder)
@@ -248,7 +250,7 @@ def test_the_watchdog_bites_when_the_server_hangs(machine: Machine) -> None:
         machine.run("kill", "-STOP", before)
         while unit(machine, "MainPID") == before:
             pass
-        assert "</html>" in get(machine)  # waits for the next one
+        assert "</html>" in get(machine)  # waits for the next process
         assert "Watchdog timeout" in journal(machine)
     finally:
         machine.run("rm", "-r", folder)
@@ -261,11 +263,11 @@ def test_a_second_run_changes_nothing(machine: Machine) -> None:
     before = state(machine)
     install(machine)
     assert state(machine) == before
-    machine.run(INSTALLED, variables=OFFLINE)  # the copy that stays
+    machine.run(INSTALLED, variables=OFFLINE)  # the installed copy of install.sh
     assert state(machine) == before
 
 
-def test_settings_and_key_of_the_owner_stay_and_are_in_force(machine: Machine) -> None:
+def test_the_owners_settings_are_kept_and_used(machine: Machine) -> None:
     purge(machine)
     machine.run("mkdir", CONFIG)
     machine.run("tee", f"{CONFIG}/settings.toml", input='language = "zh-CN"\n')
@@ -275,7 +277,7 @@ def test_settings_and_key_of_the_owner_stay_and_are_in_force(machine: Machine) -
     purge(machine)
 
 
-def test_it_gets_the_name_that_was_wanted_and_starts_when_it_is_told_to(machine: Machine) -> None:
+def test_the_appliance_gets_the_chosen_name_and_starts_on_command(machine: Machine) -> None:
     purge(machine)
     assert "sudo systemctl restart" in install(machine, "new", "--no-start", "--name", "books")
     assert machine.run("systemctl", "is-active", "kindle-appliance", is_to_work=False).stdout == "inactive\n"
@@ -322,7 +324,7 @@ print(json.dumps({"failures": failures, "pages": pages, "longest": longest}))
 
 @contextmanager
 def busy_client(machine: Machine) -> Iterator[None]:
-    """Somebody who comes every 20 ms, whatever happens, and is not to be refused or cut once."""
+    """A client that connects every 20 ms throughout; no connection may be refused or cut."""
     client = subprocess.Popen(
         [*machine.inside(), "python3", "-c", CLIENT],
         stdin=subprocess.PIPE,
@@ -341,7 +343,7 @@ def busy_client(machine: Machine) -> Iterator[None]:
     assert said["pages"] > 10
 
 
-def test_nobody_is_refused_while_it_restarts_and_while_it_is_upgraded(machine: Machine) -> None:
+def test_no_client_is_refused_during_a_restart_or_an_upgrade(machine: Machine) -> None:
     purge(machine)
     install(machine, "old")
     page = ask(machine, "Where do the chats go?")
@@ -353,7 +355,10 @@ def test_nobody_is_refused_while_it_restarts_and_while_it_is_upgraded(machine: M
     assert version(machine) == __version__
     assert "Where do the chats go?" in get(machine, page)
     versions = machine.run("ls", "/opt/kindle-appliance/versions").stdout.split()
-    assert [each.partition("-")[0] for each in versions] == [OLD_VERSION, __version__]  # the old one to go back to
+    assert [each.partition("-")[0] for each in versions] == [
+        OLD_VERSION,
+        __version__,
+    ]  # the old one stays for a rollback
 
 
 def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
@@ -369,7 +374,7 @@ def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
     assert "What if it breaks?" in get(machine, page)
 
 
-def test_it_comes_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
+def test_the_appliance_is_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
     install(machine)
     page = ask(machine, "What is left in the morning?")
     machine.reboot()
@@ -378,7 +383,7 @@ def test_it_comes_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
 
 
 @ON_ONE
-def test_an_address_that_only_leads_into_containers_or_a_tunnel_is_not_to_be_typed(machine: Machine) -> None:
+def test_addresses_of_containers_and_tunnels_are_not_offered(machine: Machine) -> None:
     inner = {"docker0": "172.17.0.1", "tailscale0": "100.101.102.103"}
     for device, address in inner.items():
         machine.run("ip", "link", "add", device, "type", "veth", "peer", "name", f"veth-{device}")
@@ -395,7 +400,7 @@ def test_an_address_that_only_leads_into_containers_or_a_tunnel_is_not_to_be_typ
 
 
 @ON_ONE
-def test_a_run_that_was_killed_half_way_is_mended_by_the_next_one(machine: Machine) -> None:
+def test_the_next_run_completes_an_installation_that_was_killed(machine: Machine) -> None:
     purge(machine)
     half = subprocess.Popen([*machine.inside(OFFLINE), "/root/new/install.sh"], stdout=subprocess.DEVNULL)
     folder = machine.root / "opt" / "kindle-appliance" / "versions"
@@ -414,7 +419,7 @@ def test_a_run_that_was_killed_half_way_is_mended_by_the_next_one(machine: Machi
 
 @contextmanager
 def started(machine: Machine, name: str, *command: str) -> Iterator[None]:
-    """A program that runs in the machine for a while, as a unit of its own."""
+    """A program that meanwhile runs in the machine, as a unit of its own."""
     machine.run("systemd-run", f"--unit={name}", "--collect", "--quiet", *command)
     try:
         yield
@@ -430,7 +435,7 @@ def wait_for_listener(machine: Machine, port: int, protocol: str = "t") -> None:
         pass
 
 
-def test_a_taken_port_is_named_with_who_takes_it_and_the_next_one_is_used(machine: Machine) -> None:
+def test_a_taken_port_is_named_with_its_program_and_the_next_one_is_used(machine: Machine) -> None:
     purge(machine)
     with started(machine, "other", "python3", "-c", LISTEN):
         wait_for_listener(machine, 80)
@@ -443,7 +448,7 @@ def test_a_taken_port_is_named_with_who_takes_it_and_the_next_one_is_used(machin
         assert "</html>" in get(machine, port=8080)
     before = state(machine)
     install(machine)
-    assert state(machine) == before, "once chosen, a port stays"
+    assert state(machine) == before, "a port once chosen is kept"
     install(machine, "new", "--port", "8081")
     assert "</html>" in get(machine, port=8081)
     assert ":8080" not in machine.run("ss", "-Hltn").stdout
@@ -476,7 +481,7 @@ while True:
 
 
 @ON_ONE
-def test_the_name_that_the_routers_dns_gives_is_said_too_and_leads_to_the_page(machine: Machine) -> None:
+def test_the_name_in_the_routers_dns_is_printed_too_and_leads_to_the_page(machine: Machine) -> None:
     purge(machine)
     machine.run("cp", "/etc/resolv.conf", "/root/resolv.conf")
     try:
@@ -485,9 +490,9 @@ def test_the_name_that_the_routers_dns_gives_is_said_too_and_leads_to_the_page(m
             machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
             said = install(machine)
             assert "http://raspberrypi.fritz.box/   (so your router calls this machine)" in said
-            assert "my_pi" not in said, "no name of a host"
+            assert "my_pi" not in said, "not a valid host name"
             assert "</html>" in get(machine, host="raspberrypi.fritz.box")
-            # What the owner has written stays, and is told of.
+            # Settings of the owner are kept, and the output says what to add to them.
             machine.run("sed", "-i", "/^hosts = /d", f"{CONFIG}/settings.toml")
             machine.run("systemctl", "restart", "kindle-appliance")
             assert 'first add "raspberrypi.fritz.box" to hosts in' in install(machine)
@@ -520,7 +525,7 @@ def test_an_active_firewall_is_named(machine: Machine, program: str, script: str
     assert "firewall" not in install(machine)
 
 
-# ---- A key that is tried
+# ---- Trying a key
 
 GOOGLE = """
 import http.server, json, sys
@@ -540,7 +545,7 @@ http.server.HTTPServer(("127.0.0.1", 9000), Google).serve_forever()
 """
 
 
-def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(machine: Machine) -> None:
+def test_a_bad_key_is_asked_for_again_on_a_terminal_and_refused_elsewhere(machine: Machine) -> None:
     purge(machine)
     machine.run("mkdir", CONFIG)
     machine.run("tee", f"{CONFIG}/settings.toml", input='gemini_url = "http://127.0.0.1:9000"\n')
@@ -587,7 +592,7 @@ def test_a_key_is_tried_and_asked_for_again_on_a_terminal_and_refused_elsewhere(
     purge(machine)
 
 
-# ---- Gone again
+# ---- Uninstalling
 
 
 def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machine: Machine) -> None:
@@ -595,7 +600,7 @@ def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machin
     pristine = machine.files()
     install(machine)
     page = ask(machine, "Will it be back?")
-    machine.run("mv", "/root/new", "/root/gone")  # the clone need not be there
+    machine.run("mv", "/root/new", "/root/gone")  # uninstalling does not need the clone
     try:
         machine.run(INSTALLED, "--uninstall")
     finally:
@@ -614,11 +619,11 @@ def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machin
     purge(machine)
     assert machine.files() == pristine
     while machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout:
-        pass  # systemd forgets a unit that is gone when nothing else is to do
+        pass  # systemd forgets a removed unit when it has nothing else to do
     assert "kindle" not in machine.run("cat", "/etc/passwd", "/etc/group").stdout
 
 
-# ---- What cannot be done
+# ---- Refusals
 
 WRONG = {
     "no port": (["--port", "0"], "--port 0 is not a port.*1 to 65535"),
@@ -638,12 +643,12 @@ WRONG = {
 
 @ON_ONE
 @pytest.mark.parametrize(("options", "sentence"), WRONG.values(), ids=WRONG)
-def test_a_wrong_option_is_named_and_nothing_is_done(machine: Machine, options: list[str], sentence: str) -> None:
+def test_a_wrong_option_is_named_and_changes_nothing(machine: Machine, options: list[str], sentence: str) -> None:
     assert re.search(sentence, refuse(machine, *options))
 
 
 @ON_ONE
-def test_who_is_not_root_is_told_to_use_sudo(machine: Machine) -> None:
+def test_a_user_other_than_root_is_told_to_use_sudo(machine: Machine) -> None:
     machine.run("cp", "-r", "/root/new", "/tmp/new")
     command = ("runuser", "-u", "nobody", "--", "/tmp/new/install.sh")
     assert "sudo ./install.sh" in refuse(machine, command=command)
@@ -652,7 +657,7 @@ def test_who_is_not_root_is_told_to_use_sudo(machine: Machine) -> None:
 
 @contextmanager
 def instead_of(machine: Machine, path: str, text: str) -> Iterator[None]:
-    """Another file in the place of one, as long as it lasts."""
+    """Replace a file for the time being."""
     machine.run("tee", "/tmp/instead", input=text)
     machine.run("chmod", "+x", "/tmp/instead")
     machine.run("mount", "--bind", "/tmp/instead", path)
@@ -663,7 +668,7 @@ def instead_of(machine: Machine, path: str, text: str) -> Iterator[None]:
 
 
 @ON_ONE
-def test_a_system_that_is_not_known_or_too_old_is_named(machine: Machine) -> None:
+def test_an_unknown_or_too_old_system_is_named(machine: Machine) -> None:
     with instead_of(machine, "/usr/lib/os-release", 'ID=fedora\nPRETTY_NAME="Fedora Linux 41"\n'):
         assert "This is Fedora Linux 41; install.sh knows Debian and Raspberry Pi OS" in refuse(machine)
     with instead_of(machine, "/usr/bin/systemctl", "#!/bin/sh\necho 'systemd 247 (247.3-7)'\n"):
@@ -691,7 +696,7 @@ def small_disk(machine: Machine, options: str) -> Iterator[None]:
 
 
 @ON_ONE
-def test_a_disk_without_room_is_told_before_and_while_it_fills(machine: Machine) -> None:
+def test_a_full_disk_is_reported_beforehand_and_when_it_fills(machine: Machine) -> None:
     purge(machine)
     with small_disk(machine, "size=20m"):
         assert re.search(r"Only \d+ MB are free for /opt; .* needs 150 MB", refuse(machine))
@@ -700,14 +705,14 @@ def test_a_disk_without_room_is_told_before_and_while_it_fills(machine: Machine)
 
 
 @ON_ONE
-def test_without_the_internet_the_packages_cannot_be_fetched(machine: Machine) -> None:
+def test_missing_packages_are_blamed_on_the_internet_or_the_named_folder(machine: Machine) -> None:
     purge(machine)
     assert "internet" in refuse(machine, PIP_NO_INDEX="", PIP_FIND_LINKS="")
     assert "A package is not in /nowhere" in refuse(machine, PIP_FIND_LINKS="/nowhere")
 
 
 @ON_ONE
-def test_a_run_that_fails_before_it_stores_a_key_leaves_the_old_one(machine: Machine) -> None:
+def test_an_installation_that_fails_before_storing_a_key_leaves_the_old_one(machine: Machine) -> None:
     purge(machine)
     new, broken = ("/root/new/install.sh",), ("/root/broken/install.sh",)
     said = refuse(machine, command=new, PIP_FIND_LINKS="/nowhere", GEMINI_API_KEY="AQ.another")
@@ -721,13 +726,13 @@ def test_a_run_that_fails_before_it_stores_a_key_leaves_the_old_one(machine: Mac
 
 
 @ON_ONE
-def test_a_raspberry_pi_zero_gets_the_zeroconf_that_need_not_be_compiled(machine: Machine) -> None:
+def test_a_raspberry_pi_zero_gets_a_zeroconf_without_compiled_modules(machine: Machine) -> None:
     purge(machine)
     machine.run(
         "tee", "/usr/local/bin/uname", input='#!/bin/sh\n[ "$1" = -m ] && echo armv6l || exec /bin/uname "$@"\n'
     )
     machine.run("chmod", "+x", "/usr/local/bin/uname")
-    machine.run("mkdir", "/opt/kindle-appliance")  # nothing that was made before is in it
+    machine.run("mkdir", "/opt/kindle-appliance")  # without any version made before
     try:
         install(machine)
         assert "</html>" in get(machine)
@@ -740,7 +745,7 @@ def test_a_raspberry_pi_zero_gets_the_zeroconf_that_need_not_be_compiled(machine
         machine.run("/root/new/install.sh", "--purge")
 
 
-# ---- The distribution is upgraded
+# ---- Upgrading the distribution
 
 CARRIED_OVER = (
     *("opt/kindle-appliance", "etc/kindle-appliance", "usr/local/bin/kindle-appliance"),
@@ -750,7 +755,7 @@ CARRIED_OVER = (
 )
 
 
-def test_after_the_distribution_has_changed_its_python_the_installer_mends_it(
+def test_the_installer_repairs_the_appliance_after_an_upgrade_of_debian(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     bookworm, trixie = DEBIANS
@@ -758,9 +763,9 @@ def test_after_the_distribution_has_changed_its_python_the_installer_mends_it(
         install(before)
         page = ask(before, "What outlives an upgrade?")
         before.stop()
-        # What an upgrade of the distribution leaves as it is; all else is the new one's.
+        # An upgrade of the distribution leaves these files unchanged; all others are those of the new release.
         after = tmp_path_factory.mktemp("after")
-        after.chmod(0o755)  # as the root of a disk is
+        after.chmod(0o755)  # like the root of a disk
         for each in CARRIED_OVER:
             (after / each).parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["cp", "-a", before.root / each, after / each], check=True)
@@ -772,7 +777,7 @@ def test_after_the_distribution_has_changed_its_python_the_installer_mends_it(
         assert done.returncode == 1
         assert re.fullmatch(rf"kindle-appliance: the Python .* has changed .*sudo {INSTALLED}\n", done.stderr)
         while "has changed since the appliance was installed" not in journal(machine):
-            pass  # the service says so each time that systemd tries again
+            pass  # the service logs it at each retry of systemd
         machine.run(INSTALLED, variables=OFFLINE)
         assert "What outlives an upgrade?" in get(machine, page)
         assert machine.run("kindle-appliance", "--version").stdout == f"kindle-appliance {__version__}\n"

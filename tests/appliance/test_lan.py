@@ -1,6 +1,6 @@
 """The real program on a network of hosts, with avahi as the other side: whether, and when, its name is found.
 
-The seconds are those that a person would wait; they are counted from when the program says that it serves.
+The seconds are a person's wait; they count from the moment when the program says that it serves.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def desk(lan: Lan) -> Host:
 
 @pytest.fixture
 def phone(lan: Lan) -> Host:
-    """A telephone of the house, which asks each time anew."""
+    """A telephone of the house, which asks anew each time."""
     return lan.host(PHONE)
 
 
@@ -88,7 +88,7 @@ def test_a_new_address_is_found_within_6_s(lan: Lan, desk: Host) -> None:
     assert desk.ask("kindle.local") == {OTHER}
 
 
-def test_a_network_that_comes_late_or_with_another_device_is_told_the_name_within_6_s(lan: Lan, desk: Host) -> None:
+def test_the_name_is_found_within_6_s_on_a_late_network_or_a_new_device(lan: Lan, desk: Host) -> None:
     pi = lan.host()
     serving = pi.serve()
     serving.wait_for("mdns: no network")
@@ -97,7 +97,7 @@ def test_a_network_that_comes_late_or_with_another_device_is_told_the_name_withi
     desk.resolve("kindle.local", PI, CHANGE_SECONDS)
     serving.wait_for(UP.format("kindle.local", PI))
     pi.unplug()
-    pi.plug(PI)  # before anybody has noticed
+    pi.plug(PI)  # before the advertiser has noticed
     desk.ask_until("kindle.local", {PI}, CHANGE_SECONDS)
     pi.unplug()
     serving.wait_for("mdns: no network")
@@ -105,7 +105,7 @@ def test_a_network_that_comes_late_or_with_another_device_is_told_the_name_withi
     desk.ask_until("kindle.local", {PI}, CHANGE_SECONDS)
 
 
-def test_a_name_that_another_computer_has_stays_its_own(lan: Lan, desk: Host) -> None:
+def test_a_name_of_another_computer_stays_with_that_computer(lan: Lan, desk: Host) -> None:
     lan.host(OTHER).start_avahi("kindle")
     pi = lan.host(PI)
     serving = pi.serve()
@@ -119,9 +119,7 @@ def test_a_name_that_another_computer_has_stays_its_own(lan: Lan, desk: Host) ->
     assert "does not know the name “kindle.local”" in desk.get(f"http://{PI}:8080/", "kindle.local:8080")
 
 
-def test_two_appliances_that_start_together_end_with_two_names_and_a_third_with_a_third(
-    lan: Lan, phone: Host
-) -> None:
+def test_three_appliances_get_three_names_even_when_two_start_together(lan: Lan, phone: Host) -> None:
     with advertising(lan.host(PI)) as lower, advertising(lan.host(OTHER)) as higher:
         assert wait_until_up(lower, "kindle-2.local").addresses == (PI,)
         assert wait_until_up(higher, "kindle.local").addresses == (OTHER,)
@@ -131,7 +129,7 @@ def test_two_appliances_that_start_together_end_with_two_names_and_a_third_with_
             assert held == [{OTHER}, {PI}, {DESK}]
 
 
-def test_of_two_networks_that_are_joined_the_lower_address_gives_way(lan: Lan, phone: Host, tmp_path: Path) -> None:
+def test_when_two_networks_are_joined_the_lower_address_gives_way(lan: Lan, phone: Host, tmp_path: Path) -> None:
     with (
         Lan(tmp_path) as upstairs,
         advertising(lan.host(PI)) as lower,
@@ -145,7 +143,7 @@ def test_of_two_networks_that_are_joined_the_lower_address_gives_way(lan: Lan, p
         assert (phone.ask("kindle.local"), phone.ask("kindle-2.local")) == ({OTHER}, {PI})
 
 
-def test_the_addresses_of_containers_are_told_to_nobody(lan: Lan, phone: Host) -> None:
+def test_the_addresses_of_containers_are_not_announced(lan: Lan, phone: Host) -> None:
     pi = lan.host(PI)
     for number, bridge in enumerate(("docker0", "br-0123456789ab")):
         pi.ip(f"link add {bridge} type bridge")
@@ -171,7 +169,7 @@ def test_avahi_on_the_same_machine_under_the_same_name_is_no_conflict(lan: Lan, 
     assert not [line for line in avahi.said if "conflict" in line]
 
 
-def test_it_says_goodbye_within_1_s(lan: Lan, phone: Host) -> None:
+def test_the_name_is_withdrawn_within_1_s_of_a_stop(lan: Lan, phone: Host) -> None:
     serving = lan.host(PI).serve()
     serving.wait_for(UP.format("kindle.local", PI))
     hearing = phone.overhear(PHONE)
@@ -182,7 +180,7 @@ def test_it_says_goodbye_within_1_s(lan: Lan, phone: Host) -> None:
     assert not phone.ask("kindle.local")
 
 
-def test_pages_are_served_while_the_port_of_mdns_cannot_be_had_and_the_name_comes_later(
+def test_with_the_mdns_port_taken_pages_are_served_and_the_name_follows_once_it_is_free(
     lan: Lan, phone: Host
 ) -> None:
     pi = lan.host(PI)
@@ -199,9 +197,9 @@ def test_pages_are_served_while_the_port_of_mdns_cannot_be_had_and_the_name_come
     assert phone.ask("kindle.local") == {PI}
 
 
-def test_a_name_that_nobody_can_hear_is_not_said_to_be_known(lan: Lan) -> None:
+def test_a_name_without_multicast_is_reported_as_not_heard(lan: Lan) -> None:
     pi = lan.host(PI)
-    # zeroconf goes on as if nothing were wrong when it may not listen.
+    # zeroconf reports no error when it cannot join the multicast group.
     pi.within(lambda: Path("/proc/sys/net/ipv4/igmp_max_memberships").write_text("0"))
     with advertising(pi) as advertiser:
         while (snapshot := advertiser.snapshot()).state is not State.FAILED:
@@ -210,10 +208,12 @@ def test_a_name_that_nobody_can_hear_is_not_said_to_be_known(lan: Lan) -> None:
         assert "Nobody hears it" in str(snapshot.reason)
 
 
-def test_nothing_is_announced_where_that_is_not_wanted(lan: Lan, phone: Host) -> None:
+def test_nothing_is_announced_with_no_mdns(lan: Lan, phone: Host) -> None:
     hearing = phone.overhear(PHONE)
     serving = lan.host(PI).serve("--no-mdns")
-    lan.host(OTHER).serve("--name", "other").wait_for(UP.format("other.local", OTHER))  # it had its time
+    lan.host(OTHER).serve("--name", "other").wait_for(
+        UP.format("other.local", OTHER)
+    )  # by then the first one could have announced too
     page = phone.get(f"http://{PI}:8080/addresses")
     assert f"http://{PI}:8080/" in page and "switched off" in page
     assert phone.ask("kindle.local") == set()

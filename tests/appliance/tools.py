@@ -1,8 +1,7 @@
-"""The programs of the system that the tests of a whole appliance use, and where each comes from.
+"""System programs for the tests of a whole appliance, and the package of each.
 
-`PYTHONPATH=tests python -m appliance.tools` from the root of the repository is the set-up: it installs what is
-missing, where apt-get and root can, does nothing that is done already, and ends with 0 only if all of them are
-there.
+`PYTHONPATH=tests python -m appliance.tools` from the root of the repository is the set-up: as root it installs
+the missing ones with apt-get. It repeats nothing, and ends with 0 only if all of them are there.
 """
 
 from __future__ import annotations

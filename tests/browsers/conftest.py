@@ -1,4 +1,4 @@
-"""What every browser test gets: an engine, a browser, and a folder for its pictures."""
+"""Fixtures of every browser test: an engine, a browser, and a folder for pictures."""
 
 import os
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from .engines import CHROMIUM, ENGINES, W3M, Engine, W3m
 from .webdriver import Browser
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Keyboard's is smaller, by 18 pixels of width
+KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Kindle Keyboard's is smaller, by 18 pixels of width
 
 
 def demand(engine: Engine | W3m, in_ci: bool) -> None:
-    """Ends the test when the engine cannot run here: skipped, but in CI failed, so that no test is lost."""
+    """Skips the test when the engine cannot run here, but fails it in CI, so that no test is lost."""
     reason = engine.missing()
     if reason and in_ci:
         pytest.fail(reason, pytrace=False)
@@ -36,14 +36,14 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture
 def browser(engine: Engine) -> Iterator[Browser]:
-    """A fresh browser of each engine in turn, with a page as large as on a Kindle 4."""
+    """A fresh browser of each engine in turn, with the page size of a Kindle 4."""
     with engine.start(*KINDLE_4) as browser:
         yield browser
 
 
 @pytest.fixture
 def scriptless_browser() -> Iterator[Browser]:
-    """A fresh Chromium of the same size that runs no script of a page; PhantomJS cannot be driven so."""
+    """A fresh Chromium of the same size with scripts off; PhantomJS cannot be driven without them."""
     demand(CHROMIUM, _in_ci())
     with CHROMIUM.start(*KINDLE_4) as browser:
         browser.disable_scripts()
@@ -59,6 +59,6 @@ def w3m() -> W3m:
 
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
-    """The folder for pictures of the page, for people to look at; not kept by git."""
+    """The folder for pictures of the page, for human eyes; git ignores it."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS

@@ -1,7 +1,7 @@
-"""Chromium over the DevTools protocol, for the versions that no chromedriver of a package registry goes with.
+"""Chromium over the DevTools protocol, for versions without a matching chromedriver in a package registry.
 
-One websocket to one page. Commands are answered in order, and events come in between; both are read only
-while an answer or an event is waited for, so there is no thread here. Facts: chromedevtools.github.io/
+One websocket to one page. Answers come in the order of their commands, with events in between. Both are read
+only while a caller waits for an answer or an event, so there is no thread here. Facts: chromedevtools.github.io/
 devtools-protocol, tried with Chromium 75.
 """
 
@@ -36,8 +36,8 @@ class DevTools(ChromiumBrowser):
         self._sent = 0
         self._errors: list[str] = []
         self._loading = ""  # the id of the document of the last navigation that got an answer
-        self._loaded: set[str] = set()  # those of all documents whose load event is over
-        self._busy = False  # between the begin and the end of all that belongs to a navigation
+        self._loaded: set[str] = set()  # the ids of all documents whose load event is over
+        self._busy = False  # between the start and the end of a navigation
         for domain in ("Page", "Runtime"):
             self.devtools(f"{domain}.enable")
         tree = self.devtools("Page.getFrameTree")
@@ -62,7 +62,7 @@ class DevTools(ChromiumBrowser):
         return message["result"]
 
     def _receive(self, deadline: float, what: str) -> dict[str, Any]:
-        """The next message, whose event is taken in already. Raises WebDriverError at the deadline."""
+        """Receives the next message and handles its event. Raises WebDriverError at the deadline."""
         try:
             message: dict[str, Any] = json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))
         except (OSError, WebSocketException) as error:
@@ -82,7 +82,7 @@ class DevTools(ChromiumBrowser):
         return message
 
     def errors(self) -> list[str]:
-        self.devtools("Page.getFrameTree")  # what has happened before arrives before the answer
+        self.devtools("Page.getFrameTree")  # earlier events arrive before the answer
         errors, self._errors = self._errors, []
         return errors
 
@@ -90,7 +90,7 @@ class DevTools(ChromiumBrowser):
         begun = self.devtools("Page.navigate", url=url)
         if begun.get("errorText"):
             raise WebDriverError(f"{url} cannot be had: {begun['errorText']}")
-        if "loaderId" in begun:  # or else it is another place of the same page
+        if "loaderId" in begun:  # without it the address is another place of the same page
             deadline = time.monotonic() + ANSWER_SECONDS
             while begun["loaderId"] not in self._loaded:
                 self._receive(deadline, f"loading {url}")
@@ -128,7 +128,7 @@ class DevTools(ChromiumBrowser):
         self.devtools("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         self.devtools("Input.dispatchMouseEvent", type="mousePressed", **at)
         self.devtools("Input.dispatchMouseEvent", type="mouseReleased", **at)
-        self.devtools("Page.getFrameTree")  # a navigation that the click begins is told before the answer
+        self.devtools("Page.getFrameTree")  # the event of a navigation by this click arrives before the answer
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._busy:
             self._receive(deadline, "loading after a click")
@@ -146,12 +146,12 @@ class DevTools(ChromiumBrowser):
             answer = self.devtools(
                 "Runtime.callFunctionOn",
                 functionDeclaration=function,
-                objectId=elements[0].reference,  # names the page that it runs in
+                objectId=elements[0].reference,  # determines the page in which the function runs
                 arguments=arguments,
                 returnByValue=by_value,
             )
         else:
-            # In one command, because between two the page may be left.
+            # In one command, because the page may go between two.
             expression = f"({function}).apply(null, {json.dumps(args)})"
             answer = self.devtools("Runtime.evaluate", expression=expression, returnByValue=by_value)
         if "exceptionDetails" in answer:

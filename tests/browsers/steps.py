@@ -1,4 +1,4 @@
-"""What readers do and see, in the words of the tests."""
+"""The actions and the view of a reader, as functions for tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask(browser: Browser, url: str, question: str = "Why is the sea salty?") -> 
 
 
 def begin(gemini: FakeGemini) -> Call:
-    """The call that Gemini gets for a question, its answer begun."""
+    """The call that Gemini gets for a question, with its answer begun."""
     call = gemini.next_call(20)
     call.start()
     return call
@@ -65,14 +65,14 @@ def finish(gemini: FakeGemini, text: str) -> None:
 
 
 def read(browser: Browser, house: House, gemini: FakeGemini, text: str, question: str = "Why?") -> str:
-    """Open the page of a finished answer; its address."""
+    """Open the page of a finished answer; returns its address."""
     address = house.url + answered(house, gemini, text, question)
     browser.open(address)
     return address
 
 
 def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?", chat: int | str = "") -> str:
-    """The path of a turn whose answer is finished."""
+    """Ask and let Gemini finish the answer; returns the path of the turn."""
     path = "/chats/{}/{}".format(*house.ask(question, chat))
     finish(gemini, text)
     turn = house.chats.recent(1)[0].newest
@@ -82,8 +82,8 @@ def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?"
 
 
 def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    """Serve pages that say `new` for `old`: the page alone misses what its browser has, and its driver needs. An
-    engine that misses it knows no policy either.
+    """Serve pages with `new` in place of `old`, so that the page misses a feature that the browser's driver needs.
+    An engine that lacks the feature has no content security policy either.
     """
     page = Templates.page
 
@@ -105,7 +105,7 @@ def paragraphs(browser: Browser) -> list[str]:
 
 
 def shows(words: str) -> str:
-    """A condition: the answer, settled or not, has these words."""
+    """A JavaScript condition: the answer, settled or not, has these words."""
     return (
         "(document.getElementById('text').textContent + document.getElementById('tail').textContent)"
         f".indexOf({json.dumps(words)}) >= 0"
@@ -113,7 +113,7 @@ def shows(words: str) -> str:
 
 
 def page_number(browser: Browser) -> tuple[int, int]:
-    """Which page of the answer is read, and how many there are: "page 2 of 5"."""
+    """The current page of the answer and the number of pages: "page 2 of 5"."""
     words = text_of(browser, "count").split()
     return int(words[1]), int(words[3])
 
@@ -124,7 +124,7 @@ def turn(browser: Browser, way: str) -> None:
 
 
 def tap(browser: Browser, part: float, y: float | None = None) -> None:
-    """Tap at this part of the page's width, in the middle of its height or at `y`, as a finger does: a click."""
+    """Tap like a finger, by a click: at this part of the page's width, in the middle of its height or at `y`."""
     browser.script(
         "var leaf = document.getElementById('leaf'), box = leaf.getBoundingClientRect();"
         "var x = arguments[0] * document.documentElement.clientWidth;"
@@ -138,7 +138,7 @@ def tap(browser: Browser, part: float, y: float | None = None) -> None:
 
 
 def zoom(browser: Browser) -> None:
-    """Magnify the page as a double tap does. Chromium can; in old WebKit the window's width tells: it is set."""
+    """Magnify the page as a double tap does. Old WebKit cannot: there, set the window's width, read by the page."""
     if isinstance(browser, ChromiumBrowser):
         browser.devtools("Emulation.setPageScaleFactor", pageScaleFactor=2)
     else:
@@ -150,10 +150,10 @@ def zoom(browser: Browser) -> None:
 
 
 def lines_shown(browser: Browser) -> list[str]:
-    """The texts that stand on the page that is read, by the piece; fails if a line is cut at the page's edge.
+    """The pieces of text on the current page; fails if a line is cut at the page's edge.
 
-    What a line shows lies within its boxes. A box that is partly inside of the clipping box and partly outside is
-    cut, apart from what a tall font sticks out of its line by.
+    A line's text lies within its boxes. A box partly inside and partly outside of the clipping box is cut, apart
+    from the height by which a tall font exceeds its line.
     """
     shown, cut = browser.script(
         """
@@ -190,12 +190,12 @@ OTHERS = ((390, 844), (1280, 800))
 
 
 def sizes(engine: Engine) -> tuple[tuple[int, int], ...]:
-    """The screens that this engine is tried on, in CSS pixels."""
+    """The screen sizes for this engine, in CSS pixels."""
     return KINDLES + (OTHERS if engine is CHROMIUM else ())
 
 
 def take(browser: Browser, engine: Engine, path: Path) -> None:
-    """Take a picture, where the engine can; the page is to be no wider than the screen, and without a fault."""
+    """Take a picture if the engine can; the page must have no script error and be no wider than the screen."""
     if engine.pictures:
         browser.screenshot(path)
     width = browser.script("return document.documentElement.scrollWidth")

@@ -62,7 +62,7 @@ def test_the_field_and_send_stand_in_the_upper_part_at_every_text_size(
                 assert browser.errors() == []
 
 
-def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
+def test_the_page_stays_until_the_appliance_has_taken_the_question(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
@@ -81,7 +81,7 @@ def test_a_question_is_sent_without_leaving_the_page_until_it_is_taken(
     assert browser.errors() == []
 
 
-def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
+def test_a_question_lost_by_a_sleeping_network_stays_in_the_field_and_is_asked_once(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     with Proxy(house.server.port) as proxy:
@@ -92,7 +92,7 @@ def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
         assert field(browser) == "Why?" and not gemini.calls
         take(browser, engine, screenshots / f"not-sent-{engine.name}.png")
         proxy.restore()
-        proxy.stall()  # let the question through later, and the answer to it never
+        proxy.stall()  # the question gets through later, and the response never
         send(browser)
         browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})
@@ -104,7 +104,7 @@ def test_what_a_sleeping_network_swallowed_is_still_there_and_is_asked_once(
         send(browser)
         browser.wait_until("location.pathname === '/chats/1/1'")
         browser.wait_until(ENDED)
-    assert len(gemini.calls) == 1, "the appliance knows the form"
+    assert len(gemini.calls) == 1, "the appliance recognizes the form"
     assert browser.errors() == []
 
 
@@ -112,10 +112,10 @@ def form_id(browser: Browser) -> str:
     return str(browser.script("return document.forms[0].elements.form.value"))
 
 
-def test_a_network_that_says_nothing_is_given_up_after_a_while(browser: Browser, house: House) -> None:
+def test_sending_over_a_silent_network_is_given_up_after_a_while(browser: Browser, house: House) -> None:
     with Proxy(house.server.port) as proxy:
         write(browser, proxy.url, "Why?")
-        # The page's 20 s in a twentieth of the time.
+        # The page's timeout of 20 s in a twentieth of the time.
         hurry(browser, 20)
         proxy.stall()
         send(browser)
@@ -124,7 +124,7 @@ def test_a_network_that_says_nothing_is_given_up_after_a_while(browser: Browser,
     assert browser.errors() == []
 
 
-def test_the_draft_survives_a_reload_and_goes_when_it_has_been_sent(
+def test_a_draft_survives_a_reload_and_is_gone_once_sent(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     answered(house, gemini, "An answer.")
@@ -144,9 +144,9 @@ def test_the_draft_survives_a_reload_and_goes_when_it_has_been_sent(
     assert browser.errors() == []
 
 
-def test_a_draft_survives_where_there_is_no_storage(browser: Browser, house: House) -> None:
+def test_a_draft_survives_without_local_storage(browser: Browser, house: House) -> None:
     browser.open(house.url + "/")
-    # Some old browsers throw at it, and so does any browser whose storage is full.
+    # Some old browsers throw on access, and every browser does when its storage is full.
     browser.script(
         "var fail = function () { throw new Error('none'); };"
         "if (window.localStorage) { Storage.prototype.setItem = Storage.prototype.getItem = fail; }"
@@ -158,7 +158,7 @@ def test_a_draft_survives_where_there_is_no_storage(browser: Browser, house: Hou
     browser.wait_until("document.getElementById('question').value === 'Kept'")
 
 
-def test_starters_fill_the_field(browser: Browser, house: House) -> None:
+def test_starters_go_into_the_field(browser: Browser, house: House) -> None:
     write(browser, house.url, "tides")
     browser.click(browser.find(".starters a"))
     browser.wait_until("document.getElementById('question').value === 'Explain: tides'")
@@ -166,7 +166,7 @@ def test_starters_fill_the_field(browser: Browser, house: House) -> None:
     assert browser.errors() == []
 
 
-def test_a_question_that_cannot_be_asked_stays_in_the_form(
+def test_a_refused_question_stays_in_the_form(
     browser: Browser, engine: Engine, house: House, screenshots: Path
 ) -> None:
     question = "x" * 4001
@@ -193,13 +193,13 @@ def test_recent_chats_of_this_device_are_writing_ready_or_dated(
     with house.follow("/answers/2?as=text") as follow:
         follow.read_to_end()
     browser.reload()
-    assert "ready" in browser.text, "nobody has seen its end"
+    assert "ready" in browser.text, "no page has shown its end yet"
     browser.open(house.url + "/chats/2/1")
     browser.open(house.url + "/")
     assert "ready" not in browser.text and "today, " in browser.text
 
 
-def test_an_answer_whose_end_was_watched_is_not_offered_as_ready(
+def test_an_answer_read_to_its_end_while_written_is_not_offered_as_ready(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
@@ -209,9 +209,7 @@ def test_an_answer_whose_end_was_watched_is_not_offered_as_ready(
     assert "ready" not in browser.text and "today, " in browser.text
 
 
-def test_an_answer_that_failed_is_asked_again_with_one_tap(
-    browser: Browser, gemini: FakeGemini, house: House
-) -> None:
+def test_a_failed_answer_is_asked_again_with_one_tap(browser: Browser, gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
     ask(browser, house.url, 'Say "hello" & <b>bye</b>')
     browser.wait_until(ENDED)
@@ -224,7 +222,7 @@ def test_an_answer_that_failed_is_asked_again_with_one_tap(
 
 
 @pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "opened later"])
-def test_an_answer_that_broke_off_goes_on_in_a_new_turn_with_one_tap(
+def test_an_interrupted_answer_is_continued_in_a_new_turn_with_one_tap(
     browser: Browser, gemini: FakeGemini, house: House, is_watched: bool
 ) -> None:
     gemini.replies(
@@ -239,7 +237,7 @@ def test_an_answer_that_broke_off_goes_on_in_a_new_turn_with_one_tap(
         browser.open(house.url + "/chats/1/1")
     browser.wait_until(ENDED)
     assert "broke off here" in text_of(browser, "ending")
-    assert page_number(browser) == (1, 1), "who has read the end sees what can be done"
+    assert page_number(browser) == (1, 1), "the choices stand on the same page as the end"
     shown = [name for name in ("go-on", "retry", "anew") if is_shown(browser, name)]
     assert shown == ["go-on", "retry"]
     browser.click(browser.find(".again .go-on"))
@@ -250,7 +248,7 @@ def test_an_answer_that_broke_off_goes_on_in_a_new_turn_with_one_tap(
     assert browser.errors() == []
 
 
-def test_an_answer_that_broke_off_before_its_first_word_has_nothing_to_go_on_from(
+def test_an_answer_interrupted_before_its_first_word_cannot_be_continued(
     browser: Browser, gemini: FakeGemini, tmp_path: Path
 ) -> None:
     gemini.replies(Reply([chunk("Hm", thought=True)], ending="cut"))
@@ -269,12 +267,12 @@ def is_shown(browser: Browser, name: str) -> bool:
     )
 
 
-def test_a_draft_whose_question_has_arrived_is_not_asked_again(
+def test_a_draft_that_has_already_arrived_is_not_asked_again(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
         write(browser, proxy.url, "Why?")
-        house.post("/ask", {"question": "Why?", "form": form_id(browser)})  # it arrives, and the reply does not
+        house.post("/ask", {"question": "Why?", "form": form_id(browser)})  # it arrives, but its response does not
         finish(gemini, "Because.")
         proxy.cut()
         send(browser)
@@ -288,9 +286,7 @@ def test_a_draft_whose_question_has_arrived_is_not_asked_again(
     assert browser.errors() == []
 
 
-def test_a_question_for_a_chat_that_is_gone_starts_a_new_one(
-    browser: Browser, gemini: FakeGemini, house: House
-) -> None:
+def test_a_question_in_a_deleted_chat_starts_a_new_chat(browser: Browser, gemini: FakeGemini, house: House) -> None:
     answered(house, gemini, "An answer.")
     browser.open(house.url + "/?chat=1")
     browser.type(browser.find("textarea"), "And then?")
@@ -307,7 +303,7 @@ def test_a_question_for_a_chat_that_is_gone_starts_a_new_one(
 def test_without_json_a_question_is_asked_and_its_answer_followed(
     browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # WebKit 528 has none. Taken away from the browser, it would be missed by its driver too.
+    # WebKit 528 has no JSON. Removed from the browser itself, the driver would miss it too.
     alter_pages(monkeypatch, "window.JSON ?", "window.noJSON ?")
     ask(browser, house.url, "Why is the sea \u2028 salty?")
     finish(gemini, 'First.\n\nSecond \u2028 \\ "quoted".')

@@ -1,4 +1,4 @@
-"""/check in each engine: what it finds out is said in words, sent and shown to the owner; and what goes wrong."""
+"""/check in each engine: its findings are shown in words, sent, and shown to the owner; and its failures."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def cells(row: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_a_browser_is_tested_says_so_in_words_and_is_stored(
+def test_the_findings_about_a_browser_are_shown_in_words_and_stored_once_sent(
     engine: Engine, size: tuple[int, int], house: House, screenshots: Path
 ) -> None:
     with engine.start(*size) as browser:
         browser.open(house.url + "/check")
         browser.wait_until(TESTED)
-        assert house.reports.latest() == [], "nothing is sent unasked"
+        assert house.reports.latest() == [], "the page sends nothing before a tap on Send"
         take(browser, engine, screenshots / f"check-{size[0]}-{engine.name}.png")
         browser.type(browser.find("#device"), DEVICE)
         browser.resize(size[0], size[1] // 2)  # as the keyboard does
@@ -95,18 +95,16 @@ def test_a_double_tap_that_magnifies_is_noticed(browser: Browser, house: House) 
     browser.open(house.url + "/check")
     browser.wait_until(TESTED)
     zoom(browser)
-    browser.script("document.getElementById('box').onclick();")  # the second tap may be swallowed
+    browser.script("document.getElementById('box').onclick();")  # the browser may swallow the second tap
     browser.wait_until(says("result", "A double tap magnifies the page: 2 times"))
     browser.script("document.getElementById('send').onclick();")
     browser.wait_until(says("state", "Sent to the appliance."))
     values = house.reports.latest()[0].values
     assert values["zoom"] == 2 and cells(values["row"])[4] == "x 2"
-    assert values["page"] == f"{browser.size[0]} x {browser.size[1]}", "the size before it"
+    assert values["page"] == f"{browser.size[0]} x {browser.size[1]}", "the size before the double tap"
 
 
-def test_the_readmes_row_of_an_engine_is_what_the_engine_says(
-    browser: Browser, engine: Engine, house: House
-) -> None:
+def test_the_readmes_row_of_an_engine_matches_its_report(browser: Browser, engine: Engine, house: House) -> None:
     browser.open(house.url + "/check")
     browser.wait_until(TESTED)
     send(browser)
@@ -117,14 +115,14 @@ def test_the_readmes_row_of_an_engine_is_what_the_engine_says(
     name = "chromium-of-debian" if engine is CHROMIUM else engine.name
     (row,) = [row for row in rows if row[0].lower().replace(" ", "-").startswith(name)]
     if engine is CHROMIUM:
-        found[1] = re.sub(r" \d+", "", found[1])  # the system's, whichever it is
+        found[1] = re.sub(r" \d+", "", found[1])  # the version depends on the system
     assert found[1:] == row[1:]
 
 
-def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
+def test_features_missing_in_an_old_browser_are_reported_and_harm_nothing(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Taken away from the browser itself, they would be missed by its driver too.
+    # Removed from the browser itself, its driver would miss them too.
     renamed = {
         "window.JSON": "window.noJSON",
         "new Function": "new NoFunction",
@@ -148,7 +146,7 @@ def test_what_an_old_browser_lacks_is_said_and_harms_nothing(
     assert browser.errors() == []
 
 
-def test_where_streams_are_held_back_it_says_so(browser: Browser, house: House) -> None:
+def test_a_proxy_that_holds_back_streams_is_noticed(browser: Browser, house: House) -> None:
     with Proxy(house.server.port, buffers_streams=True) as proxy:
         browser.open(proxy.url + "/check")
         browser.wait_until(says("result", "Answers appear while they are written: no"), 30)
@@ -158,7 +156,7 @@ def test_where_streams_are_held_back_it_says_so(browser: Browser, house: House) 
 
 
 @pytest.mark.parametrize("are_held", [False, True], ids=["at the end", "before the end"])
-def test_pieces_that_come_all_together_are_no_stream(
+def test_pieces_that_arrive_together_do_not_count_as_a_stream(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, are_held: bool
 ) -> None:
     may_end = threading.Event()
@@ -177,7 +175,7 @@ def test_pieces_that_come_all_together_are_no_stream(
     browser.wait_until(says("result", "Answers appear while they are written: no"))
 
 
-def test_a_report_that_cannot_be_sent_can_be_sent_again(
+def test_a_report_that_was_not_sent_can_be_sent_again(
     browser: Browser, engine: Engine, house: House, screenshots: Path
 ) -> None:
     with Proxy(house.server.port) as proxy:
@@ -199,7 +197,7 @@ def test_a_report_that_cannot_be_sent_can_be_sent_again(
     [(-110, "The clock is the appliance's"), (-200, "ahead of the appliance's: 3 minutes"),
      (7300, "behind the appliance's: 2 hours"), (-400_000, "ahead of the appliance's: 5 days")],
 )  # fmt: skip
-def test_a_clock_that_differs_from_the_appliances_is_said_in_words(
+def test_a_difference_from_the_appliances_clock_is_shown_in_words(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, ahead: int, words: str
 ) -> None:
     check = Pages.check
@@ -212,14 +210,14 @@ def test_a_clock_that_differs_from_the_appliances_is_said_in_words(
     browser.open(house.url + "/check")
     browser.wait_until(says("result", words))
     assert browser.script("return " + says("result", "the appliance's is UTC-13:45."))
-    assert browser.script("return " + says("result", "Cookies: no")), "the one of the appliance is another"
+    assert browser.script("return " + says("result", "Cookies: no")), "the appliance's cookie holds another time"
 
 
-def test_without_script_the_page_says_that_this_is_all_that_is_missing(
+def test_without_script_the_page_says_that_only_javascript_is_missing(
     scriptless_browser: Browser, house: House, screenshots: Path
 ) -> None:
     browser = scriptless_browser
     browser.open(house.url + "/check")
     assert "JavaScript is off or missing in this browser. Asking and reading work all the same" in browser.text
-    assert "Tap" not in browser.text, "no step that would do nothing"
+    assert "Tap" not in browser.text, "no step that needs JavaScript is shown"
     take(browser, CHROMIUM, screenshots / "check-no-script.png")

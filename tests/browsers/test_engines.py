@@ -1,4 +1,4 @@
-"""The harness itself, tried in every engine against a small server on loopback that does what it is told."""
+"""The harness itself, tried in every engine against a small scripted server on loopback."""
 
 import contextlib
 import socket
@@ -48,9 +48,9 @@ PAGES = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves PAGES, keeps what forms send, and sends the second half of /stream only after `go_on` is set.
+    """Serves PAGES, records submitted forms, and sends the second half of /stream only after `go_on` is set.
 
-    /late begins after LATE_SECONDS and sends its second half after as long again.
+    /late begins after LATE_SECONDS and sends its second half after the same time again.
     """
 
     daemon_threads = True
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
     def stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("X-Content-Type-Options", "nosniff")  # Chromium holds back 1,024 bytes without
+        self.send_header("X-Content-Type-Options", "nosniff")  # without it Chromium holds back 1,024 bytes
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.chunk("first 一")
@@ -171,7 +171,7 @@ def test_a_script_takes_values_and_elements_and_gives_back_values(browser: Brows
         browser.script("return noSuchThing;")
 
 
-def test_an_element_that_is_not_there_is_an_error_that_names_it(browser: Browser, server: Server) -> None:
+def test_a_missing_element_is_an_error_that_names_it(browser: Browser, server: Server) -> None:
     browser.open(server.address("/quiet"))
     with pytest.raises(WebDriverError, match="#absent"):
         browser.find("#absent")
@@ -186,21 +186,19 @@ def test_a_script_error_of_the_page_is_reported_once(browser: Browser, server: S
     assert browser.errors() == []
 
 
-def test_a_script_error_is_not_forgotten_when_the_reader_goes_on_to_another_page(
-    browser: Browser, server: Server
-) -> None:
+def test_a_script_error_is_still_reported_after_another_page_was_opened(browser: Browser, server: Server) -> None:
     browser.open(server.address("/broken"))
     browser.open(server.address("/quiet"))
     browser.reload()
     assert len(browser.errors()) == 1
 
 
-def test_a_page_that_lacks_a_picture_has_no_script_error(browser: Browser, server: Server) -> None:
+def test_a_missing_picture_is_no_script_error(browser: Browser, server: Server) -> None:
     browser.open(server.address("/no-picture"))
     assert browser.errors() == []
 
 
-def test_syntax_too_new_for_an_old_engine_is_an_error_in_it(
+def test_syntax_too_new_for_an_old_engine_is_a_script_error(
     browser: Browser,
     server: Server,
     engine: Engine,
@@ -214,7 +212,7 @@ def test_syntax_too_new_for_an_old_engine_is_an_error_in_it(
         assert "SyntaxError" in error
 
 
-def test_a_page_that_comes_late_and_in_halves_is_whole_when_it_is_opened(browser: Browser, server: Server) -> None:
+def test_opening_a_page_waits_until_it_is_whole(browser: Browser, server: Server) -> None:
     browser.open(server.address("/late"))
     assert "second half" in browser.text
     browser.script("window.old = true;")
@@ -229,7 +227,7 @@ def test_a_page_that_comes_late_and_in_halves_is_whole_when_it_is_opened(browser
     indirect=True,
     ids=lambda engine: engine.name,
 )
-def test_a_page_whose_load_begins_late_is_waited_for(engine: Engine, browser: Browser, server: Server) -> None:
+def test_a_click_waits_for_a_page_that_begins_late(engine: Engine, browser: Browser, server: Server) -> None:
     assert isinstance(browser, GhostDriver)
     browser.open(server.address("/form"))
     browser.phantom(
@@ -250,7 +248,7 @@ def test_opening_another_place_of_the_same_page_loads_nothing(browser: Browser, 
     assert browser.script("return window.old;") is True
 
 
-def test_a_page_that_cannot_be_had_is_an_error(browser: Browser, server: Server) -> None:
+def test_an_unreachable_page_is_an_error(browser: Browser, server: Server) -> None:
     browser.open(server.address("/quiet"))
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -279,7 +277,7 @@ def test_a_screenshot_is_a_png_of_exactly_the_asked_size(
 
 
 @painting
-def test_a_screenshot_shows_the_part_scrolled_to(browser: Browser, server: Server, tmp_path: Path) -> None:
+def test_a_screenshot_shows_the_scrolled_part(browser: Browser, server: Server, tmp_path: Path) -> None:
     browser.open(server.address("/tall"))
     above = browser.screenshot(tmp_path / "above.png").read_bytes()
     browser.script("window.scrollTo(0, 1500);")
@@ -288,16 +286,16 @@ def test_a_screenshot_shows_the_part_scrolled_to(browser: Browser, server: Serve
     assert struct.unpack(">II", below[16:24]) == (600, 706)
 
 
-def test_a_response_that_trickles_is_seen_before_its_end(browser: Browser, server: Server) -> None:
+def test_the_beginning_of_a_slow_response_is_seen_before_its_end(browser: Browser, server: Server) -> None:
     browser.open(server.address("/stream-reader"))
-    # The server sends the rest only after this, so what is seen here was seen on the way.
+    # The server sends the rest only after this, so this text was seen before the end.
     assert browser.wait_until("window.early") == "first 一"
     assert browser.script("return window.whole === undefined;") is True
     server.go_on.set()
     assert browser.wait_until("window.whole") == "first 一 second 二"
 
 
-def test_a_form_can_be_sent_while_a_response_still_trickles_in(browser: Browser, server: Server) -> None:
+def test_a_form_can_be_sent_during_a_slow_response(browser: Browser, server: Server) -> None:
     browser.open(server.address("/stream-reader"))
     browser.wait_until("window.early")
     browser.type(browser.find("input"), "为什么")
@@ -306,13 +304,13 @@ def test_a_form_can_be_sent_while_a_response_still_trickles_in(browser: Browser,
     assert server.questions == ["为什么"]
 
 
-def test_clicking_what_lies_under_something_else_is_an_error(browser: Browser, server: Server) -> None:
+def test_clicking_a_covered_element_is_an_error(browser: Browser, server: Server) -> None:
     browser.open(server.address("/covered"))
     with pytest.raises(WebDriverError):
         browser.click(browser.find("a"))
 
 
-def test_a_click_scrolls_to_what_is_clicked(browser: Browser, server: Server) -> None:
+def test_a_click_scrolls_to_its_element(browser: Browser, server: Server) -> None:
     browser.open(server.address("/tall"))
     browser.click(browser.find("a"))
     browser.wait_until("document.title === 'quiet'")
@@ -325,7 +323,7 @@ def test_a_click_that_loads_no_page_returns_and_its_effect_shows(browser: Browse
     browser.wait_until("document.title === 'P'")
 
 
-def test_waiting_in_vain_fails_and_says_what_the_page_shows(browser: Browser, server: Server) -> None:
+def test_a_wait_in_vain_fails_with_the_text_of_the_page(browser: Browser, server: Server) -> None:
     browser.open(server.address("/form"))
     with pytest.raises(AssertionError) as failure:
         browser.wait_until("window.never.comes", seconds=0.1)
@@ -389,7 +387,7 @@ def test_a_missing_engine_skips_its_tests_but_fails_them_in_ci() -> None:
         demand(Absent(), in_ci=True)
 
 
-def test_a_program_that_is_not_the_expected_one_is_refused_and_deleted(tmp_path: Path) -> None:
+def test_a_program_with_a_wrong_checksum_is_refused_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "program").write_text("something else")
     with tarfile.open(tmp_path / "archive.tgz", "w:gz") as archive:
         archive.add(tmp_path / "program", "bin/program")

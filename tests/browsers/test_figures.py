@@ -1,4 +1,4 @@
-"""The figures of a page that is being written, on a small scale; times only as ratios within one run."""
+"""Figures of a page while its answer is written, on a small scale; times only as ratios within one run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_document_changes_at_most_every_half_second(
     times = change_times(browser, engine.modern, house, gemini, seconds, per_second=20)
     assert len(times) >= 4, "the answer is drawn while it is written"
     assert len(times) - 1 <= (times[-1] - times[0]) / 500 + 1, times
-    assert browser.script("return " + shows("The end.")), "and always at the end"
+    assert browser.script("return " + shows("The end.")), "and the end is always drawn"
     assert browser.errors() == []
 
 

@@ -1,4 +1,4 @@
-"""What browsers do with what the appliance says and refuses: foreign markup, foreign pages, foreign frames."""
+"""The appliance's defences in real browsers: foreign markup, foreign pages, foreign frames."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ INJECTED = """
 
 @contextmanager
 def stranger(page: str) -> Iterator[str]:
-    """The address of somebody else's page: another port is another origin."""
+    """The address of a foreign page: another port is another origin."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -68,7 +68,7 @@ def stranger(page: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("engine", KNOWING_HASHES, indirect=True, ids=lambda each: each.name)
-def test_markup_that_got_onto_the_page_runs_loads_and_hides_nothing(
+def test_foreign_markup_on_the_page_runs_loads_and_hides_nothing(
     browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading = Pages.reading
@@ -96,7 +96,7 @@ def test_markup_that_got_onto_the_page_runs_loads_and_hides_nothing(
 
 
 @pytest.mark.parametrize("engine", NOT_IN_A_FRAME, indirect=True, ids=lambda each: each.name)
-def test_a_form_of_another_page_asks_nothing(browser: Browser, house: House) -> None:
+def test_a_form_on_a_foreign_page_asks_no_question(browser: Browser, house: House) -> None:
     field = '<input name="question" value="Why?"><input type="submit">'
     form = f'<form action="{house.url}/ask" method="post">{field}</form>'
     with stranger(f"<!DOCTYPE html><title>Prizes</title>{form}") as url:
@@ -108,7 +108,7 @@ def test_a_form_of_another_page_asks_nothing(browser: Browser, house: House) -> 
 
 
 @pytest.mark.parametrize("engine", NOT_IN_A_FRAME, indirect=True, ids=lambda each: each.name)
-def test_a_page_of_ours_is_not_shown_in_a_frame_of_another(
+def test_our_pages_are_not_shown_in_a_frame_of_a_foreign_page(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     path = "/chats/{}/{}".format(*house.ask("Why?"))

@@ -1,8 +1,8 @@
-"""What Gemini writes, and what anybody asks, may be an attack: in the oldest engine and in today's none of it runs,
-nothing of it is loaded, and the page around it stands.
+"""Answers and questions may be attacks: in the oldest engine and in today's, none of them runs a script, loads
+anything, or changes the page around it.
 
-The payloads are 1,500 that others have collected, and some of our own in Markdown's shapes. They come by the way
-that all text comes: from Gemini as it writes and from the store, as a question and as the title of a chat.
+The payloads are 1,500 from a public collection, and some of our own in Markdown's shapes. They take the ways of
+all text: in an answer of Gemini, live and stored, in a question, and in the title of a chat.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .webdriver import Browser, ChromeDriver, GhostDriver, WebDriverError
 
 pytestmark = pytest.mark.timeout(300)
 
-LETTERS = 3500  # of payloads in one question, of which 4,000 fit
+LETTERS = 3500  # of payloads in one question, which may have 4,000
 IN_AN_ANSWER = 300
 LISTED = 200  # chats in the list
-REPORTED = 20 * 36  # values of the reports that are kept
+REPORTED = 20 * 36  # values in the stored reports
 
 
 class WatchedChromium(Chromium):
-    """Chromium that tells of each request."""
+    """Chromium with a log of its requests."""
 
     logs: ClassVar[dict[str, str]] = {**Chromium.logs, "performance": "ALL"}
 
@@ -60,7 +60,7 @@ def payloads(shared: Path) -> list[str]:
 
 
 def markdown() -> Iterator[str]:
-    """Attacks in the shapes of Markdown: every place for an address with every address that is more than one."""
+    """Attacks in the shapes of Markdown: every place for an address, with every dangerous address."""
     shapes = (
         "[a]({})",
         "[a](<{}>)",
@@ -133,9 +133,9 @@ def markdown() -> Iterator[str]:
 
 
 class Watched:
-    """A browser that remembers what scripts call and what it asks the network for."""
+    """A browser that records suspicious script calls and all network requests."""
 
-    # What a script of a stranger would call first; ours call none of it.
+    # The functions that a foreign script would call first; ours call none of them.
     CANARIES = ("alert", "confirm", "prompt", "print", "open", "showModalDialog", "execScript", "importScripts")
     HOOKS = (
         "window.ran = [];"
@@ -144,7 +144,7 @@ class Watched:
         "for (i = 0; i < names.length; i += 1) { hook(window, names[i]); }"
         "hook(document, 'write'); hook(document, 'writeln'); hook(console, 'log');"
     )
-    # The frame: each element outside of `arguments[0]`, without its texts; and the kinds of elements inside.
+    # The frame: each element outside of `arguments[0]`, without its texts. Then the kinds of elements inside.
     LOOK = """
         var part = arguments[0] && document.querySelector(arguments[0]), all = document.getElementsByTagName('*');
         var frame = [], inside = {}, i, j, attribute, names, each;
@@ -177,10 +177,10 @@ class Watched:
             )
         elif isinstance(browser, ChromeDriver):
             browser.devtools("Page.addScriptToEvaluateOnNewDocument", source=f"(function () {{ {self.HOOKS} }}());")
-        self.asked()  # for what it has shown of itself
+        self.asked()  # forget the requests of its start
 
     def asked(self) -> list[str]:
-        """The addresses that it has asked for since this was last asked."""
+        """The addresses requested since the last call."""
         if isinstance(self.browser, GhostDriver):
             found: list[str] = self.browser.phantom("var asked = this.asked; this.asked = []; return asked;")
             return found
@@ -198,8 +198,8 @@ class Watched:
         return self.look(house, part)
 
     def look(self, house: House, part: str = "") -> tuple[list[str], set[str]]:
-        """The frame of the page and the kinds of elements in this part of it, once it is sure that nothing has run
-        and nothing was asked for but the appliance.
+        """The frame of the page and the kinds of elements in this part of it. Asserts that no script has run and
+        that all requests went to the appliance.
         """
         ran, frame, inside, address, frames = self.browser.script(self.LOOK, part)
         assert ran == [], f"ran on {address}"
@@ -220,13 +220,13 @@ REPORTS = "(H2|TABLE|TBODY|TR|TH|TD|P)( class)?"
 
 
 def check(inside: set[str], allowed: str) -> None:
-    """Nothing stands there but what we write."""
+    """Asserts that all elements are of allowed kinds."""
     strange = {each for each in inside if not re.fullmatch(allowed, each)}
     assert not strange
 
 
 def batches(payloads: Sequence[str]) -> Iterator[str]:
-    """All of them, as many together as one question holds."""
+    """All payloads, each batch as large as fits into one question."""
     batch: list[str] = []
     for payload in payloads:
         if len("\n".join([*batch, payload])) > LETTERS:
@@ -236,12 +236,12 @@ def batches(payloads: Sequence[str]) -> Iterator[str]:
     yield "\n".join(batch)
 
 
-def test_what_runs_and_what_is_asked_for_is_noticed(watched: Watched, house: House) -> None:
+def test_scripts_requests_and_added_elements_are_noticed(watched: Watched, house: House) -> None:
     watched.open(house, "/")
     watched.browser.script("alert(1); console.log(2);")
     with pytest.raises(AssertionError, match="ran on"):
         watched.look(house)
-    with contextlib.suppress(WebDriverError):  # nobody listens there
+    with contextlib.suppress(WebDriverError):  # no server listens there
         watched.browser.open("http://127.0.0.9:50009/beacon")
     assert "http://127.0.0.9:50009/beacon" in watched.asked()
     frame, _ = watched.open(house, "/")
@@ -249,7 +249,7 @@ def test_what_runs_and_what_is_asked_for_is_noticed(watched: Watched, house: Hou
     assert watched.look(house)[0] != frame
 
 
-def test_what_gemini_writes_is_only_text(
+def test_an_answer_of_gemini_is_only_text(
     watched: Watched, gemini: FakeGemini, house: House, payloads: list[str]
 ) -> None:
     shown: list[tuple[list[str], set[str]]] = []
@@ -263,13 +263,15 @@ def test_what_gemini_writes_is_only_text(
             call.text(payload + "\n\n")
         call.finish("The end.")
         watched.browser.wait_until(ENDED, 60)
-        shown.append(watched.look(house, "#text"))  # as it came
+        shown.append(watched.look(house, "#text"))  # as it arrived
         shown.append(watched.open(house, path, "#text"))  # as it is stored
         watched.open(house, f"/answers/{start // IN_AN_ANSWER + 1}?as=text")
     for frame, inside in shown:
-        assert frame in (shown[0][0], shown[1][0]), "as with a harmless answer"
+        assert frame in (shown[0][0], shown[1][0]), "the frame is that of a harmless answer"
         check(inside, ANSWER)
-    assert any(each.startswith("A href=http://") for _, inside in shown for each in inside), "they are rendered"
+    assert any(each.startswith("A href=http://") for _, inside in shown for each in inside), (
+        "the Markdown is rendered"
+    )
 
 
 def test_a_question_is_only_text(watched: Watched, gemini: FakeGemini, house: House, payloads: list[str]) -> None:
@@ -288,7 +290,9 @@ def test_a_question_is_only_text(watched: Watched, gemini: FakeGemini, house: Ho
         frames["turn"].append(watched.open(house, f"/chats/{chat}/1")[0])
         assert watched.browser.script(shows, ".question", "textContent") == clean(question)
         frames["more"].append(watched.open(house, f"/?chat={chat}")[0])
-        watched.browser.script(refused, quote(question))  # GhostDriver writes it into a program, with its U+2028
+        watched.browser.script(
+            refused, quote(question)
+        )  # quoted, because GhostDriver writes a U+2028 into a program as it is
         watched.browser.wait_until("!window.isOld && document.readyState === 'complete'")
         frames["refused"].append(watched.look(house)[0])
         assert watched.browser.script(shows, "#question", "value").strip() == clean(question)
@@ -298,7 +302,7 @@ def test_a_question_is_only_text(watched: Watched, gemini: FakeGemini, house: Ho
 
 
 def without_language(frame: list[str]) -> list[str]:
-    """Without what a question's language and direction add."""
+    """The frame without the attributes of a question's language and direction."""
     return [re.sub(" (dir|lang)(?= )", "", each).replace(" upright", "") for each in frame]
 
 

@@ -1,4 +1,4 @@
-"""The whole way of a reader, in each engine on each of its screens."""
+"""The whole way of a reader, in each engine and on each screen size."""
 
 from __future__ import annotations
 

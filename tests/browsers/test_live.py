@@ -1,4 +1,4 @@
-"""Live, in each engine: the answer while it is written, over networks that are cut, sleep, or hold streams back."""
+"""Live pages, in each engine: an answer while it is written, over connections that are cut, sleep or buffer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .webdriver import Browser
 RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
 
 
-def test_the_main_job_runs_on_a_recorded_stream(
+def test_a_recorded_stream_appears_while_written_survives_a_reload_and_ends_whole(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, shared: Path, screenshots: Path
 ) -> None:
     stream = (shared / "streams" / RECORDED).read_bytes()
@@ -64,14 +64,14 @@ def test_the_main_job_runs_on_a_recorded_stream(
         "return [a.innerHTML, document.getElementById('text').innerHTML]",
         expected,
     )
-    assert "".join(page[0].split()) == "".join(page[1].split()), "the page is the answer, rendered once"
+    assert "".join(page[0].split()) == "".join(page[1].split()), "the page equals the answer rendered at once"
     assert text_of(browser, "tail") == "" and text_of(browser, "state") == ""
     assert browser.script("return document.getElementById('text').getElementsByTagName('li').length") > 20
     assert browser.errors() == []
     take(browser, engine, screenshots / f"reading-finished-{engine.name}.png")
 
 
-def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
+def test_after_a_cut_connection_the_text_stays_and_the_page_goes_on_by_itself(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     with Proxy(house.server.port) as proxy:
@@ -79,9 +79,9 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
         call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
         proxy.cut()
         browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
-        assert browser.script("return " + shows("Then the open")), "what has arrived stays"
+        assert browser.script("return " + shows("Then the open")), "the text so far stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
-        assert height >= 66, "a way to go on, a centimetre high"
+        assert height >= 66, "the link to go on is a centimetre high"
         take(browser, engine, screenshots / f"connection-lost-{engine.name}.png")
         call.finish(" tail, and more.")
         proxy.restore()
@@ -91,7 +91,7 @@ def test_a_cut_connection_keeps_what_has_come_and_goes_on_by_itself(
     assert browser.errors() == []
 
 
-def test_what_is_waited_for_is_said_until_there_is_text(
+def test_the_page_says_what_it_waits_for_until_there_is_text(
     browser: Browser, gemini: FakeGemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 1.0)
@@ -111,7 +111,7 @@ def test_what_is_waited_for_is_said_until_there_is_text(
     assert browser.errors() == []
 
 
-def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: FakeGemini, house: House) -> None:
+def test_behind_a_proxy_that_buffers_the_page_polls(browser: Browser, gemini: FakeGemini, house: House) -> None:
     with Proxy(house.server.port, buffers_streams=True) as proxy:
         ask(browser, proxy.url)
         call = begin(gemini)
@@ -121,7 +121,7 @@ def test_where_streams_are_held_back_the_page_polls(browser: Browser, gemini: Fa
         browser.wait_until(ENDED, 30)
         assert paragraphs(browser) == ["Word one.", "Word two."]
         streams = [line for line in proxy.requests if b"/answers/" in line and b"wait=0" not in line]
-        assert len(streams) == 1, "once it knows, it does not stream again"
+        assert len(streams) == 1, "once the page knows, it does not stream again"
     assert browser.errors() == []
 
 
@@ -136,14 +136,14 @@ def test_beyond_the_cap_on_followers_the_page_polls_and_loses_nothing(
             other.read_until("Word one")
             browser.open(house.url + "/chats/1/1")
             browser.wait_until(shows("Word one"), 20)
-            assert "Writing ..." in text_of(browser, "state"), "not: connection lost"
+            assert "Writing ..." in text_of(browser, "state"), "the page does not report a lost connection"
             call.finish(" and two.")
             browser.wait_until(ENDED, 20)
             assert text_of(browser, "text") == "Word one and two."
     assert browser.errors() == []
 
 
-def test_stop_ends_the_answer_and_moves_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
+def test_stop_ends_the_answer_and_keeps_the_place(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, LONG + "\n\nAs far as this")
     turn(browser, "next")
@@ -157,12 +157,12 @@ def test_stop_ends_the_answer_and_moves_nothing(browser: Browser, gemini: FakeGe
     assert browser.errors() == []
 
 
-def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
+def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
-        # Without the other way out, which asks after 3 s of silence whether there is news.
+        # Without the other remedy, a request for news after 3 s of silence.
         browser.script(
             "var set = window.setTimeout;"
             "window.setTimeout = function (action, ms) { return set(action, ms === 3000 ? 60000 : ms); };"
@@ -171,7 +171,7 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
         proxy.forget()
         call.finish(" tail.\n\nWritten while it slept.")
         before = len(proxy.requests)
-        # The clock of a machine that slept has moved on by more than its timers have.
+        # After a sleep a machine's clock is further ahead than its timers.
         browser.script(
             "var getTime = Date.prototype.getTime;"
             "Date.prototype.getTime = function () { return getTime.call(this) + 3600000; };"
@@ -183,13 +183,13 @@ def test_a_kindle_that_slept_takes_the_answer_up_where_it_was(
     assert browser.errors() == []
 
 
-def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
+def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
         call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
-        # 1, 2, 4, 8 and 16 s in a twentieth of the time; the request that is sent after the 16 s is the last one.
+        # Retry delays of 1, 2, 4, 8 and 16 s in a twentieth of the time; the request after 16 s is the last one.
         browser.script(
             "window.waits = []; window.isGivenUp = false;"
             "var set = window.setTimeout, send = XMLHttpRequest.prototype.send, isLast = false;"
@@ -206,8 +206,10 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
         browser.wait_until("window.isGivenUp", 20)
         retries = browser.script("return window.waits")
         assert [ms for ms in retries if ms in (1000, 4000, 8000, 16000)] == [1000, 4000, 8000, 16000]
-        assert browser.script("return document.querySelector('#state a') === window.firstLink"), "kept for the tap"
-        assert browser.script("return " + shows("Then the open tail.")), "what has arrived stays"
+        assert browser.script("return document.querySelector('#state a') === window.firstLink"), (
+            "the link stays for the tap"
+        )
+        assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
         call.finish("")
         proxy.restore()
         browser.click(browser.find("#state a"))
@@ -215,7 +217,9 @@ def test_a_network_that_stays_away_is_tried_again_and_then_left_to_the_reader(
         assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
 
 
-def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: FakeGemini, house: House) -> None:
+def test_the_page_notices_that_the_appliance_is_switched_off(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
         call = begin(gemini)
@@ -229,7 +233,7 @@ def test_an_appliance_that_is_switched_off_is_noticed(browser: Browser, gemini: 
     assert browser.errors() == []
 
 
-def test_a_link_that_leads_nowhere_does_not_hide_a_lost_connection(
+def test_a_link_that_opens_no_page_does_not_hide_a_lost_connection(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     with Proxy(house.server.port) as proxy:
@@ -244,7 +248,7 @@ def test_a_link_that_leads_nowhere_does_not_hide_a_lost_connection(
     assert browser.errors() == []
 
 
-def test_a_clock_that_is_set_back_stops_nothing(browser: Browser, gemini: FakeGemini, house: House) -> None:
+def test_a_clock_set_back_does_not_stop_the_page(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, "Settled first.\n\nThen")
     browser.script(
@@ -257,7 +261,7 @@ def test_a_clock_that_is_set_back_stops_nothing(browser: Browser, gemini: FakeGe
     assert browser.errors() == []
 
 
-def test_the_open_end_of_an_arabic_answer_runs_as_it_will(
+def test_the_unsettled_end_of_an_arabic_answer_has_its_own_direction(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     ask(browser, house.url, "لماذا البحر مالح؟")
@@ -284,12 +288,12 @@ def test_there_is_no_traffic_once_the_answer_has_ended(browser: Browser, gemini:
         finish(gemini, "Because.")
         browser.wait_until(ENDED)
         requests = len(proxy.requests)
-        threading.Event().wait(4.5)  # two polls, or the patience of a stream, would fall into this time
+        threading.Event().wait(4.5)  # two polls, or the timeout of a stream, would fall into this time
         assert len(proxy.requests) == requests
     assert browser.errors() == []
 
 
-def test_without_script_the_same_is_done_with_forms_and_reloads(
+def test_without_script_asking_and_reading_work_by_forms_and_reloads(
     scriptless_browser: Browser, gemini: FakeGemini, house: House, screenshots: Path
 ) -> None:
     browser = scriptless_browser

@@ -21,7 +21,7 @@ HAN = "海水为什么是咸的雨水略带酸性流过岩石时会溶解极少�
 
 
 def characters_on_a_line(browser: Browser) -> int:
-    """Of the second line of the answer's last paragraph, which has no indent."""
+    """The number on the second line of the answer's last paragraph, which has no indent."""
     return int(
         browser.script(
             "var node = document.getElementById('text').lastChild.firstChild;"
@@ -38,7 +38,7 @@ def characters_on_a_line(browser: Browser) -> int:
     ("look", "latin", "han"),
     [("1", (40, 60), (24, 25)), ("3", (32, 48), (19, 20)), ("8", (9, 16), (6, 7))],
 )
-def test_a_line_has_as_many_characters_as_its_text_size_says_on_every_kindle(
+def test_each_text_size_sets_its_number_of_characters_a_line_on_every_kindle(
     engine: Engine,
     gemini: FakeGemini,
     house: House,
@@ -96,13 +96,11 @@ def test_controls_are_a_centimetre_high_on_every_screen(
             assert browser.errors() == []
 
 
-def test_the_text_size_is_set_at_once_and_kept_on_all_pages(
-    browser: Browser, gemini: FakeGemini, house: House
-) -> None:
+def test_a_text_size_applies_at_once_and_on_all_pages(browser: Browser, gemini: FakeGemini, house: House) -> None:
     path = answered(house, gemini, LONG)
     browser.open(house.url + path)
     pages = [page_number(browser)[1]]
-    assert "Bold" not in browser.text, "all behind Aa"
+    assert "Bold" not in browser.text, "the controls are hidden until Aa"
     browser.click(browser.find("#aa"))
     for button in ("#larger", "#larger", "#weight"):
         browser.click(browser.find(button))
@@ -122,9 +120,9 @@ def test_the_text_size_is_set_at_once_and_kept_on_all_pages(
     assert browser.errors() == []
 
 
-def test_ghosts_are_cleared_on_request(browser: Browser, house: House) -> None:
+def test_ghost_images_are_cleared_on_request(browser: Browser, house: House) -> None:
     browser.open(house.url + "/")
-    # The two steps last 400 ms each; here each lasts until it has been looked at.
+    # The two steps last 400 ms each; here each lasts until the test has seen it.
     browser.script(
         "window.steps = []; var set = window.setTimeout; window.setTimeout = function (action, ms) {"
         "  if (ms === 400 || ms === 800) { window.steps.push(action); } else { return set(action, ms); } };"
@@ -144,7 +142,9 @@ def test_ghosts_are_cleared_on_request(browser: Browser, house: House) -> None:
     assert browser.errors() == []
 
 
-def test_without_script_the_panel_posts(scriptless_browser: Browser, gemini: FakeGemini, house: House) -> None:
+def test_without_script_the_panel_works_by_forms(
+    scriptless_browser: Browser, gemini: FakeGemini, house: House
+) -> None:
     browser = scriptless_browser
     path = answered(house, gemini, "An answer.")
     browser.open(house.url + path)
@@ -162,13 +162,11 @@ def test_without_script_the_panel_posts(scriptless_browser: Browser, gemini: Fak
     assert browser.script("return document.documentElement.className") == "size-4 bold"
 
 
-def test_what_a_screen_says_late_is_heard(
-    browser: Browser, engine: Engine, gemini: FakeGemini, house: House
-) -> None:
+def test_a_late_screen_size_is_used(browser: Browser, engine: Engine, gemini: FakeGemini, house: House) -> None:
     path = answered(house, gemini, LONG)
     browser.open(house.url + path)
     before = page_number(browser)
-    # A Paperwhite 3 says 0 x 0 until its first resize event; a keyboard takes height away and gives it back.
+    # A Paperwhite 3 reports 0 x 0 until its first resize event; a keyboard takes height and gives it back.
     turn(browser, "next")
     width, height = browser.size
     size = "return document.documentElement.style.fontSize"

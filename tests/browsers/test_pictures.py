@@ -1,7 +1,7 @@
 """The gallery, in each engine that paints: every page, on every screen, at the usual and the largest text size.
 
-People look at the pictures in build/screenshots. What a machine can tell, it tells here: nothing is wider than the
-screen, no line is cut, no script failed.
+People look at the pictures in build/screenshots. The tests check the rest: nothing is wider than the screen, no
+line is cut, no script failed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The demo, with one answer of each kind, and one that a power cut has left."""
+    """The demo, with one answer of each kind and one interrupted by a power cut."""
     demo = DemoGemini(STATIC / "demo_answers.md", pause=0)
     try:
         with House(demo.url, tmp_path_factory.mktemp("gallery"), is_demo=True) as house:

@@ -30,7 +30,7 @@ def locked(gemini: FakeGemini, tmp_path: Path, pin: str) -> Iterator[House]:
 
 
 def press(browser: Browser, keys: str, *, sends: bool = False) -> None:
-    """Press keys of the pad, "<" to take one back; `sends`: each of them loads the page anew."""
+    """Press keys of the pad, "<" to take one back; with `sends` each of them loads the page anew."""
     expected = str(browser.script("return document.getElementById('pin').value"))
     for key in keys:
         expected = expected[:-1] if key == "<" else expected + key
@@ -43,7 +43,7 @@ def ok(browser: Browser) -> None:
     browser.click(browser.find(".go input"))
 
 
-def test_the_pin_is_entered_once_and_leads_to_where_one_wanted_to_go(
+def test_the_pin_is_entered_once_and_leads_to_the_requested_page(
     engine: Engine, locked: House, screenshots: Path
 ) -> None:
     for width, height in sizes(engine):
@@ -77,8 +77,8 @@ def test_the_pin_can_be_typed(browser: Browser, locked: House) -> None:
     browser.wait_until("location.pathname === '/chats' && !document.getElementById('pin')")
 
 
-@pytest.mark.parametrize("pin", ["70413"])  # which the page brings back, key by key
-def test_without_script_the_pad_does_as_well(scriptless_browser: Browser, locked: House, screenshots: Path) -> None:
+@pytest.mark.parametrize("pin", ["70413"])  # the page returns the keys typed so far with each key
+def test_without_script_the_pad_works_too(scriptless_browser: Browser, locked: House, screenshots: Path) -> None:
     browser = scriptless_browser
     browser.open(locked.url + "/chats")
     press(browser, "7<704", sends=True)

@@ -111,7 +111,7 @@ def test_no_line_is_cut_at_the_edge_of_a_page(
             "for (var i = 0; i < found.length; i += 1) {"
             "  if (Math.abs(found[i].getBoundingClientRect().bottom - bottom) < 5) { last.push(i); } } return last;"
         )
-        assert headings == [], "a heading stands with what it heads"
+        assert headings == [], "a heading stands with its text"
         if number < last:
             turn(browser, "next")
     assert shown > 20
@@ -119,7 +119,7 @@ def test_no_line_is_cut_at_the_edge_of_a_page(
     assert browser.errors() == []
 
 
-def test_what_is_being_read_does_not_move_while_more_is_written(
+def test_the_text_being_read_does_not_move_while_more_is_written(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
@@ -163,7 +163,7 @@ def test_the_place_survives_a_reload_another_text_size_and_a_turned_screen(
     assert page_number(browser)[1] > before[1] and first in lines_shown(browser)
     for _ in range(3):
         browser.click(browser.find("#smaller"))
-    assert page_number(browser) == before, "there and back leads to the same page"
+    assert page_number(browser) == before, "another size and back leads to the same page"
     browser.click(browser.find("#close"))
     width, height = browser.size
     browser.resize(height, width)
@@ -193,7 +193,7 @@ def test_the_place_survives_a_reload_while_the_answer_is_written(
     assert browser.errors() == []
 
 
-def test_from_any_turn_one_reaches_the_one_before_and_after_it_the_list_and_a_new_question(
+def test_each_turn_links_to_its_neighbours_the_list_and_a_new_question(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     for question in ("First?", "Second?", "Third?"):
@@ -212,7 +212,7 @@ def test_from_any_turn_one_reaches_the_one_before_and_after_it_the_list_and_a_ne
     assert browser.errors() == []
 
 
-def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
+def test_the_last_page_of_a_finished_answer_sends_follow_ups_with_one_tap(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
@@ -221,14 +221,16 @@ def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
     browser.wait_until(shows("Paragraph 20"))
     for _ in range(page_number(browser)[1] - 1):
         turn(browser, "next")
-    assert "Simpler" not in browser.text, "not while it is written"
+    assert "Simpler" not in browser.text, "follow-ups are not shown while it is written"
     call.finish("\n\nThe end.")
     browser.wait_until(ENDED)
     while page_number(browser)[0] < page_number(browser)[1]:
         assert "Simpler" not in visible_controls(browser)
         turn(browser, "next")
     assert {"Simpler", "Shorter", "More", "An example"} <= visible_controls(browser)
-    assert not {"next"} & visible_controls(browser), "nothing to tap in a hurry where Next was"
+    assert not {"next"} & visible_controls(browser), (
+        "no control takes the place of Next, where a hurried tap would land"
+    )
     before = page_number(browser)
     browser.reload()
     browser.wait_until("document.getElementById('count').textContent")
@@ -245,7 +247,7 @@ def test_follow_ups_are_sent_by_one_tap_on_the_last_page_of_a_finished_answer(
     assert browser.errors() == []
 
 
-def test_a_second_tap_in_a_hurry_is_not_meant_for_what_appears_under_it(
+def test_a_hurried_second_tap_does_not_press_a_control_that_has_just_appeared(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     read(browser, house, gemini, LONG)
@@ -256,7 +258,7 @@ def test_a_second_tap_in_a_hurry_is_not_meant_for_what_appears_under_it(
         "var box = document.querySelector(\".choices a[href='/']\").getBoundingClientRect();"
         "return [(box.left + box.right) / 2 / document.documentElement.clientWidth, (box.top + box.bottom) / 2];"
     )
-    assert x > 0.67, "where one taps for the next page"
+    assert x > 0.67, "it lies where a tap turns to the next page"
     turn(browser, "back")
     before = browser.url.partition("#")[0]
     for _ in range(3):
@@ -271,7 +273,7 @@ def test_a_second_tap_in_a_hurry_is_not_meant_for_what_appears_under_it(
 
 
 def visible_controls(browser: Browser) -> set[str]:
-    """The labels (of links: the ids) of what can be tapped on the page that is read."""
+    """The labels (of links: the ids) of the controls on the current page."""
     return set(
         browser.script(
             "var all = document.querySelectorAll('#after input[type=submit], #turn a'), found = [], i, box, style;"
@@ -349,7 +351,7 @@ def test_hostile_output_never_breaks_the_frame(
 
 
 def check_frame(browser: Browser) -> None:
-    """Nothing is wider than the screen, and the bars are where they belong."""
+    """Asserts that nothing is wider than the screen and that the lower bar is at its bottom."""
     width, bottom, inner = browser.script(
         "return [document.documentElement.scrollWidth,"
         " document.getElementById('turn').getBoundingClientRect().bottom, window.innerHeight];"
@@ -358,7 +360,7 @@ def check_frame(browser: Browser) -> None:
     assert abs(bottom - inner) <= 2
 
 
-def test_while_zoomed_taps_turn_pages_and_a_hint_says_how_to_get_back(
+def test_while_zoomed_taps_turn_pages_and_a_hint_says_how_to_zoom_out(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House
 ) -> None:
     read(browser, house, gemini, LONG)
@@ -369,7 +371,7 @@ def test_while_zoomed_taps_turn_pages_and_a_hint_says_how_to_get_back(
     assert page_number(browser) == (before[0] + 2, before[1])
     assert "Tap twice quickly to zoom out again." in browser.text
     browser.script("window.onresize()")
-    assert page_number(browser) == (before[0] + 2, before[1]), "nothing is set anew while zoomed"
+    assert page_number(browser) == (before[0] + 2, before[1]), "the pages are not set anew while zoomed"
     assert browser.errors() == []
 
 
@@ -378,16 +380,16 @@ def test_the_text_size_changes_while_zoomed_too(browser: Browser, gemini: FakeGe
     before = page_number(browser)[1]
     zoom(browser)
     for _ in range(3):
-        browser.script("document.getElementById('larger').onclick()")  # it may lie outside of what is shown
+        browser.script("document.getElementById('larger').onclick()")  # it may lie outside of the visible part
     assert page_number(browser)[1] > before
     lines_shown(browser)
     assert browser.errors() == []
 
 
-def test_a_screen_without_a_size_at_first_gets_its_pages_later(
+def test_a_screen_that_reports_its_size_late_gets_its_pages_then(
     browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A Paperwhite 3 says 0 x 0 until its first `resize`.
+    # A Paperwhite 3 reports 0 x 0 until its first `resize`.
     alter_pages(monkeypatch, "window.innerHeight", "(window.late ? window.innerHeight : 0)")
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
@@ -427,7 +429,7 @@ def test_the_place_at_a_heading_is_kept_when_the_text_grows_smaller(
         assert any(text.startswith("A heading") for text in lines_shown(browser))
 
 
-def test_what_is_said_of_sending_stands_where_the_tap_was(
+def test_the_message_about_sending_stands_on_the_page_of_the_tap(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     for paragraphs in range(4, 8):

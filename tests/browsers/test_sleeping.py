@@ -1,4 +1,4 @@
-"""A Kindle that sleeps again and again: its page is the answer all the same."""
+"""A Kindle that sleeps again and again still shows the whole answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .engines import ENGINES
 from .steps import ENDED, ask, hurry, text_of
 from .webdriver import Browser
 
-# The elements of an answer set at once, and of the one on the page, in their order and with their text. (Of a table
-# that would not fit the page changes the attributes.)
+# The elements of an answer set at once, and of the one on the page, in their order and with their text. (The page
+# changes the attributes of a table that would not fit.)
 SAID = """
     function read(node) {
       var all = node.getElementsByTagName('*'), said = [], i;
@@ -31,7 +31,7 @@ SAID = """
 
 
 @pytest.mark.parametrize("engine", [each for each in ENGINES if each.name == "phantomjs-1.9.8"], indirect=True)
-def test_a_page_whose_connection_is_cut_again_and_again_is_the_answer(
+def test_a_page_with_many_cut_connections_shows_the_whole_answer(
     browser: Browser, gemini: FakeGemini, house: House, soak: Soak
 ) -> None:
     cuts = soak(12, full=CUTS)
@@ -40,7 +40,7 @@ def test_a_page_whose_connection_is_cut_again_and_again_is_the_answer(
     gemini.replies(Reply(endless))
     with Proxy(house.server.port) as proxy:
         ask(browser, proxy.url)
-        # It tries again after a second, or asks after three whether there is news: here in a fifth of the time.
+        # The page retries after a second, or asks for news after three: here in a fifth of the time.
         hurry(browser, 5)
         for _ in range(cuts):
             assert proxy.cut_after(chance.randrange(4000)).wait(20)

@@ -1,6 +1,6 @@
 """A browser as a test sees it: open a page, type, click, run a script, take a picture.
 
-`Browser` is what tests use. Two dialects of WebDriver stand behind it here: `GhostDriver` speaks the old JSON wire
+Tests use `Browser`. Two dialects of WebDriver stand behind it here: `GhostDriver` speaks the old JSON wire
 protocol, as built into PhantomJS (facts read in github.com/detro/ghostdriver, tag 1.1.0, src/session.js and
 src/request_handlers/), and `ChromeDriver` speaks W3C WebDriver (Recommendation of 5 June 2018) with
 Chromium's extensions. Selenium has given up the first, hence these few lines over urllib3. Engines without
@@ -19,7 +19,7 @@ from urllib.parse import urldefrag
 
 import urllib3
 
-# Longer than any page of ours takes on a loaded machine; a driver that hangs must not hang the test run.
+# Longer than our slowest page takes on a loaded machine; a hanging driver must not hang the test run.
 ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.02
 TEXT_SHOWN = 2000
@@ -27,12 +27,12 @@ W3C_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 11
 
 
 class WebDriverError(Exception):
-    """The driver refused a command, or does not answer. The message says which command and why."""
+    """The driver refused a command, or does not answer. The message names the command and the cause."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """An element of the page that is shown now; of no use after the next page is opened."""
+    """An element of the current page; invalid after the next page is opened."""
 
     reference: str
 
@@ -55,10 +55,10 @@ class Browser(ABC):
 
     @abstractmethod
     def errors(self) -> list[str]:
-        """The errors of the pages' scripts since this was last asked, over all pages opened, oldest first."""
+        """The script errors of all pages opened since the last call, oldest first."""
 
     def disable_scripts(self) -> None:
-        """From the next page on no script of a page runs; `script`, `text` and `wait_until` go on working."""
+        """Turns the scripts of pages off from the next page on; `script`, `text` and `wait_until` go on working."""
         raise WebDriverError("this engine cannot be driven without JavaScript")
 
     @abstractmethod
@@ -67,7 +67,7 @@ class Browser(ABC):
 
     @abstractmethod
     def reload(self) -> None:
-        """Loads the page again and returns when it has loaded. A page that came from a form is sent again."""
+        """Loads the page again and returns when it has loaded. Repeats the POST if the page came from a form."""
 
     @property
     @abstractmethod
@@ -81,35 +81,35 @@ class Browser(ABC):
 
     @property
     def text(self) -> str:
-        """What a reader sees of the page as text; hidden elements are left out."""
+        """The visible text of the page, without hidden elements."""
         return str(self.script("return document.body ? document.body.innerText : ''"))
 
     @abstractmethod
     def find(self, css: str) -> Element:
-        """The first element that this CSS selector matches. Does not wait: use `wait_until` before it."""
+        """The first element that matches this CSS selector. Does not wait: use `wait_until` before it."""
 
     @abstractmethod
     def type(self, element: Element, text: str) -> None:
-        """Types behind what the element holds already, key by key."""
+        """Appends to the element's text, key by key."""
 
     @abstractmethod
     def click(self, element: Element) -> None:
         """Clicks in the middle of the element; an error if it is hidden or something lies above it.
 
-        A page load that this starts is usually waited for, but no engine promises it: `wait_until` something
+        Usually waits for a page load that the click starts, but no engine promises it: `wait_until` something
         that only the new page has.
         """
 
     @abstractmethod
     def script(self, source: str, *args: Any) -> Any:
-        """Runs the body of a function in the page (ES5 for the old engines) and gives back what it returns.
+        """Runs the body of a function in the page (ES5 for the old engines) and returns its result.
 
         Arguments arrive as `arguments[0]` and so on: JSON values and Elements. Raises WebDriverError with the
         page's message when the script throws.
         """
 
     def _point(self, element: Element) -> tuple[float, float]:
-        """Scrolls to the element and gives the point of the page where it takes a click."""
+        """Scrolls to the element; returns the point of the page for a click on it."""
         # The middle of the first box is where W3C WebDriver clicks (section 11.1, "in-view center point").
         x, y, hit = self.script(
             "var element = arguments[0], box, x, y, hit; element.scrollIntoViewIfNeeded();"
@@ -125,8 +125,8 @@ class Browser(ABC):
     def wait_until(self, expression: str, seconds: float = 10.0) -> Any:
         """Waits until a JavaScript expression is truthy in the page, and gives back its value.
 
-        An expression that throws counts as not yet true. Raises AssertionError after `seconds`, with what the
-        page shows and which errors it had.
+        An expression that throws counts as not yet true. Raises AssertionError after `seconds`, with the text of
+        the page and its errors.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -147,11 +147,11 @@ class Browser(ABC):
 
     @abstractmethod
     def screenshot(self, path: Path) -> Path:
-        """Writes what the window shows as a PNG of exactly `size` pixels, and gives back its path."""
+        """Writes the window's view as a PNG of exactly `size` pixels; returns its path."""
 
     @abstractmethod
     def quit(self) -> None:
-        """Closes the window. A driver that has died is not complained about: it shows nothing any more."""
+        """Closes the window. Ignores a driver that has died: its window is gone anyway."""
 
 
 class ChromiumBrowser(Browser):
@@ -159,10 +159,10 @@ class ChromiumBrowser(Browser):
 
     @abstractmethod
     def devtools(self, method: str, **params: Any) -> Any:
-        """Sends a DevTools command, for instance `Emulation.setPageScaleFactor`, and gives back its result."""
+        """Sends a DevTools command, for instance `Emulation.setPageScaleFactor`; returns its result."""
 
     def resize(self, width: int, height: int) -> None:
-        # A window's own size includes its frame and is at least 500 pixels wide; this is the page's alone.
+        # A window's size includes its frame and is at least 500 pixels wide; this sets the page's alone.
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -177,7 +177,7 @@ class ChromiumBrowser(Browser):
 
 
 class WebDriver(Browser):
-    """What both dialects of WebDriver have in common."""
+    """The common part of both dialects of WebDriver."""
 
     def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
         """Opens a session at the driver listening on `driver` ("127.0.0.1:4444") with these capabilities."""
@@ -218,13 +218,13 @@ class WebDriver(Browser):
             self.command("DELETE", "")
 
     def command(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Sends one WebDriver command of this session and gives back its value."""
+        """Sends one WebDriver command of this session; returns its value."""
         return self._send(method, self._session + path, body)["value"]
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        # A connection each: on a kept one every command to PhantomJS 1.9.8 takes 44 ms instead of 3, because
-        # it sends head and body apart (Nagle against delayed acknowledgement). A "Connection: close" header
-        # does not do: PhantomJS then hangs up without an answer on a script that leaves the page.
+        # A connection for each command: on a reused one PhantomJS 1.9.8 takes 44 ms instead of 3, because it
+        # sends head and body apart (Nagle against delayed acknowledgement). A "Connection: close" header does
+        # not help: PhantomJS then closes without an answer when a script leaves the page.
         try:
             with urllib3.HTTPConnectionPool(self._host, self._port, timeout=ANSWER_SECONDS) as pool:
                 response = pool.request(
@@ -255,10 +255,10 @@ class GhostDriver(WebDriver):
 
     def __init__(self, driver: str, width: int, height: int, capabilities: dict[str, Any]) -> None:
         super().__init__(driver, width, height, capabilities)
-        # GhostDriver forgets its log of errors at every navigation and never by reading; these are kept.
+        # GhostDriver clears its log of errors at every navigation, never by reading; these lists are kept.
         self.phantom(
             "var page = this; page.kept = [];"
-            # Not by page.onError, to which PhantomJS 2.1.1 says nothing of a syntax error.
+            # Not by page.onError, because PhantomJS 2.1.1 reports no syntax error to it.
             "page.onCallback = function (error) { page.kept.push(error); };"
             "page.onInitialized = function () {"
             "  page.evaluate(function () {"
@@ -268,7 +268,7 @@ class GhostDriver(WebDriver):
             "    }, false);"
             "  });"
             "};"
-            # A load that is given up for another one ends before that begins, and does not count.
+            # A load abandoned for another one ends before the other begins, and does not count.
             "page.onLoadStarted = function () { page.load = 'under way'; };"
             "page.onLoadFinished = function (how) { if (page.load === 'under way') { page.load = how; } };"
         )
@@ -281,10 +281,10 @@ class GhostDriver(WebDriver):
         return self.command("POST", "/phantom/execute", {"script": source, "args": list(args)})
 
     def script(self, source: str, *args: Any) -> Any:
-        # GhostDriver's own way, also to type and to tell the address, is `new Function` in the page, which a
+        # GhostDriver itself, also for typing and for the address, uses `new Function` in the page, which the
         # page's policy may forbid.
         called = (
-            "var cache = document.$wdc_ || {}, i;"  # where GhostDriver keeps the elements it has found
+            "var cache = document.$wdc_ || {}, i;"  # GhostDriver's cache of found elements
             "for (i = 0; i < args.length; i += 1) {"
             "  if (args[i] && args[i].ELEMENT !== undefined) { args[i] = cache[args[i].ELEMENT]; }"
             "}"
@@ -320,9 +320,9 @@ class GhostDriver(WebDriver):
         return kept
 
     def open(self, url: str) -> None:
-        # Without this, a page that cannot be had would leave the page before it in place and say nothing.
+        # Without this, an unreachable page would silently leave the page before it in place.
         here, there = urldefrag(self.url), urldefrag(url)
-        jumps = here.url == there.url and "#" in url  # within the page: nothing is loaded
+        jumps = here.url == there.url and "#" in url  # within the page: no load
         if self._load("this.open(arguments[0]);", url, begins=not jumps) == "fail":
             raise WebDriverError(f"{url} cannot be had")
 
@@ -348,9 +348,9 @@ class GhostDriver(WebDriver):
         return super().screenshot(path)
 
     def _load(self, source: str, *args: Any, begins: bool) -> str:
-        """Runs in PhantomJS what loads a page if `begins`, or else may load one, and waits for the page.
+        """Runs a function in PhantomJS that loads a page if `begins`, or else may load one; waits for the page.
 
-        Gives back how that went: "none" (no page was loaded), "success", or "fail" (the old page stays).
+        Returns the outcome: "none" (no page was loaded), "success", or "fail" (the old page stays).
         """
         self.script("window.leftBehind = true;")
         self.phantom("this.load = 'none';" + source, *args)
@@ -359,7 +359,7 @@ class GhostDriver(WebDriver):
             time.sleep(POLL_SECONDS)  # a form is sent a moment after the click
             how = str(self.phantom("return this.load;"))
             if how == "none" and begins:
-                continue  # PhantomJS tells of a load from its event loop, and that may be busy
+                continue  # PhantomJS reports a load from its event loop, which may be busy
             if how in ("none", "fail"):
                 return how
             known = "true" if how == "success" else "!window.leftBehind"

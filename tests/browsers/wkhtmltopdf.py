@@ -1,11 +1,10 @@
-"""A WebKit that has neither a driver nor a window, inside a program that only prints pages: wkhtmltopdf.
+"""A WebKit with neither driver nor window, inside a program that only prints pages: wkhtmltopdf.
 
-It is given a proxy, and that is `Proxy`. The address /__driver__/ of every site is the proxy's: a page with a
-frame and a script, which asks the proxy for commands and runs them in the frame. The tested page is what the
-frame shows, as large as it is told to be, and comes through the proxy byte by byte as the site sent it, but
-for the header that forbids frames. To the tested page the difference to a window is that `window.top` is another
-one. Nothing is drawn, so there are
-no pictures. Tried with wkhtmltopdf 0.10.0 rc2 (Qt 4.7.1, WebKit 533.3).
+It uses `Proxy` as its proxy. At the address /__driver__/ of every site the proxy serves the driver's page: a frame
+and a script, which asks the proxy for commands and runs them in the frame. The tested page is in the frame, which
+has the wanted size. It comes through the proxy byte by byte as the site sent it, without the header that forbids
+frames. For the tested page the only difference from a window is that `window.top` is another one. Nothing is drawn,
+so there are no pictures. Tried with wkhtmltopdf 0.10.0 rc2 (Qt 4.7.1, WebKit 533.3).
 """
 
 import contextlib
@@ -30,8 +29,8 @@ IDLE_SECONDS = 20.0
 RECEIVE_BYTES = 65536
 
 # A command for the page is run from a timer of the page: only then does this WebKit resolve the addresses in
-# scripts, and in the handlers that a click calls, against the page. A timer is lost with its page: set again.
-# And a function belongs to the page whose script makes it, whoever's Function that is.
+# scripts, and in click handlers, against the page. A timer is lost with its page: set it again.
+# And a function belongs to the page of the script that makes it, also if it uses another page's Function.
 DRIVER = """<!DOCTYPE html><html><body>
 <iframe id="page" frameborder="0" scrolling="no"></iframe>
 <script>
@@ -80,7 +79,7 @@ driver.ask({hello: true});
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands commands to the driver's page, and all other requests on to where they are meant for."""
+    """Hands commands to the driver's page, and passes all other requests on to their sites."""
 
     daemon_threads = True
 
@@ -88,7 +87,7 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
         self.answers: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.unreachable: set[str] = set()  # the addresses that nobody answered at
+        self.unreachable: set[str] = set()  # the addresses without an answer
         self.closed = threading.Event()
 
     @property
@@ -97,14 +96,14 @@ class Proxy(ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serves meanwhile, in threads."""
+        """Serves in threads meanwhile."""
         thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield
         finally:
             self.closed.set()
-            self.commands.put({})  # for the one who still waits
+            self.commands.put({})  # for a request that still waits
             self.shutdown()
             thread.join()
             self.server_close()
@@ -141,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _pass_on(self, body: bytes) -> None:
-        """Sends the request to its site, and the site's bytes back as they come, until one of them hangs up."""
+        """Sends the request to its site, and the site's bytes back as they come, until one side closes."""
         url = urlsplit(self.path)
         try:
             site = socket.create_connection((url.hostname, url.port or 80), timeout=ANSWER_SECONDS)
@@ -155,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         with site:
             try:
                 site.sendall("\r\n".join(head).encode("latin-1") + body)
-                # Said in the answer too, or the next request may go into a connection that is being closed.
+                # In the response too, or the next request may go into a closing connection.
                 status, *headers, rest = _head(site)
                 headers = [each for each in headers if not each.lower().startswith(b"x-frame-options:")]
                 self.connection.sendall(b"\r\n".join([status, b"Connection: close", *headers, b"", rest]))
@@ -169,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                             break
                         self.connection.sendall(data)
             except OSError:
-                # An answer that was cut must not look like one that has ended.
+                # A cut response must not look like a complete one.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return None
 
@@ -178,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _head(site: socket.socket) -> list[bytes]:
-    """Receives until there is a whole head; gives back its lines, and what has come behind it."""
+    """Receives until the head is complete; returns its lines and the bytes received behind it."""
     received = b""
     while b"\r\n\r\n" not in received:
         data = site.recv(RECEIVE_BYTES)
@@ -190,10 +189,10 @@ def _head(site: socket.socket) -> list[bytes]:
 
 
 class FramedBrowser(Browser):
-    """The page in the frame of the driver's page, which the browser behind `proxy` has been told to open."""
+    """The page in the frame of the driver's page, which the browser behind `proxy` opens at its start."""
 
     def __init__(self, proxy: Proxy, log: Path, width: int, height: int) -> None:
-        """Waits for the browser; `log` is what it prints, with --debug-javascript."""
+        """Waits for the browser; `log` is its output with --debug-javascript."""
         self._proxy = proxy
         self._log = log
         self._read = 0
@@ -237,8 +236,8 @@ class FramedBrowser(Browser):
         self.size = (width, height)
 
     def errors(self) -> list[str]:
-        # Scripts' console messages too: this WebKit prints them alike.
-        self._driver("")  # what has happened before has been printed by now
+        # Console messages of scripts count too: this WebKit prints both alike.
+        self._driver("")  # earlier errors have been printed by now
         with self._log.open("rb") as log:
             log.seek(self._read)
             printed = log.read()
@@ -251,15 +250,15 @@ class FramedBrowser(Browser):
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
         if site != self._site:
-            # The driver's page may look into pages of its own site only. It asks for nothing before it goes:
-            # nobody would be there for what its last request gets.
+            # The driver's page can only access pages of its own site. It makes no request before it leaves:
+            # nobody would receive the reply.
             self._proxy.commands.put({"leaveFor": site + OWN})
             while not self._receive(f"opening {url}").get("hello"):
                 pass
             self._site = site
             self.resize(*self.size)
         here, there = urldefrag(self.url), urldefrag(url)
-        jumps = here.url == there.url and "#" in url  # within the page: nothing is loaded
+        jumps = here.url == there.url and "#" in url  # within the page: no load
         self._proxy.unreachable.clear()
         self._load("driver.frame.contentWindow.location.href = arguments[0];", url, begins=not jumps)
         if there.url in self._proxy.unreachable:

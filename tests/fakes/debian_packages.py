@@ -11,7 +11,7 @@ _APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")  # a new machine may sti
 
 
 class SetUpError(Exception):
-    """Something cannot be set up here. The message says what was found and what to do."""
+    """Something cannot be set up here. The message gives the cause and the remedy."""
 
 
 def install_packages(*packages: str) -> None:

@@ -1,4 +1,4 @@
-"""The log tells an owner what happened, a line for each event, and nobody what was asked."""
+"""The log tells the owner what happened, one line for each event, and never contains a question."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def record(message: str, *values: object, level: int = logging.WARNING) -> loggi
     ("level", "priority"),
     [(logging.DEBUG, 7), (logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3), (logging.CRITICAL, 2)],
 )
-def test_the_journal_is_told_the_level_in_its_own_way_and_the_terminal_by_name(level: int, priority: int) -> None:
+def test_the_level_is_a_number_in_the_journal_and_a_name_on_the_terminal(level: int, priority: int) -> None:
     told = record("web: %s", "so", level=level)
     assert Lines(True).format(told) == f"<{priority}>web: so"
     assert Lines(False).format(told) == f"{logging.getLevelName(level)} web: so"
 
 
 @pytest.mark.parametrize("sent", ["a\nERROR made up", "a\r\nb", "a\u2028b", "a\x1b[2Jb", "a\x85b"])
-def test_what_others_have_sent_makes_no_line_of_its_own(sent: str) -> None:
+def test_line_breaks_in_received_text_start_no_new_line(sent: str) -> None:
     for formatter in (Lines(True), Lines(False)):
         text = formatter.format(record("fallback: %s", sent))
         assert text.splitlines() == [text]
@@ -55,7 +55,7 @@ def test_each_line_of_a_traceback_has_its_level() -> None:
 
 
 @pytest.mark.slow
-def test_the_life_of_an_appliance_is_a_few_lines_without_what_was_asked(tmp_path: Path, gemini: FakeGemini) -> None:
+def test_the_life_of_an_appliance_is_a_few_lines_without_any_question(tmp_path: Path, gemini: FakeGemini) -> None:
     gemini.replies(Reply.answer("Because of ", "salt.", model_version="model-a"))
     gemini.default = Reply.error(403, "PERMISSION_DENIED", "No\nsuch luck.")
     (tmp_path / "stderr").touch()
@@ -90,7 +90,7 @@ def test_the_life_of_an_appliance_is_a_few_lines_without_what_was_asked(tmp_path
 
 
 @pytest.mark.slow
-def test_what_is_no_journal_gets_levels_by_name(tmp_path: Path) -> None:
+def test_a_log_that_is_not_the_journal_gets_levels_by_name(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path, JOURNAL_STREAM="8:1")) as appliance:
         appliance.rest()
     assert "INFO started: version" in (tmp_path / "stderr").read_text()

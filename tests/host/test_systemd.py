@@ -1,4 +1,4 @@
-"""The protocols of systemd over real sockets: handed-over ports, readiness, the watchdog, the end."""
+"""The protocols of systemd over real sockets: socket activation, readiness, the watchdog, stopping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHERS = str(os.getppid())
 
 
 class Notified:
-    """The socket that systemd listens on for what its services say."""
+    """The socket on which systemd receives its services' notifications."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -55,7 +55,7 @@ def notified(tmp_path: Path) -> Iterator[Notified]:
 
 
 class Page:
-    """A page that is served or not, as the test says; `looks` counts who has asked for it."""
+    """A page that is served or not, as the test sets; `looks` counts the requests for it."""
 
     def __init__(self, is_served: bool = True) -> None:
         self.is_served = is_served
@@ -80,7 +80,7 @@ def watching(page: Page, **variables: str) -> Iterator[Watch]:
         watch.close()
 
 
-def test_readiness_is_told_when_a_page_is_served_and_not_before(notified: Notified) -> None:
+def test_readiness_is_notified_when_a_page_is_served_and_not_before(notified: Notified) -> None:
     page = Page(is_served=False)
     with watching(page, NOTIFY_SOCKET=notified.address) as watch:
         page.wait_for_looks(3)
@@ -97,7 +97,7 @@ def test_the_watchdog_is_fed_only_while_a_page_is_served(notified: Notified) -> 
         assert notified.next() == "READY=1"
         assert notified.next() == notified.next() == "WATCHDOG=1"
         page.is_served = False
-        page.wait_for_looks(page.looks._value + 2)  # the look under way may still have seen it
+        page.wait_for_looks(page.looks._value + 2)  # a look under way may still see the page
         while not notified.nothing_more():
             pass
         page.wait_for_looks(3)
@@ -121,7 +121,7 @@ def test_an_abstract_address_works_too() -> None:
         assert notified.next() == "STOPPING=1"
 
 
-def test_a_systemd_that_does_not_listen_does_not_stop_the_appliance(
+def test_a_missing_notification_socket_does_not_stop_the_appliance(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with watching(Page(), NOTIFY_SOCKET=str(tmp_path / "nobody")):
@@ -129,7 +129,7 @@ def test_a_systemd_that_does_not_listen_does_not_stop_the_appliance(
     assert "cannot be told STOPPING=1" in caplog.text
 
 
-def test_without_systemd_nothing_is_looked_at_and_nothing_handed_over() -> None:
+def test_without_systemd_no_page_is_requested_and_no_socket_taken_over() -> None:
     page = Page()
     with watching(page):
         pass
@@ -153,7 +153,7 @@ os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_P
 
 @contextmanager
 def started(folder: Path, door: socket.socket, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program with `door` as its descriptor 3; a step on the way says the number that systemd would know."""
+    """The program with `door` as its descriptor 3. An intermediate step sets the process ids, as systemd would."""
     process = subprocess.Popen(
         [sys.executable, "-c", HAND_OVER, str(door.fileno()), *PROGRAM],
         cwd=ROOT,
@@ -170,7 +170,7 @@ def started(folder: Path, door: socket.socket, **variables: str) -> Iterator[sub
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_the_program_serves_on_the_socket_it_is_given_feeds_the_watchdog_and_says_when_it_stops(
+def test_the_program_serves_a_handed_over_socket_feeds_the_watchdog_and_notifies_its_stop(
     tmp_path: Path, notified: Notified
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
@@ -184,14 +184,16 @@ def test_the_program_serves_on_the_socket_it_is_given_feeds_the_watchdog_and_say
             while said == "WATCHDOG=1":
                 said = notified.next()
             assert said == "STOPPING=1"
-            # How to give it a key by hand is nothing for the journal.
+            # The advice for a terminal on how to set a key does not belong in the journal.
             assert process.communicate(timeout=20)[0] == b""
             assert process.returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_who_comes_while_nobody_serves_waits_for_the_next_one(tmp_path: Path, notified: Notified) -> None:
+def test_a_client_that_connects_between_two_runs_is_served_by_the_next_one(
+    tmp_path: Path, notified: Notified
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
         with started(tmp_path, door, NOTIFY_SOCKET=notified.address) as process:
             assert notified.next() == "READY=1"

@@ -1,4 +1,4 @@
-"""What the owner does on the terminal, with the real program, installed and from a checkout."""
+"""The owner's commands on the terminal, with the real program, installed and from a checkout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 
 @pytest.fixture
 def installed(tmp_path: Path, gemini: FakeGemini) -> Iterator[Installed]:
-    """An installed appliance that asks a Gemini of the test's."""
+    """An installed appliance that asks the test's Gemini."""
     installed = Installed(tmp_path)
     installed.at.settings.write_text(f'gemini_url = "{gemini.url}"\nconnect_seconds = 5\n')
     yield installed
@@ -43,7 +43,9 @@ def installed(tmp_path: Path, gemini: FakeGemini) -> Iterator[Installed]:
 # The key and the PIN
 
 
-def test_a_key_that_google_accepts_is_stored_and_the_service_told(installed: Installed, gemini: FakeGemini) -> None:
+def test_a_key_that_google_accepts_is_stored_and_the_service_restarted(
+    installed: Installed, gemini: FakeGemini
+) -> None:
     gemini.replies(Reply.models("gemini-a", "gemini-b"))
     status, printed, errors = installed.run("key", given=f"{KEY}\n")
     assert (status, errors) == (0, "")
@@ -55,7 +57,7 @@ def test_a_key_that_google_accepts_is_stored_and_the_service_told(installed: Ins
     assert installed.told() == ["try-restart kindle-appliance.service"]
 
 
-def test_a_key_that_google_refuses_is_not_stored_and_what_google_said_is_told(
+def test_a_key_that_google_refuses_is_not_stored_and_googles_reason_is_shown(
     installed: Installed, gemini: FakeGemini
 ) -> None:
     installed.at.secret("key").write_text(OTHER)
@@ -69,7 +71,7 @@ def test_a_key_that_google_refuses_is_not_stored_and_what_google_said_is_told(
     assert installed.told() == []
 
 
-def test_a_key_that_cannot_be_tried_is_stored_only_if_that_is_wanted(installed: Installed) -> None:
+def test_a_key_that_cannot_be_tried_is_stored_only_on_request(installed: Installed) -> None:
     with refusing_url() as url:
         installed.at.settings.write_text(f'gemini_url = "{url}"\n')
         status, printed, errors = installed.run("key", given=KEY)
@@ -84,7 +86,7 @@ def test_a_key_that_cannot_be_tried_is_stored_only_if_that_is_wanted(installed: 
 
 
 @pytest.mark.parametrize("bad", [f"{KEY} {KEY}", f"{KEY}é", "", " \n"], ids=["two", "an accent", "none", "blank"])
-def test_what_cannot_be_a_key_is_refused_before_anybody_is_asked(
+def test_a_malformed_key_is_refused_without_asking_google(
     installed: Installed, gemini: FakeGemini, bad: str
 ) -> None:
     status, printed, errors = installed.run("key", given=bad)
@@ -94,7 +96,7 @@ def test_what_cannot_be_a_key_is_refused_before_anybody_is_asked(
     assert not gemini.calls
 
 
-def test_a_key_comes_from_a_file_too(installed: Installed, gemini: FakeGemini, tmp_path: Path) -> None:
+def test_a_key_can_also_come_from_a_file(installed: Installed, gemini: FakeGemini, tmp_path: Path) -> None:
     gemini.replies(Reply.models("gemini-a"))
     own = tmp_path / "own"
     own.write_bytes(b"\xef\xbb\xbf" + KEY.encode() + b"\r\n")
@@ -116,7 +118,7 @@ def test_the_same_key_again_changes_nothing_and_restarts_nothing(installed: Inst
     assert installed.told() == []
 
 
-def test_a_bad_key_in_its_file_does_not_keep_a_good_one_out(installed: Installed, gemini: FakeGemini) -> None:
+def test_a_bad_stored_key_can_be_replaced_by_a_good_one(installed: Installed, gemini: FakeGemini) -> None:
     installed.at.secret("key").write_text("two words")
     gemini.replies(Reply.models("gemini-a"))
     assert installed.run("key", given=KEY)[0] == 0
@@ -132,7 +134,7 @@ def test_a_removed_key_leaves_an_empty_file_and_a_demo(installed: Installed) -> 
     assert installed.told() == ["try-restart kindle-appliance.service"]
 
 
-def test_a_pin_is_stored_if_it_can_be_one(installed: Installed) -> None:
+def test_a_valid_pin_is_stored_and_a_bad_one_is_refused(installed: Installed) -> None:
     status, printed, errors = installed.run("pin", given=f"{PIN}\n")
     assert (status, errors) == (0, "")
     assert printed == f"The pin was stored in {installed.at.secret('pin')}.\n"
@@ -169,14 +171,14 @@ def test_a_pin_typed_on_the_terminal_is_not_shown_there(installed: Installed) ->
     assert installed.at.secret("pin").read_text() == f"{PIN}\n"
 
 
-def test_a_service_that_cannot_be_restarted_is_told(installed: Installed) -> None:
+def test_a_failed_restart_of_the_service_is_reported(installed: Installed) -> None:
     installed.systemd(broken=True)
     status, printed, _ = installed.run("pin", given=PIN)
     assert status == 0
     assert "Restart the appliance" in printed
 
 
-def test_in_a_checkout_a_secret_goes_where_the_settings_say_or_nowhere(tmp_path: Path) -> None:
+def test_in_a_checkout_a_secret_is_stored_only_in_the_file_that_the_settings_name(tmp_path: Path) -> None:
     new = tmp_path / "new"
     new.write_text(PIN)
     status, _, errors = run(tmp_path, "pin", "--file", str(new))
@@ -211,18 +213,18 @@ def test_the_settings_are_shown_with_their_origins_and_without_the_secrets(insta
 # Ask
 
 
-def test_a_question_goes_through_the_appliance_that_runs_and_is_not_kept(
+def test_a_question_goes_through_the_running_appliance_and_is_not_stored(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     gemini.replies(Reply.answer("Because ", "of 海."))
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
-        # Its own shell has no key and no address of Gemini: the answer comes from the other one.
+        # The command itself has no key and no address of Gemini: the running appliance answers.
         assert run(tmp_path, "ask", "Why?") == (0, "Because of 海.\n", "")
         assert gemini.calls[0].headers["x-goog-api-key"] == KEY
         assert "Why?" not in appliance.get("/chats").read().decode()
 
 
-def test_an_answer_of_the_running_appliance_comes_as_it_is_written_and_stops_with_its_reader(
+def test_an_answer_of_the_running_appliance_is_shown_as_it_is_written_and_stops_with_the_command(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     with (
@@ -238,7 +240,9 @@ def test_an_answer_of_the_running_appliance_comes_as_it_is_written_and_stops_wit
         call.wait_gone()
 
 
-def test_what_the_running_appliance_cannot_answer_is_its_sentence(tmp_path: Path, gemini: FakeGemini) -> None:
+def test_a_failure_of_the_running_appliance_is_shown_in_its_own_sentence(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
     gemini.default = Reply.error(403, "PERMISSION_DENIED", "No.")
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)):
         status, printed, errors = run(tmp_path, "ask", "Why?")
@@ -250,9 +254,7 @@ def test_what_the_running_appliance_cannot_answer_is_its_sentence(tmp_path: Path
         assert "broke off" in errors
 
 
-def test_after_a_kill_the_file_that_says_where_it_answered_misleads_nobody(
-    tmp_path: Path, gemini: FakeGemini
-) -> None:
+def test_an_address_announced_before_a_kill_is_ignored_afterwards(tmp_path: Path, gemini: FakeGemini) -> None:
     with closing(Appliance(tmp_path)) as appliance:
         appliance.process.kill()
         appliance.process.wait()
@@ -261,7 +263,7 @@ def test_after_a_kill_the_file_that_says_where_it_answered_misleads_nobody(
         assert run(tmp_path, "ask", "Why?", **more) == (0, "Directly.\n", "")
 
 
-def test_anybody_may_ask_the_installed_service_and_nothing_else(installed: Installed, tmp_path: Path) -> None:
+def test_any_user_may_ask_the_installed_service_unless_it_has_a_pin(installed: Installed, tmp_path: Path) -> None:
     installed.at.secret("key").chmod(0)
     as_nobody = [] if os.geteuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     ask = [*as_nobody, *installed.command("ask", "Why?")]
@@ -272,7 +274,7 @@ def test_anybody_may_ask_the_installed_service_and_nothing_else(installed: Insta
         assert (status, errors) == (0, "(a demo answer)\n")
         assert printed
     with closing(Appliance(tmp_path / "elsewhere", KINDLE_APPLIANCE_PIN="0042")) as appliance:
-        installed.systemd(port=appliance.port)  # it asks for a PIN that only root may read
+        installed.systemd(port=appliance.port)  # the service asks for a PIN that only root may read
         guarded = complete(ask, installed.environment)
     for status, printed, errors in (guarded, complete(ask, installed.environment)):
         assert (status, printed) == (1, "")
@@ -282,12 +284,12 @@ def test_anybody_may_ask_the_installed_service_and_nothing_else(installed: Insta
 # Backup and restore
 
 
-def test_a_backup_of_the_running_service_is_restored_while_it_is_stopped(
+def test_a_backup_of_the_running_service_is_restored_while_the_service_is_stopped(
     installed: Installed, tmp_path: Path
 ) -> None:
     file = tmp_path / "backup"
     installed.at.secret("key").write_text(f"{KEY}\n")
-    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as running:  # as the service has it open
+    with closing(Database(installed.at.state / "chats.sqlite", CHATS)) as running:  # open, as in the service
         Chats(running).ask("Why?", None, "form")
         status, printed, errors = installed.run("backup", str(file))
         assert (status, errors) == (0, "")
@@ -322,7 +324,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     installed.at.settings.write_text(f'text_size = 5\ngemini_url = "{gemini.url}"\n')
     for name, secret in (("key", KEY), ("pin", PIN)):
         installed.at.secret(name).write_text(f"{secret}\n")
-    SCANNER.exempt(file)  # with the secrets, as wanted
+    SCANNER.exempt(file)  # it holds the secrets on purpose
     assert installed.run("backup", "--with-secrets", str(file))[0] == 0
     new = Installed(tmp_path / "new")
     new.at.settings.write_text("text_size = 4\n")
@@ -336,7 +338,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     assert KEY not in printed
 
 
-def test_settings_that_this_version_does_not_know_stay_in_the_backup(installed: Installed, tmp_path: Path) -> None:
+def test_settings_unknown_to_this_version_stay_in_the_backup(installed: Installed, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
     back_up(tmp_path / "chats.sqlite", file, {"settings.toml": b"colour = true\n"})
@@ -347,7 +349,7 @@ def test_settings_that_this_version_does_not_know_stay_in_the_backup(installed: 
     assert installed.at.settings.read_text() == before
 
 
-def test_nothing_is_stopped_for_a_file_that_is_no_backup(installed: Installed, tmp_path: Path) -> None:
+def test_the_service_is_not_stopped_for_a_file_that_is_no_backup(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "diary").write_text("Dear diary\n" * 1000)
     for name, sentence in (("diary", "not a good backup"), ("nothing", "there is no file")):
         status, printed, errors = installed.run("restore", str(tmp_path / name))
@@ -360,14 +362,14 @@ def test_the_service_starts_again_when_a_restore_fails(installed: Installed, tmp
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
     back_up(tmp_path / "chats.sqlite", file, {})
-    with FolderLock(installed.at.state):  # it was not stopped after all
+    with FolderLock(installed.at.state):  # as if the service still ran
         status, printed, errors = installed.run("restore", str(file))
     assert (status, printed) == (1, "")
     assert "Stop it first" in errors
     assert [line.partition(" ")[0] for line in installed.told()] == ["stop", "start"]
 
 
-def test_a_service_that_does_not_stop_is_no_place_for_a_restore(installed: Installed, tmp_path: Path) -> None:
+def test_a_restore_is_refused_when_the_service_cannot_be_stopped(installed: Installed, tmp_path: Path) -> None:
     write_chats(tmp_path / "chats.sqlite", "Why?")
     back_up(tmp_path / "chats.sqlite", tmp_path / "backup", {})
     installed.systemd(broken=True)
@@ -377,7 +379,7 @@ def test_a_service_that_does_not_stop_is_no_place_for_a_restore(installed: Insta
     assert not (installed.at.state / "chats.sqlite").exists()
 
 
-def test_a_running_appliance_of_a_checkout_is_not_restored_into(tmp_path: Path) -> None:
+def test_a_restore_is_refused_while_an_appliance_runs_from_a_checkout(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path)) as appliance:
         appliance.ask("Why?")
         status, printed, _ = run(tmp_path, "backup", str(tmp_path / "backup"))
@@ -392,7 +394,7 @@ def test_a_running_appliance_of_a_checkout_is_not_restored_into(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["nowhere/backup", "."])
-def test_a_backup_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, place: str) -> None:
+def test_a_backup_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, place: str) -> None:
     write_chats(tmp_path / "data" / "chats.sqlite", "Why?")
     status, printed, errors = run(tmp_path, "backup", str(tmp_path / place), "--data", str(tmp_path / "data"))
     assert (status, printed) == (1, "")

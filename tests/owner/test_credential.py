@@ -1,4 +1,4 @@
-"""A secret as a file: nobody else can read it at any moment, and there is a whole one at every moment."""
+"""A secret as a file: private and complete at every moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_secret_is_a_line_that_only_its_owner_can_read(tmp_path: Path) -> None
     assert [each.name for each in tmp_path.iterdir()] == ["gemini-key"]
 
 
-def test_it_takes_the_place_of_another_and_of_its_rights(tmp_path: Path) -> None:
+def test_a_new_secret_replaces_an_old_one_and_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "gemini-key"
     path.write_text("old\n")
     path.chmod(0o644)
@@ -33,14 +33,14 @@ def test_it_takes_the_place_of_another_and_of_its_rights(tmp_path: Path) -> None
     assert (path.read_text(), mode(path)) == ("new\n", 0o600)
 
 
-def test_none_is_an_empty_file(tmp_path: Path) -> None:
+def test_no_secret_is_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "pin"
     store(path, PIN)
     assert store(path, "")
     assert (path.read_text(), mode(path)) == ("", 0o600)
 
 
-def test_the_same_again_leaves_the_file_as_it_is_but_for_its_rights(tmp_path: Path) -> None:
+def test_the_same_secret_again_changes_only_the_permissions_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "pin"
     store(path, PIN)
     path.chmod(0o644)
@@ -50,7 +50,7 @@ def test_the_same_again_leaves_the_file_as_it_is_but_for_its_rights(tmp_path: Pa
     assert mode(path) == 0o600
 
 
-def test_what_a_power_cut_left_behind_is_no_obstacle_and_not_written_to(tmp_path: Path) -> None:
+def test_a_leftover_of_a_power_cut_is_no_obstacle_and_is_not_written_to(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.touch()
     (tmp_path / ".pin.new").symlink_to(elsewhere)
@@ -59,8 +59,8 @@ def test_what_a_power_cut_left_behind_is_no_obstacle_and_not_written_to(tmp_path
     assert not (tmp_path / ".pin.new").exists()
 
 
-def test_the_secret_is_written_to_a_file_that_was_closed_to_others_before(tmp_path: Path) -> None:
-    # Whatever the umask: what others could open before the content came, they could read afterwards.
+def test_the_file_is_private_before_the_secret_is_written_to_it(tmp_path: Path) -> None:
+    # Under any umask: others who open the file before its content comes can read it afterwards.
     script = (
         "import os, pathlib, sys; from kindle_appliance.owner.credential import store; os.umask(0);"
         "sys.addaudithook(lambda name, given: name == 'open' and '.new' in str(given[0])"
@@ -71,6 +71,6 @@ def test_the_secret_is_written_to_a_file_that_was_closed_to_others_before(tmp_pa
     assert done.stdout.split() == ["0o600"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         store(tmp_path / "nowhere" / "pin", PIN)

@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong and says how to mend it; it never says a secret."""
+"""The doctor names each fault and its remedy, and never shows a secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUICK = Clocks(connect=5, first_byte=5, progress=5)
 
 @pytest.fixture
 def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
-    """An appliance that runs, with a key that Google accepts."""
+    """A running appliance with a key that Google accepts."""
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
     house_of_one = ("127.0.0.0/8",)
     settings = Settings("127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url, networks=house_of_one)
@@ -53,12 +53,12 @@ def patient(settings: Settings, folder: Path, service: Service | None, **more: o
 
 
 def nobody(name: str) -> set[str]:
-    """No test here asks the network."""
+    """Finds no address for any name: these tests send no mDNS query."""
     return set()
 
 
 def found(whose: Patient) -> dict[str, Finding]:
-    """What the doctor finds, by its subject; each finding is one line, and none has a secret."""
+    """The doctor's findings by subject; asserts that each is one line without a secret."""
     findings = list(examine(whose))
     assert [finding.subject for finding in findings] == SUBJECTS
     for finding in findings:
@@ -74,10 +74,10 @@ def verdicts(findings: dict[str, Finding]) -> dict[str, str]:
     return {subject: str(each.verdict) for subject, each in findings.items() if each.verdict is not Verdict.OK}
 
 
-# Each thing that is looked at
+# Each subject
 
 
-def test_of_a_healthy_appliance_everything_is_ok_but_the_name_that_it_does_not_announce(healthy: Patient) -> None:
+def test_a_healthy_appliance_is_ok_in_everything_but_its_unannounced_name(healthy: Patient) -> None:
     findings = found(healthy)
     assert verdicts(findings) == {"name": "warning"}
     assert "offers 1 models, all of the settings among them" in findings["key"].text
@@ -97,7 +97,7 @@ def test_of_a_healthy_appliance_everything_is_ok_but_the_name_that_it_does_not_a
     ],
     ids=["us", "another too", "nobody"],
 )
-def test_a_name_that_is_announced_is_asked_for(
+def test_an_announced_name_is_looked_up_on_the_network(
     healthy: Patient, house: House, answers: set[str], verdict: str, said: str
 ) -> None:
     up = {"state": "up", "name": "kindle-2.local", "addresses": ["192.168.1.23"], "reason": ""}
@@ -107,7 +107,7 @@ def test_a_name_that_is_announced_is_asked_for(
     assert said in finding.text
 
 
-def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> None:
+def test_the_reason_for_an_unannounced_name_is_given(healthy: Patient, house: House) -> None:
     object.__setattr__(
         house.health, "mdns", lambda: {"state": "failed", "name": "", "reason": "UDP port 5353 is taken"}
     )
@@ -117,9 +117,7 @@ def test_why_no_name_is_announced_is_told(healthy: Patient, house: House) -> Non
     assert found(unwanted)["name"].verdict == "ok"
 
 
-def test_a_pin_that_the_appliance_has_not_been_told_yet_is_named_as_what_keeps_it_silent(
-    gemini: FakeGemini, tmp_path: Path
-) -> None:
+def test_a_pin_changed_since_the_start_is_a_warning_to_restart(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, gate=Gate("0042", b"secret")) as house:
         finding = found(patient(Settings(demo=True), tmp_path, Service(f"{house.url}/", "1234")))["name"]
     assert finding.verdict == "warning" and "another PIN: restart" in finding.text
@@ -141,7 +139,7 @@ def test_a_pin_that_the_appliance_has_not_been_told_yet_is_named_as_what_keeps_i
     ],
     ids=["refused", "suspended", "busy", "a hotel", "unknown models"],
 )
-def test_what_google_says_to_the_key_is_told(
+def test_googles_reply_to_the_key_is_reported(
     healthy: Patient, gemini: FakeGemini, reply: Reply, verdict: str, said: str, remedy: str
 ) -> None:
     gemini.default = reply
@@ -157,7 +155,7 @@ def test_a_network_without_google_is_a_failure(healthy: Patient) -> None:
         assert found(patient(settings, healthy.folder, healthy.service))["key"].verdict == "failure"
 
 
-def test_without_a_key_nobody_is_asked_and_that_is_a_warning(healthy: Patient, gemini: FakeGemini) -> None:
+def test_a_missing_key_is_a_warning_and_google_is_not_asked(healthy: Patient, gemini: FakeGemini) -> None:
     for settings in (Settings(gemini_url=gemini.url), Settings(key=KEY, demo=True, gemini_url=gemini.url)):
         finding = found(patient(settings, healthy.folder, None))["key"]
         assert (finding.verdict, finding.text) == ("warning", "demo: answers are built-in examples.")
@@ -166,7 +164,7 @@ def test_without_a_key_nobody_is_asked_and_that_is_a_warning(healthy: Patient, g
 
 
 @pytest.mark.parametrize("off", [timedelta(seconds=90), timedelta(days=-400)])
-def test_a_clock_that_differs_from_googles_is_told_with_both_times(
+def test_a_clock_that_differs_from_googles_is_a_failure_with_the_difference(
     healthy: Patient, gemini: FakeGemini, off: timedelta
 ) -> None:
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC) + off)
@@ -177,7 +175,7 @@ def test_a_clock_that_differs_from_googles_is_told_with_both_times(
     assert "timedatectl" in finding.remedy
 
 
-def test_a_certificate_that_is_not_valid_now_is_the_clocks_fault(healthy: Patient, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_yet_valid_is_blamed_on_the_clock(healthy: Patient, tmp_path: Path) -> None:
     with FakeGemini(tls=True) as gemini:
         gemini.present(*certificate_of_the_future(tmp_path))
         upstream = Upstream(gemini.url, QUICK, certificates=str(gemini.certificate), provider="Gemini")
@@ -188,7 +186,7 @@ def test_a_certificate_that_is_not_valid_now_is_the_clocks_fault(healthy: Patien
     assert "clock of the appliance" in findings["key"].text
 
 
-def test_a_certificate_of_somebody_else_is_not_blamed_on_the_clock(healthy: Patient) -> None:
+def test_an_untrusted_certificate_is_not_blamed_on_the_clock(healthy: Patient) -> None:
     with FakeGemini(tls=True) as gemini:
         findings = found(patient(Settings(key=KEY, gemini_url=gemini.url), healthy.folder, healthy.service))
     assert findings["clock"].verdict == "ok"
@@ -205,7 +203,7 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     assert "sudo kindle-appliance restore" in finding.remedy
 
 
-def test_chats_that_the_appliance_locks_on_a_full_filesystem_are_not_called_damaged(
+def test_chats_locked_by_the_appliance_on_a_full_filesystem_are_not_called_damaged(
     healthy: Patient, tmp_path: Path
 ) -> None:
     folder = tmp_path / "alone"
@@ -255,7 +253,7 @@ def test_no_address_is_a_failure(healthy: Patient) -> None:
     assert "Wi-Fi" in finding.remedy
 
 
-def test_an_address_that_kindles_beside_it_could_not_connect_from_is_a_warning(healthy: Patient) -> None:
+def test_an_address_outside_the_allowed_networks_is_a_warning(healthy: Patient) -> None:
     finding = found(replace(healthy, lan_address="192.168.1.23"))["network"]
     assert finding.verdict == "warning"
     assert "only those of 127.0.0.0/8 may" in finding.text and "`networks`" in finding.remedy
@@ -269,7 +267,7 @@ def test_a_service_that_only_this_machine_reaches_is_a_failure(healthy: Patient)
     assert "firewall" in finding.remedy
 
 
-def test_an_installed_service_that_does_not_answer_is_a_failure_with_the_command_that_says_why(
+def test_a_silent_installed_service_is_a_failure_with_the_command_for_its_status(
     healthy: Patient,
 ) -> None:
     with refusing_url() as url:
@@ -279,7 +277,7 @@ def test_an_installed_service_that_does_not_answer_is_a_failure_with_the_command
             assert "systemctl status" in finding.remedy
 
 
-def test_a_port_that_somebody_else_has_is_a_failure_in_a_checkout(healthy: Patient) -> None:
+def test_a_port_taken_by_another_program_is_a_failure_in_a_checkout(healthy: Patient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(host="127.0.0.1", port=port)
@@ -304,7 +302,7 @@ def installed(tmp_path: Path, gemini: FakeGemini) -> Iterator[Installed]:
 
 
 @pytest.mark.slow
-def test_the_command_looks_at_the_service_and_its_status_says_whether_all_works(
+def test_the_command_checks_the_service_and_its_exit_status_tells_whether_all_works(
     installed: Installed, gemini: FakeGemini, tmp_path: Path
 ) -> None:
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
@@ -324,7 +322,7 @@ def test_the_command_looks_at_the_service_and_its_status_says_whether_all_works(
 
 
 @pytest.mark.slow
-def test_settings_that_cannot_be_read_are_the_only_line(installed: Installed) -> None:
+def test_bad_settings_are_the_only_finding(installed: Installed) -> None:
     installed.at.settings.write_text("port = 0\n")
     status, printed, errors = installed.run("doctor")
     assert (status, errors) == (1, "")
@@ -332,7 +330,7 @@ def test_settings_that_cannot_be_read_are_the_only_line(installed: Installed) ->
 
 
 @pytest.mark.slow
-def test_in_a_checkout_it_looks_at_the_appliance_that_uses_the_same_chats(tmp_path: Path) -> None:
+def test_in_a_checkout_the_command_checks_the_appliance_that_uses_the_same_chats(tmp_path: Path) -> None:
     status, printed, errors = run(tmp_path, "doctor", "--host", "127.0.0.1", "--port", str(free_port()))
     assert (status, errors) == (0, "")
     assert re.search("^warning +port .* is not running", printed, re.MULTILINE)
@@ -343,7 +341,7 @@ def test_in_a_checkout_it_looks_at_the_appliance_that_uses_the_same_chats(tmp_pa
 
 
 def certificate_of_the_future(folder: Path) -> tuple[Path, Path]:
-    """A certificate and its key that will be good in 2090: what a clock that has fallen back makes of any."""
+    """A certificate that is valid from 2090, and its key: to a clock that has fallen back, all look like this."""
     (folder / "index").touch()
     (folder / "configuration").write_text(
         "[ca]\ndefault_ca = here\n[here]\ndatabase = index\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"

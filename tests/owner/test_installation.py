@@ -1,4 +1,4 @@
-"""The installed command answers for the service: it finds the service's files, or says that it may not."""
+"""The installed command acts for the service: it finds the service's files, or reports missing rights."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from kindle_appliance.settings import load
         ("/usr", None),
     ],
 )
-def test_it_is_installed_when_it_runs_from_where_it_is_installed(place: str, root: str | None) -> None:
+def test_a_program_is_installed_when_it_runs_from_the_installers_folder(place: str, root: str | None) -> None:
     found = Installation.find(Path(place))
     assert (found and str(found.root)) == root
 
 
-def test_its_files_lie_where_the_unit_says() -> None:
+def test_the_files_of_an_installation_lie_where_the_unit_says() -> None:
     installed = Installation()
     files = [installed.settings, installed.secret("key"), installed.secret("pin"), installed.state]
     assert [str(path) for path in files] == [
@@ -53,7 +53,7 @@ def test_a_command_sees_the_settings_of_the_service_and_none_of_the_shell(tmp_pa
     assert settings.pin is None
 
 
-def test_the_service_itself_keeps_the_environment_that_systemd_made(tmp_path: Path) -> None:
+def test_the_service_itself_keeps_the_environment_from_systemd(tmp_path: Path) -> None:
     by_systemd = {
         "CREDENTIALS_DIRECTORY": "/run/credentials/kindle-appliance.service",
         "KINDLE_APPLIANCE_PORT": "1",
@@ -61,7 +61,7 @@ def test_the_service_itself_keeps_the_environment_that_systemd_made(tmp_path: Pa
     assert Installation(tmp_path).environment(by_systemd) == by_systemd
 
 
-def test_a_settings_file_that_is_named_goes_before_the_one_of_the_service(tmp_path: Path) -> None:
+def test_a_named_settings_file_goes_before_the_services_own(tmp_path: Path) -> None:
     installed = Installed(tmp_path).at
     installed.settings.write_text("port = 8090\n")
     own = tmp_path / "own.toml"
@@ -71,10 +71,10 @@ def test_a_settings_file_that_is_named_goes_before_the_one_of_the_service(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["serve", "doctor", "settings", "key"])
-def test_without_the_rights_it_needs_it_says_how_to_get_them(tmp_path: Path, command: str) -> None:
+def test_a_command_without_the_needed_rights_says_how_to_get_them(tmp_path: Path, command: str) -> None:
     installed = Installed(tmp_path)
     installed.at.secret("key").chmod(0)
-    # Root reads everything, unless it drops what makes it so (capabilities(7)).
+    # Root reads everything unless it drops its capabilities (capabilities(7)).
     as_nobody = [] if os.geteuid() else ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     status, printed, errors = installed.run(command, through=as_nobody)
     assert (status, printed) == (1, "")

@@ -1,4 +1,4 @@
-"""A backup and its way back: whole, readable to its owner only, and never at the cost of what is there."""
+"""Backup and restore: complete, readable to the owner only, and never at the cost of the existing chats."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_backup_is_one_file_that_only_its_owner_can_read(chats: Path, tmp_path
     assert names(file.parent) == ["backup"]
 
 
-def test_it_replaces_an_earlier_one_only_when_it_is_complete(chats: Path, tmp_path: Path) -> None:
+def test_a_backup_replaces_an_earlier_one_only_when_it_is_complete(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     before = file.read_bytes()
@@ -70,7 +70,9 @@ def test_it_replaces_an_earlier_one_only_when_it_is_complete(chats: Path, tmp_pa
     assert names(tmp_path) == ["backup", "state"]
 
 
-def test_what_goes_along_comes_back_and_what_does_not_is_not_in_it(chats: Path, tmp_path: Path) -> None:
+def test_a_restore_returns_only_the_files_that_were_backed_up_and_leaves_none_in_the_database(
+    chats: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "backup"
     back_up(chats, file, {"settings.toml": b"port = 80\n", "pin": b"0042\n"})
     assert restore(file, chats) == {"settings.toml": b"port = 80\n", "pin": b"0042\n"}
@@ -79,7 +81,7 @@ def test_what_goes_along_comes_back_and_what_does_not_is_not_in_it(chats: Path, 
     assert restore(file, chats) == {}
 
 
-def test_what_was_deleted_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
+def test_a_deleted_question_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
     write_chats(chats, "A very secret question")
     with closing(Database(chats, CHATS)) as database, database.write() as connection:
         connection.execute("DELETE FROM turns WHERE question LIKE '%secret%'")
@@ -87,7 +89,7 @@ def test_what_was_deleted_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
     assert b"very secret" not in (tmp_path / "backup").read_bytes()
 
 
-def test_answers_are_written_on_while_a_backup_is_made(house: House, gemini: FakeGemini, tmp_path: Path) -> None:
+def test_an_answer_continues_while_backups_are_made(house: House, gemini: FakeGemini, tmp_path: Path) -> None:
     house.ask("Why?")
     call = gemini.next_call()
     call.start()
@@ -112,14 +114,14 @@ def test_answers_are_written_on_while_a_backup_is_made(house: House, gemini: Fak
         assert follow.read_to_end().endswith(b"End.")
 
 
-def test_there_is_nothing_to_back_up_yet(tmp_path: Path) -> None:
+def test_a_backup_without_chats_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="no chats"):
         back_up(tmp_path / "chats.sqlite", tmp_path / "backup", NOTHING)
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("folder", [".", "/", "..", "out"])
-def test_a_folder_is_no_place_for_a_backup_but_a_file_in_it(
+def test_a_backup_to_a_folder_is_refused_with_the_advice_to_name_a_file(
     chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -129,14 +131,14 @@ def test_a_folder_is_no_place_for_a_backup_but_a_file_in_it(
     assert names(tmp_path) == ["out", "state"]
 
 
-def test_a_full_stick_is_named_and_not_the_filesystem_of_the_chats(chats: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_full_stick_names_the_stick_and_not_the_chats(chats: Path, tmp_path: Path) -> None:
     with mounted(tmp_path / "stick", "size=32k") as stick:
         with pytest.raises(StartError, match="stick/backup cannot be written: database or disk is full"):
             back_up(chats, stick / "backup", NOTHING)
         assert names(stick) == []
 
 
-def test_the_chats_themselves_are_no_place_for_a_backup(chats: Path, tmp_path: Path) -> None:
+def test_the_file_of_the_chats_itself_is_refused_as_a_backup(chats: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(chats)
     for file in (chats, chats.parent / ".." / "state" / "chats.sqlite", link):
@@ -150,7 +152,7 @@ def test_the_chats_themselves_are_no_place_for_a_backup(chats: Path, tmp_path: P
 # Restoring
 
 
-def test_a_restore_brings_the_chats_back_and_keeps_those_that_were_there(chats: Path, tmp_path: Path) -> None:
+def test_a_restore_brings_the_chats_back_and_keeps_the_replaced_ones(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     write_chats(chats, "Later?")
@@ -174,7 +176,7 @@ def test_a_restore_to_a_new_machine_makes_chats_that_only_their_owner_can_read(c
     assert names(new.parent) == ["chats.sqlite"]
 
 
-def test_chats_that_are_no_database_any_more_are_kept_and_replaced(chats: Path, tmp_path: Path) -> None:
+def test_a_restore_replaces_damaged_chats_and_keeps_their_file(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     for damage in (b"\xff" * 20_000, b"", chats.read_bytes()[:4096] + b"\xff" * 4096):
@@ -185,8 +187,8 @@ def test_chats_that_are_no_database_any_more_are_kept_and_replaced(chats: Path, 
         assert chats.with_name(KEPT).read_bytes() == damage
 
 
-def test_a_backup_keeps_the_schema_that_it_found(chats: Path, tmp_path: Path) -> None:
-    """The installer's way back: the version before the one that makes it may be the one that restores it."""
+def test_a_backup_keeps_the_schema_version_of_the_chats(chats: Path, tmp_path: Path) -> None:
+    """After a failed upgrade, the old version restores the backup that the new version has made."""
     old, file = tmp_path / "old", tmp_path / "backup"
     with closing(sqlite3.connect(old)) as connection:
         connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
@@ -195,13 +197,13 @@ def test_a_backup_keeps_the_schema_that_it_found(chats: Path, tmp_path: Path) ->
     assert restore(file, chats) == {"settings.toml": b"x"}
 
 
-def test_an_older_backup_is_brought_to_todays_schema(chats: Path, tmp_path: Path) -> None:
+def test_a_restore_brings_an_older_backup_to_todays_schema(chats: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     with closing(sqlite3.connect(old)) as connection:
         connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
     restore(old, chats)
     assert inspect(chats, CHATS) == Inspection(CHATS.version, 1, "")
-    assert inspect(old, CHATS).version == 1  # the backup stays what it is
+    assert inspect(old, CHATS).version == 1  # the backup itself is unchanged
 
 
 BAD = {
@@ -212,7 +214,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "sentence"), BAD.values(), ids=BAD)
-def test_what_is_no_backup_is_refused_and_the_chats_stay(
+def test_a_file_that_is_no_backup_is_refused_and_the_chats_stay(
     chats: Path, tmp_path: Path, content: bytes | None, sentence: str
 ) -> None:
     file = tmp_path / "backup"
@@ -239,10 +241,10 @@ def test_a_damaged_backup_is_refused_wherever_the_damage_is(chats: Path, tmp_pat
         except StartError:
             refused += 1
         assert inspect(chats, CHATS).trouble == ""
-    assert refused >= 30  # the rest hit free space or the inside of a text, which SQLite cannot tell
+    assert refused >= 30  # the rest hit free space or the inside of a text, which SQLite cannot detect
 
 
-def test_a_backup_of_a_newer_version_is_refused_by_name(chats: Path, tmp_path: Path) -> None:
+def test_a_backup_of_a_newer_version_is_refused_with_that_reason(chats: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     back_up(chats, file, NOTHING)
     with closing(sqlite3.connect(file)) as connection:
@@ -253,7 +255,7 @@ def test_a_backup_of_a_newer_version_is_refused_by_name(chats: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_a_restore_leaves_the_old_chats_or_the_new_ones(chats: Path, tmp_path: Path) -> None:
+def test_a_restore_killed_at_any_moment_leaves_the_old_chats_or_the_new_ones(chats: Path, tmp_path: Path) -> None:
     file, other = tmp_path / "backup", tmp_path / "other.sqlite"
     write_chats(other, *(f"new {number} {'!' * 3000}" for number in range(300)))
     back_up(other, file, NOTHING)
@@ -266,7 +268,7 @@ def test_killed_at_any_moment_a_restore_leaves_the_old_chats_or_the_new_ones(cha
     command = [sys.executable, "-c", script, str(file), str(chats)]
 
     def restored(seconds: float) -> float:
-        """Kill it after some seconds; how long it has run."""
+        """Kill a restore after `seconds`; returns how long it ran."""
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as restoring:
             assert restoring.stdout is not None
             restoring.stdout.read(1)
@@ -286,13 +288,13 @@ def test_killed_at_any_moment_a_restore_leaves_the_old_chats_or_the_new_ones(cha
         found = {question.partition(" ")[0] for question in questions(chats)}
         assert found in ({"old", "Why?", "海?"}, {"new"})
         outcomes.append("new" in found)
-    assert not all(outcomes)  # it was cut short at least once
+    assert not all(outcomes)  # at least one restore was cut short
 
 
 # The lock
 
 
-def test_the_folder_belongs_to_one_and_says_where_that_answers(tmp_path: Path) -> None:
+def test_a_folder_is_locked_by_one_appliance_and_announces_its_address(tmp_path: Path) -> None:
     assert announced_url(tmp_path) is None
     with FolderLock(tmp_path) as lock:
         assert announced_url(tmp_path) is None

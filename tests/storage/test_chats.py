@@ -45,7 +45,7 @@ def chats(database: Database) -> Chats:
 
 @pytest.fixture
 def form() -> Iterator[str]:
-    """One-time ids, to be taken with `next`."""
+    """One-time form ids; `next` takes one."""
     return (f"form-{number}" for number in count())
 
 
@@ -121,7 +121,9 @@ def test_a_form_sent_by_many_threads_at_once_makes_one_turn_and_one_chat(chats: 
     assert len(chats.recent(10)) == 1
 
 
-def test_the_file_itself_holds_a_question_of_a_form_only_once(chats: Chats, database: Database) -> None:
+def test_the_database_refuses_a_second_turn_with_the_same_form_and_question(
+    chats: Chats, database: Database
+) -> None:
     turn, _ = chats.ask("Why?", None, "form")
     with pytest.raises(sqlite3.IntegrityError), database.write() as connection:
         columns = "question, form, asked"
@@ -129,7 +131,7 @@ def test_the_file_itself_holds_a_question_of_a_form_only_once(chats: Chats, data
     assert chats.count_turns(turn.chat) == 1
 
 
-def test_questions_that_arrive_at_once_in_one_chat_get_numbers_of_their_own(chats: Chats) -> None:
+def test_simultaneous_questions_in_one_chat_get_different_numbers(chats: Chats) -> None:
     chat = chats.ask("first", None, "first")[0].chat
     together = threading.Barrier(8)
 
@@ -177,7 +179,7 @@ sys.stdin.read()
 """
 
 
-def test_a_question_is_kept_by_a_program_that_is_killed_right_after_ask_returned(tmp_path: Path) -> None:
+def test_a_question_survives_a_kill_right_after_ask_returned(tmp_path: Path) -> None:
     path = tmp_path / "killed.sqlite"
     command = [sys.executable, "-c", ASKING, str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -194,7 +196,7 @@ def test_a_question_is_kept_by_a_program_that_is_killed_right_after_ask_returned
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_every_text_comes_back_exactly_as_it_was(chats: Chats, text: str) -> None:
+def test_every_text_comes_back_exactly_as_it_was_written(chats: Chats, text: str) -> None:
     turn, _ = chats.ask(text, None, "form")
     assert turn.question == stored(chats, turn).question == text
     assert chats.recent(1)[0].title == text
@@ -205,7 +207,7 @@ def test_every_text_comes_back_exactly_as_it_was(chats: Chats, text: str) -> Non
     assert stored(chats, turn).answer == text + text
 
 
-def test_growing_texts_are_stored_but_never_over_an_answer_that_has_ended(chats: Chats) -> None:
+def test_growing_text_is_stored_but_never_overwrites_an_ended_answer(chats: Chats) -> None:
     ended, _ = chats.ask("one", None, "1")
     growing, _ = chats.ask("two", None, "2")
     untouched, _ = chats.ask("three", None, "3")
@@ -218,7 +220,7 @@ def test_growing_texts_are_stored_but_never_over_an_answer_that_has_ended(chats:
 
 
 @pytest.mark.parametrize("finish", Finish)
-def test_every_kind_of_end_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
+def test_every_kind_of_ending_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
     turn, _ = chats.ask("Why?", None, "form")
     ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2)
     chats.store_ending(turn.id, "Because.", ending)
@@ -251,7 +253,7 @@ OLD_NOTES = {
 }
 
 
-def test_notes_that_version_0_1_stored_are_still_said_in_the_language_of_the_reader(tmp_path: Path) -> None:
+def test_notes_stored_by_version_0_1_are_still_shown_in_the_language_of_the_reader(tmp_path: Path) -> None:
     file = tmp_path / "chats.sqlite"
     with closing(Database(file, Schema("chats", CHATS.migrations[:6]))) as old, old.write() as connection:
         connection.execute("INSERT INTO chats DEFAULT VALUES")
@@ -268,7 +270,7 @@ def test_notes_that_version_0_1_stored_are_still_said_in_the_language_of_the_rea
             assert turn.ending.note.to("en") == english.replace("reach Google", "reach Gemini")
 
 
-def test_what_a_crash_cut_off_is_interrupted_with_its_text_and_nothing_else_is_touched(chats: Chats) -> None:
+def test_an_answer_cut_by_a_crash_is_interrupted_with_its_text_and_no_other_is_touched(chats: Chats) -> None:
     ended, _ = chats.ask("one", None, "1")
     begun, _ = chats.ask("two", None, "2")
     silent, _ = chats.ask("three", None, "3")
@@ -288,7 +290,7 @@ def test_what_a_crash_cut_off_is_interrupted_with_its_text_and_nothing_else_is_t
 # The list
 
 
-def test_the_list_has_the_chats_last_asked_in_first_with_title_count_and_time(
+def test_the_list_shows_the_most_recently_asked_chats_first_with_title_count_and_time(
     chats: Chats, form: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(100)
@@ -302,7 +304,7 @@ def test_the_list_has_the_chats_last_asked_in_first_with_title_count_and_time(
     assert [chat.id for chat in chats.recent(1)] == [first.chat]
 
 
-def test_the_list_says_which_chats_are_being_written_in(chats: Chats, form: Iterator[str]) -> None:
+def test_the_list_marks_the_chats_with_an_unfinished_answer(chats: Chats, form: Iterator[str]) -> None:
     quiet, _ = chats.ask("quiet", None, next(form))
     busy, _ = chats.ask("busy", None, next(form))
     newer, _ = chats.ask("newer", busy.chat, next(form))

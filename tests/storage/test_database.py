@@ -1,4 +1,4 @@
-"""The SQLite file: it moves forward and never back, keeps what it confirmed, and can be read when it is full."""
+"""The SQLite file: it migrates forward and never back, keeps committed writes, and stays readable when full."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def database(path: Path) -> Iterator[Database]:
 
 
 def look(path: Path, query: str) -> list[tuple[object, ...]]:
-    """What another program sees in the file."""
+    """Rows that another program reads from the file."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
 
@@ -66,14 +66,14 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
 # Versions of the schema
 
 
-def test_a_fresh_file_gets_todays_schema_and_its_folder(path: Path) -> None:
+def test_a_fresh_file_gets_its_folder_and_todays_schema(path: Path) -> None:
     Database(path, CHATS).close()
     assert look(path, "PRAGMA user_version") == [(CHATS.version,)]
     assert look(path, "PRAGMA journal_mode") == [("wal",)]
     assert look(path, "SELECT count(*) FROM chats, turns") == [(0,)]
 
 
-def test_opening_again_leaves_the_schema_and_the_rows_as_they_are(path: Path) -> None:
+def test_opening_again_changes_neither_schema_nor_rows(path: Path) -> None:
     with closing(Database(path, CHATS)) as database:
         add_chat(database)
     schema = look(path, "PRAGMA schema_version")
@@ -105,7 +105,7 @@ def test_a_file_of_an_older_version_moves_forward_with_its_rows(
     assert look(path, "PRAGMA user_version") == [(2,)]
 
 
-def test_a_file_of_a_newer_version_is_refused_by_name_and_left_alone(path: Path) -> None:
+def test_a_file_of_a_newer_version_is_refused_with_its_path_and_left_unchanged(path: Path) -> None:
     with closing(Database(path, CHATS)) as database, database.write() as connection:
         connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
     with pytest.raises(OwnerError, match="newer version") as refused:
@@ -115,7 +115,7 @@ def test_a_file_of_a_newer_version_is_refused_by_name_and_left_alone(path: Path)
     assert look(path, "PRAGMA user_version") == [(CHATS.version + 1,)]
 
 
-def test_a_step_that_fails_leaves_the_version_before_it_and_the_rows_and_no_lock(
+def test_a_failed_migration_leaves_the_version_before_it_the_rows_and_no_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(Database(path, CHATS)) as database:
@@ -128,13 +128,13 @@ def test_a_step_that_fails_leaves_the_version_before_it_and_the_rows_and_no_lock
     assert look(path, "SELECT question, mark FROM turns") == [("Why?", "none")]
     assert "half" not in str(look(path, "SELECT sql FROM sqlite_schema"))
     with closing(sqlite3.connect(path, timeout=0)) as other:
-        other.execute("INSERT INTO chats DEFAULT VALUES")  # raises if the failed one still holds the file
+        other.execute("INSERT INTO chats DEFAULT VALUES")  # raises if the failed connection still locks the file
 
 
 # Transactions
 
 
-def test_full_durability_the_log_and_foreign_keys_are_in_force_where_it_is_written(database: Database) -> None:
+def test_the_writing_connection_has_full_durability_a_write_ahead_log_and_foreign_keys(database: Database) -> None:
     with database.write() as connection:
         names = ("synchronous", "journal_mode", "foreign_keys")
         assert [pragma(connection, name) for name in names] == [2, "wal", 1]  # 2 is FULL
@@ -143,7 +143,7 @@ def test_full_durability_the_log_and_foreign_keys_are_in_force_where_it_is_writt
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_write_that_raises_is_undone_and_the_next_one_works(
+def test_a_write_that_raises_is_rolled_back_and_the_next_one_works(
     database: Database, error: type[BaseException]
 ) -> None:
     with pytest.raises(error), database.write() as connection:
@@ -154,7 +154,7 @@ def test_a_write_that_raises_is_undone_and_the_next_one_works(
     assert count_chats(database) == 1
 
 
-def test_readers_read_the_last_confirmed_state_while_a_write_is_open(database: Database) -> None:
+def test_readers_see_the_last_committed_state_while_a_write_is_open(database: Database) -> None:
     with ThreadPoolExecutor(1) as reader:
         with database.write() as connection:
             connection.execute("INSERT INTO chats DEFAULT VALUES")
@@ -173,7 +173,7 @@ def test_a_second_writer_waits_for_the_first(database: Database) -> None:
     assert count_chats(database) == 2
 
 
-def test_many_threads_that_write_and_read_at_once_lose_nothing(database: Database) -> None:
+def test_simultaneous_writes_and_reads_of_many_threads_lose_nothing(database: Database) -> None:
     together = threading.Barrier(8)
 
     def work() -> list[int]:
@@ -187,7 +187,7 @@ def test_many_threads_that_write_and_read_at_once_lose_nothing(database: Databas
     with ThreadPoolExecutor(8) as pool:
         counts = [each.result() for each in [pool.submit(work) for _ in range(8)]]
     assert count_chats(database) == 8 * 15
-    for seen in counts:  # each sees its own write at once, and nothing disappears
+    for seen in counts:  # each thread sees its own write at once, and no row disappears
         assert seen == sorted(set(seen))
 
 
@@ -212,10 +212,10 @@ os.write(1, b"write has returned")
 """
 
 
-def test_the_log_is_forced_to_the_disk_before_write_returns(path: Path, tmp_path: Path, database: Database) -> None:
+def test_the_log_is_synced_to_the_disk_before_write_returns(path: Path, tmp_path: Path, database: Database) -> None:
     strace = shutil.which("strace")
     if strace is None or subprocess.run([strace, "true"], check=False, capture_output=True).returncode:
-        # Nobody to watch the system calls: SQLite's word for it, on the connection that writes.
+        # Without strace, rely on the setting that SQLite reports for the writing connection.
         with database.write() as connection:
             assert pragma(connection, "synchronous") == 2
         return
@@ -230,10 +230,10 @@ def test_the_log_is_forced_to_the_disk_before_write_returns(path: Path, tmp_path
     assert log_calls[-1] in ("fsync", "fdatasync")
 
 
-# When the filesystem is full, failing, or not ours
+# A full or failing filesystem, and a folder without permission
 
 
-def test_a_full_disk_is_a_storage_error_and_is_written_to_again_once_there_is_room(database: Database) -> None:
+def test_a_full_disk_is_a_storage_error_and_writes_work_again_once_there_is_room(database: Database) -> None:
     add_turn(database, "before")
     with database.write() as connection:
         pages = pragma(connection, "page_count")
@@ -249,7 +249,7 @@ def test_a_full_disk_is_a_storage_error_and_is_written_to_again_once_there_is_ro
     assert count_chats(database) == 2
 
 
-def test_a_failed_write_is_a_storage_error_and_the_database_is_still_read(path: Path, database: Database) -> None:
+def test_a_failed_write_is_a_storage_error_and_the_database_stays_readable(path: Path, database: Database) -> None:
     add_chat(database)
     log = path.with_name(path.name + "-wal")
     with files_not_larger_than(log.stat().st_size), pytest.raises(StorageError, match="I/O error"):
@@ -259,7 +259,7 @@ def test_a_failed_write_is_a_storage_error_and_the_database_is_still_read(path: 
     assert count_chats(database) == 2
 
 
-def test_a_file_that_decays_while_it_is_open_is_a_storage_error(path: Path) -> None:
+def test_a_damaged_page_of_the_file_is_a_storage_error(path: Path) -> None:
     with closing(Database(path, CHATS)) as database:
         for _ in range(3):
             add_chat(database)
@@ -277,7 +277,7 @@ def test_a_file_that_decays_while_it_is_open_is_a_storage_error(path: Path) -> N
             add_chat(database)
 
 
-def test_a_wrong_statement_is_a_mistake_of_ours_and_not_a_full_filesystem(database: Database) -> None:
+def test_a_wrong_statement_is_an_sqlite_error_and_not_a_storage_error(database: Database) -> None:
     with pytest.raises(sqlite3.Error):
         database.read("SELECT nothing FROM nowhere")
     with pytest.raises(sqlite3.Error), database.write() as connection:
@@ -285,7 +285,7 @@ def test_a_wrong_statement_is_a_mistake_of_ours_and_not_a_full_filesystem(databa
 
 
 @pytest.mark.parametrize("obstacle", ["no database", "a folder", "a file where the folder should be"])
-def test_what_is_no_database_is_a_storage_error_that_names_it(path: Path, obstacle: str) -> None:
+def test_a_path_without_a_database_is_a_storage_error_that_names_it(path: Path, obstacle: str) -> None:
     if obstacle == "a folder":
         path.mkdir(parents=True)
     elif obstacle == "no database":
@@ -301,7 +301,7 @@ def test_what_is_no_database_is_a_storage_error_that_names_it(path: Path, obstac
 
 @pytest.mark.parametrize("denied", ["a new folder", "a new file", "a read-only file"])
 def test_a_folder_without_permission_is_a_storage_error_that_names_the_path(denied: str) -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's own is closed to others
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to other users
         folder = Path(name)
         path = folder / "more" / "chats.sqlite" if denied == "a new folder" else folder / "chats.sqlite"
         if denied == "a read-only file":
@@ -316,7 +316,7 @@ def test_a_folder_without_permission_is_a_storage_error_that_names_the_path(deni
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write anywhere: be nobody for a while."""
+    """Run as the user nobody meanwhile, since root may write anywhere."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)
@@ -329,7 +329,7 @@ def unprivileged() -> Iterator[None]:
 
 @contextmanager
 def files_not_larger_than(size: int) -> Iterator[None]:
-    """What is written behind `size` fails with EFBIG, as a failing card does with EIO (Python ignores SIGXFSZ)."""
+    """Writes beyond `size` bytes fail with EFBIG, as on a failing card with EIO (Python ignores SIGXFSZ)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

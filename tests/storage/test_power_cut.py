@@ -1,8 +1,8 @@
-"""A question survives a power cut: on the disk before anybody is told of it.
+"""A question survives a power cut: it is on the disk before the reader's 303 and the request to Gemini leave.
 
-A killed process does not show this, since the kernel keeps what it has written. A trace of the real program's
-system calls does: the write-ahead log gets the question, then fdatasync() returns from it, and only then are the
-reader's 303 sent and Gemini connected to.
+Killing the process does not show this, since the kernel keeps its writes. A trace of the real program's system
+calls does: the write-ahead log gets the question, then fdatasync() on it returns, and only then is the reader's
+303 sent and a connection to Gemini opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 QUESTION = "Is this question on the disk before anybody hears of it?"
 TRACE = ("strace", "-D", "-f", "-yy", "-s", "9999", "-e", "trace=network,write,pwrite64,fsync,fdatasync")
-# The same program, but for the one setting that this file is about.
+# The same program without the setting under test.
 CARELESS = """
 import sys
 from kindle_appliance import __main__
@@ -53,7 +53,7 @@ class Call:
 
 
 def calls(trace: str) -> Iterator[Call]:
-    """The calls that have returned, in this order."""
+    """Yields the finished calls in the order of their returns."""
     open_calls: dict[str, tuple[int, str]] = {}  # of each thread
     for number, line in enumerate(trace.splitlines()):
         thread, _, text = line.partition(" ")
@@ -68,7 +68,7 @@ def calls(trace: str) -> Iterator[Call]:
 
 
 def check_order(trace: str, gemini_port: int, folder: Path) -> None:
-    """Fails unless the question was on the disk before the reader and Gemini were told."""
+    """Asserts that the question was on the disk before the reader and Gemini were told."""
     found = list(calls(trace))
     told = [
         next(call for call in found if re.match(pattern, call.text))
@@ -77,26 +77,28 @@ def check_order(trace: str, gemini_port: int, folder: Path) -> None:
     first_told = min(call.began for call in told)
     log = re.escape(f"<{folder}/chats.sqlite-wal>")
     written = [c for c in found if re.match(rf"pwrite64\(\d+{log}", c.text) and c.began < first_told]
-    assert any(QUESTION in call.text for call in written), "the log has the question before anybody is told of it"
+    assert any(QUESTION in call.text for call in written), (
+        "the log has the question before the reader or Gemini is told of it"
+    )
     last = max(call.returned for call in written)
     for name, place, since in (("the log", log, last), ("its folder", re.escape(f"<{folder}>"), 0)):
         assert any(
             re.match(rf"f(data)?sync\(\d+{place}\) += 0", call.text)
             and since < call.began <= call.returned < first_told
             for call in found
-        ), f"{name} is not synced before somebody is told of the question"
+        ), f"{name} is not synced before the reader or Gemini is told of the question"
 
 
 def trace_a_question(
     folder: Path, gemini: FakeGemini, program: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """What the program calls from its start until Gemini has been asked."""
+    """The system calls of the program from its start until Gemini has been asked."""
     if reason := tools.missing("strace"):
         unavailable(reason)
     if subprocess.run([*TRACE, "true"], check=False, capture_output=True).returncode:
         unavailable("strace may not trace on this machine")
     trace = folder / "trace"
-    SCANNER.exempt(trace)  # of what the program sends Gemini, too
+    SCANNER.exempt(trace)  # the trace also records the request to Gemini
     monkeypatch.setattr("fakes.program.PROGRAM", [*TRACE, "-o", str(trace), *program])
     data = ["--data", str(folder / "data")]
     with closing(Appliance(folder, *data, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
@@ -119,7 +121,7 @@ def test_a_question_is_on_the_disk_before_the_reader_and_gemini_are_told(
     check_order(trace, int(gemini.url.rpartition(":")[2]), tmp_path / "data")
 
 
-def test_the_trace_shows_when_it_is_not(
+def test_the_check_of_the_trace_fails_without_synchronous_writes(
     tmp_path: Path, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = trace_a_question(tmp_path, gemini, [sys.executable, "-B", "-c", CARELESS], monkeypatch)

@@ -1,4 +1,4 @@
-"""How much may be asked: by a reader in a minute, by a device and by the house in a day."""
+"""Rate limits: for each reader in a minute, for each device and for the house in a day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kindle_appliance.storage.rate_limit import RateLimit
 
 
 class Clock:
-    """Both clocks of the house, which the test sets."""
+    """The wall clock and the monotonic clock of the house, set by the test."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 25, 21, 0).timestamp()
@@ -37,7 +37,7 @@ def opened(
 
 
 def ask(rate_limit: RateLimit, reader: str = "kindle") -> float:
-    """0, or the seconds that the reader is told to wait."""
+    """Ask once; returns the seconds that the reader is told to wait, or 0 if the question is admitted."""
     try:
         rate_limit.take(reader)
     except LimitError as error:
@@ -46,7 +46,7 @@ def ask(rate_limit: RateLimit, reader: str = "kindle") -> float:
     return 0
 
 
-def test_a_burst_of_a_minutes_questions_is_fine_and_then_one_every_so_often(
+def test_a_burst_of_one_minutes_questions_is_admitted_and_then_one_each_interval(
     database: Database, clock: Clock
 ) -> None:
     rate_limit = opened(database, clock, per_minute=6)
@@ -57,9 +57,11 @@ def test_a_burst_of_a_minutes_questions_is_fine_and_then_one_every_so_often(
     clock.ticks += 0.6
     assert ask(rate_limit) == 0
     assert ask(rate_limit) > 9
-    assert ask(rate_limit, "phone") == 0, "each reader has its own"
+    assert ask(rate_limit, "phone") == 0, "each reader has a limit of its own"
     clock.ticks += 3600
-    assert [bool(ask(rate_limit)) for _ in range(7)] == [False] * 6 + [True], "an hour of silence is no credit"
+    assert [bool(ask(rate_limit)) for _ in range(7)] == [False] * 6 + [True], (
+        "an hour of silence earns no extra questions"
+    )
 
 
 def test_a_refused_question_costs_nothing(database: Database, clock: Clock) -> None:
@@ -70,7 +72,9 @@ def test_a_refused_question_costs_nothing(database: Database, clock: Clock) -> N
     assert database.read("SELECT sum(questions) FROM asked")[0][0] == 1
 
 
-def test_the_day_of_the_house_ends_at_its_midnight_and_survives_a_restart(database: Database, clock: Clock) -> None:
+def test_the_daily_limit_of_the_house_ends_at_local_midnight_and_survives_a_restart(
+    database: Database, clock: Clock
+) -> None:
     rate_limit = opened(database, clock, per_day=3)
     assert [ask(rate_limit, reader) for reader in ("a", "b", "c")] == [0, 0, 0]
     assert ask(rate_limit, "d") == 3 * 3600
@@ -81,14 +85,14 @@ def test_the_day_of_the_house_ends_at_its_midnight_and_survives_a_restart(databa
     assert ask(again, "a") == 0
 
 
-def test_a_device_has_a_day_of_its_own(database: Database, clock: Clock) -> None:
+def test_a_device_has_a_daily_limit_of_its_own(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock, per_device=2, per_day=100)
     assert [bool(ask(rate_limit, reader)) for reader in ("a", "a", "a", "b")] == [False, False, True, False]
     with pytest.raises(LimitError, match="This device has asked all its questions"):
         rate_limit.take("a")
 
 
-def test_what_is_left_is_told_when_it_gets_short(database: Database, clock: Clock) -> None:
+def test_the_remaining_questions_are_shown_when_few_are_left(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock, per_device=7, per_day=100)
     told = []
     for _ in range(8):
@@ -97,21 +101,21 @@ def test_what_is_left_is_told_when_it_gets_short(database: Database, clock: Cloc
     assert told[:3] == ["", "", "5 questions left for today."]
     assert told[-2] == "1 question left for today." and "all its questions" in told[-1]
     assert rate_limit.notice("b") is None
-    assert opened(database, clock).notice("a") is None, "without a cap there is nothing to tell"
+    assert opened(database, clock).notice("a") is None, "without a daily limit there is no notice"
 
 
-def test_a_clock_that_is_wrong_for_a_while_does_not_begin_the_day_anew(database: Database, clock: Clock) -> None:
+def test_a_temporarily_wrong_clock_does_not_reset_the_daily_limit(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock, per_day=2)
     ask(rate_limit), ask(rate_limit)
     right = clock.now
-    for wrong in (right - 86400, right + 86400, 86400.0):  # the last one is that of a board without a battery
+    for wrong in (right - 86400, right + 86400, 86400.0):  # the last one is the time on a board without a battery
         clock.now = wrong
         assert ask(rate_limit) == 0
     clock.now = right
     assert ask(rate_limit) > 0
 
 
-def test_what_was_asked_long_ago_is_forgotten(database: Database, clock: Clock) -> None:
+def test_the_counts_of_old_days_are_deleted(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock)
     for _ in range(20):
         ask(rate_limit)
@@ -126,7 +130,7 @@ def test_made_up_readers_do_not_fill_the_memory(database: Database, clock: Clock
     assert len(rate_limit._buckets) == 1000
 
 
-def test_questions_at_the_same_moment_do_not_slip_through(database: Database, clock: Clock) -> None:
+def test_simultaneous_questions_do_not_exceed_the_daily_limit(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock, per_day=10)
     start = threading.Barrier(16)
 
@@ -138,7 +142,7 @@ def test_questions_at_the_same_moment_do_not_slip_through(database: Database, cl
         assert sum(pool.map(take, range(16))) == 10
 
 
-def test_what_cannot_be_counted_is_not_asked(database: Database, clock: Clock) -> None:
+def test_a_question_that_cannot_be_counted_is_refused(database: Database, clock: Clock) -> None:
     rate_limit = opened(database, clock)
     database._writer.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError):

@@ -1,4 +1,4 @@
-"""Reports of browsers: twenty are kept, as they were sent; what is none is refused before anything is stored."""
+"""Browser reports: the last twenty are kept as sent; a bad one is refused before anything is stored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def test_the_last_twenty_are_kept_newest_first(database: Database, reports: Repo
     assert database.read("SELECT count(*) FROM reports")[0][0] == 20, "older ones are deleted, not only hidden"
 
 
-def test_the_oldest_goes_in_the_transaction_that_brings_the_newest(database: Database, reports: Reports) -> None:
+def test_the_oldest_is_deleted_in_the_transaction_that_stores_the_newest(
+    database: Database, reports: Reports
+) -> None:
     for number in range(20):
         reports.add({"number": number})
     with database.write() as connection:
@@ -62,13 +64,13 @@ def test_a_value_that_is_long_or_deep_or_no_number_is_refused(reports: Reports, 
 
 
 @pytest.mark.parametrize("report", [None, 1, "text", [], [{}], {str(number): 1 for number in range(41)}])
-def test_what_is_no_object_or_too_large_a_one_is_refused(reports: Reports, report: object) -> None:
+def test_a_report_that_is_no_object_or_too_large_is_refused(reports: Reports, report: object) -> None:
     with pytest.raises(ReaderError, match="an object of short values"):
         reports.add(report)
     assert reports.latest() == []
 
 
-def test_the_longest_values_and_the_most_of_them_fit(reports: Reports) -> None:
+def test_the_longest_allowed_values_fit_in_the_largest_allowed_number(reports: Reports) -> None:
     report = {str(number): "海" * 600 for number in range(40)}
     reports.add(report)
     assert reports.latest()[0].values == report

@@ -1,6 +1,6 @@
-"""The event parser: the public conformance cases, recorded streams cut anywhere, its caps, and what it costs.
+"""The event parser: the public conformance cases, recorded streams cut anywhere, its caps, and its cost.
 
-The cases and the streams are read from the shared folder; every one of them is a test with the name it has there.
+The cases and the streams are in the shared folder; each is a test under its name there.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, Event, EventStreamPar
 MIB = 1024 * 1024
 
 _FILE = ROOT.parent / "shared" / "sse-cases.json"
-# Without the shared folder one nameless case is left: the fixture `shared` skips it, or fails it in CI.
+# Without the shared folder one nameless case remains: the fixture `shared` skips it, or fails it in CI.
 _CASES: list[dict[str, Any]] = (
     json.loads(_FILE.read_bytes())["sse_cases"] if _FILE.is_file() else [{"id": "absent"}]
 )
-# The first chunk of this one ends where its test puts 10 MiB of text.
+# Its test puts 10 MiB of text behind the first chunk of this case.
 _LARGE = "ld-large-message-in-two-chunks-shape-upstream-uses-2-x-5-mib-random-base64"
 _SMALL = [pytest.param(case, id=case["id"]) for case in _CASES if case["id"] != _LARGE]
 
-# What the standard throws away when a stream ends in the middle of an event, and `close()` hands out.
+# The standard discards an unfinished event at the end of a stream; `close()` hands it out.
 _PENDING = {
     "wpt-a-data-before-final-empty-line": [Event("message", "test2", "test")],
     "rex-even-more-odd-uses-of-comments": [Event("message", "5", "")],
@@ -53,7 +53,7 @@ _TEN_STREAMS = [
 
 
 class Reading(NamedTuple):
-    """All that a parser has to say about one stream."""
+    """The whole output of a parser for one stream."""
 
     events: list[Event]
     pending: list[Event]
@@ -105,7 +105,7 @@ def test_the_suite_is_the_one_of_140_cases(shared: Path) -> None:
 @pytest.mark.parametrize("case", _SMALL)
 def test_every_case_gives_its_events_however_it_is_cut(shared: Path, case: dict[str, Any], way: str) -> None:
     """A wrong content type must fail the connection (`connection_ok`), but the parser sees no header, and Gemini's
-    are not to be trusted (a recorded 404 says `text/event-stream`). So of these two cases only the bytes apply.
+    cannot be trusted (a recorded 404 has `text/event-stream`). So of these two cases only the bytes apply.
     """
     expected = case["expected"] if case.get("connection_ok", True) else [{"event": "message", "data": "data"}]
     for pieces in chunkings(case, way):
@@ -141,7 +141,9 @@ def test_a_recorded_stream_cut_in_two_anywhere_gives_the_same_events(shared: Pat
     data = (shared / "streams" / stream).read_bytes()
     computed = json.loads((shared / "streams" / "expected.json").read_bytes())[stream]["computed"]
     whole = read([data])
-    assert len(whole.events + whole.pending) == computed.get("events", 0)  # that one has bare lines of JSON
+    assert len(whole.events + whole.pending) == computed.get(
+        "events", 0
+    )  # one stream has bare lines of JSON instead
     assert whole.events or whole.pending or whole.stray
     for at in range(len(data) + 1):
         assert read([data[:at], data[at:]]) == whole, f"cut at {at}"
@@ -174,7 +176,7 @@ def test_an_empty_piece_between_cr_and_lf_makes_no_second_line_end() -> None:
     assert read([b"data: a\r", b"", b"\ndata: b\n\n"]).events == [Event("message", "a\nb", "")]
 
 
-def test_an_event_comes_with_the_byte_that_ends_it() -> None:
+def test_an_event_is_handed_out_with_the_byte_that_ends_it() -> None:
     parser = EventStreamParser()
     came = [parser.feed(byte) for byte in sliced(b"data: a\r\r\ndata: b\n\n", 1)]
     assert [at for at, events in enumerate(came) if events] == [8, 18]
@@ -192,7 +194,7 @@ def test_one_byte_order_mark_is_dropped_at_the_start_and_nowhere_else(size: int)
 # ---- Single fields
 
 
-def test_the_end_of_the_stream_hands_out_the_event_that_it_found_unfinished() -> None:
+def test_the_end_of_the_stream_hands_out_an_unfinished_event() -> None:
     assert read([b"event: a\nid: 1\ndata: x\ndata: y"]).pending == [Event("a", "x\ny", "1")]
     assert read([b"data: x\n\nevent: a\n"]).pending == []
     parser = EventStreamParser()
@@ -200,8 +202,8 @@ def test_the_end_of_the_stream_hands_out_the_event_that_it_found_unfinished() ->
     assert [parser.close(), parser.close()] == [[Event("message", "x", "")], []]
 
 
-def test_bytes_that_are_no_utf_8_become_replacement_characters() -> None:
-    bad = b"a\xffb \xe6\x9c\n"  # a byte that UTF-8 never has, and a character without its last byte
+def test_invalid_utf_8_becomes_replacement_characters() -> None:
+    bad = b"a\xffb \xe6\x9c\n"  # a byte that never occurs in UTF-8, and a character without its last byte
     fields = b"event: " + bad + b"id: " + bad + b"data: " + bad + b"\n"
     assert read([fields]).events == [Event(*["a\ufffdb \ufffd"] * 3)]
 
@@ -219,7 +221,7 @@ def test_an_id_with_a_nul_leaves_the_id_as_it_was() -> None:
 @pytest.mark.parametrize(
     "value", [b"9" * 5000, b"-1", b"1.5", "٣".encode(), b""], ids=lambda value: value[:4].hex()
 )
-def test_a_bad_wish_for_a_retry_is_ignored(value: bytes) -> None:
+def test_a_bad_retry_delay_is_ignored(value: bytes) -> None:
     reading = read([b"retry: 20\nretry: " + value + b"\ndata: x\n\n"])
     assert reading.retry == 20 and data_of(reading.events) == ["x"]
 
@@ -263,14 +265,14 @@ _TOO_LARGE = {
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize("stream", _TOO_LARGE.values(), ids=_TOO_LARGE)
-def test_an_event_beyond_the_cap_is_an_error_however_it_arrives(stream: bytes, size: int) -> None:
+def test_an_event_beyond_the_cap_is_an_error_in_any_chunking(stream: bytes, size: int) -> None:
     parser = EventStreamParser(max_event_bytes=1000)
     with pytest.raises(EventTooLarge, match="one event exceeds 1000 bytes"):
         for piece in sliced(stream, size):
             parser.feed(piece)
 
 
-def test_what_came_before_an_event_beyond_the_cap_is_handed_out_first() -> None:
+def test_events_before_one_beyond_the_cap_are_handed_out_first() -> None:
     for more in (b"", b"\n\ndata: late\n\n"):
         parser = EventStreamParser(max_event_bytes=10)
         assert data_of(parser.feed(b"data: x\n\ndata: 12345" + more)) == ["x"]
@@ -281,7 +283,7 @@ def test_what_came_before_an_event_beyond_the_cap_is_handed_out_first() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_events_up_to_the_cap_pass_however_many(size: int) -> None:
+def test_any_number_of_events_up_to_the_cap_pass(size: int) -> None:
     stream = b"data: " + b"x" * 994 + b"\n\n" + (b"data: 123\n" * 100 + b"\n") * 3 + b": comment\n" * 500
     assert [len(data) for data in data_of(read(sliced(stream, size), max_event_bytes=1000).events)] == [994] + [
         399
@@ -301,9 +303,9 @@ def test_the_cap_is_4_mib_unless_set(size: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_line_of_64_mib_costs_per_byte_at_most_1_5_times_what_one_of_1_mib_does() -> None:
-    """Equal bytes on both sides, in turns, and the least of several rounds: what else the machine does then
-    falls on both. A parser that looks at old bytes again would need hours, so the long line has a deadline.
+def test_a_line_of_64_mib_costs_at_most_1_5_times_as_much_per_byte_as_one_of_1_mib() -> None:
+    """Equal bytes on both sides, in turns, and the least of several rounds, so that other work of the machine falls
+    on both. A parser that reads old bytes again would need hours, so the long line has a deadline.
     """
     piece = b"x" * 64
 
@@ -314,7 +316,7 @@ def test_a_line_of_64_mib_costs_per_byte_at_most_1_5_times_what_one_of_1_mib_doe
         for _ in range(mebibytes):
             for _ in range(MIB // len(piece)):
                 parser.feed(piece)
-            assert time.process_time() - begun < deadline, "the cost grows with what has come before"
+            assert time.process_time() - begun < deadline, "the cost grows with the length of the line so far"
         (event,) = parser.feed(b"\n\n")
         taken = time.process_time() - begun
         assert len(event.data) == mebibytes * MIB

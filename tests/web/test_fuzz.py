@@ -1,7 +1,7 @@
-"""A hundred thousand requests that nobody in their senses sends, against the real program over real sockets.
+"""A hundred thousand senseless requests, against the real program over real sockets.
 
-A fifth are put together by hypothesis from the parts of a request, the others are requests that browsers have sent
-with some of their bytes changed. No answer is a 500, nothing is logged as a mistake, and the program does not grow.
+Hypothesis assembles a fifth from the parts of a request; the others are recorded requests of browsers with some of
+their bytes changed. No response is a 500, nothing is logged as a mistake, and the program does not grow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 pytestmark = pytest.mark.slow
 
 AT_ONCE = 50
-PATIENCE_SECONDS = 0.25  # for an answer that may never come: the request may say that there is more of it
+PATIENCE_SECONDS = 0.25  # for a response that may never come: the request may announce more bytes
 GROWTH_MB = 6
 
 CLOSING = b"\r\n\r\nGET /chats HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -39,7 +39,7 @@ CLOSING = b"\r\n\r\nGET /chats HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\
 
 
 class Target:
-    """The program, with a Gemini that answers whatever it is asked."""
+    """The program, with a Gemini that answers every question."""
 
     def __init__(self, folder: Path, **more: str) -> None:
         self.statuses: Counter[int] = Counter()
@@ -62,7 +62,7 @@ class Target:
         self._open.close()
 
     def send(self, requests: Iterable[bytes]) -> None:
-        """Each on a connection of its own, some at a time."""
+        """Send each request on a connection of its own, some at a time."""
         for request, statuses in self._clients.map(self._exchange, requests):
             self.statuses.update(statuses)
             assert 500 not in statuses, request
@@ -70,7 +70,7 @@ class Target:
     def _exchange(self, request: bytes) -> tuple[bytes, list[int]]:
         received = bytearray()
         address = ("127.0.0.1", self._appliance.port)
-        # It may close on what it has not read, or wait for more.
+        # The program may close with bytes still unread, or wait for more.
         with contextlib.suppress(OSError), socket.create_connection(address, timeout=PATIENCE_SECONDS) as client:
             client.sendall(request + CLOSING)
             while data := client.recv(65536):
@@ -79,7 +79,7 @@ class Target:
         return request, [int(each) for each in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", received, re.MULTILINE)]
 
     def prove(self, send: Callable[[int], None], count: int) -> str:
-        """Send a fifth, look how large the program is, and send the rest: what has come of it."""
+        """Send a fifth, measure the program's memory, and send the rest; returns a summary."""
         send(count // 5)
         begun, memory = time.monotonic(), self._process.memory()
         send(count - count // 5)
@@ -87,7 +87,7 @@ class Target:
         log = self._appliance.errors.read_text()
         mistake = re.search(r"Traceback|^ERROR", log, re.MULTILINE)
         assert not mistake, log[mistake.start() : mistake.start() + 3000]
-        assert self._appliance.get("/").status == 200, "also for a browser that is signed in"
+        assert self._appliance.get("/").status == 200, "pages are served, also to a browser that is signed in"
         assert grown < GROWTH_MB
         found = ", ".join(f"{status}: {number}" for status, number in sorted(self.statuses.items()))
         return f"{count} requests in {seconds * 1.25:.0f} s, {grown:+.1f} MB; answers {found}"
@@ -243,7 +243,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def test_no_request_that_can_be_put_together_makes_a_mistake(target: Target, soak: Soak) -> None:
+def test_no_request_assembled_from_parts_is_logged_as_a_mistake(target: Target, soak: Soak) -> None:
     def send(count: int) -> None:
         @settings(
             max_examples=count // AT_ONCE,
@@ -261,7 +261,7 @@ def test_no_request_that_can_be_put_together_makes_a_mistake(target: Target, soa
     soak.tell(f"put together: {target.prove(send, soak(1000, full=20_000))}")
 
 
-# ---- From requests that browsers have sent
+# ---- From recorded requests of browsers
 
 BROWSER = b"""Host: 127.0.0.1
 User-Agent: Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) AppleWebKit/531.2+ (KHTML) Kindle/3.0+
@@ -312,7 +312,7 @@ TOKENS = (
 
 
 def mutated(chance: random.Random, recorded: Sequence[bytes]) -> bytes:
-    """A recorded request with a few of its bytes changed, lost, doubled, or crossed with those of another one."""
+    """A recorded request with a few bytes changed, lost, doubled, or crossed with those of another one."""
     data = bytearray(chance.choice(recorded))
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         at, length = chance.randrange(len(data) + 1), chance.choice((1, 1, 2, 8, 64))
@@ -341,7 +341,7 @@ def mutated(chance: random.Random, recorded: Sequence[bytes]) -> bytes:
 
 
 def changed(target: Target, recorded: Sequence[bytes]) -> Callable[[int], None]:
-    """Sends so many requests that were made of recorded ones."""
+    """A function that sends a number of mutations of recorded requests."""
     chance = random.Random(6)
 
     def send(count: int) -> None:
@@ -351,14 +351,16 @@ def changed(target: Target, recorded: Sequence[bytes]) -> Callable[[int], None]:
     return send
 
 
-def test_no_request_with_a_few_bytes_changed_makes_a_mistake(target: Target, soak: Soak) -> None:
+def test_no_request_with_a_few_bytes_changed_is_logged_as_a_mistake(target: Target, soak: Soak) -> None:
     target.send(RECORDED)
-    assert not {400, 404} & set(target.statuses), f"as they were recorded they are understood: {target.statuses}"
+    assert not {400, 404} & set(target.statuses), (
+        f"unchanged, the recorded requests are understood: {target.statuses}"
+    )
     soak.tell(f"mutated: {target.prove(changed(target, RECORDED), soak(3000, full=80_000))}")
 
 
-def test_no_request_makes_a_mistake_where_there_is_a_pin(tmp_path: Path, soak: Soak) -> None:
-    """None of them has the right one: with a byte changed it could stand in any header, which the log may quote."""
+def test_with_a_pin_no_request_is_logged_as_a_mistake(tmp_path: Path, soak: Soak) -> None:
+    """No request has the right PIN: a changed byte could put it into any header, which the log may quote."""
     with contextlib.closing(Target(tmp_path, KINDLE_APPLIANCE_PIN="70413")) as target:
         requests = [each.replace(b"Cookie: ", b"Cookie: %s; " % target.cookie.encode()) for each in RECORDED[:5]]
         requests.append(recorded(b"POST /pin", FORM, b"pin=12&key=3&back=%2Fchats%2F1"))
@@ -366,5 +368,7 @@ def test_no_request_makes_a_mistake_where_there_is_a_pin(tmp_path: Path, soak: S
         bearer = b"Authorization: Bearer 1234\r\nCookie: "
         requests.append(recorded(b"GET /healthz").replace(b"Cookie: ", bearer))
         target.send(requests)
-        assert set(target.statuses) == {200, 303, 403}, "403 is also what the request behind each of them gets"
+        assert set(target.statuses) == {200, 303, 403}, (
+            "a request behind another one on its connection also gets 403"
+        )
         soak.tell(f"mutated, with a PIN: {target.prove(changed(target, requests), soak(2000, full=10_000))}")

@@ -1,4 +1,4 @@
-"""Who may ask. What a socket on loopback can say goes through the real server; for the rest the guard is asked."""
+"""Admission of requests: through the real server where a loopback socket can send them, else by the guard alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NO_HOSTS = [
     *("<script>", "kindle.local#", "[::1%]", "k\xefndle.local", "kindle.local\x0b"),
 ]
 
-# Host, what a POST says besides, and whether that is ours.
+# Host, further headers of a POST, and whether its page is ours.
 SOURCES: list[tuple[str, dict[str, str], bool]] = [
     ("127.0.0.1:8080", {}, True),  # scripts, and old Kindles
     ("127.0.0.1:8080", {"Origin": "http://127.0.0.1:8080"}, True),
@@ -58,7 +58,7 @@ SOURCES: list[tuple[str, dict[str, str], bool]] = [
     ("127.0.0.1:8080", {"Origin": "http://127.0.0.1"}, False),
     ("127.0.0.1:8080", {"Origin": "http://127.0.0.1:9090"}, False),  # another service of this machine
     ("127.0.0.1:8080", {"Origin": "https://127.0.0.1:8080"}, False),
-    ("127.0.0.1:8080", {"Origin": "http://localhost:8080"}, False),  # its cookies are others, too
+    ("127.0.0.1:8080", {"Origin": "http://localhost:8080"}, False),  # it has other cookies, too
     ("127.0.0.1:8080", {"Origin": "null"}, False),
     ("127.0.0.1:8080", {"Origin": "NULL"}, False),
     ("127.0.0.1:8080", {"Origin": "http://"}, False),
@@ -100,7 +100,7 @@ SOURCES: list[tuple[str, dict[str, str], bool]] = [
     ("[::1]:8080", {"Origin": "http://::1:8080"}, False),
     ("[::ffff:127.0.0.1]:8080", {"Origin": "http://127.0.0.1:8080"}, True),
     ("127.0.0.1:8080", {"Sec-Fetch-Site": "same-origin"}, True),
-    ("127.0.0.1:8080", {"Sec-Fetch-Site": "none"}, True),  # typed, or from a bookmark
+    ("127.0.0.1:8080", {"Sec-Fetch-Site": "none"}, True),  # a typed address, or a bookmark
     ("127.0.0.1:8080", {"Sec-Fetch-Site": "cross-site"}, False),
     ("127.0.0.1:8080", {"Sec-Fetch-Site": "Cross-Site"}, False),
     ("127.0.0.1:8080", {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8080"}, False),
@@ -110,7 +110,7 @@ SOURCES: list[tuple[str, dict[str, str], bool]] = [
 ]
 FOREIGN = {"Origin": EVIL, "Referer": f"{EVIL}/", "Sec-Fetch-Site": "cross-site"}
 
-# Methods that change nothing are for everybody who may read; all others, known or not, are not.
+# Safe methods are allowed from foreign pages; all others, known or not, are refused.
 METHODS = [("GET", 200), ("HEAD", 200), ("OPTIONS", 405), ("TRACE", 405)]
 METHODS += [(method, 403) for method in ("POST", "PUT", "PATCH", "DELETE", "LOOK", "GETNOT")]
 
@@ -128,7 +128,7 @@ OTHER_CLIENTS = [
 
 FORWARDED_7239, REAL_IP = {"Forwarded": "for=192.168.1.5"}, {"X-Real-IP": "192.168.1.5"}
 
-# Who connects from 127.0.0.9 is a proxy that is believed; who it says is there, and the status of that.
+# 127.0.0.9 is a trusted proxy. Peer, headers about its client, and the expected status.
 FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5"}, 200),
@@ -140,16 +140,22 @@ FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.9", {"X-Forwarded-For": "100.64.3.4"}, 403),
     ("127.0.0.9", {"X-Forwarded-For": "unknown"}, 403),
     ("127.0.0.9", {"X-Forwarded-For": "_hidden"}, 403),
-    ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5, 8.8.8.8"}, 403),  # the first is what a stranger says
+    (
+        "127.0.0.9",
+        {"X-Forwarded-For": "192.168.1.5, 8.8.8.8"},
+        403,
+    ),  # the first address may be forged by the client
     ("127.0.0.9", {"X-Forwarded-For": "8.8.8.8, 192.168.1.5"}, 200),
-    ("127.0.0.9", {"X-Forwarded-For": "8.8.8.8, 127.0.1.4"}, 403),  # two proxies that are believed
+    ("127.0.0.9", {"X-Forwarded-For": "8.8.8.8, 127.0.1.4"}, 403),  # two trusted proxies
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5,127.0.1.4,"}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "kindle.local"}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example"}, 421),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "evil.example, kindle.local"}, 200),
     ("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", "X-Forwarded-Host": "[::1"}, 400),
     *[("127.0.0.9", {"X-Forwarded-For": "192.168.1.5", **other}, 200) for other in (FORWARDED_7239, REAL_IP)],
-    *[("127.0.0.9", other, 403) for other in (FORWARDED_7239, REAL_IP)],  # it asks for somebody, and not for whom
+    *[
+        ("127.0.0.9", other, 403) for other in (FORWARDED_7239, REAL_IP)
+    ],  # it forwards for a client without naming it
     ("127.0.0.9", {"X-Forwarded-Host": "kindle.local"}, 403),
     ("127.0.0.9", {"X-Forwarded-Proto": "https"}, 403),
     ("127.0.0.8", {}, 200),
@@ -157,12 +163,12 @@ FORWARDED: list[tuple[str, dict[str, str], int]] = [
     ("127.0.0.8", {"X-Forwarded-For": "192.168.1.5"}, 403),
     ("127.0.0.8", {"X-Forwarded-For": "127.0.0.9"}, 403),
     ("127.0.0.8", {"X-Forwarded-Host": "kindle.local"}, 403),
-    ("127.0.0.8", {"X-Forwarded-Proto": "https"}, 200),  # means nothing from there
+    ("127.0.0.8", {"X-Forwarded-Proto": "https"}, 200),  # has no meaning from there
 ]
 PROXY = {"X-Forwarded-For": "192.168.1.5"}
 FORWARDED_SOURCES: list[tuple[dict[str, str], bool]] = [
     ({"Origin": "http://kindle.local"}, True),
-    ({"Origin": "https://kindle.local"}, True),  # nobody says which of them it is
+    ({"Origin": "https://kindle.local"}, True),  # no header tells the scheme
     ({"Origin": "https://kindle.local", "X-Forwarded-Proto": "https"}, True),
     ({"Origin": "http://kindle.local", "X-Forwarded-Proto": "https"}, False),
     ({"Origin": "https://kindle.local", "X-Forwarded-Proto": "http"}, False),
@@ -181,7 +187,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def say(house: House, head: list[str], body: str = "", client: str = "127.0.0.1") -> tuple[int, str]:
-    """What a request with exactly these lines gets: the status, and all of the response."""
+    """Send a request with exactly these lines; returns the status and the whole response."""
     lines = [*head, f"Content-Length: {len(body)}", "Content-Type: application/x-www-form-urlencoded"]
     with socket.create_connection(("127.0.0.1", house.server.port), 20, (client, 0)) as connection:
         connection.sendall("\r\n".join([*lines, "Connection: close", "", body]).encode("latin-1"))
@@ -194,7 +200,7 @@ def head(method: str, path: str, host: str, headers: dict[str, str]) -> list[str
 
 
 def refusal(guard: Guard, visit: Visit) -> int:
-    """The status that this visit is refused with; 0 if it is admitted."""
+    """The status of a refused visit; 0 if it is admitted."""
     try:
         guard.admit(visit)
     except ReaderError as error:
@@ -213,7 +219,7 @@ def test_the_machines_own_names_and_the_addresses_of_the_house_are_answered(hous
 
 @pytest.mark.parametrize("host", OTHER_HOSTS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_every_other_name_and_address_is_refused_with_the_setting_that_would_allow_it(
+def test_other_names_and_addresses_are_refused_with_the_setting_that_would_allow_them(
     house: House, method: str, host: str
 ) -> None:
     status, response = say(house, head(method, "/ask", host, {}), "question=Why%3f")
@@ -222,7 +228,7 @@ def test_every_other_name_and_address_is_refused_with_the_setting_that_would_all
 
 
 @pytest.mark.parametrize("host", NO_HOSTS, ids=ascii)
-def test_what_is_no_host_is_refused(house: House, host: str) -> None:
+def test_an_invalid_host_is_refused(house: House, host: str) -> None:
     assert say(house, head("GET", "/", host, {}))[0] == 400
 
 
@@ -234,7 +240,7 @@ def test_a_request_without_a_host_is_refused(house: House, lines: list[str]) -> 
 
 
 @pytest.mark.parametrize(("host", "headers", "is_ours"), SOURCES)
-def test_what_changes_something_comes_from_a_page_of_this_host_or_from_what_says_nothing(
+def test_a_state_changing_request_must_come_from_this_hosts_page_or_name_no_source(
     house: House, host: str, headers: dict[str, str], is_ours: bool
 ) -> None:
     lines = head("POST", "/look", host, headers)
@@ -244,14 +250,14 @@ def test_what_changes_something_comes_from_a_page_of_this_host_or_from_what_says
 
 
 @pytest.mark.parametrize(("method", "status"), METHODS)
-def test_only_methods_that_change_nothing_may_come_from_elsewhere(house: House, method: str, status: int) -> None:
+def test_only_safe_methods_may_come_from_a_foreign_page(house: House, method: str, status: int) -> None:
     assert say(house, head(method, "/", "127.0.0.1", FOREIGN))[0] == status
 
 
 @pytest.mark.parametrize(
     "path", ["/ask", "/look", "/answers/1/stop", "/chats/1/delete", "/api/chat", "/check", "/pin", "/no-such-page"]
 )
-def test_nothing_that_changes_something_may_come_from_elsewhere(house: House, path: str) -> None:
+def test_no_state_changing_request_may_come_from_a_foreign_page(house: House, path: str) -> None:
     for header in FOREIGN:
         status, response = say(house, head("POST", path, "127.0.0.1", {header: FOREIGN[header]}), "question=Why%3f")
         assert status == 403
@@ -270,17 +276,17 @@ def test_clients_of_the_house_may_connect(client: str) -> None:
     [("::ffff:10.1.2.3", "", "10.1.2.3"), ("fe80::1%wlan0", "", "fe80::1"), ("127.0.0.9", "10.1.2.3:5", "10.1.2.3"),
      ("127.0.0.9", "[fe80::7]", "fe80::7"), ("127.0.0.9", "", "127.0.0.9")],
 )  # fmt: skip
-def test_the_client_is_who_is_behind_the_proxies(peer: str, forwarded: str, client: str) -> None:
+def test_the_client_is_the_one_behind_the_proxies(peer: str, forwarded: str, client: str) -> None:
     assert GUARD.admit(Visit("GET", peer, "kindle.local", forwarded_for=forwarded)) == client
 
 
-def test_a_proxy_is_known_to_speak_for_many() -> None:
+def test_a_trusted_proxy_is_recognized_by_its_address() -> None:
     assert GUARD.is_proxy("127.0.0.9") and GUARD.is_proxy("::ffff:127.0.1.7")
     assert not any(map(GUARD.is_proxy, ("127.0.0.8", "10.0.0.1", "", "localhost")))
 
 
 @pytest.mark.parametrize("client", OTHER_CLIENTS)
-def test_clients_from_elsewhere_may_not(client: str) -> None:
+def test_clients_from_other_networks_are_refused(client: str) -> None:
     for host in ("kindle.local", client):
         with pytest.raises(ReaderError, match="setting “networks”") as error:
             GUARD.admit(Visit("GET", client, host))
@@ -288,7 +294,7 @@ def test_clients_from_elsewhere_may_not(client: str) -> None:
 
 
 @pytest.mark.parametrize(("peer", "headers", "status"), FORWARDED)
-def test_a_proxy_is_believed_only_if_the_owner_has_said_so(
+def test_a_proxy_is_trusted_only_if_the_settings_name_it(
     house: House, peer: str, headers: dict[str, str], status: int
 ) -> None:
     found, response = say(house, head("GET", "/", "kindle.local", headers), client=peer)
@@ -299,7 +305,7 @@ def test_a_proxy_is_believed_only_if_the_owner_has_said_so(
 
 
 @pytest.mark.parametrize(("headers", "is_ours"), FORWARDED_SOURCES)
-def test_behind_a_proxy_the_page_is_of_the_host_that_the_proxy_was_asked_for(
+def test_behind_a_proxy_the_source_must_match_the_host_asked_of_the_proxy(
     house: House, headers: dict[str, str], is_ours: bool
 ) -> None:
     lines = head("POST", "/look", "kindle.local", {**PROXY, **headers})
@@ -309,7 +315,7 @@ def test_behind_a_proxy_the_page_is_of_the_host_that_the_proxy_was_asked_for(
 # ---- Settings
 
 
-def test_networks_of_the_owners_stand_instead_of_the_usual_ones_but_this_machine_may_always_ask() -> None:
+def test_the_owners_networks_replace_the_usual_ones_but_this_machine_may_always_ask() -> None:
     tailnet = Guard(networks=("100.64.0.0/10", "192.168.178.77/24", "10.1.2.3"))
     for address in ("100.64.0.1", "192.168.178.1", "10.1.2.3", "127.0.0.1", "::1"):
         host = f"[{address}]" if ":" in address else address
@@ -321,7 +327,7 @@ def test_networks_of_the_owners_stand_instead_of_the_usual_ones_but_this_machine
     assert refusal(Guard(networks=()), Visit("GET", "192.168.178.1", "127.0.0.1")) == 403
 
 
-def test_however_narrow_the_networks_the_machine_has_its_own_addresses_and_may_ask_itself() -> None:
+def test_under_narrow_networks_the_machine_keeps_its_own_addresses_and_may_ask_itself() -> None:
     kindle_only = Guard(lambda: {"pi", "192.168.178.5"}, networks=("192.168.178.20",))
     for client in ("192.168.178.20", "192.168.178.5", "::ffff:192.168.178.5"):
         assert refusal(kindle_only, Visit("POST", client, "192.168.178.5:8080")) == 0
@@ -329,7 +335,7 @@ def test_however_narrow_the_networks_the_machine_has_its_own_addresses_and_may_a
     assert refusal(kindle_only, Visit("GET", "192.168.178.6", "pi")) == 403
 
 
-def test_a_name_that_the_machine_takes_later_is_answered_from_then_on() -> None:
+def test_a_name_acquired_later_is_answered_from_then_on() -> None:
     names: set[str] = set()
     guard = Guard(lambda: names)
     assert refusal(guard, Visit("GET", "127.0.0.1", "kindle-2.local")) == 421
@@ -357,10 +363,10 @@ def test_a_machine_has_its_name_bare_under_local_and_under_each_domain_of_its_ne
     assert names_of_machine(host_name, resolver) == names
 
 
-# ---- What a refusal looks like
+# ---- The page of a refusal
 
 
-def test_a_refusal_is_a_short_page_in_the_readers_language_and_runs_nothing_that_was_sent(house: House) -> None:
+def test_a_refusal_is_a_short_page_in_the_readers_language_and_escapes_sent_text(house: House) -> None:
     for language, words in (("en", "does not know the name “evil-x.example”"), ("zh-CN", "“evil-x.example”")):
         lines = ["GET /chats HTTP/1.1", "Host: evil-x.example:80", f"Accept-Language: {language}"]
         status, response = say(house, lines)
@@ -383,12 +389,12 @@ def test_a_refusal_is_in_the_log_once(house: House, caplog: pytest.LogCaptureFix
     assert "rebound.example" in caplog.text and "bait.example" in caplog.text
 
 
-# ---- Whatever it is told
+# ---- Any input
 
 WORDS = st.text(max_size=40) | st.sampled_from([*OUR_HOSTS, *OTHER_HOSTS, *NO_HOSTS, *OUR_CLIENTS, *OTHER_CLIENTS])
 
 
 @given(st.lists(WORDS, min_size=8, max_size=10))
-def test_whatever_a_request_says_it_is_admitted_or_refused_with_a_sentence(words: list[str]) -> None:
+def test_any_request_is_admitted_or_refused_with_a_known_status(words: list[str]) -> None:
     guard = Guard(lambda: NAMES, proxies=("0.0.0.0/0", "::/0"))
     assert refusal(guard, Visit("POST", *words)) in (0, 400, 403, 421)

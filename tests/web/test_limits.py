@@ -1,4 +1,4 @@
-"""What one client may take, and that those who take all that they can hold up nobody else."""
+"""The limits for one client, and that clients that exhaust them do not delay others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kindle_appliance.web.server import RESERVED_THREADS, USUAL_LIMITS, Limits
 
 HASTY = Limits(idle_seconds=1, head_seconds=1, request_seconds=3, stall_seconds=2)
 FEW = Limits(connections=6, per_address=4)  # and two for followers
-SLACK = 10.0  # what a busy machine may add to a second
+SLACK = 10.0  # the extra seconds of a busy machine
 
 
 def page(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -39,7 +39,7 @@ def page(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
 
 
 def connect(port: int, address: str = "127.0.0.1", takes: int | None = None) -> socket.socket:
-    """A connection from `address`; `takes`: bytes that its kernel takes before anybody reads; by default many."""
+    """A connection from `address`; `takes`: the bytes that its kernel buffers unread, by default many."""
     client = socket.socket()
     if takes:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
@@ -54,7 +54,7 @@ def read_to_end(client: socket.socket) -> bytes:
     try:
         while data := client.recv(65536):
             received += data
-    except ConnectionError:  # the server has closed on what it had not read
+    except ConnectionError:  # the server has closed with bytes still unread
         pass
     return bytes(received)
 
@@ -68,7 +68,7 @@ def read_until(client: socket.socket, end: bytes) -> None:
 
 
 def parts(response: bytes) -> tuple[int, str]:
-    """The status and all behind it; 0 if there is no response."""
+    """The status and the rest of a response; status 0 if there is none."""
     line, _, rest = response.decode().partition("\r\n")
     return int(line.split(" ")[1]) if line else 0, rest
 
@@ -86,7 +86,7 @@ def is_served(port: int, address: str = "127.0.0.1") -> bool:
 
 
 def is_open(client: socket.socket) -> bool:
-    """Whether the server has not closed this connection, on which it has nothing to say."""
+    """Whether the server keeps this idle connection open."""
     client.setblocking(False)
     try:
         return bool(client.recv(1))
@@ -98,7 +98,7 @@ def is_open(client: socket.socket) -> bool:
         client.settimeout(30)
 
 
-# ---- What is too much is refused, with its status and a sentence
+# ---- Requests that are too large or malformed
 
 WELL = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
 FORM = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
@@ -137,7 +137,9 @@ MANY = b"X-%d: y\r\n"
         (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n", 413, "too much at once"),
     ],
 )
-def test_what_is_too_much_gets_its_status_and_a_sentence(sent: bytes, status: int, words: str) -> None:
+def test_a_large_or_malformed_request_is_refused_with_its_status_and_a_sentence(
+    sent: bytes, status: int, words: str
+) -> None:
     with serving(page) as server:
         found, rest = exchange(server.port, sent)
     assert found == status and words in rest
@@ -148,7 +150,7 @@ def test_what_is_too_much_gets_its_status_and_a_sentence(sent: bytes, status: in
         )
 
 
-def test_a_refusal_is_said_in_the_language_and_the_form_that_is_asked_for() -> None:
+def test_a_refusal_has_the_language_and_the_format_of_the_request() -> None:
     head = b"POST %s HTTP/1.1\r\nAccept-Language: zh-CN\r\nContent-Length: 9999999\r\n%s\r\n"
     with serving(page) as server:
         _, browser = exchange(server.port, head % (b"/ask", b""))
@@ -159,13 +161,13 @@ def test_a_refusal_is_said_in_the_language_and_the_form_that_is_asked_for() -> N
     assert script.endswith('{"error": "That is too much at once."}')
 
 
-def test_a_form_that_is_too_large_is_read_to_its_end() -> None:
-    """A browser reads when it has sent all; closed on before, it would see a broken connection and no sentence."""
+def test_a_large_form_is_read_to_its_end_before_it_is_refused() -> None:
+    """A browser reads only after it has sent all: an early close would show it an error instead of the sentence."""
     with serving(page) as server, connect(server.port) as client:
         client.sendall(FORM % 200_000)
         for _ in range(10):
             client.sendall(b"x" * 20_000)
-        response = b"".join(iter(lambda: client.recv(65536), b""))  # which raises if it was reset
+        response = b"".join(iter(lambda: client.recv(65536), b""))  # raises if it was reset
     assert parts(response)[0] == 413
 
 
@@ -176,11 +178,11 @@ def test_a_form_of_a_thousand_fields_is_refused(house: House) -> None:
     assert not house.chats.recent(10)
 
 
-# ---- What takes too long is ended
+# ---- Requests and responses that take too long
 
 
 def trickle(client: socket.socket, begin: bytes) -> tuple[float, int, str]:
-    """Send a byte every 50 ms behind `begin`: after how many seconds there is an answer, and which."""
+    """Send a byte every 50 ms behind `begin`; returns the seconds until the response, its status and its rest."""
     client.sendall(begin)
     begun = time.monotonic()
     client.settimeout(0.05)
@@ -201,14 +203,14 @@ def trickle(client: socket.socket, begin: bytes) -> tuple[float, int, str]:
         (b"G", HASTY.head_seconds),
         (WELL, HASTY.head_seconds),
         (FORM % 10_000, HASTY.request_seconds),
-        (FORM % 300_000, HASTY.request_seconds),  # too large, and skipped
+        (FORM % 300_000, HASTY.request_seconds),  # too large, so the server skips it
         (CHUNKED + b"8000\r\n", HASTY.request_seconds),
     ],
 )
-def test_a_request_that_trickles_in_is_refused(begin: bytes, seconds: float) -> None:
-    """Every byte would set back the only clock that waitress has."""
+def test_a_request_that_arrives_byte_by_byte_is_refused(begin: bytes, seconds: float) -> None:
+    """Every byte would reset the only timeout in waitress."""
     with serving(page, limits=HASTY) as server, connect(server.port) as client:
-        for _ in range(2):  # also when it is not the first one of its connection
+        for _ in range(2):  # a later request of a connection has the same limit
             client.sendall(KEEP)
             read_until(client, b"page")
         passed, status, rest = trickle(client, begin)
@@ -217,7 +219,7 @@ def test_a_request_that_trickles_in_is_refused(begin: bytes, seconds: float) -> 
 
 
 @pytest.mark.slow
-def test_a_connection_that_asks_nothing_is_closed_without_a_word() -> None:
+def test_an_idle_connection_is_closed_without_a_response() -> None:
     with serving(page, limits=HASTY) as server, ExitStack() as clients:
         fresh, blank, used = (clients.enter_context(connect(server.port)) for _ in range(3))
         used.sendall(KEEP)
@@ -233,7 +235,7 @@ def endless(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[byte
 
 
 @pytest.mark.slow
-def test_a_reader_that_never_reads_is_let_go_and_its_thread_with_it() -> None:
+def test_a_reader_that_never_reads_is_disconnected_and_its_thread_is_freed() -> None:
     ended = threading.Semaphore(0)
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
@@ -250,7 +252,7 @@ def test_a_reader_that_never_reads_is_let_go_and_its_thread_with_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_takes_a_byte_now_and_then_is_let_go_and_a_slow_one_is_not() -> None:
+def test_a_reader_of_single_bytes_is_disconnected_and_a_slow_one_is_not() -> None:
     received = 0
     with serving(endless, limits=HASTY) as server, ExitStack() as clients:
         dripping, slow = (clients.enter_context(connect(server.port, takes=8192)) for _ in range(2))
@@ -259,13 +261,13 @@ def test_a_reader_that_takes_a_byte_now_and_then_is_let_go_and_a_slow_one_is_not
         for _ in range(60):
             received += len(slow.recv(10_000))
             dripping.recv(1)
-            time.sleep(0.1)  # a reader that is slow, not a wait for anything
-        assert received + len(read_to_end(slow)) > 10_000_000, "all of it, however long it takes"
+            time.sleep(0.1)  # makes this reader slow; it waits for nothing
+        assert received + len(read_to_end(slow)) > 10_000_000, "the slow reader gets all of it"
         assert len(read_to_end(dripping)) < 9_000_000
 
 
-def test_requests_in_a_row_by_one_that_never_reads_hold_no_thread() -> None:
-    """With a page, a thread is done with it when it is written, read or not; with the next one it would wait."""
+def test_pipelined_requests_of_a_reader_that_never_reads_hold_no_thread() -> None:
+    """A thread hands over a page whether it is read or not, but would have to wait with the next one."""
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         body = b"x" * 250_000
@@ -276,28 +278,28 @@ def test_requests_in_a_row_by_one_that_never_reads_hold_no_thread() -> None:
         for _ in range(4 + RESERVED_THREADS):
             client = clients.enter_context(connect(server.port, takes=8192))
             client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 100)
-        for _ in range(20):  # each behind one more request of everybody's
+        for _ in range(20):  # each comes behind one more request of every client
             assert is_served(server.port)
 
 
 # ---- Many connections
 
 
-def test_the_one_that_waits_longest_makes_room_for_a_new_one_from_its_address() -> None:
+def test_the_longest_idle_connection_makes_room_for_a_new_one_from_its_address() -> None:
     with serving(page, 2, FEW) as server, ExitStack() as clients:
         others = [clients.enter_context(connect(server.port, "127.0.0.9")) for _ in range(3)]
         idle = [clients.enter_context(connect(server.port)) for _ in range(4)]
-        idle[1].sendall(b"GET / HT")  # to have begun is no merit
+        idle[1].sendall(b"GET / HT")  # a begun request gives no priority
         assert is_served(server.port)
         assert read_to_end(idle[0]) == b"" and all(map(is_open, idle[1:]))
         assert is_served(server.port)
-        assert all(map(is_open, idle[1:])), "there was room again"
+        assert all(map(is_open, idle[1:])), "the closed connection had left room"
         more = [clients.enter_context(connect(server.port)) for _ in range(2)]
         assert read_to_end(idle[1]) == b"" and all(map(is_open, [*idle[2:], *more]))
-        assert all(map(is_open, others)), "another's are not touched"
+        assert all(map(is_open, others)), "connections from another address stay"
 
 
-def test_the_one_that_waits_longest_makes_room_when_there_are_too_many_in_all() -> None:
+def test_at_the_total_cap_the_longest_idle_connection_makes_room() -> None:
     with serving(page, 2, FEW) as server, ExitStack() as clients:
         idle = [clients.enter_context(connect(server.port, f"127.0.0.{20 + number}")) for number in range(8)]
         assert is_served(server.port)
@@ -305,7 +307,7 @@ def test_the_one_that_waits_longest_makes_room_when_there_are_too_many_in_all() 
 
 
 @pytest.mark.parametrize("addresses", [[f"127.0.0.{20 + number}" for number in range(8)], ["127.0.0.1"] * 4])
-def test_those_that_do_not_read_make_room_too(addresses: list[str]) -> None:
+def test_connections_that_do_not_read_make_room_too(addresses: list[str]) -> None:
     answered = threading.Semaphore(0)
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -322,13 +324,13 @@ def test_those_that_do_not_read_make_room_too(addresses: list[str]) -> None:
         for _ in addresses:
             assert answered.acquire(timeout=30)
         deadline, is_in = time.monotonic() + SLACK, False
-        while not is_in:  # their threads have yet to let go of them
+        while not is_in:  # their threads have not finished with them yet
             assert time.monotonic() < deadline
-            with suppress(ConnectionError):  # refused before it has asked
+            with suppress(ConnectionError):  # refused before its request
                 is_in = is_served(server.port)
 
 
-def test_where_every_connection_is_busy_a_new_one_is_told_so() -> None:
+def test_when_every_connection_is_busy_a_new_one_gets_503() -> None:
     release, begun = threading.Event(), threading.Semaphore(0)
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -347,7 +349,7 @@ def test_where_every_connection_is_busy_a_new_one_is_told_so() -> None:
         assert [each.result()[0] for each in busy] == [200] * 4
 
 
-def test_a_proxy_has_no_cap_of_its_own() -> None:
+def test_a_proxy_has_no_cap_per_address() -> None:
     with serving(page, 2, FEW, is_proxy=lambda address: address == "127.0.0.1") as server, ExitStack() as clients:
         idle = [clients.enter_context(connect(server.port)) for _ in range(7)]
         assert is_served(server.port)
@@ -362,7 +364,7 @@ PARAGRAPH = "This is **written** for as long as they try, and nobody who reads i
 
 
 class Crowd:
-    """Clients that hold all they can get, and come again when they lose it; `refused`: how often with 408."""
+    """Clients that exhaust their limits and reconnect when disconnected; `refused` counts responses with 408."""
 
     def __init__(self, port: int) -> None:
         self.refused = 0
@@ -398,7 +400,7 @@ class Crowd:
                     client.send(bytes([byte]))
                     self.refused += b" 408 " in client.recv(1000)
                 except BlockingIOError:
-                    continue  # it says nothing yet
+                    continue  # no response yet
                 except OSError:
                     pass
                 client.close()
@@ -406,10 +408,12 @@ class Crowd:
 
 
 def write(call: Call, stop: threading.Event) -> str:
-    """Write an answer until told to stop, not without an end; all of it."""
+    """Write an answer until `stop` is set, then end it; returns its text."""
     written: list[str] = []
     while not stop.wait(0.05):
-        written.append(PARAGRAPH if len(written) < 250 else "And on.\n\n")  # a million characters would end it
+        written.append(
+            PARAGRAPH if len(written) < 250 else "And on.\n\n"
+        )  # the answer would end at a million characters
         call.text(written[-1])
     call.finish("The end.")
     return "".join([*written, "The end."])
@@ -423,7 +427,7 @@ def read(url: str) -> Follow:
 
 
 def seconds_of_pages(url: str, count: int) -> list[float]:
-    """How long each of `count` pages took, on connections of their own."""
+    """The seconds for each of `count` pages, on connections of their own."""
     taken = []
     for _ in range(count):
         begun = time.monotonic()
@@ -431,7 +435,7 @@ def seconds_of_pages(url: str, count: int) -> list[float]:
         taken.append(time.monotonic() - begun)
         assert response.status == 200
         SCANNER.scan("response", response.data)
-        time.sleep(0.02)  # a house of eager readers
+        time.sleep(0.02)  # like a house of eager readers
     return taken
 
 
@@ -440,7 +444,9 @@ def percentile(values: list[float], part: int) -> float:
 
 
 @pytest.mark.slow
-def test_a_crowd_that_holds_all_it_can_get_holds_up_nobody(tmp_path: Path, gemini: FakeGemini, soak: Soak) -> None:
+def test_clients_that_exhaust_their_limits_do_not_delay_others(
+    tmp_path: Path, gemini: FakeGemini, soak: Soak
+) -> None:
     pages = soak(400, full=6000)
     stop = threading.Event()
     with ThreadPoolExecutor(READING + 1) as threads, ExitStack() as stops:
@@ -480,4 +486,4 @@ def test_a_crowd_that_holds_all_it_can_get_holds_up_nobody(tmp_path: Path, gemin
     )
     assert crowd.refused >= TRICKLING
     assert percentile(crowded, 99) < max(0.25, 10 * percentile(quiet, 99))
-    assert more < 48, "what 16 who do not read can hold, 300 half requests, and the answer"
+    assert more < 48, "the buffers of 16 clients that do not read, 300 half requests, and the answer"

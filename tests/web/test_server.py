@@ -75,7 +75,7 @@ def test_pages_are_served_while_every_follower_waits() -> None:
             client.close()
 
 
-def test_a_reader_that_leaves_is_noticed_while_nothing_is_sent() -> None:
+def test_a_disconnected_reader_is_noticed_while_nothing_is_sent() -> None:
     gone = threading.Event()
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ def test_a_reader_that_leaves_is_noticed_while_nothing_is_sent() -> None:
         assert gone.wait(20)
 
 
-def test_a_reader_that_does_not_read_holds_little_memory_and_only_its_own_thread() -> None:
+def test_a_stalled_reader_holds_little_memory_and_only_its_own_thread() -> None:
     sent = [0]
     stuck = threading.Event()
 
@@ -105,7 +105,7 @@ def test_a_reader_that_does_not_read_holds_little_memory_and_only_its_own_thread
             yield b"page"
             return
         for _ in range(2000):
-            yield b"x" * 10_000  # 20 MB in all
+            yield b"x" * 10_000  # 20 MB in total
             sent[0] += 10_000
         stuck.set()
 
@@ -113,11 +113,11 @@ def test_a_reader_that_does_not_read_holds_little_memory_and_only_its_own_thread
         client = connect(server, "/endless")
         assert urllib3.request("GET", url(server, "/page"), timeout=10).data == b"page"
         assert not stuck.wait(2), "the application waits for its reader"
-        assert sent[0] < 8_000_000, "what the kernel's buffers and ours take"
+        assert sent[0] < 8_000_000, "no more than the kernel's buffers and ours hold"
         client.close()
 
 
-def test_responses_under_way_end_in_good_order_when_the_server_closes() -> None:
+def test_unfinished_responses_end_in_order_when_the_server_closes() -> None:
     begun, finish = threading.Event(), threading.Event()
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
@@ -153,7 +153,9 @@ def test_a_connection_that_came_just_before_the_end_is_still_answered() -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-        assert urllib3.request("GET", url(server), timeout=10).data == b"page"  # so the one before is accepted
+        assert (
+            urllib3.request("GET", url(server), timeout=10).data == b"page"
+        )  # so the server has accepted the one before
         server.stop()
         thread.join(20)
         closing = threading.Thread(target=server.close, args=(10,))
@@ -164,7 +166,7 @@ def test_a_connection_that_came_just_before_the_end_is_still_answered() -> None:
     assert not closing.is_alive()
 
 
-def test_it_knows_whether_its_own_requests_are_answered() -> None:
+def test_the_server_checks_whether_it_answers_its_own_requests() -> None:
     release = threading.Event()
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -181,7 +183,7 @@ def test_it_knows_whether_its_own_requests_are_answered() -> None:
         release.set()
 
 
-def test_sockets_that_listen_already_are_served_and_stay_with_their_owner() -> None:
+def test_listening_sockets_from_outside_are_served_and_stay_open_for_their_owner() -> None:
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         start("200 OK", [])
         return [b"page"]
@@ -199,7 +201,7 @@ def test_sockets_that_listen_already_are_served_and_stay_with_their_owner() -> N
         socket.create_connection(first.getsockname(), timeout=5).close()
 
 
-def test_a_port_that_is_taken_is_an_error_at_once() -> None:
+def test_a_taken_port_is_an_error_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
         Server(lambda environ, start: [], "127.0.0.1", taken.getsockname()[1], 4)
 

@@ -1,4 +1,4 @@
-"""A reader that sleeps: its connection is cut fifty times within one answer, and its page is the answer."""
+"""A sleeping reader: its connection is cut fifty times within one answer, and its page shows the whole answer."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_a_reader_whose_connection_is_cut_fifty_times_has_the_whole_page(
         while reader.end is None:
             before = reader.upto, reader.tail
             if way == "poll":
-                time.sleep(chance.uniform(0, 0.1))  # as a page waits between two polls
+                time.sleep(chance.uniform(0, 0.1))  # like a page between two polls
             with suppress(HTTPError):
                 reader.stream() if way == "stream" else reader.poll()
             proxy.restore()
-            if cuts < CUTS and cut.is_set():  # within the headers it looks like an end
+            if cuts < CUTS and cut.is_set():  # a cut within the headers looks like an end
                 cuts += 1
                 partial += (reader.upto, reader.tail) != before
                 if cuts < CUTS:
