@@ -7,6 +7,8 @@ traceback, and the reader's page says only that the appliance made a mistake.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .sentences import Sentence
 
 
@@ -64,8 +66,17 @@ class UpstreamError(ApplianceError):
     `sentence` takes the place of the kind's own.
     """
 
+    words: ClassVar[Sentence] = Sentence(
+        "%(provider)s has a problem at the moment. Please ask again in a few minutes."
+    )
+
     def __init__(
-        self, provider: str, detail: str = "", *, retry_after: float | None = None, sentence: Sentence | None = None
+        self,
+        provider: str,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        sentence: Sentence | None = None,
     ) -> None:
         super().__init__(sentence or self.describe(provider), detail)
         self.provider = provider
@@ -74,99 +85,86 @@ class UpstreamError(ApplianceError):
     @classmethod
     def describe(cls, provider: str) -> Sentence:
         """What this kind of failure means to a reader."""
-        return Sentence(
-            "%(provider)s has a problem at the moment. Please ask again in a few minutes.", provider=provider
-        )
+        return cls.words.having(provider=provider)
 
 
 class UpstreamBusy(UpstreamError):
-    """The server has too much to do; until `retry_after`, if it says so."""
+    """The server has too much to do; until `retry_after`, if it says so.
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence(
-            "%(provider)s has too much to do at the moment. Please ask again in a few minutes.", provider=provider
-        )
+    Another rung is asked at once. If all refuse, a short delay is waited for.
+    """
+
+    words = Sentence("%(provider)s has too much to do at the moment. Please ask again in a few minutes.")
 
 
 class UpstreamRateLimited(UpstreamBusy):
-    """It was asked more often than this key may ask; until `retry_after`, if it says so."""
+    """The server was asked more often than this key may ask, until `retry_after`.
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence(
-            "Too many questions at once for %(provider)s. Please ask again in a minute.", provider=provider
-        )
+    In time it answers this key again, so it is treated as a busy one.
+    """
+
+    words = Sentence("Too many questions at once for %(provider)s. Please ask again in a minute.")
 
 
 class ModelLoading(UpstreamBusy):
     """The server is there and still loads its model."""
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("%(provider)s is still loading its model. Please ask again in a minute.", provider=provider)
+    words = Sentence("%(provider)s is still loading its model. Please ask again in a minute.")
 
 
 class QuotaExhausted(UpstreamError):
-    """The quota of this model is used up until `until` (Unix time)."""
+    """The quota of this model at this place is used up until `until` (Unix time), and is remembered as such."""
+
+    words = Sentence("%(provider)s's free questions for today are used up.")
 
     def __init__(self, provider: str, detail: str = "", *, until: float, retry_after: float | None = None) -> None:
         super().__init__(provider, detail, retry_after=retry_after)
         self.until = until
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("%(provider)s's free questions for today are used up.", provider=provider)
-
 
 class UnknownModel(UpstreamError):
-    """The server does not have this model, or not any more; others it may have."""
+    """The server does not have this model, or not any more.
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("%(provider)s does not know this model any more.", provider=provider)
+    Others it may have. So this is told to a reader only if nothing better can be: see `fallback`.
+    """
+
+    words = Sentence("%(provider)s does not know this model any more.")
 
 
 class ContextExceeded(UpstreamError):
     """Question, history and instruction are together longer than this model takes."""
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence(
-            "This chat has become too long for %(provider)s. Please begin a new one.", provider=provider
-        )
+    words = Sentence("This chat has become too long for %(provider)s. Please begin a new one.")
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection: no network, no such host, refused, or a certificate that is not valid."""
+    """No connection: no network, no such host, refused, or a certificate that is not valid.
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("The appliance does not reach %(provider)s. Is the internet working?", provider=provider)
+    The other models of this place are not asked: they would fail alike.
+    """
+
+    words = Sentence("The appliance does not reach %(provider)s. Is the internet working?")
 
 
 class UpstreamSilent(UpstreamError):
     """The server took the question and then sent nothing for longer than the clocks allow."""
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("%(provider)s did not answer in time. Please ask again.", provider=provider)
+    words = Sentence("%(provider)s did not answer in time. Please ask again.")
 
 
 class UpstreamCut(UpstreamError):
-    """The connection broke while the server was sending."""
+    """The connection broke while the server was sending.
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("The connection to %(provider)s broke. Please ask again.", provider=provider)
+    What it had written by then is kept.
+    """
+
+    words = Sentence("The connection to %(provider)s broke. Please ask again.")
 
 
 class UpstreamUnreadable(UpstreamError):
     """The response is not in the server's dialect, or an event of it is larger than the buffer may grow."""
 
-    @classmethod
-    def describe(cls, provider: str) -> Sentence:
-        return Sentence("%(provider)s sent something that the appliance cannot read.", provider=provider)
+    words = Sentence("%(provider)s sent something that the appliance cannot read.")
 
 
 NOT_UNDERSTOOD = Sentence("The appliance does not understand this request.")

@@ -60,6 +60,10 @@ class Sentence:
     def __str__(self) -> str:
         return self.to(ENGLISH)
 
+    def having(self, **values: str | int | Moment) -> Sentence:
+        """The same sentence with these values."""
+        return Sentence(self.english, plural=self.plural, **{**self.values, **values})
+
     def to(self, language: str) -> str:
         """The sentence in `language` (one of `LANGUAGES`); in English where the catalogue lacks it."""
         catalogue = _catalogue(language)

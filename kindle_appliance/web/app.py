@@ -31,6 +31,7 @@ from .health import Health
 from .house import House
 from .look import USUAL_LOOK, Look
 from .pages import Pages
+from .paths import NUMBER
 from .pin import Gate
 from .reading import Reading
 from .scripts import Scripts
@@ -91,22 +92,36 @@ class Web:
         self._guard = guard or Guard()
         self._told: set[str] = set()
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
-        self._areas = (
-            Asking(visitors, pages, chats, desk, rate_limit),
-            Reading(visitors, pages, chats, desk, rate_limit, seats),
-            ChatList(visitors, pages, chats, desk),
-            Scripts(visitors, desk, rate_limit, seats),
-            Check(visitors, pages, reports, seats),
-            House(visitors, pages, health, self._sign_in, addresses, mdns),
-            *((self._sign_in,) if self._sign_in else ()),
-        )
+        self._asking = Asking(visitors, pages, chats, desk, rate_limit)
+        self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats)
+        self._chats = ChatList(visitors, pages, chats, desk)
+        self._scripts = Scripts(visitors, desk, rate_limit, seats)
+        self._check = Check(visitors, pages, reports, seats)
+        self._house = House(visitors, pages, health, self._sign_in, addresses, mdns)
 
     def application(self) -> Callable[..., Iterable[bytes]]:
-        """The WSGI application."""
+        """The WSGI application: every route of the house."""
         app = Bottle()
-        for area in self._areas:
-            for method, path, callback in area.routes:
-                app.route(path, method, callback)
+        app.get("/", callback=self._asking.show)
+        app.post("/ask", callback=self._asking.ask)
+        app.get(f"/chats/<chat:re:{NUMBER}>/<number:re:{NUMBER}>", callback=self._reading.show)
+        app.get(f"/answers/<answer:re:{NUMBER}>", callback=self._reading.follow)
+        app.post(f"/answers/<answer:re:{NUMBER}>/stop", callback=self._reading.stop)
+        app.get("/chats", callback=self._chats.show)
+        app.get(f"/chats/<chat:re:{NUMBER}>", callback=self._chats.go_to_newest)
+        app.get(f"/chats/<chat:re:{NUMBER}>/delete", callback=self._chats.confirm_deletion)
+        app.post(f"/chats/<chat:re:{NUMBER}>/delete", callback=self._chats.delete)
+        app.post("/api/chat", callback=self._scripts.converse)
+        app.get("/check", callback=self._check.show)
+        app.post("/check", callback=self._check.add_report)
+        app.get("/check/stream", callback=self._check.stream)
+        app.get("/check/reports", callback=self._check.list_reports)
+        app.get("/addresses", callback=self._house.list_addresses)
+        app.post("/look", callback=self._house.set_look)
+        app.get("/healthz", callback=self._house.check_health)
+        if self._sign_in:
+            app.get("/pin", callback=self._sign_in.go_to_first_page)
+            app.post("/pin", callback=self._sign_in.enter_pin)
         app.add_hook("before_request", self._admit)
         app.add_hook("before_request", limit_fields)
         app.default_error_handler = self._error

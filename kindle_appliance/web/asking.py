@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
@@ -26,25 +27,22 @@ _RECENT_CHATS = 6
 _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
 
 
+@dataclass(frozen=True)
 class Asking:
     """`GET /`, `POST /ask`."""
 
-    def __init__(
-        self, visitors: Visitors, pages: Pages, chats: Chats, desk: AnswerDesk, rate_limit: RateLimit
-    ) -> None:
-        self._visitors = visitors
-        self._pages = pages
-        self._chats = chats
-        self._desk = desk
-        self._rate_limit = rate_limit
-        self.routes = (("GET", "/", self.show), ("POST", "/ask", self.ask))
+    visitors: Visitors
+    pages: Pages
+    chats: Chats
+    desk: AnswerDesk
+    rate_limit: RateLimit
 
     def show(self) -> HTTPResponse:
         """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
         chat, start = request.query.get("chat", ""), request.query.get("start", "")
         turn = self._first_turn(chat) if chat else None
         note = _CHAT_GONE if chat and turn is None else None
-        starters = dict(enumerate(self._pages.starters(self._visitors.language())))
+        starters = dict(enumerate(self.pages.starters(self.visitors.language())))
         starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
         page = self._page(404 if note else 200, turn, starter and starter + " ", note)
         cookies.keep_device(page, cookies.device() or secrets.token_urlsafe(12))
@@ -64,9 +62,9 @@ class Asking:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
             form = sent_form_id()
-            if not self._chats.was_asked(question, form):
-                self._rate_limit.take(visitor.identity())
-            asked = self._desk.ask(question, turn.chat if turn else None, form, cookies.device())
+            if not self.chats.was_asked(question, form):
+                self.rate_limit.take(visitor.identity())
+            asked = self.desk.ask(question, turn.chat if turn else None, form, cookies.device())
         except ReaderError as error:
             replies.log_refusal(error)
             refusal = self._refuse(error.status, turn, question, error.sentence)
@@ -85,24 +83,24 @@ class Asking:
 
     def _refuse(self, status: int, chat: Turn | None, question: str, sentence: Sentence) -> HTTPResponse:
         if visitor.wants_json():
-            return replies.json_error(status, sentence, self._visitors.language())
+            return replies.json_error(status, sentence, self.visitors.language())
         return self._page(status, chat, question, sentence)
 
     def _page(
         self, status: int, chat: Turn | None, question: str = "", note: Sentence | None = None
     ) -> HTTPResponse:
         device = cookies.device()
-        page = self._pages.asking(
-            self._visitors.reader(),
+        page = self.pages.asking(
+            self.visitors.reader(),
             new_form_id(),
-            () if chat or not device else self._chats.recent(_RECENT_CHATS, device),
+            () if chat or not device else self.chats.recent(_RECENT_CHATS, device),
             time.time(),
             question=question,
             chat=chat,
-            note=note or self._rate_limit.notice(visitor.identity()),
+            note=note or self.rate_limit.notice(visitor.identity()),
             is_first_visit=not device,
         )
         return replies.html(page, status)
 
     def _first_turn(self, chat: str) -> Turn | None:
-        return self._chats.find_turn(int(chat), 1) if is_number(chat) else None
+        return self.chats.find_turn(int(chat), 1) if is_number(chat) else None

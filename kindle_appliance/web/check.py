@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
@@ -23,40 +24,34 @@ _PIECES = 3
 _PIECE_SECONDS = 0.4  # between two pieces
 
 
+@dataclass(frozen=True)
 class Check:
     """`GET` and `POST /check`, `GET /check/stream`, `GET /check/reports`."""
 
-    def __init__(self, visitors: Visitors, pages: Pages, reports: Reports, seats: Seats) -> None:
-        self._visitors = visitors
-        self._pages = pages
-        self._reports = reports
-        self._seats = seats
-        self.routes = (
-            ("GET", "/check", self.show),
-            ("POST", "/check", self.add_report),
-            ("GET", "/check/stream", self.stream),
-            ("GET", "/check/reports", self.list_reports),
-        )
+    visitors: Visitors
+    pages: Pages
+    reports: Reports
+    seats: Seats
 
     def show(self) -> HTTPResponse:
         """`GET /check`: the page that tests the browser which opens it."""
         now = time.time()
-        response = replies.html(self._pages.check(self._visitors.reader(), now))
+        response = replies.html(self.pages.check(self.visitors.reader(), now))
         response.set_cookie("server", str(int(now * 1000)), path="/check")  # to be found by the script
         return response
 
     def stream(self) -> HTTPResponse:
         """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
-        body = self._seats.hold(_pieces(visitor.is_gone()), b"")
+        body = self.seats.hold(_pieces(visitor.is_gone()), b"")
         return HTTPResponse(body, headers={"Content-Type": frames.EVENT_STREAM})
 
     def add_report(self) -> HTTPResponse:
         """`POST /check`: what the page found, as JSON."""
-        language = self._visitors.language()
+        language = self.visitors.language()
         try:
             if request.content_length > _REPORT_BYTES:
                 raise ReaderError(TOO_MUCH, 413)
-            self._reports.add(read_json())
+            self.reports.add(read_json())
         except ReaderError as error:
             return replies.json_error(error.status, error.sentence, language)
         except StorageError as error:
@@ -66,7 +61,7 @@ class Check:
 
     def list_reports(self) -> HTTPResponse:
         """`GET /check/reports`: what browsers have said of themselves."""
-        page = self._pages.reports(self._visitors.reader(), self._reports.latest(), time.time())
+        page = self.pages.reports(self.visitors.reader(), self.reports.latest(), time.time())
         return replies.html(page)
 
 

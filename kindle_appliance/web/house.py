@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bottle import HTTPError, HTTPResponse, request
 
@@ -16,36 +17,23 @@ from .sign_in import SignIn
 from .visitor import Visitors
 
 
+@dataclass(frozen=True)
 class House:
     """`GET /addresses`, `POST /look`, `GET /healthz`. `addresses`: those that the house reaches the appliance at,
     best first; `mdns`: the state of its name.
     """
 
-    def __init__(
-        self,
-        visitors: Visitors,
-        pages: Pages,
-        health: Health,
-        sign_in: SignIn | None,
-        addresses: Callable[[], Sequence[str]],
-        mdns: Callable[[], Snapshot],
-    ) -> None:
-        self._visitors = visitors
-        self._pages = pages
-        self._health = health
-        self._sign_in = sign_in
-        self._addresses = addresses
-        self._mdns = mdns
-        self.routes = (
-            ("GET", "/addresses", self.list_addresses),
-            ("POST", "/look", self.set_look),
-            ("GET", "/healthz", self.check_health),
-        )
+    visitors: Visitors
+    pages: Pages
+    health: Health
+    sign_in: SignIn | None
+    addresses: Callable[[], Sequence[str]]
+    mdns: Callable[[], Snapshot]
 
     def list_addresses(self) -> HTTPResponse:
         """`GET /addresses`: what to type into a Kindle."""
         port = int(request.environ["SERVER_PORT"])
-        page = self._pages.addresses(self._visitors.reader(), self._addresses(), port, self._mdns())
+        page = self.pages.addresses(self.visitors.reader(), self.addresses(), port, self.mdns())
         return replies.html(page)
 
     def set_look(self) -> HTTPResponse:
@@ -59,8 +47,8 @@ class House:
 
     def check_health(self) -> HTTPResponse:
         """`GET /healthz`: whether pages can be served, as a status and as JSON; the rest only for the signed-in."""
-        checkup = self._health.check()
+        checkup = self.health.check()
         facts = checkup.facts
-        if self._sign_in and not self._sign_in.is_signed_in():
+        if self.sign_in and not self.sign_in.is_signed_in():
             facts = {"status": facts["status"]}
         return replies.to_json(facts, 200 if checkup.is_well else 503)

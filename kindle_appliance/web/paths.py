@@ -1,4 +1,4 @@
-"""The paths of the pages: what a number in one looks like, which pages one may be sent back to."""
+"""The paths of the routes: what a number in one looks like, and which pages a form may lead back to."""
 
 from __future__ import annotations
 

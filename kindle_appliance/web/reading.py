@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import START
@@ -12,46 +14,33 @@ from ..storage.rate_limit import RateLimit
 from . import cookies, frames, replies, visitor
 from .forms import new_form_id
 from .pages import Pages
-from .paths import NUMBER, is_number, turn_path
+from .paths import is_number, turn_path
 from .streams import BEAT_SECONDS, POLL_MS, Seats, events_now, follow_events, follow_text
 from .visitor import Visitors
 
 
+@dataclass(frozen=True)
 class Reading:
     """`GET /chats/<chat>/<number>`, `GET /answers/<id>`, `POST /answers/<id>/stop`."""
 
-    def __init__(
-        self,
-        visitors: Visitors,
-        pages: Pages,
-        chats: Chats,
-        desk: AnswerDesk,
-        rate_limit: RateLimit,
-        seats: Seats,
-    ) -> None:
-        self._visitors = visitors
-        self._pages = pages
-        self._chats = chats
-        self._desk = desk
-        self._rate_limit = rate_limit
-        self._seats = seats
-        self.routes = (
-            ("GET", f"/chats/<chat:re:{NUMBER}>/<number:re:{NUMBER}>", self.show),
-            ("GET", f"/answers/<answer:re:{NUMBER}>", self.follow),
-            ("POST", f"/answers/<answer:re:{NUMBER}>/stop", self.stop),
-        )
+    visitors: Visitors
+    pages: Pages
+    chats: Chats
+    desk: AnswerDesk
+    rate_limit: RateLimit
+    seats: Seats
 
     def show(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
-        turn = self._chats.find_turn(int(chat), int(number))
-        answer = self._desk.find(turn.id) if turn else None
+        turn = self.chats.find_turn(int(chat), int(number))
+        answer = self.desk.find(turn.id) if turn else None
         if turn is None or answer is None:
             raise HTTPError(404)
-        count = self._chats.count_turns(turn.chat)
+        count = self.chats.count_turns(turn.chat)
         news = answer.news(START, 0)
-        reader = self._visitors.reader()
-        notice = self._rate_limit.notice(visitor.identity())
-        page = replies.html(self._pages.reading(reader, turn, count, news, new_form_id(), notice))
+        reader = self.visitors.reader()
+        notice = self.rate_limit.notice(visitor.identity())
+        page = replies.html(self.pages.reading(reader, turn, count, news, new_form_id(), notice))
         if news.ending is not None and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
         return page
@@ -60,7 +49,7 @@ class Reading:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
         or, with `wait=0`, as far as it goes now.
         """
-        found = self._desk.find(int(answer))
+        found = self.desk.find(int(answer))
         if found is None:
             raise HTTPError(404)
         offset = request.query.get("from", "0")
@@ -72,23 +61,23 @@ class Reading:
             raise HTTPError(400, Sentence("“as” is to be “events” or “text”."))
         as_events = wanted == "events"
         headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
-        language = self._visitors.language()
+        language = self.visitors.language()
         start = int(offset)
         if request.query.get("wait") == "0":
             now = events_now(found, start, language) if as_events else found.text(start).encode()
             return HTTPResponse(now, headers=headers)
         if as_events:
             body = follow_events(found, start, language, visitor.is_gone())
-            return HTTPResponse(self._seats.hold(body, frames.PADDING + frames.retry(POLL_MS)), headers=headers)
+            return HTTPResponse(self.seats.hold(body, frames.PADDING + frames.retry(POLL_MS)), headers=headers)
         body = follow_text(found, start, visitor.is_gone())
-        return HTTPResponse(self._seats.hold(body, found.text(start).encode()), headers=headers)
+        return HTTPResponse(self.seats.hold(body, found.text(start).encode()), headers=headers)
 
     def stop(self, answer: str) -> HTTPResponse:
         """`POST /answers/<id>/stop`: write no more; back to the turn."""
-        turn = self._chats.find_turn_by_id(int(answer))
-        found = self._desk.find(int(answer))
+        turn = self.chats.find_turn_by_id(int(answer))
+        found = self.desk.find(int(answer))
         if turn is None or found is None:
             raise HTTPError(404)
-        self._desk.stop(turn.id)
+        self.desk.stop(turn.id)
         found.wait_for_end(BEAT_SECONDS)
         return HTTPResponse(status=204) if visitor.wants_json() else replies.see_other(turn_path(turn))

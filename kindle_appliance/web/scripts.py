@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 from bottle import HTTPResponse
 
@@ -25,30 +26,32 @@ log = logging.getLogger(__name__)
 HISTORY_MESSAGES = 200
 
 
+@dataclass(frozen=True)
 class Scripts:
-    """`POST /api/chat`."""
+    """`POST /api/chat`.
 
-    def __init__(self, visitors: Visitors, desk: AnswerDesk, rate_limit: RateLimit, seats: Seats) -> None:
-        self._visitors = visitors
-        self._desk = desk
-        self._rate_limit = rate_limit
-        self._seats = seats
-        self.routes = (("POST", "/api/chat", self.converse),)
+    It takes one of the followers' `seats`, so that scripts cannot hold every thread.
+    """
+
+    visitors: Visitors
+    desk: AnswerDesk
+    rate_limit: RateLimit
+    seats: Seats
 
     def converse(self) -> HTTPResponse:
         """`POST /api/chat` with `{"message", "history"}`: the answer as plain text while it is written. It is not
         stored and stops when its client leaves. The status waits for the first text; an answer that breaks off
         later cuts the body, so that clients notice.
         """
-        language = self._visitors.language()
+        language = self.visitors.language()
         try:
             question, history = _conversation(read_json())
-            if not self._seats.take():
+            if not self.seats.take():
                 return replies.json_error(503, BUSY, language, {"Retry-After": "2"})
             try:
-                self._rate_limit.take(visitor.identity())
+                self.rate_limit.take(visitor.identity())
             except ApplianceError:
-                self._seats.release()
+                self.seats.release()
                 raise
         except ReaderError as error:
             replies.log_refusal(error)
@@ -56,7 +59,7 @@ class Scripts:
         except StorageError as error:
             log.error("web: %s", error)
             return replies.json_error(503, error.sentence, language)
-        answer = self._desk.converse(question, history)
+        answer = self.desk.converse(question, history)
         body = self._stream(answer, visitor.is_gone())
         next(body)  # up to the first text, or to the end without one
         if answer.length or answer.ending is None:
@@ -73,8 +76,8 @@ class Scripts:
             yield b""
             yield from follow_text(answer, 0, is_gone)
         finally:
-            self._desk.abandon(answer)
-            self._seats.release()
+            self.desk.abandon(answer)
+            self.seats.release()
         if answer.ending is not None and answer.ending.finish in (Finish.INTERRUPTED, Finish.FAILED):
             # Waitress takes an OSError as a broken connection: it closes without the last chunk.
             raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")

@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
@@ -23,15 +24,17 @@ _PIN_FIRST = Sentence("Please enter the PIN of the house first.")
 _WRONG_PIN = Sentence("That is not the PIN.")
 
 
+@dataclass(frozen=True)
 class SignIn:
-    """`GET` and `POST /pin`. `log_once`: logs an event that may happen many times a second, once."""
+    """`GET` and `POST /pin`, and the check that comes before every other route.
 
-    def __init__(self, visitors: Visitors, pages: Pages, gate: Gate, log_once: Callable[[str], None]) -> None:
-        self._visitors = visitors
-        self._pages = pages
-        self._gate = gate
-        self._log_once = log_once
-        self.routes = (("GET", "/pin", self.go_to_first_page), ("POST", "/pin", self.enter_pin))
+    `log_once`: logs an event that may happen many times a second, once.
+    """
+
+    visitors: Visitors
+    pages: Pages
+    gate: Gate
+    log_once: Callable[[str], None]
 
     def check(self) -> HTTPResponse | None:
         """None if this request may go on; else the response that asks for the PIN."""
@@ -43,10 +46,10 @@ class SignIn:
 
     def is_signed_in(self) -> bool:
         """Whether a browser has brought its session, or a script the PIN."""
-        if self._gate.takes(cookies.session(), time.time()):
+        if self.gate.takes(cookies.session(), time.time()):
             return True
         scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return scheme.lower() == "bearer" and self._gate.is_right(pin.strip(), visitor.client(), time.monotonic())
+        return scheme.lower() == "bearer" and self.gate.is_right(pin.strip(), visitor.client(), time.monotonic())
 
     def go_to_first_page(self) -> HTTPResponse:
         """`GET /pin`, as after a reload: any page asks for the PIN if it is needed."""
@@ -62,13 +65,13 @@ class SignIn:
         digits = re.sub("[^0-9]", "", typed)[:_PIN_DIGITS]
         if key:
             digits = digits[:-1] if key == "delete" else digits
-            return replies.html(self._pages.pin(self._visitors.reader(), back, digits))
+            return replies.html(self.pages.pin(self.visitors.reader(), back, digits))
         if not digits:
             return self._locked(back, _PIN_FIRST)
-        if not self._gate.is_right(digits, visitor.client(), time.monotonic()):
+        if not self.gate.is_right(digits, visitor.client(), time.monotonic()):
             return self._locked(back, _WRONG_PIN)
         response = replies.see_other(back)
-        cookies.keep_session(response, self._gate.pass_until(time.time() + cookies.YEAR_SECONDS))
+        cookies.keep_session(response, self.gate.pass_until(time.time() + cookies.YEAR_SECONDS))
         return response
 
     def _locked(self, back: str, note: Sentence | None) -> HTTPResponse:
@@ -76,8 +79,8 @@ class SignIn:
         client = visitor.client()
         # With a status of 401 some old browsers would ask for a name and a password, and show no page.
         status, headers = 403, {}
-        if pause := self._gate.pause(client, time.monotonic()):
-            self._log_once(f"too many wrong PINs, the last from {client}")
+        if pause := self.gate.pause(client, time.monotonic()):
+            self.log_once(f"too many wrong PINs, the last from {client}")
             status, headers = 429, {"Retry-After": str(pause)}
             note = Sentence(
                 "Too many wrong PINs. Please try again in %(count)d minute.",
@@ -86,7 +89,7 @@ class SignIn:
             )
         if visitor.wants_json():
             status, headers = (status, headers) if pause else (401, {"WWW-Authenticate": "Bearer"})
-            return replies.json_error(status, note or _PIN_FIRST, self._visitors.language(), headers)
-        page = replies.html(self._pages.pin(self._visitors.reader(), back, note=note), status)
+            return replies.json_error(status, note or _PIN_FIRST, self.visitors.language(), headers)
+        page = replies.html(self.pages.pin(self.visitors.reader(), back, note=note), status)
         page.headers.update(headers)
         return page
