@@ -24,7 +24,12 @@ from fakes.secret_scanner import KINDS, SCANNER, secrets_in
 from fakes.secrets import KEY, PIN
 
 LEAST = {
-    "tests/web/test_web.py": {"response": 400, "log": 100},
+    "tests/web/test_app.py": {"response": 40},
+    "tests/web/test_asking_routes.py": {"response": 100, "log": 40},
+    "tests/web/test_check_routes.py": {"response": 50},
+    "tests/web/test_cookies.py": {"response": 45},
+    "tests/web/test_reading_routes.py": {"response": 150, "log": 45},
+    "tests/web/test_scripts_routes.py": {"response": 60, "log": 30},
     "tests/test_main.py": {"response": 60, "output": 30, "chats.sqlite": 20, "chats.sqlite-wal": 1, "stderr": 20},
     "tests/owner/test_commands.py": {"output": 30, "backup": 5},
     "tests/owner/test_doctor.py": {"output": 100},

@@ -38,6 +38,7 @@ from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
 from kindle_appliance.web.server import Server
 
+from .gemini import FakeGemini, Reply
 from .rungs import gemini_rungs
 from .secret_scanner import SCANNER
 
@@ -194,6 +195,17 @@ class House:
 
         with ThreadPoolExecutor(1) as client:
             yield client.submit(converse)
+
+
+def answered(gemini: FakeGemini, house: House, text: str, question: str = "Why?") -> str:
+    """Ask, let Gemini answer with `text`, wait for the end; the path of the turn."""
+    gemini.replies(Reply.answer(text))
+    chat, number = house.ask(question)
+    turn = house.chats.find_turn(chat, number)
+    assert turn
+    with house.follow(f"/answers/{turn.id}?as=text") as follow:
+        follow.read_to_end()
+    return f"/chats/{chat}/{number}"
 
 
 class Follow:

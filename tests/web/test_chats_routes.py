@@ -1,0 +1,43 @@
+"""The list of all chats, and the deletion of one."""
+
+from __future__ import annotations
+
+import re
+
+from fakes.gemini import FakeGemini, Reply
+from fakes.house import House, answered
+
+
+def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
+    assert "Nothing has been asked yet." in house.get("/chats").data.decode()
+    answered(gemini, house, "A.", "First <b>chat</b>?")
+    answered(gemini, house, "B.", "Second chat?")
+    gemini.replies(Reply.answer("C."))
+    house.ask("More?", 1)
+    page = house.get("/chats").data.decode()
+    assert re.findall(r'href="(/chats/\d+/\d+)"', page) == ["/chats/1/2", "/chats/2/1"], "last asked in first"
+    assert "First &lt;b&gt;chat&lt;/b&gt;?" in page and "2 questions" in page and "1 question<" in page
+
+
+def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, "Forty-two.", "What is the secret?")
+    assert '<a href="/chats/1/delete">Delete</a>' in house.get("/chats").data.decode()
+    page = house.get("/chats/1/delete").data.decode()
+    assert "What is the secret?" in page and "1 question" in page
+    assert '<form class="again sure ui" action="/chats/1/delete" method="post">' in page
+    assert house.get("/chats/1/1").status == 200
+    gone = house.post("/chats/1/delete", {})
+    assert (gone.status, gone.headers["Location"]) == (303, "/chats")
+    for path in ("/chats/1/1", "/chats/1", "/chats/1/delete", "/answers/1"):
+        assert house.get(path).status == 404
+    assert house.post("/chats/1/delete", {}).status == 404
+    assert "Nothing has been asked yet" in house.get("/chats").data.decode()
+
+
+def test_a_chat_that_cannot_be_deleted_says_so(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, "Forty-two.")
+    house.database._writer.execute("PRAGMA query_only = ON")
+    refused = house.post("/chats/1/delete", {})
+    house.database._writer.execute("PRAGMA query_only = OFF")
+    assert refused.status == 503 and "full or read-only" in refused.data.decode()
+    assert house.get("/chats/1/1").status == 200

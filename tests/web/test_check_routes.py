@@ -1,0 +1,113 @@
+"""The page that tests a browser, its slow stream, and the reports that it sends."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from fakes.gemini import FakeGemini
+from fakes.house import House
+
+from kindle_appliance.errors import StorageError
+from kindle_appliance.sentences import Sentence
+
+
+def test_the_page_that_checks_a_browser_sets_a_cookie_that_its_script_can_find(house: House) -> None:
+    response = house.get("/check")
+    page = response.data.decode()
+    made_at = re.search(r'name="madeAt" value="(\d+)"', page)
+    assert response.status == 200 and made_at
+    cookie = response.headers["Set-Cookie"].lower()
+    assert cookie.startswith(f"server={made_at[1]}; path=/check") and "httponly" not in cookie
+    assert 'href="/check/reports"' in page and "Asking and reading work all the same" in page
+
+
+def test_the_pieces_of_the_check_come_one_by_one(house: House) -> None:
+    begun = time.monotonic()
+    with house.follow("/check/stream") as follow:
+        assert follow.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        for number in range(3):
+            follow.read_until(f"data: {number}\n\n")
+            assert f"data: {number + 1}".encode() not in follow.body, "it is there before the next is sent"
+        assert follow.read_to_end().count(b"data: ") == 3
+    assert follow.body.index(b"data: ") > 1024, "a padded start"
+    assert time.monotonic() - begun > 1.1, "with silence behind each"
+
+
+def test_the_check_takes_no_seat_from_those_that_read(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Word")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_until("Word")
+            assert house.get("/check/stream").data == b""
+            call.text(".", finish="STOP")
+            call.end()
+            follow.read_to_end()
+
+
+def test_a_report_is_stored_and_shown_as_text_only(house: House) -> None:
+    nasty = "<script>alert(1)</script> ${Ask} $style </td> \U0001f600 | ' \""
+    report = {"agent": nasty, nasty: {nasty: 1}, "row": f"| {nasty} |", "Engine": nasty, "when": nasty}
+    assert house.send("/check", report).status == 204
+    page = house.get("/check/reports").data.decode()
+    assert "<script>alert" not in page and page.count("&lt;script&gt;alert(1)") == 6 and "${Ask} $style" in page
+    assert house.reports.latest()[0].values == report
+
+
+def test_half_a_surrogate_pair_in_a_report_does_no_harm(house: House) -> None:
+    assert house.send("/check", b'{"agent": "a\\ud83d\\u0000", "\\udc00": [NaN, 1]}').status == 400
+    assert house.send("/check", b'{"agent": "a\\ud83d\\u0000", "\\udc00": ["\\ud83d", 1]}').status == 204
+    assert house.reports.latest()[0].values == {"agent": "a?\0", "?": ["?", 1]}
+    assert "a?" in house.get("/check/reports").data.decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "not valid JSON"),
+        (b"{", 400, "not valid JSON"),
+        (b"\xff", 400, "not valid JSON"),
+        (b"[" * 8000, 400, "not valid JSON"),
+        ([], 400, "an object of short values"),
+        ("text", 400, "an object of short values"),
+        (None, 400, "an object of short values"),
+        ({"a": "x" * 601}, 400, "an object of short values"),
+        ({"a": ["x" * 601]}, 400, "an object of short values"),
+        ({"a": {"b": []}}, 400, "an object of short values"),
+        ({"a": [{}]}, 400, "an object of short values"),
+        (b'{"a": NaN}', 400, "an object of short values"),
+        (b'{"a": 1e999}', 400, "an object of short values"),
+        (b'{"a": %s}' % (b"9" * 5000), 400, "not valid JSON"),
+        (b'{"a": %s}' % (b"9" * 700), 400, "an object of short values"),
+        ({str(number): 1 for number in range(41)}, 400, "an object of short values"),
+        ({str(number): "x" * 590 for number in range(14)}, 413, "too much at once"),
+    ],
+)
+def test_what_is_no_report_is_refused_with_a_sentence(house: House, body: object, status: int, words: str) -> None:
+    response = house.send("/check", body)
+    assert (response.status, words in json.loads(response.data)["error"]) == (status, True), response.data
+    assert house.reports.latest() == []
+
+
+def test_a_report_is_json_and_nothing_that_another_page_could_send(house: House) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        response = house.send("/check", {"agent": "x"}, Content_Type=content_type)
+        assert response.status == 415 and "application/json" in json.loads(response.data)["error"]
+    assert house.post("/check/reports", {}).status == house.post("/check/stream", {}).status == 405
+
+
+def test_a_report_that_cannot_be_stored_is_not_taken_for_stored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(report: object) -> None:
+        raise StorageError(Sentence("The appliance cannot store anything: its card is full or read-only."))
+
+    monkeypatch.setattr(house.reports, "add", fails)
+    response = house.send("/check", {})
+    assert response.status == 503 and "cannot store" in json.loads(response.data)["error"]

@@ -1,0 +1,271 @@
+"""The page of an answer, its streams and Stop, over real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import re
+import socket
+import threading
+from pathlib import Path
+from random import Random
+
+import pytest
+from fakes.gemini import FakeGemini, Reply, chunk, quota_failure
+from fakes.house import House, PageState, answered
+
+from kindle_appliance.web import streams
+
+LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
+
+
+# ---- The page
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("is_written", [True, False])
+def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
+    gemini: FakeGemini, tmp_path: Path, language: str, is_written: bool
+) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz    " if language == "en" else [chr(0x4E00 + n) for n in range(3000)]
+    text = "".join(Random(1).choice(letters) for _ in range(1500)) + "\n\n"
+    with House(gemini.url, tmp_path, is_demo=True) as house:
+        house.ask("Why is the sea salty, and why are lakes not?")
+        call = gemini.next_call()
+        call.start()
+        call.text(text)
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_until(text.strip()[-10:])
+        if not is_written:
+            call.text("", finish="STOP")
+        call.end()
+        with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
+            browser.sendall(
+                f"GET /chats/1/1 HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n"
+                f"Accept-Language: {language}\r\nConnection: close\r\n\r\n".encode()
+            )
+            received = b"".join(iter(lambda: browser.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"Content-Encoding: gzip" in head and text.strip()[-10:].encode() in gzip.decompress(body)
+    assert len(received) <= 14_600
+
+
+def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
+    page = house.get(answered(gemini, house, LONG)).data.decode()
+    assert "<h1>One</h1>" in page and "<strong>three</strong>" in page and "last paragraph" in page
+    assert "EventReader" not in page and "http-equiv" not in page, "nothing is followed"
+    assert 'class="reading ended complete"' in page
+
+
+def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_script(
+    gemini: FakeGemini, house: House
+) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("Settled.\n\nNot yet")
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_until("yet")
+    page = house.get("/chats/1/1").data.decode()
+    assert "<p>Settled.</p>" in page and "Not yet" not in page
+    assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
+    assert re.search(r'<noscript>[^/]*href="/chats/1/1">Refresh', page)
+    answer = re.search(r'<script type="application/json" id="given">(\{.*\})</script>', page)
+    assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
+    call.text(".", finish="STOP")
+    call.end()
+
+
+def test_a_question_beyond_the_quota_of_the_day_is_kept_with_a_sentence_and_one_tap_to_ask_it_again(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
+    with House(gemini.url, tmp_path) as house:
+        read_answer(house, *house.ask("Why?"))
+    with House(gemini.url, tmp_path) as house:
+        page = read_answer(house, *house.ask("And why not?"))
+        assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", page)
+        assert '<button class="anew" name="question" value="And why not?">Ask again</button>' in page
+        assert "go-on" not in page.partition("<body")[2] and "Try again" not in page
+        assert [chat.title for chat in house.chats.recent(9)] == ["And why not?", "Why?"]
+        refused = house.send("/api/chat", {"message": "And now?"})
+        assert refused.status == 503 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+    assert len(gemini.calls) == 2, "both models once, before the restart"
+
+
+def test_an_answer_that_grew_too_long_can_go_on(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("So long", "MAX_TOKENS")]))
+    page = read_answer(house, *house.ask("Tell me all"))
+    assert "reached its greatest length" in page
+    assert re.findall(r'<button class="([\w-]+)" name="question"', page) == ["go-on"]
+
+
+def test_an_answer_that_is_not_the_last_one_goes_on_from_its_own_end(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(Reply([chunk("The sea is"), chunk(" salty\nbecause")]), Reply.answer("Deep."))
+    first = house.ask("Why is the sea salty?")
+    read_answer(house, *first)
+    read_answer(house, *house.ask("How deep is it?", first[0]))
+    page = html.unescape(read_answer(house, *first))
+    assert re.search(r'class="go-on" name="question" value="[^"]*after “… The sea is salty because”\."', page), page
+
+
+def read_answer(house: House, chat: int, number: int) -> str:
+    """The page of a turn once its answer has ended."""
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=text") as follow:
+        follow.read_to_end()
+    return house.get(f"/chats/{chat}/{number}").data.decode()
+
+
+# ---- Following
+
+
+def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    with house.follow("/answers/1?as=events") as follow:
+        assert follow.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        for word in ("One", " two", " three"):
+            call.text(word)
+            follow.read_until(word.strip())
+        call.text(".", finish="STOP")
+        call.end()
+        follow.read_to_end()
+    assert follow.state.blocks == ["<p>One two three.</p>"] and follow.state.tail == ""
+    assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
+
+
+def test_a_silent_stream_is_kept_alive_by_comments(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert streams._KEEP_ALIVE_SECONDS == 10
+    monkeypatch.setattr("kindle_appliance.web.streams._KEEP_ALIVE_SECONDS", 0.5)
+    house.ask("Why?")
+    call = gemini.next_call()
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until(" \n\n:\n\n:\n\n")
+        call.start()
+        call.text("Because.", finish="STOP")
+        call.end()
+        follow.read_to_end()
+    assert follow.state.blocks == ["<p>Because.</p>"]
+
+
+def test_the_representation_is_chosen_by_query_or_accept_header(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, LONG)
+    assert house.get("/answers/1").data.decode() == LONG
+    assert house.get("/answers/1").headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert house.get("/answers/1?as=text", Accept="text/event-stream").data.decode() == LONG
+    by_header = house.get("/answers/1", Accept="text/event-stream").data
+    assert b"event: end" in by_header and by_header == house.get("/answers/1?as=events").data
+
+
+def test_an_offset_takes_up_from_the_last_settled_block(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, LONG)
+    whole = PageState()
+    whole.feed(house.get("/answers/1?as=events").data.decode())
+    blocks = [value for name, value in whole.events if name == "block"]
+    for index, block in enumerate(blocks):
+        for offset in (block["upto"], block["upto"] + 1):
+            rest = PageState()
+            rest.feed(house.get(f"/answers/1?as=events&from={offset}").data.decode())
+            expected = blocks[index + 1 :] if offset < block["upto"] + 1 or index + 1 < len(blocks) else []
+            assert [value for name, value in rest.events if name == "block"] == expected
+            assert rest.end == whole.end
+    assert house.get("/answers/1?from=5").data.decode() == LONG[5:]
+    assert house.get("/answers/1?from=99999").data == b""
+
+
+def test_asking_without_waiting_gives_what_there_is(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("Done.\n\nOpen")
+    with house.follow("/answers/1?as=text") as follow:
+        follow.read_until("Open")
+    for _ in range(2):
+        state = PageState()
+        state.feed(house.get("/answers/1?as=events&wait=0").data.decode())
+        assert (state.blocks, state.tail, state.end) == (["<p>Done.</p>"], "Open", None)
+    assert house.get("/answers/1?wait=0").data == b"Done.\n\nOpen"
+    call.text("!", finish="STOP")
+    call.end()
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_to_end()
+    state.feed(house.get(f"/answers/1?as=events&wait=0&from={state.upto}").data.decode())
+    assert state.blocks == ["<p>Done.</p>", "<p>Open!</p>"] and state.end is not None
+
+
+@pytest.mark.parametrize("query", ["from=x", "from=-1", "from=1.5", "from=" + "9" * 30, "as=html", "from=%00"])
+def test_a_query_that_makes_no_sense_gets_a_sentence(gemini: FakeGemini, house: House, query: str) -> None:
+    answered(gemini, house, "A.")
+    response = house.get("/answers/1?" + query)
+    assert response.status == 400 and "is to be" in response.data.decode()
+
+
+def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, followers=2) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Word")
+        with house.follow("/answers/1?as=events") as one, house.follow("/answers/1?as=events") as two:
+            one.read_until("Word")
+            two.read_until("Word")
+            third = house.get("/answers/1?as=events").data
+            assert b"retry: 2000\n" in third and b"event:" not in third
+            assert b"Word" in house.get("/answers/1?as=events&wait=0").data
+            assert house.get("/").status == 200, "pages have threads of their own"
+            call.text(".", finish="STOP")
+            call.end()
+            one.read_to_end()
+            two.read_to_end()
+        with house.follow("/answers/1?as=events") as again:
+            assert b"event: end" in again.read_to_end()
+
+
+def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        call.start()
+        call.text("Word")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_until("Word")
+        pause = threading.Event()
+        for _ in range(100):
+            with house.follow("/answers/1?as=events") as follow:
+                if b"Word" in follow.read() + follow.read():
+                    break
+            pause.wait(0.1)
+        else:
+            raise AssertionError("the seat was not freed")
+        call.text(" more", finish="STOP")
+        call.end()
+        assert house.get("/answers/1").data == b"Word more"
+
+
+# ---- Stopping
+
+
+def test_stop_keeps_what_has_been_written_and_goes_back_to_the_page(gemini: FakeGemini, house: House) -> None:
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text("So far")
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until("So far")
+        stopped = house.post("/answers/1/stop", {})
+        follow.read_to_end()
+    call.wait_gone(5)
+    assert (stopped.status, stopped.headers["Location"]) == (303, "/chats/1/1")
+    assert follow.state.end and follow.state.end["finish"] == "stopped"
+    page = house.get("/chats/1/1").data.decode()
+    assert "So far" in page and "You stopped this answer." in page
+    assert house.post("/answers/1/stop", {}).status == 303, "twice does no harm"
+    assert house.post("/answers/9/stop", {}).status == 404
