@@ -1,5 +1,5 @@
-"""What all tests share: where the shared data lies, a Gemini and a house to try it in, how long the long proofs
-last, and no skipping in CI.
+"""Shared by all tests: the folder of shared data, a Gemini and an appliance, the scale of long proofs, and the rule
+that CI skips no test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fakes.calls import nothing_is_left_and_nothing_told, open_upstream
+from fakes.calls import nothing_leaks, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.secret_scanner import SCANNER
@@ -23,9 +23,9 @@ from kindle_appliance.storage.schema import CHATS
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 
-__all__ = ["nothing_is_left_and_nothing_told", "open_upstream"]  # fixtures
+__all__ = ["nothing_leaks", "open_upstream"]  # fixtures
 
-_SOAK_SECONDS = 3600  # what a test may take with --soak
+_SOAK_SECONDS = 3600  # the timeout of a test with --soak
 _FIGURES = pytest.StashKey[list[str]]()
 _TESTS = pytest.StashKey[dict[str, set[str]]]()  # of each file
 _PASSED: set[str] = set()
@@ -36,18 +36,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A run in the background of a shell ignores Ctrl-C, and so would every program that it starts.
+    # A background job of a shell ignores Ctrl-C, and so would every program that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_FIGURES] = []
     config.stash[_TESTS] = {}
-    # All that the program logs is searched for secrets, also what only KINDLE_APPLIANCE_LOG_LEVEL=debug would show.
+    # All log records are searched for secrets, also those that only KINDLE_APPLIANCE_LOG_LEVEL=debug would show.
     logging.getLogger().addHandler(SCANNER.handler())
     logging.getLogger("kindle_appliance").setLevel(logging.DEBUG)
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
+@pytest.hookimpl(tryfirst=True)  # before `-m soak` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Who asks for the fixture `soak` is marked so; the search for secrets comes when all has been written."""
+    """Mark tests that use the fixture `soak`, and put the search for secrets last, after all writes."""
     items.sort(key=lambda item: item.path.name == "test_secrets.py")
     for item in items:
         config.stash[_TESTS].setdefault(item.nodeid.partition("::")[0], set()).add(item.nodeid)
@@ -61,11 +61,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
         _PASSED.add(report.nodeid)
     elif report.when == "teardown":
-        SCANNER.scan("output", report.capstdout + report.capstderr)  # what programs say that have inherited ours
+        SCANNER.scan("output", report.capstdout + report.capstderr)  # the output of programs that inherited ours
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What the long proofs have measured."""
+    """Print the measurements of the long proofs."""
     figures = config.stash[_FIGURES]
     if figures:
         terminalreporter.section("figures")
@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI a test that was skipped, for whatever reason, is a failure."""
+    """In CI, every skipped test is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if IN_CI and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -81,7 +81,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """In each process of a run at its end, unless test_secrets.py has come last there and said so already."""
+    """Search at the end of each process of a run, unless test_secrets.py has done so."""
     yield
     if not SCANNER.is_over:
         found = SCANNER.conclude(tmp_path_factory.getbasetemp())
@@ -90,7 +90,7 @@ def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with recorded streams and conformance cases, beside the checkout; not part of the project."""
+    """The folder with recorded streams and conformance cases, next to the checkout; not part of the project."""
     folder = ROOT.parent / "shared"
     if not (folder / "streams" / "expected.json").is_file():
         unavailable("the recorded streams are not on this machine (a folder beside the checkout)")
@@ -98,7 +98,7 @@ def shared() -> Path:
 
 
 class Soak:
-    """How much of a long proof is run: `soak(8, full=200)` is 200 by `make soak` and 8 in every other run."""
+    """The scale of a long proof: `soak(8, full=200)` is 200 in `make soak` and 8 in every other run."""
 
     def __init__(self, is_full: bool, figures: list[str]) -> None:
         self.is_full = is_full
@@ -108,19 +108,19 @@ class Soak:
         return full if self.is_full else scaled
 
     def tell(self, figure: str) -> None:
-        """Have a line printed at the end of the run."""
+        """Print a line at the end of the run."""
         self._figures.append(figure)
 
 
 @pytest.fixture
 def soak(request: pytest.FixtureRequest) -> Soak:
-    """For the proofs that take long."""
+    """The scale of long proofs."""
     return Soak(request.config.getoption("soak"), request.config.stash[_FIGURES])
 
 
 @pytest.fixture
 def passed(request: pytest.FixtureRequest) -> set[str]:
-    """The files all of whose tests have passed so far, in this process; none, if only single tests were wanted."""
+    """The files whose tests have all passed in this process; none in a run of single tests."""
     if any("::" in each for each in request.config.args):
         return set()
     return {file for file, tests in request.config.stash[_TESTS].items() if tests <= _PASSED}
@@ -135,20 +135,20 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def gemini() -> Iterator[FakeGemini]:
-    """A Gemini that does as the test says."""
+    """A Gemini that follows the test's commands."""
     with FakeGemini() as gemini:
         yield gemini
 
 
 @pytest.fixture
 def house(gemini: FakeGemini, tmp_path: Path) -> Iterator[House]:
-    """The appliance, asking that Gemini."""
+    """The appliance, with the test's Gemini."""
     with House(gemini.url, tmp_path) as house:
         yield house
 
 
 def unavailable(reason: str) -> None:
-    """Skip with a reason; in CI, where everything must run, fail with it."""
+    """Skip with a reason. In CI, where every test must run, fail with it."""
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,1 +1,1 @@
-"""Stand-ins for what the appliance talks to: real sockets on loopback, driven by the test."""
+"""Stand-ins for the peers of the appliance: real sockets on loopback, driven by the test."""

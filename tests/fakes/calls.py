@@ -1,4 +1,4 @@
-"""Calls to a model server over real sockets, and what must not be left of them. Fixtures: see conftest.py."""
+"""Calls to a model server over real sockets, and a check that they leak nothing. conftest.py has the fixtures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kindle_appliance.upstream.call import Call, Clocks, Upstream
 
 from .secrets import KEY
 
-SOON = 10.0  # seconds: what is to happen at once has happened by then, on the slowest machine
+SOON = 10.0  # seconds: enough on the slowest machine for anything that happens at once
 
 
-LONG = Clocks(connect=SOON, first_byte=60)  # what is to be cancelled would wait six times as long
+LONG = Clocks(connect=SOON, first_byte=60)  # without the cancel, a call would wait six times as long
 
 
 Open = Callable[..., Upstream]
 
 
 @pytest.fixture
-def nothing_is_left_and_nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No thread and no socket is left behind, and the key is in no log line."""
+def nothing_leaks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Checks that no thread and no socket is left behind, and that the key is in no log line."""
     caplog.set_level(logging.DEBUG)
     threads, sockets = set(threading.enumerate()), open_sockets()
     yield
@@ -36,20 +36,20 @@ def nothing_is_left_and_nothing_told(caplog: pytest.LogCaptureFixture) -> Iterat
 
 
 def open_sockets() -> int | None:
-    """How many sockets this process holds, where the system tells."""
+    """The number of sockets that this process holds, if the system tells it."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         return None
     count = 0
     for entry in folder.iterdir():
-        with suppress(OSError):  # the one that lists the folder is gone again
+        with suppress(OSError):  # the descriptor that lists the folder is closed by now
             count += str(entry.readlink()).startswith("socket:")
     return count
 
 
 @pytest.fixture
 def open_upstream() -> Iterator[Open]:
-    """Makes an Upstream that is closed at the end."""
+    """A function that opens an Upstream. The fixture closes it at the end."""
     opened: list[Upstream] = []
 
     def open_one(url: str, clocks: Clocks = LONG, **more: Any) -> Upstream:

@@ -1,4 +1,4 @@
-"""Chats to begin with."""
+"""Chats for the start of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kindle_appliance.storage.schema import CHATS
 
 
 def write_chats(file: Path, *questions: str) -> None:
-    """A database with a chat for each question, unanswered."""
+    """Write a database with a chat for each question, unanswered."""
     with closing(Database(file, CHATS)) as database:
         for number, question in enumerate(questions):
             Chats(database).ask(question, None, f"form-{number}")

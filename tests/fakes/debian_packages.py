@@ -15,7 +15,7 @@ class SetUpError(Exception):
 
 
 def install_packages(*packages: str) -> None:
-    """Installs them. Raises `SetUpError`, also without root or apt-get."""
+    """Install packages. Raises `SetUpError`, also without root or apt-get."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise SetUpError(f"Please install what Debian calls {' '.join(packages)}, then run this again.")
     run([*_APT_GET, "update"])
@@ -23,7 +23,7 @@ def install_packages(*packages: str) -> None:
 
 
 def run(command: list[str], folder: Path | None = None) -> None:
-    """Runs a command of a set-up, and prints it, for it may take minutes. Raises `SetUpError` if it fails."""
+    """Print a command of a set-up, which may take minutes, and run it. Raises `SetUpError` if it fails."""
     print("$", *command, flush=True)
     done = subprocess.run(
         command,

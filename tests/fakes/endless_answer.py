@@ -1,4 +1,4 @@
-"""An answer that ends only when the test says so, for readers that come and go."""
+"""An answer that ends only on the test's command, for readers that come and go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEMO_ANSWERS = (ROOT / "static" / "demo_answers.md").read_text(encoding="utf-8")
 
 
 class EndlessAnswer:
-    """The chunks of an answer that goes on until `enough` is set; `text` is what has been sent of it."""
+    """The chunks of an answer that continues until `enough` is set. `text` has been sent so far."""
 
     def __init__(self, chance: random.Random) -> None:
         self.text = ""

@@ -13,7 +13,7 @@ from conftest import unavailable
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """Mounts a tmpfs at `folder`, which it makes; `options` are those of mount(8), such as `size=64k`."""
+    """Make `folder` and mount a tmpfs there. `options` are those of mount(8), such as `size=64k`."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", *(f"-o{each}" for each in options), "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(command, check=False).returncode:
@@ -25,5 +25,5 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 
 def remount(folder: Path, option: str) -> None:
-    """Changes an option of the filesystem at `folder`, such as `ro` or `size=`."""
+    """Change an option of the filesystem at `folder`, such as `ro` or `size=`."""
     subprocess.run(["mount", "-o", f"remount,{option}", folder], check=True)

@@ -1,11 +1,11 @@
-"""A Gemini on loopback that does what a test tells it, chunk by chunk, over real sockets.
+"""A Gemini on loopback that follows a test's commands, chunk by chunk, over real sockets.
 
-`with FakeGemini() as gemini:` listens on `gemini.url`. Requests are answered from a script (`gemini.replies`,
-`gemini.default`) or, where the script says nothing, by the test itself (`gemini.next_call`). Nothing here
-sleeps to let something happen: a test waits for a request, for the client to be gone, or sets an Event.
+`with FakeGemini() as gemini:` listens on `gemini.url`. A script answers requests (`gemini.replies`,
+`gemini.default`); the test itself answers those without a script (`gemini.next_call`). No code here sleeps until
+something has happened: a test waits for a request or for the client's leaving, or sets an Event.
 
-What goes wrong in a thread of the fake is raised where its context ends, and so is a request that nobody
-answered: a second POST that should never have been sent does not go unnoticed.
+The end of the context raises the errors of the fake's threads, and an error for each unanswered request. So a
+superfluous second POST does not go unnoticed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def chunk(
     usage: Mapping[str, Any] | None = None,
     model_version: str | None = None,
 ) -> bytes:
-    """One event of an answer. Without text it has no content, without a finish reason too no candidates."""
+    """One event of an answer. Without text it has no content; without a finish reason either, no candidates."""
     candidate: dict[str, Any] = {}
     if text is not None:
         part = {"text": text, "thought": True} if thought else {"text": text}
@@ -87,12 +87,12 @@ def error_body(
 
 
 def retry_info(delay: str) -> dict[str, Any]:
-    """An entry of `details`: when to come again, such as "34.4s"."""
+    """An entry of `details`: the retry delay, such as "34.4s"."""
     return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
 
 
 def quota_failure(*quota_ids: str) -> dict[str, Any]:
-    """An entry of `details`: what is used up, such as GenerateRequestsPerDayPerProjectPerModel-FreeTier."""
+    """An entry of `details`: exhausted quotas, such as GenerateRequestsPerDayPerProjectPerModel-FreeTier."""
     violations = [{"quotaId": quota_id} for quota_id in quota_ids]
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
 
@@ -104,14 +104,14 @@ def error_info(reason: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer written down beforehand.
+    """A scripted answer.
 
-    `body` is sent piece by piece; an Event in it is waited for. It may be endless, and is gone through once
-    for each request (so a generator serves one). `piece` cuts it anew, into pieces of that many bytes.
-    `before` is waited for before the status line; with `status=None` nothing is sent before the ending.
+    `body` is sent piece by piece; sending waits for each Event in it. It may be endless, and each request iterates
+    over it once (so a generator serves one). `piece` cuts it again, into pieces of that many bytes. The status line
+    waits for `before`; with `status=None` nothing is sent before the ending.
 
-    `ending`: "clean" as the framing says; "cut" is a FIN where more was promised; "reset" an RST; "stall"
-    leaves the connection open and silent until the client or the fake goes.
+    `ending`: "clean" ends as the framing defines; "cut" sends a FIN before the promised end; "reset" sends an RST;
+    "stall" leaves the connection open and silent until the client leaves or the fake closes.
     """
 
     body: Iterable[bytes | threading.Event] = ()
@@ -144,7 +144,7 @@ class Reply:
 
     @classmethod
     def models(cls, *names: str, date: datetime | None = None) -> Reply:
-        """The models that are offered, and one that writes no answers; `date`: Google's clock."""
+        """A list of models, with one that writes no answers. `date`: Google's clock."""
         models = [{"name": f"models/{name}", "supportedGenerationMethods": ["generateContent"]} for name in names]
         models.append({"name": "models/embedding-001", "supportedGenerationMethods": ["embedContent"]})
         headers = {"Content-Type": "application/json; charset=UTF-8"}
@@ -154,7 +154,7 @@ class Reply:
 
     @classmethod
     def html(cls, code: int) -> Reply:
-        """A refusal as a web page, such as a front end of Google's or a captive portal gives."""
+        """A refusal as a web page, as from a front end of Google's or a captive portal."""
         page = f"<!DOCTYPE html>\n<html lang=en>\n<title>Error {code}</title>\n<p><b>{code}.</b> An error.\n"
         return cls([page.encode()], code, {"Content-Type": "text/html; charset=UTF-8"}, "length")
 
@@ -164,7 +164,7 @@ class Reply:
         return cls((), code, {"Location": location}, "length")
 
     def pieces(self) -> Iterator[bytes | threading.Event]:
-        """The body compressed and cut as asked for, not yet framed."""
+        """The body, compressed and cut as set, without framing."""
         for item in self._compressed() if self.gzip else self.body:
             if self.piece is None or not isinstance(item, bytes):
                 yield item
@@ -183,12 +183,12 @@ class Reply:
 
 
 class Call:
-    """A request, read to its end, and the hand on its answer.
+    """A request, read to its end, and the means to answer it.
 
     The names of `headers` are in lower case. `model` is the one in the path, or None. `connection` counts the
     connections from 1: equal numbers mean that the client kept one alive. Sending raises ClientGoneError once
-    the client has left (one that shuts down only its sending side counts as gone), and TimeoutError when it
-    has not taken what is sent within `patience` seconds.
+    the client has left (shutting down only its sending side counts as leaving), and TimeoutError if the client does
+    not read for `patience` seconds.
     """
 
     def __init__(self, peer: Peer, request: Request) -> None:
@@ -200,7 +200,7 @@ class Call:
         self.model = named[1] if named else None
         self.connection = peer.number
         self.patience: float | None = 10.0
-        self.answered = False  # set before the last byte goes out: the client may be quicker than we are
+        self.answered = False  # set before the last byte is sent: the client may react before we do
         self._peer = peer
         self._framing: Framing | None = None
         self._promised = 0
@@ -223,7 +223,7 @@ class Call:
     ) -> None:
         """Send the status line and the headers; framing "length" promises `length` bytes.
 
-        The headers given replace those that would be sent, even where they then lie about the framing.
+        `headers` replace the usual ones, even if they contradict the framing.
         """
         if self._framing is not None:
             raise RuntimeError("the answer has been started already")
@@ -250,7 +250,7 @@ class Call:
         if self._framing is None:
             raise RuntimeError("start() comes first")
         if self._framing == "chunked":
-            if data:  # an empty chunk would be the end
+            if data:  # an empty chunk would end the body
                 self.send_raw(b"%x\r\n%b\r\n" % (len(data), data))
             return
         if self._framing == "length":
@@ -261,7 +261,7 @@ class Call:
         self.send_raw(data)
 
     def send_raw(self, data: bytes) -> None:
-        """Put bytes on the wire as they are, for an answer that is no HTTP or breaks its framing."""
+        """Send bytes unchanged, for an answer that is not HTTP or breaks its framing."""
         self._peer.send(data, self.patience)
 
     def text(
@@ -281,7 +281,7 @@ class Call:
         self.end()
 
     def end(self) -> None:
-        """End the answer as its framing says; the connection stays open where it may."""
+        """End the answer as its framing defines. The connection stays open if possible."""
         if self._framing is None:
             raise RuntimeError("start() comes first")
         if self._framing == "length" and self._promised:
@@ -293,21 +293,21 @@ class Call:
             self._peer.finish(notify=True)
 
     def close(self) -> None:
-        """Send a FIN now, whatever was promised; over TLS without the notice of a clean end."""
+        """Send a FIN now, even before the promised end; over TLS without close_notify."""
         self._peer.finish(notify=False)
 
     def reset(self) -> None:
-        """Send an RST, behind everything that was sent."""
+        """Send an RST after all that was sent."""
         self._peer.reset(self.patience)
 
     def wait_gone(self, timeout: float = 5.0) -> float:
-        """Wait until the client has closed its side; gives the instant of that, on time.monotonic()."""
+        """Wait until the client has closed its side. Return that moment, on time.monotonic()."""
         if not self._peer.gone.wait(timeout):
             raise TimeoutError(f"after {timeout} s the client still holds {self!r}")
         return self._peer.gone_at
 
     def play(self, reply: Reply) -> None:
-        """Answer with a written reply, in the calling thread."""
+        """Answer with a scripted reply, in the calling thread."""
         if reply.before is not None:
             self._wait_for(reply.before)
         pieces: Iterable[bytes | threading.Event] = reply.pieces()
@@ -330,20 +330,20 @@ class Call:
             {"clean": self.end, "cut": self.close, "reset": self.reset}[reply.ending]()
 
     def _wait_for(self, gate: threading.Event) -> None:
-        # One thread cannot wait for two events: the gate is noticed at once, the client's leaving soon.
+        # One thread cannot wait for two events: it notices the gate at once, and the client's leaving soon.
         while not gate.wait(GLANCE):
             if self._peer.gone.is_set():
                 raise ClientGoneError("the client left while a gate was closed")
 
 
 class FakeGemini:
-    """The server; the top of this file says how it is used.
+    """The server. The docstring of this file explains its use.
 
-    `default` answers what `replies` says nothing about: a Reply, or a function that gives one for a Call (or
-    None, to leave it to the test; it runs where the connection is read, so it must not wait), or None.
-    `calls` are all requests, in the order in which they were read to their end. `certificate` is, with
-    `tls=True`, the PEM file that a client has to trust: self-signed, by the `openssl` command, for 127.0.0.1
-    and localhost.
+    `default` answers the requests without a scripted reply: a Reply, or a function that returns one for a Call, or
+    None, which leaves them to the test. The function runs in the thread that reads the connection, so it must not
+    wait; it may return None too. `calls`: all requests, in the order in which they were read to their end.
+    `certificate`: with `tls=True`, the PEM file that a client must trust; self-signed by the `openssl` command, for
+    127.0.0.1 and localhost.
     """
 
     def __init__(self, tls: bool = False) -> None:
@@ -382,7 +382,7 @@ class FakeGemini:
         problems = list(self._failures)
         problems += [AssertionError(f"nobody answered {call!r}") for call in self._waiting]
         problems += [AssertionError(f"did not end: {name}") for name in self.leftovers()]
-        if error is not None:  # the test's own failure goes first; ours may explain it
+        if error is not None:  # the test's own failure comes first; those of the fake may explain it
             for problem in problems:
                 if problem is not error:
                     error.add_note(f"In the fake Gemini: {problem!r}")
@@ -392,19 +392,19 @@ class FakeGemini:
             raise ExceptionGroup("in the fake Gemini", problems)
 
     def present(self, certificate: Path, key: Path) -> None:
-        """Show clients another certificate from now on."""
+        """Present another certificate from now on."""
         if self._context is None:
             raise RuntimeError("only a fake with tls=True has a certificate")
         self._context.load_cert_chain(certificate, key)
         self.certificate = certificate
 
     def replies(self, *replies: Reply, model: str | None = None) -> None:
-        """Answer the next requests with these in turn; those for a `model` go before those for any."""
+        """Answer the next requests with these replies in turn. Those for a `model` come before those for any."""
         with self._changed:
             self._scripts.setdefault(model, deque()).extend(replies)
 
     def next_call(self, timeout: float = 5.0, model: str | None = None) -> Call:
-        """The next request (for that model) that no script answers, once it has been read to its end."""
+        """Wait for the next request (for that model) without a scripted reply, read to its end."""
 
         def take() -> Call | None:
             found = next((call for call in self._waiting if model in (None, call.model)), None)
@@ -415,14 +415,14 @@ class FakeGemini:
         return self._when(take, timeout)
 
     def wait_for_calls(self, count: int, timeout: float = 5.0) -> list[Call]:
-        """All requests, as soon as there are `count` of them, whoever answers them."""
+        """Wait until there are `count` requests, answered or not. Return all of them."""
         return self._when(lambda: list(self.calls) if len(self.calls) >= count else None, timeout)
 
     def close(self) -> None:
-        """End every thread and socket; connections are refused from now on. Leaving the context does it."""
+        """End every thread and socket, and refuse connections from now on. The end of the context calls it."""
         self._stopping = True
         if self._listener is not None and self._listener.fileno() >= 0:
-            # A connection of our own wakes accept() everywhere, shutting down a listener only on Linux.
+            # Our own connection wakes accept() on every system; shutting down the listener does so only on Linux.
             with suppress(OSError), socket.create_connection(self._listener.getsockname(), timeout=1):
                 pass
         deadline = time.monotonic() + 5
@@ -433,12 +433,12 @@ class FakeGemini:
                 running = next((thread for thread in self._threads if thread.is_alive()), None)
             if running is None:
                 break
-            running.join(GLANCE)  # briefly: it may have started another, which has to be woken too
+            running.join(GLANCE)  # briefly: it may have started another thread, which must be woken too
         if self._folder is not None:
             self._folder.cleanup()
 
     def leftovers(self) -> list[str]:
-        """The names of threads that still run and of sockets that are still open; empty after `close`."""
+        """The names of running threads and open sockets; empty after `close`."""
         with self._changed:
             names = [thread.name for thread in self._threads if thread.is_alive()]
             names += [f"socket {open_.number}" for open_ in self._peers if not open_.gone.is_set()]
@@ -469,7 +469,7 @@ class FakeGemini:
 
         thread = threading.Thread(target=run, name=f"fake-gemini-{name}", daemon=True)
         with self._changed:
-            # Forgotten only when dead: a thread that is about to end still counts as running.
+            # A thread is removed only when it is dead: until then it counts as running.
             self._threads = {other for other in self._threads if other.is_alive()}
             thread.start()
             self._threads.add(thread)
@@ -483,9 +483,9 @@ class FakeGemini:
                     connected.close()
                     return
                 try:
-                    if (tls := self._context) is not None:  # the handshake is left to the connection's thread
+                    if (tls := self._context) is not None:  # the connection's thread does the handshake
                         connected = tls.wrap_socket(connected, True, do_handshake_on_connect=False)
-                except OSError:  # the client had left already
+                except OSError:  # the client has left already
                     connected.close()
                     continue
                 count += 1
@@ -520,19 +520,19 @@ class FakeGemini:
             self._changed.notify_all()
 
     def _play(self, peer: Peer, call: Call, reply: Reply) -> None:
-        call.patience = None  # a slow reader is no failure of the script's
+        call.patience = None  # for a script, a slow reader is no failure
         try:
             call.play(reply)
         except ClientGoneError:
-            pass  # it may leave when it likes; `wait_gone` tells when
+            pass  # a client may leave at any time; `wait_gone` tells when
         except Exception:
-            peer.abort()  # or its client would wait for the rest
+            peer.abort()  # otherwise its client would wait for the rest
             raise
 
 
 @contextmanager
 def refusing_url() -> Iterator[str]:
-    """A base URL on loopback where connections are refused: the port is taken, but nobody listens there."""
+    """A base URL on loopback that refuses connections: the port is bound, but no socket listens."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -542,5 +542,5 @@ def _make_certificate(certificate: Path, key: Path) -> None:
     command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-days", "2", "-subj", "/CN=fake Gemini", "-keyout", str(key), "-out", str(certificate)]
     command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]  # Python 3.13 insists on it
+    command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]  # Python 3.13 requires it
     subprocess.run(command, check=True, capture_output=True, timeout=30)

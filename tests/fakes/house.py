@@ -1,6 +1,6 @@
-"""The appliance as it runs at home, inside a test: real server, database and sockets, a Gemini of the test's.
+"""The appliance as it runs at home, inside a test: real server, database and sockets, and the test's Gemini.
 
-Only the command line and the signals are left out; test_main.py has those.
+Only the command line and the signals are missing; test_main.py tests those.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .secret_scanner import SCANNER
 
 
 class House:
-    """Serves from `start()` (or entering) to `stop()` (or leaving); the folder keeps the chats in between."""
+    """Serves from `start()` (or entering) to `stop()` (or leaving). The folder keeps the chats between them."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class House:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
         self._models = models
-        self._rungs = rungs  # instead of the models of that Gemini
+        self._rungs = rungs  # instead of the models of the test's Gemini
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
         self._language = language
@@ -131,7 +131,7 @@ class House:
         return self.client.request("GET", self.url + path, headers=_named(headers), redirect=False)
 
     def post(self, path: str, fields: dict[str, str], **headers: str) -> urllib3.BaseHTTPResponse:
-        """A form, as a browser sends it."""
+        """Send a form, as a browser does."""
         return self.client.request(
             "POST",
             self.url + path,
@@ -141,7 +141,7 @@ class House:
         )
 
     def send(self, path: str, body: object, **headers: str) -> urllib3.BaseHTTPResponse:
-        """JSON, as a script sends it; `bytes` go out as they are."""
+        """Send JSON, as a script does; `bytes` are sent unchanged."""
         return self.client.request(
             "POST",
             self.url + path,
@@ -151,7 +151,7 @@ class House:
         )
 
     def ask(self, question: str, chat: int | str = "", form: str = "") -> tuple[int, int]:
-        """Ask through the form; the chat and the number of the new turn."""
+        """Ask through the form. Return the chat and the number of the new turn."""
         response = self.post("/ask", {"question": question, "chat": str(chat), "form": form})
         assert response.status == 303, response.data.decode()
         match = re.fullmatch(r"/chats/(\d+)/(\d+)", response.headers["Location"])
@@ -160,7 +160,7 @@ class House:
 
     @contextmanager
     def follow(self, path: str, **headers: str) -> Iterator[Follow]:
-        """A response that is read while it is sent."""
+        """Get a response that is read while it is sent."""
         response = self.client.request(
             "GET", self.url + path, headers=_named(headers), redirect=False, preload_content=False
         )
@@ -187,7 +187,7 @@ class House:
 
     @contextmanager
     def converse_later(self, body: object) -> Iterator[Future[bytes]]:
-        """`POST /api/chat` in a thread of its own; the whole answer once it is there."""
+        """`POST /api/chat` in a thread of its own. The future holds the whole answer."""
 
         def converse() -> bytes:
             with self.converse(body) as follow:
@@ -198,7 +198,7 @@ class House:
 
 
 def answered(gemini: FakeGemini, house: House, text: str, question: str = "Why?") -> str:
-    """Ask, let Gemini answer with `text`, wait for the end; the path of the turn."""
+    """Ask, let Gemini answer with `text`, and wait for the end. Return the path of the turn."""
     gemini.replies(Reply.answer(text))
     chat, number = house.ask(question)
     turn = house.chats.find_turn(chat, number)
@@ -209,7 +209,7 @@ def answered(gemini: FakeGemini, house: House, text: str, question: str = "Why?"
 
 
 class Follow:
-    """A response under way. `state` is what the page's state machine holds: settled blocks, then a tail."""
+    """A response that is still being sent. `state` is that of the page: settled blocks, then a tail."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self.response = response
@@ -229,7 +229,7 @@ class Follow:
         return data
 
     def read_until(self, text: str) -> None:
-        """Read until `text` has come."""
+        """Read until `text` has arrived."""
         while text.encode() not in self.body:
             assert self.read(), f"ended without {text!r}: {self.body!r}"
 
@@ -240,7 +240,7 @@ class Follow:
 
 
 class PageState:
-    """What static/page.js makes of events, said again in Python: the reader's half of the protocol."""
+    """The reader's half of the protocol: what static/live.js does with events, in Python."""
 
     def __init__(self) -> None:
         self.blocks: list[str] = []

@@ -1,7 +1,7 @@
-"""The server's side of one HTTP/1.1 connection, for tests that decide about every byte.
+"""The server's side of one HTTP/1.1 connection, for tests that control every byte.
 
-A thread of its own reads each connection all the time, also while an answer is being written. So the instant
-at which the client leaves is known exactly, and no bytes that lie unread turn a FIN of ours into an RST.
+A thread of its own always reads each connection, even while an answer is being written. So the moment at which the
+client leaves is known exactly, and no unread bytes turn a FIN of ours into an RST.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 
-GLANCE = 0.02  # seconds between two looks at whether the client is still there, in a wait for something else
+GLANCE = 0.02  # seconds between two checks for the client's leaving, during a wait for something else
 
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_SIOCOUTQNSD = 0x894B  # linux/sockios.h: how much of the send queue has not been sent
+_SIOCOUTQNSD = 0x894B  # linux/sockios.h: the unsent bytes in the send queue
 
 
 class ClientGoneError(ConnectionError):
@@ -39,10 +39,10 @@ class Request:
 
 
 class Peer:
-    """One accepted socket. Only `requests` reads from it and closes it; anyone may send.
+    """One accepted socket. Only `requests` reads from it and closes it; any thread may send.
 
-    The socket never blocks, and each operation on it holds the lock: an OpenSSL connection must not be read
-    and written at once, nor a file descriptor be closed, and its number be given away, under a sender.
+    The socket never blocks, and each operation on it holds the lock. Two threads must not read and write an OpenSSL
+    connection at once, and a file descriptor must not be closed, and its number reused, during a send.
     """
 
     def __init__(self, connected: socket.socket, number: int) -> None:
@@ -53,19 +53,19 @@ class Peer:
         self._lock = threading.Lock()
         self._finished = False
         self._resetting = False
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each send is to travel on its own
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each send must travel on its own
 
     def requests(self) -> Generator[Request, None, None]:
-        """Each request as soon as it is complete, until the client has left; then the socket is closed."""
+        """Yield each request as soon as it is complete, until the client has left. Then close the socket."""
         buffer = bytearray()
         try:
             if isinstance(self._socket, ssl.SSLSocket):
-                with suppress(OSError):  # a client may refuse our certificate: it is the one to report that
+                with suppress(OSError):  # a client may refuse our certificate, and reports that itself
                     self._socket.do_handshake()
             self._socket.setblocking(False)
             while data := self._receive():
                 if self._finished:
-                    continue  # we have said goodbye; a real server would not look at this either
+                    continue  # we have sent a FIN; a real server would ignore this too
                 buffer += data
                 while (request := _take_request(buffer)) is not None:
                     yield request
@@ -81,15 +81,15 @@ class Peer:
         while True:
             try:
                 with self._lock:
-                    # TLS would answer the end of input, which reset() makes up, with an alert to the client.
+                    # reset() simulates the end of input, which TLS would answer with an alert to the client.
                     return b"" if self._resetting else self._socket.recv(65536)
             except _WOULD_BLOCK:
                 poller.poll()
-            except OSError:  # a reset is one more way to leave
+            except OSError:  # a reset is another way to leave
                 return b""
 
     def send(self, data: bytes, patience: float | None) -> None:
-        """Send everything. `patience` is in seconds; None waits for as long as the client is there."""
+        """Send everything. `patience` is in seconds; None waits until the client leaves."""
         deadline = None if patience is None else time.monotonic() + patience
         unsent = memoryview(data)
         while unsent:
@@ -112,18 +112,18 @@ class Peer:
         poller.poll(GLANCE * 1000)  # briefly: the descriptor may be closed meanwhile
 
     def finish(self, notify: bool) -> None:
-        """Send a FIN, over TLS with or without the notice of a clean end, and go on reading."""
+        """Send a FIN, over TLS with or without close_notify, and continue to read."""
         self._finished = True
         with self._lock:
             if notify and isinstance(self._socket, ssl.SSLSocket):
-                with suppress(OSError, ValueError):  # it would like to wait for the client's notice
+                with suppress(OSError, ValueError):  # unwrap() wants to wait for the client's close_notify
                     self._socket.unwrap()
             self._shut(socket.SHUT_WR)
 
     def reset(self, patience: float | None) -> None:
-        """Send an RST. What was sent before has reached the client, and on Linux can still be read there."""
+        """Send an RST. Bytes sent before it have reached the client, and on Linux can still be read there."""
         deadline = None if patience is None else time.monotonic() + patience
-        # An RST throws the send queue away, and then a test could not say how much its client has received.
+        # An RST discards the send queue; a test would not know how much its client has received.
         while self._unsent() and not self.gone.wait(0.001):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"the client has not read what was sent for {patience} s")
@@ -131,7 +131,7 @@ class Peer:
             with suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._resetting = True
-            self._shut(socket.SHUT_RD)  # sends nothing, but wakes the reader, whose close() sends the RST
+            self._shut(socket.SHUT_RD)  # sends no packet, but wakes the reader, whose close() sends the RST
         self.gone.wait()
 
     def _unsent(self) -> int:
@@ -141,12 +141,12 @@ class Peer:
         return count[0]
 
     def abort(self) -> None:
-        """Wake whoever reads or sends; the reader then closes the socket."""
+        """Wake the reading and sending threads. The reader then closes the socket."""
         with self._lock:
             self._shut(socket.SHUT_RDWR)
 
     def _shut(self, how: int) -> None:
-        # By the plain socket's method: SSLSocket.shutdown() would forget the TLS state under the reader.
+        # The plain socket's method: SSLSocket.shutdown() would drop the TLS state that the reader uses.
         with suppress(OSError):
             socket.socket.shutdown(self._socket, how)
 

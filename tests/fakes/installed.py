@@ -1,7 +1,6 @@
-"""An installed appliance below a folder of the test's: the real program, run from where an installer puts it.
+"""An installed appliance below a folder of the test's: the real program, in the installer's places.
 
-systemd is a stand-in: a `systemctl` that notes what it is told. Where a real one runs, the tests of a whole machine
-have it.
+systemd is replaced by a `systemctl` that records its arguments. The tests in appliance/ use a real one.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ esac
 
 
 class Installed:
-    """Laid out below `root`.
+    """An installation below `root`.
 
-    A Python takes the folder above its own as its home (sys.prefix) if a `pyvenv.cfg` lies there: links to the
-    environment of the tests are enough.
+    Python uses the folder above its own as sys.prefix if it has a `pyvenv.cfg`, so links to the environment of the
+    tests are enough.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,7 +54,7 @@ class Installed:
         self.systemd(state="active")
 
     def systemd(self, *, port: int | None = None, state: str | None = None, broken: bool = False) -> None:
-        """What systemctl will say: the port of the socket, the state of both units, and that it cannot do it."""
+        """Set the replies of systemctl: the port of the socket, the state of both units, or failure."""
         if port is not None or not (self._systemd / "listens").exists():
             (self._systemd / "listens").write_text(f"Listen=0.0.0.0:{port} (Stream)\n" if port else "Listen=\n")
         if state is not None:
@@ -64,7 +63,7 @@ class Installed:
             (self._systemd / "broken").touch()
 
     def told(self) -> list[str]:
-        """What systemctl was told to do, in order; questions are left out."""
+        """The commands that systemctl got, in order, without queries."""
         told = self._systemd / "told"
         lines = told.read_text().splitlines() if told.exists() else []
         return [line for line in lines if not line.startswith("show")]
@@ -78,7 +77,7 @@ class Installed:
         return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell"}
 
     def run(self, *arguments: str, given: str = "", through: Sequence[str] = ()) -> tuple[int, str, str]:
-        """One command to its end; `given` is its standard input, `through` a program that runs it."""
+        """Run one command to its end. `given`: its standard input; `through`: a program that runs it."""
         done = subprocess.run(
             [*through, *self.command(*arguments)],
             input=given,

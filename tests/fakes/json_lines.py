@@ -1,7 +1,7 @@
-"""A second, tiny dialect: an answer is lines of JSON. Everything behind `Dialect` must work with it unchanged.
+"""A second, tiny dialect: an answer is lines of JSON. All code behind `Dialect` must work with it unchanged.
 
-`{"text": "..."}` is text, `{"thoughts": 7}` counts tokens, `{"end": "done" | "long" | "refused"}` says why no more
-comes. A refusal is a status; how long it lasts stands in the header `Again-In` (seconds) or `Until` (Unix time).
+`{"text": "..."}` is text, `{"thoughts": 7}` counts tokens, `{"end": "done" | "long" | "refused"}` is the finish
+reason. A refusal is a status; the header `Again-In` (seconds) or `Until` (Unix time) has its retry delay.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def line(**values: object) -> bytes:
 
 
 def answer(*texts: str, end: str = "done") -> Reply:
-    """A whole answer, piece by piece."""
+    """A whole answer, one line for each text."""
     return Reply([*(line(text=text) for text in texts), line(end=end)])
 
 
@@ -95,7 +95,7 @@ class JsonLines:
 
 
 class LineReader:
-    """The body of one response."""
+    """Reads the body of one response."""
 
     def __init__(self, model: str) -> None:
         self.progress = 0

@@ -1,4 +1,4 @@
-"""A network namespace with nothing but its own loopback: nothing leaves the machine and nothing comes in."""
+"""A network namespace with only a loopback of its own: no packet leaves the machine or comes in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IFF_UP = 1  # linux/if.h
 
 
 def without_network(action: Callable[[], _T]) -> _T:
-    """Runs `action` in a thread whose namespace has no network; threads that it starts share that namespace.
+    """Run `action` in a thread whose namespace has no network. Threads that it starts share that namespace.
 
     Raises PermissionError without the right to make a namespace, which only root has.
     """
@@ -28,7 +28,7 @@ def without_network(action: Callable[[], _T]) -> _T:
         _unshare()
         return action()
 
-    with ThreadPoolExecutor(1) as thread:  # one that ends here: it could not come back
+    with ThreadPoolExecutor(1) as thread:  # a thread of its own, because it cannot return to the old namespace
         return thread.submit(unshare_and_act).result()
 
 
@@ -41,6 +41,6 @@ def _unshare() -> None:
 
 
 def set_loopback(is_up: bool) -> None:
-    """Brings the loopback of this namespace up or down; open connections are not told."""
+    """Bring the loopback of this namespace up or down. Open connections get no notice."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP * is_up))

@@ -1,4 +1,4 @@
-"""What a process holds, as Linux tells it: threads, descriptors, memory."""
+"""The resources of a process, as Linux reports them: threads, descriptors, memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Process:
-    """A process by its number, or the one that asks."""
+    """A process by its pid, or the current one."""
 
     def __init__(self, pid: int | None = None) -> None:
         self._folder = Path("/proc", "self" if pid is None else str(pid))
@@ -17,14 +17,14 @@ class Process:
         return len(list((self._folder / "task").iterdir()))
 
     def descriptors(self) -> list[str]:
-        """What each open descriptor leads to, such as "socket" or the path of a file."""
+        """The target of each open descriptor, such as "socket" or the path of a file."""
         found = []
         for entry in (self._folder / "fd").iterdir():
-            with suppress(OSError):  # the one that lists the folder is gone again
+            with suppress(OSError):  # the descriptor that lists the folder is closed by now
                 found.append(re.sub(r":\[\d+\]$", "", str(entry.readlink())))
         return sorted(found)
 
     def memory(self) -> float:
-        """What would be free again without it, in MB: pages of its own, those on the swap among them."""
+        """Its private memory in MB, swapped pages included."""
         sizes = re.findall(r"^(?:Private_\w+|Swap): +(\d+) kB", (self._folder / "smaps_rollup").read_text(), re.M)
         return sum(map(int, sizes)) / 1024

@@ -1,4 +1,4 @@
-"""The real program in processes of its own, as a test starts, asks and ends it."""
+"""The real program in a process of its own: a test starts it, asks it and ends it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ UNLIMITED = {
     "KINDLE_APPLIANCE_QUESTIONS_PER_MINUTE": "1000",
     "KINDLE_APPLIANCE_QUESTIONS_PER_DAY": "100000",
 }
-"""With a key, and as many questions as a test likes."""
+"""Settings with a key, and practically without a rate limit."""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Nothing of this machine's but the path; whatever the program keeps, it keeps in `folder`."""
+    """The environment of the program: only the path comes from this machine, and all files are in `folder`."""
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **more}
 
 
 def run(folder: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
-    """One command to its end: its status, and what it said on stdout and stderr."""
+    """Run one command to its end. Return its status, stdout and stderr."""
     return complete([*PROGRAM, *arguments], environment(folder, **more))
 
 
@@ -47,7 +47,7 @@ def complete(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
 
 
 class Program:
-    """A command under way. What it says on stderr goes to the file `stderr` in `folder`."""
+    """A running command. Its stderr goes to the file `stderr` in `folder`."""
 
     def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
         self.errors = folder / "stderr"
@@ -73,7 +73,7 @@ class Program:
 
 
 class Appliance(Program):
-    """One that serves, on a free port; `greeting` is what it has printed up to its address on this machine."""
+    """The serving program, on a free port. `greeting`: its output up to its address on this machine."""
 
     def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
         self.port = free_port()
@@ -87,12 +87,12 @@ class Appliance(Program):
         super().close()
 
     def rest(self) -> str:
-        """Stop it: all that it has printed."""
+        """Stop it. Return all its output."""
         self.process.terminate()
         return self.greeting + self.output.read().decode()
 
     def sign_in(self, cookie: str) -> None:
-        """Bring this cookie along from now on."""
+        """Send this cookie with each request from now on."""
         self._cookie = {"Cookie": cookie}
 
     def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
@@ -105,7 +105,7 @@ class Appliance(Program):
         assert self.refused(question) == 303
 
     def refused(self, question: str) -> int:
-        """The status that a question gets, 303 if it is taken."""
+        """The status for a question, 303 if it is accepted."""
         return self.post("/ask", question=question, form="form").status
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
@@ -123,7 +123,7 @@ def free_port() -> int:
 
 
 def end_event(body: bytes) -> dict[str, str]:
-    """What the last event of a stream says; it has to be its end."""
+    """The data of a stream's last event, which must be `end`."""
     last = body.decode().rstrip("\n").rpartition("\n\n")[2]
     name, _, data = last.partition("\ndata: ")
     assert name == "event: end", body

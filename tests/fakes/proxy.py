@@ -8,7 +8,7 @@ import struct
 import threading
 from types import TracebackType
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a goodbye
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: an RST instead of a FIN
 
 
 class Proxy:
@@ -16,9 +16,9 @@ class Proxy:
 
     `cut()` resets every connection and refuses new ones until `restore()`; `cut_after()` does so in the middle of
     an answer. Between `stall()` and `resume()` all connections stay open without passing a byte, as with Wi-Fi that
-    is switched off; `forget()` stalls the open connections for good, as a router that loses its NAT table. With
-    `buffers_streams` no byte of a streamed answer gets through, as behind a proxy that buffers; polls (`wait=0`)
-    and pages do.
+    is switched off; `forget()` stalls the open connections for ever, like a router that loses its NAT table. With
+    `buffers_streams` no byte of a streamed answer passes, as behind a buffering proxy; polls (`wait=0`) and pages
+    do.
     """
 
     def __init__(self, port: int, buffers_streams: bool = False) -> None:
@@ -69,21 +69,21 @@ class Proxy:
             self._accepts = True
 
     def cut_after(self, count: int) -> threading.Event:
-        """Cut after `count` more bytes of answers, wherever that is; the event is set by then."""
+        """Cut after `count` more bytes of answers, at any place. The event is set after the cut."""
         with self._lock:
             self._left, self._is_cut = count, threading.Event()
             return self._is_cut
 
     def stall(self) -> None:
-        """Pass nothing on; every connection stays open."""
+        """Pass no byte; every connection stays open."""
         self._resumed.clear()
 
     def resume(self) -> None:
-        """Pass on what has been waiting, and all that follows."""
+        """Pass the waiting bytes, and all later ones."""
         self._resumed.set()
 
     def forget(self) -> None:
-        """Stall the open connections for good; one that is written to is reset."""
+        """Stall the open connections for ever; the browser's next bytes reset one."""
         self._forgotten = list(self._passing)
         for passes in self._forgotten:
             passes.clear()

@@ -11,7 +11,7 @@ from .secret_scanner import SCANNER, Client
 
 
 class Reader:
-    """What the page of an answer holds: settled blocks, then a raw tail. `url` is the appliance's."""
+    """The page of an answer: settled blocks, then a raw tail. `url` is the appliance's."""
 
     def __init__(self, url: str, answer: int) -> None:
         self.blocks: list[str] = []
@@ -22,11 +22,11 @@ class Reader:
         self._address = f"{url}/answers/{answer}?as=events&from="
 
     def stream(self, pieces: int | None = None) -> None:
-        """Follow over one connection, to its end or for so many pieces. Raises HTTPError where it is cut."""
+        """Follow over one connection, to its end or for `pieces` pieces. Raises HTTPError if it is cut."""
         self._get("", pieces)
 
     def poll(self) -> None:
-        """Take over what there is now. Raises HTTPError where the response is cut."""
+        """Get the answer so far. Raises HTTPError if the response is cut."""
         self._get("&wait=0")
 
     def _get(self, query: str, pieces: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Reader:
                 self._take_over(state)
 
     def _take_over(self, state: PageState) -> None:
-        """A response begins behind the last block that the page had, so its tail stands for the one before."""
+        """Add a response, which begins after the last block of the page. So its tail replaces the one before."""
         self.blocks += state.blocks
         self.upto = state.upto or self.upto
         self.tail = state.tail if state.events else self.tail
@@ -53,7 +53,7 @@ class Reader:
 
 
 def page_of(text: str) -> list[str]:
-    """The blocks of a whole answer, set at once."""
+    """The blocks of a whole answer, typeset at once."""
     typesetter = Typesetter()
     typesetter.feed(text)
     typesetter.close()

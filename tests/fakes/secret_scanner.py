@@ -1,8 +1,8 @@
 """A secret scanner: searches everything that the program writes in a test run for the key and the PIN of the tests.
 
-Nothing of it is kept: each response, line and file is searched at once, by whoever gets it, in any thread. So the
-process of the tests knows in the end what was found and where, however the program itself has ended. A run in
-several processes has one scanner in each.
+It stores only what it finds: each response, line and file is searched at once, by the thread that gets it. So the
+process of the tests knows every finding and its place, even if the program itself has crashed. A run in several
+processes has one scanner in each.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ import urllib3
 from .secrets import KEY, PIN
 
 KINDS = ("response", "output", "log", "file", "journal")
-"""HTTP responses, what is said on stdout and stderr, log records, files, and lines in systemd's journal."""
+"""HTTP responses, output on stdout and stderr, log records, files, and lines in systemd's journal."""
 
 _CHUNK_BYTES = 1 << 20
-_PACKED = b"\x1f\x8b\x08"  # what begins so, RFC 1952 says
+_GZIP_START = b"\x1f\x8b\x08"  # RFC 1952
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 def disguises(secret: str) -> Iterator[tuple[bytes, str]]:
-    """Each form in which it might be written, and what that is called. In HTML it stays as it is."""
+    """Yield each encoding of a secret with its name. Escaping for HTML does not change the secret."""
     data = secret.encode()
     yield data, "plain"
     for digits in (data.hex(), data.hex().upper()):
@@ -45,14 +45,16 @@ def disguises(secret: str) -> Iterator[tuple[bytes, str]]:
         yield "".join(f"\\u00{pair}" for pair in pairs).encode(), "escaped for JSON"
     yield "".join(f"&#{byte};" for byte in data).encode(), "escaped for HTML"
     yield secret.encode("utf-16-le"), "in UTF-16"
-    for before in range(3):  # a longer text has it at any place, and its neighbours change the digits at its ends
+    for before in range(
+        3
+    ):  # a longer text has it at any offset, and its neighbours change the characters at its ends
         text = base64.b64encode(b"\0" * before + data)
         inner = text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         yield inner, "in base64"
         yield inner.translate(bytes.maketrans(b"+/", b"-_")), "in base64 for addresses"
 
 
-# Half of a key is a leak too. Half of a PIN is in every other number.
+# Half of a key is a leak too. Half of a PIN would be found in many numbers.
 _NEEDLES = {
     needle: f"{name}, {how}"
     for name, part in (("the key", KEY[4:21]), ("the key", KEY[21:]), ("the PIN", PIN))
@@ -62,12 +64,12 @@ _OVERLAP = max(map(len, _NEEDLES)) - 1
 
 
 def secrets_in(data: bytes) -> list[str]:
-    """Which secrets are in there, and in which form."""
+    """The secrets in `data`, with their encodings."""
     return sorted({name for needle, name in _NEEDLES.items() if needle in data})
 
 
 class SecretScanner:
-    """Takes whatever the program has written, and remembers what was found, and how much was searched."""
+    """Searches all that the program has written, and counts the findings and the searched pieces."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -78,7 +80,7 @@ class SecretScanner:
         self._exempt: set[Path] = set()
 
     def scan(self, kind: str, written: bytes | str, file: Path | None = None) -> None:
-        """A whole thing, such as a log record."""
+        """Search a whole piece, such as a log record."""
         assert kind in KINDS
         data = written.encode(errors="surrogateescape") if isinstance(written, str) else written
         if not data:
@@ -91,19 +93,19 @@ class SecretScanner:
             self.found += [f"{each} in a {kind} {file or f'of {test}'}" for each in secrets]
 
     def scan_connection(self, received: bytes) -> None:
-        """Responses as they came over a connection, some of them packed."""
+        """Search the raw responses of a connection, some of them compressed."""
         self.scan("response", received)
-        for found in re.finditer(_PACKED, received):
+        for found in re.finditer(_GZIP_START, received):
             with suppress(zlib.error):
                 self.scan("response", zlib.decompressobj(_GZIP).decompress(received[found.start() :]))
 
     def stream(self, kind: str, coding: str = "", file: Path | None = None) -> Stream:
-        """Something that comes in pieces; `coding`: how it is packed, as HTTP says it."""
+        """Return a stream for data that arrives in pieces. `coding`: its Content-Encoding."""
         return Stream(lambda data: self.scan(kind, data, file), coding)
 
     @contextmanager
     def aside(self) -> Iterator[list[str]]:
-        """What is found meanwhile is there, and not held against the run."""
+        """Yields the findings of the block, which do not count for the run."""
         before, self.found = self.found, []
         try:
             yield self.found
@@ -111,17 +113,17 @@ class SecretScanner:
             self.found = before
 
     def conclude(self, folder: Path) -> list[str]:
-        """All that was found, once nothing more is written; `folder`: where the files of this run are."""
+        """Search `folder`, which has the files of this run, after the last write. Return all findings."""
         self.is_over = True
         self.scan_files(folder)
         return sorted(set(self.found))
 
     def exempt(self, path: Path) -> None:
-        """Do not look there: a file with a secret that the test itself has written, or has wanted."""
+        """Skip a path with a secret that the test itself has written, or expects."""
         self._exempt.add(path)
 
     def scan_files(self, folder: Path) -> None:
-        """Every file below, with its name. One that has nothing but a secret is where an owner keeps it."""
+        """Search every file below `folder`, and its name. A file with only a secret is the owner's store for it."""
         for above, folders, names in os.walk(folder):
             folders[:] = [each for each in folders if Path(above, each) not in self._exempt]
             for path in (Path(above, name) for name in names):
@@ -139,21 +141,21 @@ class SecretScanner:
             file.seek(0)
             while data := file.read(_CHUNK_BYTES):
                 stream.feed(data)
-        if start.startswith(_PACKED):
+        if start.startswith(_GZIP_START):
             with suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as unpacked:
                 while data := unpacked.read(_CHUNK_BYTES):
                     stream.feed(data)
 
-    # ---- The ways on which something comes by
+    # ---- Where the scanner listens
 
     def handler(self) -> logging.Handler:
-        """For the root logger: every record, with its traceback."""
+        """A handler for the root logger, which searches every record with its traceback."""
         handler = _Handler()
         handler.scanner = self
         return handler
 
     def application(self, application: Callable[..., Any]) -> Callable[..., Any]:
-        """The same WSGI application, each of whose responses is searched as it goes out."""
+        """The same WSGI application, with each response searched while it is sent."""
 
         def heard(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             coding = ""
@@ -165,7 +167,7 @@ class SecretScanner:
                 return start(status, headers, *error)
 
             body = application(environ, start_heard)
-            if isinstance(body, list | tuple):  # the server looks at their length
+            if isinstance(body, list | tuple):  # the server uses their length
                 self.stream("response", coding).feed(b"".join(body))
                 return body
             return _HeardBody(body, lambda: self.stream("response", coding))
@@ -174,7 +176,7 @@ class SecretScanner:
 
 
 class Stream:
-    """What comes in pieces: a secret that two of them share is found too."""
+    """Data in pieces: a secret that spans two of them is found too."""
 
     def __init__(self, scan: Callable[[bytes], None], coding: str = "") -> None:
         self._scan = scan
@@ -185,7 +187,7 @@ class Stream:
         if self._unpacker:
             try:
                 data = self._unpacker.decompress(data)
-            except zlib.error:  # not packed, whatever was said
+            except zlib.error:  # not compressed, in spite of its header
                 self._unpacker = None
         if data:
             data = self._end + data
@@ -201,7 +203,7 @@ class _Handler(logging.Handler):
 
 
 class _HeardBody:
-    """The body of a response that the application makes while it is sent."""
+    """The body of a response that is made while it is sent."""
 
     def __init__(self, body: Any, stream: Callable[[], Stream]) -> None:
         self._body = body
@@ -219,11 +221,11 @@ class _HeardBody:
 
 
 SCANNER = SecretScanner()
-"""The one of this run."""
+"""The scanner of this run."""
 
 
 class Response(http.client.HTTPResponse):
-    """What a program in another process has answered; see `Connection`."""
+    """A response of a program in another process; see `Connection`."""
 
     def begin(self) -> None:
         super().begin()
@@ -242,8 +244,8 @@ class Response(http.client.HTTPResponse):
 
 
 class Connection(http.client.HTTPConnection):
-    """To a program in another process. What a test leaves unread of a response is read when this is closed, if its
-    end is known.
+    """A connection to a program in another process. Closing it reads the rest of a response that a test has left
+    unread, if the end of that response is known.
     """
 
     response_class = Response
@@ -262,7 +264,7 @@ class Connection(http.client.HTTPConnection):
 
 
 class Client(urllib3.PoolManager):
-    """For a program in another process, too; who reads a response piece by piece shows the pieces to a stream."""
+    """A client for a program in another process. A test that reads in pieces must feed them to a stream."""
 
     def urlopen(  # type: ignore[override]  # as in the class itself
         self, method: str, url: str, redirect: bool = True, **more: Any
@@ -275,7 +277,7 @@ class Client(urllib3.PoolManager):
 
 
 class Output:
-    """Where a program in another process says something; as much of a file as the tests need."""
+    """The output of a program in another process: the part of a file's interface that the tests need."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe

@@ -1,11 +1,12 @@
-"""The key and the PIN that the tests give to the program: of the right form, real nowhere, and not to be taken for
-anything else. Whatever the program writes is searched for them; see secret_scanner.py.
+"""The key and the PIN of the tests: of the right form, valid nowhere, and unlike any other text.
 
-A test that has to see a PIN in a page has one of its own: without script, the pad brings the digits back that its
-reader has pressed so far, and the page with the last of them holds the whole PIN.
+Everything that the program writes is searched for them; see secret_scanner.py.
+
+A test that must see a PIN in a page has its own PIN: without script, the pad returns the digits pressed so far, so
+the last page has the whole PIN.
 """
 
 KEY = "AIza" + "SyNobodyKey-4CanarySingsInThisMine9"
-"""As long as Google's are, and with their characters; in two parts, so that nobody reports it as a real one."""
+"""With the length and the characters of Google's keys; in two parts, so that scanners do not report it as real."""
 
 PIN = "070413952861"

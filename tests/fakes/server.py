@@ -1,4 +1,4 @@
-"""Our server with an application of the test's."""
+"""Our server with the test's own application."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def serving(
     limits: Limits = USUAL_LIMITS,
     is_proxy: Callable[[str], bool] = lambda address: False,
 ) -> Iterator[Server]:
-    """A WSGI application behind our server, on a free port."""
+    """Serve a WSGI application with our server, on a free port."""
     server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy)
     thread = threading.Thread(target=server.run)
     thread.start()

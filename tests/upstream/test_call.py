@@ -1,7 +1,6 @@
-"""The way to Gemini, over real sockets: every byte as it comes, every failure by its name, a cancel at any moment.
+"""One call to a model server, over real sockets: each byte at once, each failure by name, a cancel at any moment.
 
-Each test is also a test of two promises: the key gets into no log and no exception, and when all is closed no
-thread and no socket is left behind.
+Each test also checks that the key is in no log and no exception, and that no thread and no socket is left behind.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from kindle_appliance.errors import (
 )
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
 
-pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
 PATH = "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
 QUESTION = b'{"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}'
@@ -47,7 +46,7 @@ both_schemes = pytest.mark.parametrize("tls", [False, pytest.param(True, marks=n
 
 @contextmanager
 def asking(upstream: Upstream) -> Iterator[Call]:
-    """A call whose headers have come."""
+    """A call whose response headers have arrived."""
     call = upstream.call()
     try:
         send(call)
@@ -76,8 +75,8 @@ def whole_answer(upstream: Upstream) -> bytes:
 
 @contextmanager
 def fails(kind: type[Exception], sentence: str | None = None) -> Iterator[None]:
-    """The block raises exactly that, with `sentence` in its words and without a word of the key."""
-    with pytest.raises(Exception, match=sentence) as raised:  # which one is asked below
+    """The block raises exactly `kind`, with `sentence` in its text and without the key."""
+    with pytest.raises(Exception, match=sentence) as raised:  # its type is compared below
         yield
     shown = "".join(traceback.format_exception(raised.value))
     assert type(raised.value) is kind, shown
@@ -139,15 +138,13 @@ def test_a_refusal_comes_with_its_status_and_body(gemini: FakeGemini, open_upstr
 def test_an_answer_whose_connection_closes_behind_its_last_byte_is_read_to_its_end(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    """http.client has closed the socket by then, as for every HTTP/1.0 proxy."""
+    """http.client has closed the socket by then, as with every HTTP/1.0 proxy."""
     gemini.replies(Reply([b"all of it"], headers={"Connection": "close"}, framing="length"))
     assert whole_answer(open_upstream(gemini.url)) == b"all of it"
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_handed_out_and_the_key_goes_nowhere_else(
-    gemini: FakeGemini, open_upstream: Open, code: int
-) -> None:
+def test_a_redirect_is_returned_and_not_followed(gemini: FakeGemini, open_upstream: Open, code: int) -> None:
     with FakeGemini() as elsewhere:
         elsewhere.default = Reply.answer("taken")
         gemini.replies(Reply.redirect(f"{elsewhere.url}/taken", code))
@@ -158,19 +155,19 @@ def test_a_redirect_is_handed_out_and_the_key_goes_nowhere_else(
         assert elsewhere.calls == []
 
 
-# What goes wrong
+# Failures
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("ending", ["cut", "reset"])
-def test_what_came_before_a_cut_is_kept_and_the_cut_is_told(
+def test_bytes_before_a_cut_are_kept_and_the_cut_is_reported(
     gemini: FakeGemini, open_upstream: Open, framing: Any, ending: Any
 ) -> None:
     gemini.replies(Reply([b"half"], framing=framing, ending=ending))
     with asking(open_upstream(gemini.url)) as call:
         assert read_until(call, b"half") == b"half"
         if (framing, ending) == ("close", "cut"):
-            assert call.read(SOON) == b""  # nothing tells it from an end: the dialect wants a finish reason
+            assert call.read(SOON) == b""  # looks like a regular end, so the dialect requires a finish reason
         else:
             with fails(UpstreamCut):
                 call.read(SOON)
@@ -218,7 +215,7 @@ def test_silence_before_the_headers_ends_with_the_clock_for_the_first_byte(open_
 
 @both_schemes
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_each_read_waits_as_long_as_it_is_told(open_upstream: Open, tls: bool, framing: Any) -> None:
+def test_each_read_has_its_own_timeout(open_upstream: Open, tls: bool, framing: Any) -> None:
     with FakeGemini(tls) as gemini:
         gemini.replies(Reply([b"and then"], framing=framing, ending="stall"))
         with asking(upstream_to(gemini, open_upstream)) as call:
@@ -234,7 +231,7 @@ def upstream_to(gemini: FakeGemini, open_upstream: Open, clocks: Clocks = LONG) 
     return open_upstream(gemini.url, clocks, certificates=gemini.certificate and str(gemini.certificate))
 
 
-def test_who_refuses_or_has_no_address_is_unreachable(open_upstream: Open) -> None:
+def test_a_server_that_refuses_or_has_no_address_is_unreachable(open_upstream: Open) -> None:
     with refusing_url() as url:
         for base_url in (url, "http://gemini.invalid", url.replace("http:", "https:")):
             with fails(UpstreamUnreachable):
@@ -254,8 +251,8 @@ def test_only_a_trusted_certificate_gets_the_question(open_upstream: Open) -> No
 @pytest.mark.parametrize(
     "greeting", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["mute", "reset", "http"]
 )
-def test_a_handshake_that_fails_is_no_connection(open_upstream: Open, greeting: bytes | None) -> None:
-    """As behind a firewall that drops or resets TLS to Google: nothing has been asked yet."""
+def test_a_server_whose_handshake_fails_is_unreachable(open_upstream: Open, greeting: bytes | None) -> None:
+    """As with a firewall that drops or resets TLS to Google. The question has not been sent yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as server:
 
         def accept() -> None:
@@ -272,10 +269,8 @@ def test_a_handshake_that_fails_is_no_connection(open_upstream: Open, greeting: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other probes")
-def test_a_network_that_goes_away_is_noticed_although_it_says_nothing(
-    open_upstream: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Long before the clock for a silent Gemini rings."""
+def test_a_silent_loss_of_the_network_is_noticed(open_upstream: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP probes notice it long before the clock for a silent Gemini."""
     quick = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 1, "TCP_USER_TIMEOUT": 2000}
     monkeypatch.setattr("kindle_appliance.upstream.call._PROBES", quick)
 
@@ -304,8 +299,10 @@ def test_a_network_that_goes_away_is_noticed_although_it_says_nothing(
 
 @both_schemes
 @pytest.mark.parametrize("framing", [None, "chunked", "close"])
-def test_a_cancel_wakes_who_waits_and_closes_the_connection(open_upstream: Open, tls: bool, framing: Any) -> None:
-    """While waiting for the headers, and in the body; twice, and once more when all is over."""
+def test_a_cancel_wakes_the_waiting_thread_and_closes_the_connection(
+    open_upstream: Open, tls: bool, framing: Any
+) -> None:
+    """While waiting for the headers, and within the body; twice, and again after the end."""
     with FakeGemini(tls) as gemini, ThreadPoolExecutor(1) as reader:
         thread = reader.submit(threading.get_ident).result()
         call = upstream_to(gemini, open_upstream).call()
@@ -337,7 +334,7 @@ def wait_until_receiving(thread: int) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
-def test_what_is_cancelled_before_it_is_opened_is_not_asked(
+def test_a_call_cancelled_before_it_is_opened_sends_nothing(
     gemini: FakeGemini, open_upstream: Open, kept: bool
 ) -> None:
     gemini.default = Reply.answer("answered all the same")
@@ -352,7 +349,7 @@ def test_what_is_cancelled_before_it_is_opened_is_not_asked(
     assert [served.connection for served in gemini.calls] == ([1, 1] if kept else [1])
 
 
-def test_what_is_cancelled_while_connecting_is_not_asked(
+def test_a_call_cancelled_while_connecting_sends_nothing(
     gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking_up, found = threading.Event(), threading.Event()
@@ -371,12 +368,12 @@ def test_what_is_cancelled_while_connecting_is_not_asked(
         call.cancel()
         found.set()
         assert isinstance(waiting.exception(SOON), Cancelled)
-    gemini.close()  # its threads have read what came
+    gemini.close()  # its threads have read every request
     assert gemini.calls == []
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length"])
-def test_a_call_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+def test_a_call_that_was_read_to_its_end_hands_its_connection_to_the_next(
     gemini: FakeGemini, open_upstream: Open, framing: Any
 ) -> None:
     gate = threading.Event()
@@ -432,7 +429,7 @@ def test_a_connection_is_used_again_only_after_an_answer_was_read_to_its_end(
     assert connections == [1, 1, 1, 2, 3]
 
 
-def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along(
+def test_an_answer_that_is_not_read_to_its_end_closes_its_connection(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
     gemini.replies(Reply([b"enough", threading.Event()]), Reply.answer("next"))
@@ -443,9 +440,7 @@ def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along(
     assert whole_answer(upstream) == chunk("next", "STOP")
 
 
-def test_closing_drops_the_kept_connections_and_touches_no_call_under_way(
-    gemini: FakeGemini, open_upstream: Open
-) -> None:
+def test_closing_drops_idle_connections_and_leaves_running_calls(gemini: FakeGemini, open_upstream: Open) -> None:
     gate = threading.Event()
     gemini.replies(Reply([b"one", gate, b"two"]), Reply.answer("kept"))
     upstream = open_upstream(gemini.url)
@@ -482,7 +477,7 @@ def test_a_proxy_is_asked_for_an_address_that_only_it_knows(gemini: FakeGemini, 
 
 
 @needs_openssl
-def test_through_a_proxy_tls_goes_to_gemini_itself_and_a_cancel_too(open_upstream: Open) -> None:
+def test_through_a_proxy_tls_and_a_cancel_reach_gemini_itself(open_upstream: Open) -> None:
     with FakeGemini(tls=True) as gemini, tunnel("200 Connected") as (proxy, heard):
         gemini.replies(Reply([b"half"], ending="stall"))
         upstream = open_upstream(gemini.url, proxy=proxy, certificates=str(gemini.certificate))
@@ -494,7 +489,7 @@ def test_through_a_proxy_tls_goes_to_gemini_itself_and_a_cancel_too(open_upstrea
     assert KEY.encode() not in b"".join(heard)
 
 
-def test_a_proxy_that_refuses_is_the_owners_affair(open_upstream: Open) -> None:
+def test_a_proxy_that_refuses_is_an_error_for_the_owner(open_upstream: Open) -> None:
     with refusing_url() as proxy, tunnel("407 Proxy Authentication Required") as (strict_proxy, _):
         for way in (proxy, strict_proxy):
             with fails(OwnerError):
@@ -505,7 +500,7 @@ def test_a_proxy_that_refuses_is_the_owners_affair(open_upstream: Open) -> None:
 
 @contextmanager
 def tunnel(status: str) -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy for one CONNECT, which it answers with `status`; its address and what it has heard itself."""
+    """A proxy that answers one CONNECT with `status`. Yields its address and the bytes that it has read itself."""
     heard: list[bytes] = []
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""What Google says to a key, over real sockets: that it is good, that it is not, or that nobody can say."""
+"""The catalogue of a place, over real sockets: the key is good, it is refused, or nothing is known of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def upstream(gemini: FakeGemini) -> Iterator[Upstream]:
     upstream.close()
 
 
-def test_a_good_key_is_offered_models_for_one_get_and_no_question(gemini: FakeGemini, upstream: Upstream) -> None:
+def test_a_good_key_gets_the_list_of_models_with_one_get_and_no_question(
+    gemini: FakeGemini, upstream: Upstream
+) -> None:
     moment = datetime(2026, 11, 25, 12, 0, 1, tzinfo=UTC)
     gemini.replies(Reply.models("gemini-a", "gemini-b", date=moment))
     assert fetch_catalogue(Gemini(), Place(upstream, KEY)) == Catalogue(("gemini-a", "gemini-b"), moment)
@@ -43,9 +45,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("reply", REFUSALS.values(), ids=REFUSALS)
-def test_a_key_that_google_refuses_is_the_owners_matter(
-    gemini: FakeGemini, upstream: Upstream, reply: Reply
-) -> None:
+def test_a_refused_key_is_an_error_for_the_owner(gemini: FakeGemini, upstream: Upstream, reply: Reply) -> None:
     gemini.replies(reply)
     catalogue = fetch_catalogue(Gemini(), Place(upstream, KEY))
     assert isinstance(catalogue.error, OwnerError)
@@ -53,7 +53,7 @@ def test_a_key_that_google_refuses_is_the_owners_matter(
     assert KEY not in str(catalogue.error)
 
 
-NOBODY_KNOWS = {
+OTHER_FAILURES = {
     "too much to do": Reply.error(503, "UNAVAILABLE", "Overloaded."),
     "too many questions": Reply.error(429, "RESOURCE_EXHAUSTED", "Slow down."),
     "a page of the hotel": Reply.html(200),
@@ -63,8 +63,8 @@ NOBODY_KNOWS = {
 }
 
 
-@pytest.mark.parametrize("reply", NOBODY_KNOWS.values(), ids=NOBODY_KNOWS)
-def test_where_google_has_said_nothing_about_the_key_nobody_can_tell(
+@pytest.mark.parametrize("reply", OTHER_FAILURES.values(), ids=OTHER_FAILURES)
+def test_a_failure_unrelated_to_the_key_is_no_error_for_the_owner(
     gemini: FakeGemini, upstream: Upstream, reply: Reply
 ) -> None:
     gemini.replies(reply)
@@ -74,7 +74,7 @@ def test_where_google_has_said_nothing_about_the_key_nobody_can_tell(
     assert len(gemini.calls) == 1
 
 
-def test_without_a_connection_nobody_can_tell() -> None:
+def test_without_a_connection_the_place_is_unreachable() -> None:
     with refusing_url() as url:
         assert isinstance(
             fetch_catalogue(Gemini(), Place(Upstream(url, QUICK, provider="Gemini"), KEY)).error,
@@ -91,11 +91,11 @@ def test_a_proxy_that_refuses_says_nothing_about_the_key() -> None:
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Nov 2026 12:00:00 GMT"])
-def test_a_clock_that_cannot_be_read_is_none(gemini: FakeGemini, upstream: Upstream, date: str) -> None:
+def test_an_unreadable_date_header_is_no_date(gemini: FakeGemini, upstream: Upstream, date: str) -> None:
     gemini.replies(Reply([b'{"models": []}'], headers={"Date": date}))
     assert fetch_catalogue(Gemini(), Place(upstream, KEY)) == Catalogue()
 
 
-def test_models_of_an_unexpected_shape_are_passed_over() -> None:
+def test_models_of_an_unexpected_shape_are_skipped() -> None:
     body = b'{"models": [1, {}, {"name": "models/a", "supportedGenerationMethods": null}, {"name": "models/b",'
     assert Gemini().read_catalogue(body + b' "supportedGenerationMethods": ["generateContent"]}]}') == ("b",)

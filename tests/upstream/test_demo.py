@@ -1,4 +1,4 @@
-"""The stand-in Gemini: a fitting demo answer for each question, on the wire as Gemini's, and it closes for good."""
+"""The stand-in for Gemini: a fitting demo answer for each question, in Gemini's dialect, and a complete close."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kindle_appliance.upstream.gemini import AnswerReader, Gemini
 from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.web.templates import STATIC
 
-pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
 DEMO_ANSWERS = STATIC / "demo_answers.md"
 QUESTIONS = {
@@ -44,7 +44,7 @@ def demo() -> Iterator[DemoGemini]:
 
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[DemoGemini]:
-    """One whose answer no socket takes whole: it is still being written for as long as nobody reads on."""
+    """A demo whose answer exceeds every socket buffer, so that writing lasts until a client reads on."""
     demo_answers = tmp_path / "demo_answers.md"
     demo_answers.write_text("<!-- prose -->\n" + "word " * 400_000, encoding="utf-8")
     gemini = DemoGemini(demo_answers, pause=0)
@@ -71,7 +71,7 @@ def demo_answer(name: str) -> str:
         ("arabic", "إجابة تجريبية", "\n- يتبخر"),
     ],
 )
-def test_each_question_gets_a_fitting_answer_that_says_in_its_language_what_it_is(
+def test_each_question_gets_a_fitting_answer_marked_as_a_demo_in_its_language(
     demo: DemoGemini, open_upstream: Open, name: str, marked: str, shown: str
 ) -> None:
     generation = ask(open_upstream(demo.url), QUESTIONS[name])
@@ -84,7 +84,7 @@ def test_each_question_gets_a_fitting_answer_that_says_in_its_language_what_it_i
     assert ending.tokens > 10
 
 
-def test_of_a_conversation_the_last_question_counts(demo: DemoGemini, open_upstream: Open) -> None:
+def test_the_last_question_of_a_conversation_counts(demo: DemoGemini, open_upstream: Open) -> None:
     generation = ask(
         open_upstream(demo.url),
         QUESTIONS["list"],
@@ -103,7 +103,7 @@ def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) 
     events = body.split(b"\r\n\r\n")
     assert events.pop() == b""
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
-    assert len(chunks) > 8  # to be seen growing, though this script has few spaces to cut at
+    assert len(chunks) > 8  # the answer grows visibly, although Chinese has few spaces to cut at
     assert [chunk["candidates"][0].get("finishReason") for chunk in chunks] == [None] * (len(chunks) - 1) + ["STOP"]
     assert {chunk["modelVersion"] for chunk in chunks} == {MODEL}
     totals = [chunk["usageMetadata"]["totalTokenCount"] for chunk in chunks]
@@ -138,13 +138,13 @@ def test_stop_ends_the_writing(
     assert capsys.readouterr() == ("", "")
 
 
-def test_closing_ends_every_thread_whatever_the_readers_do(
+def test_closing_ends_every_thread_although_clients_stay_connected(
     demo: DemoGemini, endless: DemoGemini, open_upstream: Open
 ) -> None:
     before = set(threading.enumerate())
     idle = open_upstream(demo.url)
     assert "".join(ask(idle, QUESTIONS["list"])) == demo_answer("list")
-    (kept,) = set(threading.enumerate()) - before  # it waits for the next question
+    (kept,) = set(threading.enumerate()) - before  # its connection is idle
     generation = ask(open_upstream(endless.url), QUESTIONS["prose"])
     pieces = iter(generation)
     next(pieces)

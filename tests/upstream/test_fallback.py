@@ -1,7 +1,6 @@
-"""A question on its way down the fallback, over real sockets: which model is asked, when the next, and the ending.
+"""A question and its fallback list, over real sockets: the model that is asked, the next one, and the ending.
 
-As in the tests of the way to Gemini, each test also holds that no thread and no socket is left behind and that
-the key is in no log.
+Each test also checks that no thread and no socket is left behind, and that the key is in no log.
 """
 
 from __future__ import annotations
@@ -46,19 +45,19 @@ from kindle_appliance.upstream.call import Call, Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback, Generation
 from kindle_appliance.upstream.quotas import Quotas
 
-pytestmark = pytest.mark.usefixtures("nothing_is_left_and_nothing_told")
+pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
 MODELS = ("flash", "lite")
 QUESTION = Question("Why?")
 QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
 
 
-def list_of(upstream: Upstream, models: Sequence[str] = MODELS) -> Fallback:
+def fallback_to(upstream: Upstream, models: Sequence[str] = MODELS) -> Fallback:
     return Fallback(gemini_rungs(upstream, models), Quotas())
 
 
 def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Generation:
-    return list_of(upstream, models).ask(QUESTION)
+    return fallback_to(upstream, models).ask(QUESTION)
 
 
 def asked(gemini: FakeGemini) -> list[str | None]:
@@ -66,7 +65,7 @@ def asked(gemini: FakeGemini) -> list[str | None]:
 
 
 def usage(tokens: int) -> bytes:
-    """Gemini is at work, but has nothing to say."""
+    """A chunk that counts tokens and has no text."""
     return chunk(None, usage={"totalTokenCount": tokens})
 
 
@@ -135,7 +134,7 @@ def test_an_answer_has_its_text_and_one_ending_and_is_not_asked_for_again(
     assert asked(gemini) == ["flash"]
 
 
-def test_an_answer_without_end_has_a_greatest_length(
+def test_an_endless_answer_is_ended_at_the_greatest_length(
     gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.attempt._MOST_CHARACTERS", 1000)
@@ -174,7 +173,7 @@ def test_an_answer_without_end_has_a_greatest_length(
     ],
     ids=lambda reply: f"{reply.status} {reply.ending} {str(reply.body)[:20]}",
 )
-def test_who_says_nothing_is_followed_by_the_next_model(
+def test_a_model_without_text_is_followed_by_the_next_one(
     gemini: FakeGemini, open_upstream: Open, reply: Reply
 ) -> None:
     gemini.replies(reply, Reply.answer("Because", "."))
@@ -186,7 +185,7 @@ def test_who_says_nothing_is_followed_by_the_next_model(
     assert asked(gemini) == ["flash", "lite"]
 
 
-def test_when_all_have_refused_the_last_one_says_why(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_when_all_models_refuse_alike_the_last_failure_is_reported(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), Reply.html(500), Reply.error(429, "", "slowly"))
     generation = ask(open_upstream(gemini.url), ("a", "b", "c"))
     assert "".join(generation) == ""
@@ -206,10 +205,10 @@ def refused(*details: dict[str, Any]) -> Reply:
     return Reply.error(429, "RESOURCE_EXHAUSTED", "quota", details)
 
 
-def test_a_model_that_is_out_for_the_day_is_not_asked_by_the_next_question(
+def test_a_model_with_an_exhausted_quota_is_not_asked_the_next_question(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = list_of(open_upstream(gemini.url))
+    fallback = fallback_to(open_upstream(gemini.url))
     gemini.replies(refused(PER_DAY), Reply.answer("One."), Reply.answer("Two."))
     for text in ("One.", "Two."):
         generation = fallback.ask(QUESTION)
@@ -219,10 +218,10 @@ def test_a_model_that_is_out_for_the_day_is_not_asked_by_the_next_question(
     assert asked(gemini) == ["flash", "lite", "lite"]
 
 
-def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
+def test_when_every_quota_is_exhausted_no_model_is_asked_and_the_reader_learns_until_when(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = list_of(open_upstream(gemini.url))
+    fallback = fallback_to(open_upstream(gemini.url))
     gemini.default = refused(PER_DAY, retry_info("5s"))
     for _ in range(2):
         generation = fallback.ask(QUESTION)
@@ -232,13 +231,13 @@ def test_when_all_are_out_for_the_day_nobody_is_asked_and_the_reader_hears_when(
         assert generation.ending is not None and generation.ending.finish is Finish.FAILED
         said = generation.ending.words("en")
         assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", said), said
-    assert asked(gemini) == ["flash", "lite"], "the second question has asked nobody"
+    assert asked(gemini) == ["flash", "lite"], "the second question is sent to no model"
 
 
-def test_a_model_that_is_gone_does_not_hide_that_the_others_are_out_for_the_day(
+def test_a_retired_model_does_not_mask_the_exhausted_quotas_of_the_others(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    fallback = list_of(open_upstream(gemini.url), (*MODELS, "old"))
+    fallback = fallback_to(open_upstream(gemini.url), (*MODELS, "old"))
     gemini.default = refused(PER_DAY)
     for _ in range(2):
         gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
@@ -248,7 +247,7 @@ def test_a_model_that_is_gone_does_not_hide_that_the_others_are_out_for_the_day(
     assert asked(gemini) == ["flash", "lite", "old", "old"]
 
 
-def test_the_best_hope_says_why_there_is_no_answer(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_the_most_promising_failure_is_reported(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), Reply.error(404, "", "retired"))
     generation = ask(open_upstream(gemini.url), ("a", "b", "c"))
     assert "".join(generation) == ""
@@ -257,8 +256,8 @@ def test_the_best_hope_says_why_there_is_no_answer(gemini: FakeGemini, open_upst
     assert asked(gemini) == ["a", "b", "c"]
 
 
-def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
-    fallback = list_of(open_upstream(gemini.url), ("flash", "lite", "3.6-flash"))
+def test_a_model_with_two_names_is_asked_once(gemini: FakeGemini, open_upstream: Open) -> None:
+    fallback = fallback_to(open_upstream(gemini.url), ("flash", "lite", "3.6-flash"))
     gemini.replies(Reply.answer("One.", model_version="3.6-flash"))
     assert "".join(fallback.ask(QUESTION)) == "One."
     gemini.default = Reply.error(503, "UNAVAILABLE", "overloaded")
@@ -266,18 +265,20 @@ def test_names_of_one_model_are_asked_once(gemini: FakeGemini, open_upstream: Op
     assert asked(gemini) == ["flash", "flash", "lite"]
 
 
-def test_when_all_refuse_a_short_delay_is_waited_for_and_said(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_when_all_refuse_a_short_retry_delay_is_announced_and_waited_for(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
     told: list[str] = []
-    fallback = list_of(open_upstream(gemini.url))
+    fallback = fallback_to(open_upstream(gemini.url))
     generation = fallback.ask(QUESTION, lambda sentence, after: None if after else told.append(str(sentence)))
     assert "".join(generation) == "At last."
     assert told == ["Too many questions at once for Gemini. It is asked again in 1 second."]
-    assert asked(gemini) == ["flash", "lite", "lite"], "who did not say when to come again is not asked again"
+    assert asked(gemini) == ["flash", "lite", "lite"], "a model without a retry delay is not asked again"
 
 
 @pytest.mark.parametrize("delay", ["20.5s", "34.4s"])
-def test_a_long_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open, delay: str) -> None:
+def test_a_long_retry_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open, delay: str) -> None:
     gemini.default = refused(retry_info(delay))
     generation = ask(open_upstream(gemini.url))
     assert "".join(generation) == ""
@@ -286,7 +287,7 @@ def test_a_long_delay_is_not_waited_for(gemini: FakeGemini, open_upstream: Open,
 
 
 @pytest.mark.slow
-def test_all_waiting_for_one_question_is_bounded(
+def test_the_waiting_for_one_question_is_bounded(
     gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.fallback._MOST_WAITING_SECONDS", 2.5)
@@ -298,7 +299,7 @@ def test_all_waiting_for_one_question_is_bounded(
 def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(refused(retry_info("20s")))
     told = threading.Event()
-    fallback = list_of(open_upstream(gemini.url), ["flash"])
+    fallback = fallback_to(open_upstream(gemini.url), ["flash"])
     generation = fallback.ask(QUESTION, lambda _, after: None if after else told.set())
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit("".join, generation)
@@ -310,7 +311,7 @@ def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
 
 
 @pytest.mark.parametrize(("ending", "error"), [("stall", UpstreamSilent), ("cut", UpstreamCut)])
-def test_a_silence_and_a_cut_that_no_other_model_mends_are_told_apart(
+def test_silence_and_a_cut_of_the_last_model_are_different_errors(
     gemini: FakeGemini, open_upstream: Open, ending: Any, error: type[UpstreamError]
 ) -> None:
     gemini.replies(Reply([chunk("Hm…", thought=True)], ending=ending))
@@ -342,7 +343,9 @@ SUSPENDED = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."  
     ],
     ids=lambda reply: f"{reply.status} {reply.ending} {str(reply.body)[:20]}",
 )
-def test_what_only_the_owner_can_mend_is_final(gemini: FakeGemini, open_upstream: Open, reply: Reply) -> None:
+def test_an_error_that_only_the_owner_can_fix_is_final(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
     gemini.default = Reply.answer("asked again")
     gemini.replies(reply)
     generation = ask(open_upstream(gemini.url, Clocks(connect=0.5, first_byte=SOON)))
@@ -354,7 +357,7 @@ def test_what_only_the_owner_can_mend_is_final(gemini: FakeGemini, open_upstream
     assert asked(gemini) == ["flash"]
 
 
-def test_where_there_is_no_connection_no_second_one_is_tried() -> None:
+def test_without_a_connection_no_second_one_is_tried() -> None:
     class CountingUpstream(Upstream):
         calls = 0
 
@@ -378,7 +381,9 @@ def test_where_there_is_no_connection_no_second_one_is_tried() -> None:
 
 
 @pytest.mark.slow
-def test_before_the_first_text_only_silence_counts(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_before_the_first_text_the_clock_for_the_first_byte_applies(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
     def think() -> Iterator[bytes]:
         time.sleep(3 * QUICK.progress)
         yield chunk("At last.", "STOP")
@@ -390,7 +395,7 @@ def test_before_the_first_text_only_silence_counts(gemini: FakeGemini, open_upst
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["the same count", "silence"])
-def test_an_answer_without_progress_is_interrupted_though_bytes_may_come(
+def test_an_answer_without_progress_is_interrupted_even_if_bytes_arrive(
     gemini: FakeGemini, open_upstream: Open, silent: bool
 ) -> None:
     def repeat() -> Iterator[bytes]:
@@ -410,7 +415,7 @@ def test_an_answer_without_progress_is_interrupted_though_bytes_may_come(
     assert asked(gemini) == ["flash"]
 
 
-def test_bytes_that_say_nothing_new_before_the_first_text_are_silence(
+def test_bytes_without_progress_before_the_first_text_count_as_silence(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
     def repeat() -> Iterator[bytes]:
@@ -424,7 +429,7 @@ def test_bytes_that_say_nothing_new_before_the_first_text_are_silence(
 
 
 @pytest.mark.slow
-def test_growing_tokens_are_progress(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_a_growing_token_count_is_progress(gemini: FakeGemini, open_upstream: Open) -> None:
     clocks = Clocks(first_byte=SOON, progress=1)
 
     def count() -> Iterator[bytes]:
@@ -475,7 +480,7 @@ def test_a_cancel_at_any_stage_stops_and_asks_no_other_model(
             call.text("Be")
             assert said.get(timeout=SOON) == "Be"
         generation.cancel()
-        reader.result(SOON)  # the clock for the first byte would ring only after a minute
+        reader.result(SOON)  # long before the clock for the first byte, a minute
     call.wait_gone()
     assert said.empty()
     assert generation.error is None
@@ -484,7 +489,7 @@ def test_a_cancel_at_any_stage_stops_and_asks_no_other_model(
     assert asked(gemini) == (["flash", "lite"] if stage == "second model" else ["flash"])
 
 
-def test_a_cancel_by_the_reader_itself_ends_its_loop(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_a_cancel_from_within_the_loop_ends_it(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply([chunk("Be")], ending="stall"))
     generation = ask(open_upstream(gemini.url))
     for text in generation:
@@ -503,7 +508,7 @@ def test_a_cancel_after_the_end_changes_nothing(gemini: FakeGemini, open_upstrea
     assert generation.ending.finish is Finish.COMPLETE
 
 
-def test_a_reader_that_only_goes_away_closes_the_connection(gemini: FakeGemini, open_upstream: Open) -> None:
+def test_an_abandoned_generation_closes_its_connection(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(Reply([chunk("Be")], ending="stall"))
     pieces = iter(ask(open_upstream(gemini.url)))
     assert next(pieces) == "Be"

@@ -1,5 +1,5 @@
 """Gemini's dialect: the request; every recorded stream whole, byte by byte and cut at every offset; every outcome
-that Google documents; and shapes that nobody documents.
+that Google documents; and undocumented shapes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ASKED = "gemini-asked"
 
 
 def _load(name: str) -> Any:
-    """For the names of the tests only. Without the folder the fixture `shared` skips, or fails in CI."""
+    """Load the names of tests. Without the folder, the fixture `shared` skips these tests, or fails them in CI."""
     file = ROOT.parent / "shared" / name
     return json.loads(file.read_bytes()) if file.is_file() else {}
 
@@ -128,7 +128,7 @@ _FAILED = [
 
 @dataclass(frozen=True)
 class Heard:
-    """What the complete documents of a stream say, read in the plainest way."""
+    """The content of a stream's complete documents, read in the simplest way."""
 
     text: str = ""
     reason: str = ""
@@ -163,7 +163,7 @@ class Heard:
 
 
 def heard_at_every_offset(data: bytes) -> Iterator[Heard]:
-    """What data[:0], data[:1] ... say. In the recordings an event is one line; bare JSON may take many."""
+    """The content of data[:0], data[:1] ... In the recordings an event is one line; bare JSON may have many."""
     before, bare, start = Heard(), b"", 0
     for offset in range(len(data) + 1):
         line = data[start:offset]
@@ -180,10 +180,12 @@ def heard_at_every_offset(data: bytes) -> Iterator[Heard]:
 
 
 @every_stream
-def test_a_recorded_stream_comes_out_as_expected_whole_and_byte_by_byte(shared: Path, stream: str) -> None:
+def test_a_recorded_stream_gives_the_expected_answer_whole_and_byte_by_byte(shared: Path, stream: str) -> None:
     data = (shared / "streams" / stream).read_bytes()
     computed = _STREAMS[stream]["computed"]
-    framed = b"".join(b"data: " + line + b"\r\n\r\n" for line in data.splitlines())  # where there are chunks only
+    framed = b"".join(
+        b"data: " + line + b"\r\n\r\n" for line in data.splitlines()
+    )  # for recordings of chunks without events
     reason, block = (computed["finish"] or [""])[-1], computed["block"] or ""
     heard = Heard(computed["text"], reason, block, bool(computed["error"]))
     ends = []
@@ -205,7 +207,7 @@ def test_a_recorded_stream_comes_out_as_expected_whole_and_byte_by_byte(shared: 
 @pytest.mark.slow
 @every_stream
 def test_a_recorded_stream_cut_anywhere_keeps_the_text_of_its_complete_events(shared: Path, stream: str) -> None:
-    """Fed byte by byte; after each one a copy of the reader is told that the stream was cut there."""
+    """Fed byte by byte. After each byte, a copy of the reader is closed as cut."""
     data = (shared / "streams" / stream).read_bytes()
     whole = _STREAMS[stream]["computed"]["text"]
     reader = AnswerReader(ASKED)
@@ -219,11 +221,11 @@ def test_a_recorded_stream_cut_anywhere_keeps_the_text_of_its_complete_events(sh
     assert heard.text == whole
 
 
-# ---- The cases of other clients
+# ---- Cases from other clients
 
 
 def documents(data: bytes) -> list[Any]:
-    """The JSON of a stream in its order: in events, or on lines of its own."""
+    """The JSON documents of a stream in order, from events and from bare lines."""
     parser = EventStreamParser()
     events = [*parser.feed(data), *parser.close()]
     placed = [(line.after, line.text) for line in parser.stray] + [(at + 1, e.data) for at, e in enumerate(events)]
@@ -237,8 +239,8 @@ def documents(data: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", _CLIENT_CASES, ids=lambda case: case["id"])
-def test_a_case_of_another_client_comes_out_as_it_says(shared: Path, case: dict[str, Any]) -> None:
-    """What a stream says in another dialect, or without any text, is no answer: it ends as `failed`."""
+def test_a_case_of_another_client_gives_the_expected_answer(shared: Path, case: dict[str, Any]) -> None:
+    """A stream in another dialect, or without any text, is no answer: it ends as `failed`."""
     pieces = [base64.b64decode(piece) for piece in case["chunks_b64"]]
     data, expected = b"".join(pieces), case["expected"]
     error = expected.get("error")
@@ -284,13 +286,13 @@ def test_every_finish_reason_ends_the_answer_as_documented(reason: str, text: st
     assert read([chunk(text) + chunk("", finish=reason)], cut=True)[1] == ending
 
 
-def test_an_answer_used_up_by_thinking_says_so_and_one_that_grew_too_long_says_that() -> None:
+def test_an_answer_of_thoughts_alone_and_one_that_grew_too_long_have_their_own_sentences() -> None:
     assert "thinking alone" in said(read([chunk("Hm.", thought=True) + chunk(None, finish="MAX_TOKENS")])[1].note)
     assert "greatest length" in said(read([chunk("Long.") + chunk(None, finish="MAX_TOKENS")])[1].note)
 
 
 @pytest.mark.parametrize("reason", ["", "FINISH_REASON_UNSPECIFIED", None, 5, {"a": 1}])
-def test_a_finish_reason_that_says_nothing_is_none(reason: object) -> None:
+def test_an_unspecified_finish_reason_does_not_end_the_answer(reason: object) -> None:
     candidate = {"finishReason": reason, "content": {"parts": [{"text": "Half"}]}}
     text, ending, _ = read([event({"candidates": [candidate]})])
     assert (text, ending.finish) == ("Half", Finish.INTERRUPTED)
@@ -325,7 +327,7 @@ def test_a_reader_has_ended_once_a_finish_reason_or_a_block_reason_has_come() ->
         assert read([stream])[2].has_ended
 
 
-def test_a_stream_that_says_nothing_has_failed_and_a_cut_one_was_interrupted() -> None:
+def test_a_stream_without_text_has_failed_and_a_cut_one_was_interrupted() -> None:
     nothing = {b"": "no answer", b": comment\n\n": "no answer", b"data: {}\n\n": "no answer"}
     nonsense = {b"data: [DONE]\n\n": "cannot read", b"data: nonsense\n\n": "cannot read"}
     for stream, words in {**nothing, **nonsense}.items():
@@ -334,7 +336,7 @@ def test_a_stream_that_says_nothing_has_failed_and_a_cut_one_was_interrupted() -
 
 
 @pytest.mark.parametrize("stream", [chunk("Hi.", finish="STOP")[:-9], b'{"candidates": [\n', b'{"candidates": ['])
-def test_a_body_that_ends_inside_json_was_cut_though_nobody_noticed(stream: bytes) -> None:
+def test_a_body_that_ends_inside_json_counts_as_cut(stream: bytes) -> None:
     for way in ways(stream):
         assert read(way)[:2] == read(way, cut=True)[:2]
         assert read(way)[0] == "" and read(way)[1].finish is Finish.INTERRUPTED
@@ -346,7 +348,7 @@ def test_a_broken_chunk_is_logged_and_skipped_and_reading_goes_on(caplog: pytest
     assert (text, ending.finish, len(caplog.records)) == ("One two.", Finish.COMPLETE, 1)
 
 
-def test_thoughts_and_all_that_is_no_text_are_left_out() -> None:
+def test_thoughts_and_parts_without_text_are_left_out() -> None:
     parts: list[Any] = [
         {"text": "secret", "thought": True},
         {"text": "One "},
@@ -372,7 +374,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character_wherever_it_stand
     assert ending.model == "\ufffd" and "\ufffd" in said(ending.note) and half not in said(ending.note)
 
 
-def test_progress_grows_with_text_and_with_tokens_and_not_with_what_is_repeated() -> None:
+def test_progress_grows_with_text_and_with_tokens_and_not_with_repeated_counts() -> None:
     reader = AnswerReader(ASKED)
     steps = [
         (chunk("Hm.", thought=True, usage={"totalTokenCount": 5}), True),
@@ -391,7 +393,7 @@ def test_progress_grows_with_text_and_with_tokens_and_not_with_what_is_repeated(
 
 
 @pytest.mark.parametrize("count", [True, -1, 10**30, 1.5, "9", None])
-def test_a_count_of_tokens_that_is_none_is_passed_over(count: object) -> None:
+def test_an_invalid_token_count_is_ignored(count: object) -> None:
     _, ending, reader = read(
         [chunk(None, usage={"totalTokenCount": 7}), chunk(None, usage={"totalTokenCount": count})]
     )
@@ -428,7 +430,7 @@ def test_an_error_in_a_stream_ends_it_unless_it_had_ended(error: bytes) -> None:
             assert words in said(ending.note) and bool(words) == bool(ending.note)
 
 
-def test_an_error_that_was_cut_is_an_error_still() -> None:
+def test_a_cut_error_is_still_an_error() -> None:
     error = error_body(503, "UNAVAILABLE", _BRACES)[:-4]
     for way in ways(error):
         _, ending, reader = read(way)
@@ -438,7 +440,7 @@ def test_an_error_that_was_cut_is_an_error_still() -> None:
     assert read([chunk("Half") + error])[1].finish is Finish.INTERRUPTED
 
 
-def test_bare_json_is_read_with_the_line_that_ends_it_while_the_connection_stays() -> None:
+def test_bare_json_is_read_at_the_end_of_its_line_while_the_connection_stays_open() -> None:
     reader = AnswerReader(ASKED)
     assert reader.feed(chunk("two ").removeprefix(b"data: ")) == "two " and reader.error is None
     assert reader.feed(error_body(503, "UNAVAILABLE", "Overloaded.")) == "" and reader.error is not None
@@ -489,7 +491,7 @@ _UNSAID = [b"", b"<html>{Bad} gateway</html>", b"\xff\xfe", b"[]", b"null", b'{"
 @pytest.mark.parametrize(
     ("status", "name", "details", "kind", "words"), _REFUSALS, ids=[f"{r[0]} {r[4]}" for r in _REFUSALS]
 )
-def test_a_refusal_is_judged_by_its_status_whatever_its_body(
+def test_a_refusal_is_judged_by_its_status_with_any_body(
     status: int, name: str, details: list[Any], kind: type[ApplianceError], words: str
 ) -> None:
     for wrapped in (False, True):
@@ -526,7 +528,7 @@ _PER_MINUTE, _PER_DAY = (f"GenerateRequestsPer{span}PerProjectPerModel-FreeTier"
     ],
     ids=["a minute", "the day", "both", "both, apart", "not free", "free", "bad delays", "bad quotas"],
 )
-def test_a_quota_says_when_to_come_again_and_whether_the_day_is_over(
+def test_a_quota_error_has_its_retry_delay_and_tells_a_minute_from_a_day(
     message: str, details: list[Any], retry_after: float | None, out_for_the_day: bool
 ) -> None:
     body = error_body(429, "RESOURCE_EXHAUSTED", message, details)
@@ -546,15 +548,15 @@ def test_a_quota_says_when_to_come_again_and_whether_the_day_is_over(
         ("The key {} has been suspended.", "AQ.Ab8NotAKey-Not_A-Key"),
     ],
 )
-def test_a_key_that_google_quotes_is_not_passed_on(words: str, key: str) -> None:
-    """Google's words for a suspended key: github.com/google/generative-ai-docs/issues/356 (read 2026-11)."""
+def test_a_key_that_google_quotes_is_removed(words: str, key: str) -> None:
+    """The message for a suspended key: github.com/google/generative-ai-docs/issues/356 (read 2026-11)."""
     body = error_body(403, "PERMISSION_DENIED", words.format(key))
     for refused in (refusal(403, body), read([body])[2].error):
         assert refused is not None and "has been suspended" in refused.detail
         assert key not in f"{refused} {refused!r} {refused.detail}"
 
 
-# ---- Shapes that nobody documents
+# ---- Undocumented shapes
 
 _NAMES = [
     "candidates", "content", "parts", "text", "thought", "finishReason", "promptFeedback", "blockReason", "error",
@@ -569,7 +571,7 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def in_its_place(value: Any) -> Iterator[Any]:
-    """`value` where each thing of a chunk belongs, so that nothing shields what is deep inside."""
+    """`value` in the place of each part of a chunk, so that the inner parts are reached too."""
     yield value
     yield {"candidates": value, "usageMetadata": value, "promptFeedback": value, "modelVersion": value}
     yield {"candidates": [{"content": value, "finishReason": value}], "usageMetadata": {"totalTokenCount": value}}
@@ -582,8 +584,8 @@ def in_its_place(value: Any) -> Iterator[Any]:
     yield {"error": {"code": 429, "details": [{"@type": "a.RetryInfo", "retryDelay": value}, value]}}
 
 
-def can_be_kept(text: str, ending: Ending) -> bool:
-    """In the database, as UTF-8 and as SQLite's integers, and on a page."""
+def can_be_stored(text: str, ending: Ending) -> bool:
+    """Whether the database can store it, as UTF-8 and as SQLite's integers, and a page can show it."""
     for words in (text, ending.model, said(ending.note), ending.note.to_json() if ending.note else ""):
         words.encode()
     return type(ending.tokens) is int and 0 <= ending.tokens < 2**63
@@ -592,13 +594,13 @@ def can_be_kept(text: str, ending: Ending) -> bool:
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(_JSON)
-def test_no_json_upsets_the_reader(value: Any) -> None:
+def test_no_json_makes_the_reader_raise(value: Any) -> None:
     for document in in_its_place(value):
         body = json.dumps(document).encode()
         for stream in (b"data: " + body + b"\n\n", b"data: " + body, body):
             for cut in (False, True):
                 text, ending, _ = read([chunk("Text.") + stream], cut=cut)
-                assert text.startswith("Text.") and can_be_kept(text, ending)
+                assert text.startswith("Text.") and can_be_stored(text, ending)
         for status in (400, 429, 500):
             assert str(refusal(status, body).sentence)
 
@@ -608,22 +610,22 @@ _BYTES = [b"data: ", b"\n", b"\n\n", b"{", b"}", b"[", b"]", b'"', b'"error"', b
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(_BYTES) | st.binary(max_size=9)))
-def test_no_bytes_upset_the_reader_however_they_are_cut(pieces: list[bytes]) -> None:
+def test_no_bytes_make_the_reader_raise_in_any_chunking(pieces: list[bytes]) -> None:
     data = b"".join(pieces)
     text, ending, _ = read([data])
-    assert can_be_kept(text, ending)
+    assert can_be_stored(text, ending)
     assert all(read(way)[:2] == (text, ending) for way in (pieces, *ways(data)))
     assert str(refusal(500, data).sentence)
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"])
-def test_json_nested_beyond_all_measure_is_one_unreadable_event(ending: bytes) -> None:
+def test_deeply_nested_json_is_one_unreadable_event(ending: bytes) -> None:
     for nested in (b"data: " + b"[" * 100_000 + ending, b"[" * 100_000 + b"]" * 100_000 + ending):
         assert read([nested])[1].finish in (Finish.FAILED, Finish.INTERRUPTED)
     assert read([chunk("Half") + b"data: " + b'{"a":' * 100_000 + ending])[:1] == ("Half",)
 
 
-def test_an_error_that_is_null_and_a_reason_that_is_none_are_none() -> None:
+def test_a_null_error_and_an_unspecified_block_reason_are_ignored() -> None:
     chunk = (
         b'data: {"error": null, "promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"},'
         b' "candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "hi"}]}}]}\n\n'

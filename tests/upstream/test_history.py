@@ -1,4 +1,4 @@
-"""What goes along with a question: whole turns, newest first, and always the last one."""
+"""The history that is sent with a question: whole turns, newest first, and always the last one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUESTION = Message("user", "And now?")
 
 
 def trim(conversation: list[Message], characters: int) -> list[Message]:
-    """What is sent of a conversation whose last message is the question."""
+    """Return the messages that are sent of a conversation. Its last message is the question."""
     *before, question = conversation
     trimmed = history.trim(Question(question.text, tuple(before), "Be short."), characters)
     assert trimmed.instruction == "Be short."
@@ -26,7 +26,7 @@ def turn(number: int, size: int) -> list[Message]:
     return [Message("user", question), Message("model", str(number) * (size - len(question)))]
 
 
-def test_what_fits_goes_along_whole() -> None:
+def test_a_history_that_fits_is_sent_whole() -> None:
     conversation = [*turn(1, 400), *turn(2, 600), QUESTION]
     assert trim(conversation, 1000) == conversation
 
@@ -34,10 +34,10 @@ def test_what_fits_goes_along_whole() -> None:
 def test_the_oldest_turns_are_left_out_whole_until_the_rest_fits() -> None:
     conversation = [*turn(1, 100), *turn(2, 600), *turn(3, 400), QUESTION]
     assert trim(conversation, 1000) == [*turn(2, 600), *turn(3, 400), QUESTION]
-    assert trim(conversation, 999) == [*turn(3, 400), QUESTION], "nothing is picked from behind a gap"
+    assert trim(conversation, 999) == [*turn(3, 400), QUESTION], "no older turn is sent behind a gap"
 
 
-def test_the_last_turn_goes_along_with_the_middle_of_its_answer_left_out() -> None:
+def test_the_last_turn_is_sent_without_the_middle_of_its_answer() -> None:
     asked, answered = turn(1, 100)[0], Message("model", "begin" + "x" * 5000 + "end")
     sent = trim([*turn(9, 50), asked, answered, QUESTION], 1000)
     assert sent[0] == asked and sent[-1] == QUESTION and len(sent) == 3
@@ -45,11 +45,11 @@ def test_the_last_turn_goes_along_with_the_middle_of_its_answer_left_out() -> No
     assert 990 <= sum(len(message.text) for message in sent[:-1]) <= 1000
 
 
-def test_a_question_alone_is_itself() -> None:
+def test_a_question_without_history_is_unchanged() -> None:
     assert trim([QUESTION], 1000) == [QUESTION]
 
 
-def test_scripts_may_send_what_is_no_turn() -> None:
+def test_a_history_from_a_script_need_not_alternate() -> None:
     told = [Message("model", "Hello."), Message("user", "a"), Message("user", "b"), Message("model", "c")]
     assert trim([*told, QUESTION], 1000) == [*told, QUESTION]
     assert trim([*told, QUESTION], 2) == [*told[2:], QUESTION]
@@ -63,11 +63,11 @@ def test_several_long_messages_of_the_last_turn_are_all_shortened() -> None:
 
 @pytest.mark.parametrize("characters", [500, 5000])
 @given(sizes=st.lists(st.integers(0, 2000), max_size=8))
-def test_the_budget_holds_and_what_is_sent_is_the_end_of_what_was_said(characters: int, sizes: list[int]) -> None:
+def test_the_budget_holds_and_the_end_of_the_history_is_sent(characters: int, sizes: list[int]) -> None:
     said = [each for number, size in enumerate(sizes) for each in turn(number, 20 + size)]
     sent = trim([*said, QUESTION], characters)
     assert sent[-1] == QUESTION
     assert sum(len(message.text) for message in sent[:-1]) <= characters
     if said:
-        assert sent[-3] == said[-2], "the last question goes along"
+        assert sent[-3] == said[-2], "the last question is sent"
         assert sent[:-3] == said[:-2][len(said[:-2]) - len(sent[:-3]) :]

@@ -1,4 +1,4 @@
-"""What a reader is told when Gemini misbehaves: from a question, over real sockets, to the words on the page."""
+"""Every way in which Gemini can misbehave, from a question over real sockets to the sentence on the page."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SILENT = Clocks(connect=10, first_byte=1, progress=1)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What Gemini does, model after model, and what comes of it. `note`: words of the sentence on the page, "" for
-    none; `asked`: the models that were; `gate`: opened once the page has been seen waiting.
+    """The replies of Gemini, model after model, and their result. `note`: words of the sentence on the page, "" for
+    none; `asked`: the models that got the question; `gate`: opened once the page has been seen waiting.
     """
 
     replies: list[Reply]
@@ -58,12 +58,12 @@ def interrupted(reply: Reply, note: str = "broke off here", clocks: Clocks = PAT
 
 
 def ended(reply: Reply, note: str, text: str = "", finish: str = "failed") -> Outcome:
-    """So that no other model is asked."""
+    """The answer has ended, so no other model is asked."""
     return Outcome([reply], text, finish, note, FIRST)
 
 
 def refused(reply: Reply, note: str, finish: str = "failed", clocks: Clocks = PATIENT) -> Outcome:
-    """By every model."""
+    """Every model refuses."""
     return Outcome([reply, reply], "", finish, note, BOTH, clocks=clocks)
 
 
@@ -81,7 +81,7 @@ RAW_ERROR = error_body(503, "UNAVAILABLE", "The {model} is overloaded.")
 FIRST_BYTE = threading.Event()
 
 OUTCOMES = {
-    # It takes its time, or speaks in its own way.
+    # Slow answers, and unusual encodings.
     "a slow first byte": answered(replace(Reply.answer("Because."), before=FIRST_BYTE), gate=FIRST_BYTE),
     "silence after the headers": gated(gate=threading.Event()),
     "silence while it thinks": gated(chunk("Hm…", thought=True), gate=threading.Event()),
@@ -90,7 +90,7 @@ OUTCOMES = {
         Reply([chunk("海水はなぜ", None), chunk("塩辛い?", "STOP")], piece=1), "海水はなぜ塩辛い?"
     ),
     "an answer that closes the connection": answered(Reply([chunk("Because.", "STOP")], framing="close")),
-    # It breaks off.
+    # Interrupted answers.
     "a raw error in the middle": interrupted(Reply([chunk("Be"), RAW_ERROR])),
     "an error event in the middle": interrupted(Reply([chunk("Be"), event({"error": {"code": 500}})])),
     "an error in an array in the middle": interrupted(Reply([chunk("Be"), b"[" + RAW_ERROR + b"]"])),
@@ -104,7 +104,7 @@ OUTCOMES = {
     "a stall after STOP": Outcome(
         [Reply([chunk("Because.", "STOP")], ending="stall")], "Because.", "complete", "", FIRST, clocks=SILENT
     ),
-    # It ends for a reason.
+    # Answers that end for a reason.
     "the greatest length": ended(Reply([chunk("Be", "MAX_TOKENS")]), "greatest length", "Be", "length"),
     "nothing but thinking": ended(Reply([chunk(None, "MAX_TOKENS")]), "thinking alone"),
     "a blocked question": ended(
@@ -118,7 +118,7 @@ OUTCOMES = {
     ),
     "a reason of 2030": ended(Reply([chunk("Be", "TIRED")]), "reason of its own (TIRED)", "Be"),
     "STOP and no word": ended(Reply([chunk("", "STOP")]), "no answer"),
-    # It says nothing.
+    # No text at all.
     "silence": refused(Reply(status=None, ending="stall"), "not answer in time", clocks=SILENT),
     "thoughts and silence": refused(
         Reply([chunk("Hm…", thought=True)], ending="stall"), "not answer in time", "interrupted", SILENT
@@ -131,7 +131,7 @@ OUTCOMES = {
     "a web page for an answer": refused(
         Reply([b"<!DOCTYPE html>\n<p>Please log in.\n"], 200, {"Content-Type": "text/html"}, "length"), "no answer"
     ),
-    # It refuses, and the owner can help.
+    # Refusals that only the owner can fix.
     "400": ended(error(400, "INVALID_ARGUMENT"), "did not understand the request"),
     "400 for a bad key": ended(error(400, "INVALID_ARGUMENT", error_info("API_KEY_INVALID")), "accept the key"),
     "400 for the region": ended(error(400, "FAILED_PRECONDITION"), "in this region"),
@@ -139,7 +139,7 @@ OUTCOMES = {
     "402": ended(error(402, "RESOURCE_EXHAUSTED", retry_info("1s")), "credit for Gemini is used up"),
     "403": ended(error(403, "PERMISSION_DENIED"), "let this appliance's key use Gemini"),
     "a redirect": ended(Reply.redirect("http://127.0.0.1:1/login"), "redirects it elsewhere"),
-    # It refuses, and another model may not.
+    # Refusals of one model.
     "404": refused(error(404, "NOT_FOUND"), "not know this model"),
     "429 for a while": refused(error(429, "RESOURCE_EXHAUSTED", quota_failure(PER_MINUTE)), "Too many questions"),
     "429 for a minute": refused(error(429, "RESOURCE_EXHAUSTED", retry_info("59.5s")), "Too many questions"),
@@ -152,7 +152,7 @@ OUTCOMES = {
     "503 in an array": refused(Reply.error(503, "UNAVAILABLE", "Overloaded.", wrapped=True), "too much to do"),
     "503 as a web page": refused(Reply.html(503), "too much to do"),
     "504": refused(error(504, "DEADLINE_EXCEEDED"), "has a problem"),
-    # It refuses at first.
+    # Refusals followed by an answer.
     "503, and another model answers": Outcome(
         [error(503, "UNAVAILABLE"), Reply.answer("Because.")], "Because.", "complete", "model-b answered", BOTH
     ),
@@ -164,7 +164,7 @@ OUTCOMES = {
 
 
 class Seen(NamedTuple):
-    """What the page of the first turn shows: its text, how it ended, and the sentence about that."""
+    """The text, finish and note that the page of the first turn shows."""
 
     text: str
     finish: str
@@ -183,7 +183,7 @@ def seen(house: House, language: str = "en") -> Seen:
 
 
 def read_to_end(house: House) -> Seen:
-    """Follow the answer to its end. Its stream and its page say the same, and a Chinese page says it in Chinese."""
+    """Follow the answer to its end. Its stream and its page agree, and the Chinese page has a Chinese note."""
     with house.follow("/answers/1?as=events") as follow:
         follow.read_to_end()
     shown = seen(house)
@@ -211,17 +211,17 @@ def test_the_page_has_the_text_and_says_what_happened(outcome: Outcome, gemini: 
     assert [call.model for call in gemini.calls] == outcome.asked
 
 
-# Where nobody answers
+# No server answers
 
 
-def test_a_gemini_that_refuses_connections_is_a_matter_of_the_internet(tmp_path: Path) -> None:
+def test_a_refused_connection_is_blamed_on_the_internet(tmp_path: Path) -> None:
     with refusing_url() as url, House(url, tmp_path) as house:
         house.ask("Why?")
         shown = read_to_end(house)
     assert shown.finish == "failed" and "Is the internet working?" in shown.note
 
 
-def test_a_name_that_cannot_be_looked_up_is_a_matter_of_the_internet(tmp_path: Path) -> None:
+def test_a_failed_name_lookup_is_blamed_on_the_internet(tmp_path: Path) -> None:
     """In a namespace without network, so that the DNS query goes nowhere either."""
 
     def ask() -> Seen:
@@ -237,11 +237,11 @@ def test_a_name_that_cannot_be_looked_up_is_a_matter_of_the_internet(tmp_path: P
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
-def test_a_certificate_that_does_not_hold_is_a_matter_of_the_clock(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_blamed_on_the_clock(tmp_path: Path) -> None:
     with FakeGemini(tls=True) as gemini, House(gemini.url, tmp_path) as house:
         house.ask("Why?")
         shown = read_to_end(house)
-        assert gemini.calls == [], "nothing is asked over a connection that is not secure"
+        assert gemini.calls == [], "no question is sent over an insecure connection"
     assert shown.finish == "failed" and "clock of the appliance" in shown.note
     now = datetime.now().astimezone()
     said = datetime.strptime(shown.note.partition(" says ")[2][:16], "%Y-%m-%d %H:%M").astimezone()

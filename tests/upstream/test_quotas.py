@@ -1,12 +1,10 @@
-"""What is remembered of models: the same one under two names, and the end of a day's quota."""
+"""The memory about models: two names of one version, and exhausted quotas until their reset."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +13,6 @@ from fakes.rungs import gemini_rungs
 
 from kindle_appliance.errors import QuotaExhausted
 from kindle_appliance.storage.database import Database
-from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Upstream
 from kindle_appliance.upstream.gemini import Gemini
 from kindle_appliance.upstream.quotas import Quotas
@@ -44,12 +41,6 @@ def clock() -> Clock:
     return Clock(2026, 11, 25, 15, 0)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite", CHATS)) as database:
-        yield database
-
-
 class Models:
     """Quotas, asked by the names of models at one place."""
 
@@ -69,7 +60,7 @@ class Models:
         self.quotas.learn(self.rungs[name], version)
 
     def set_out(self, name: str) -> None:
-        """As the dialect reports it now."""
+        """Mark the daily quota of a model as exhausted, as the dialect reports it now."""
         refusal = Gemini(self._clock).refusal(429, {}, error_body(429, "", "limit: 0"))
         assert isinstance(refusal, QuotaExhausted)
         self.quotas.set_out(self.rungs[name], refusal.until)
@@ -79,7 +70,7 @@ class Models:
 
 
 def in_order(models: Models) -> list[str]:
-    """All that would be asked for one question if each refused."""
+    """Return the models in the order in which one question asks them if each refuses."""
     tried: list[Rung] = []
     while (rung := models.quotas.find_next(models.rungs.values(), tried)) is not None:
         tried.append(rung)
@@ -90,10 +81,10 @@ def test_models_come_best_first() -> None:
     assert in_order(Models(NAMES)) == list(NAMES)
 
 
-def test_names_that_turn_out_to_be_one_model_count_as_one() -> None:
+def test_names_of_one_version_count_as_one_model() -> None:
     models = Models(NAMES)
     models.learn("flash", "3.6-flash")
-    assert in_order(models) == ["flash", "lite", "3.5-lite"], "the alias and the name that it stands for"
+    assert in_order(models) == ["flash", "lite", "3.5-lite"], "the alias and the name of its version"
     models.learn("lite", "3.5-lite-001")
     models.learn("3.5-lite", "3.5-lite-001")
     assert in_order(models) == ["flash", "lite"], "two names of one version"
@@ -106,7 +97,9 @@ def test_an_alias_that_moves_is_a_model_of_its_own_again() -> None:
     assert in_order(models) == list(NAMES)
 
 
-def test_a_model_that_is_out_is_skipped_under_all_its_names_until_midnight_pacific(clock: Clock) -> None:
+def test_a_model_with_an_exhausted_quota_is_skipped_under_all_its_names_until_midnight_pacific(
+    clock: Clock,
+) -> None:
     models = Models(NAMES, clock=clock)
     models.learn("flash", "3.6-flash")
     models.set_out("3.6-flash")
@@ -117,7 +110,7 @@ def test_a_model_that_is_out_is_skipped_under_all_its_names_until_midnight_pacif
     assert in_order(models) == ["flash", "lite", "3.5-lite"]
 
 
-def test_what_is_out_stays_out_over_a_restart_although_its_version_is_forgotten(
+def test_an_exhausted_quota_outlives_a_restart_although_the_version_is_forgotten(
     clock: Clock, database: Database
 ) -> None:
     models = Models(NAMES, database, clock)
@@ -133,7 +126,7 @@ def test_another_key_has_a_quota_of_its_own(database: Database, clock: Clock) ->
     assert "one key" not in str([tuple(row) for row in database.read("SELECT * FROM quotas")])
 
 
-def test_when_all_are_out_it_is_known_when_the_first_is_back(clock: Clock) -> None:
+def test_when_every_quota_is_exhausted_the_time_of_the_first_reset_is_known(clock: Clock) -> None:
     models = Models(NAMES, clock=clock)
     for name in NAMES:
         assert models.back_at() is None
@@ -153,7 +146,7 @@ def test_a_day_on_which_the_clocks_change_ends_at_its_own_midnight(day: tuple[in
 
 
 @pytest.mark.parametrize("wrong", [(2031, 1, 1), (2020, 1, 1)], ids=["ahead", "behind"])
-def test_a_clock_that_was_wrong_when_a_model_went_out_does_not_keep_it_out(
+def test_a_quota_exhausted_under_a_wrong_clock_does_not_stay_exhausted(
     wrong: tuple[int, ...], clock: Clock, database: Database
 ) -> None:
     right = clock.now
@@ -163,7 +156,7 @@ def test_a_clock_that_was_wrong_when_a_model_went_out_does_not_keep_it_out(
     assert in_order(Models(NAMES, database, clock)) == list(NAMES)
 
 
-def test_a_read_only_filesystem_does_not_keep_the_house_from_remembering(
+def test_with_a_read_only_filesystem_quotas_are_kept_in_memory(
     database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     models = Models(NAMES, database, clock)

@@ -1,5 +1,6 @@
-"""Another dialect, with a place of its own, runs through fallback, desk, page and doctor without a change outside
-it, alone and mixed with Gemini: nothing behind the protocol knows a provider.
+"""A second dialect at its own place, alone and mixed with Gemini, through fallback, desk, page and doctor.
+
+It needs no change outside its module: no code behind the protocol knows a provider.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ OpenHouse = Callable[..., House]
 
 @pytest.fixture
 def shed() -> Iterator[FakeGemini]:
-    """The server of the second place: it says what the test scripts, which is lines of JSON here."""
+    """The server of the second place. It sends what the test scripts: here, lines of JSON."""
     with FakeGemini() as server:
         yield server
 
@@ -65,13 +66,13 @@ def of_shed(upstreams: tuple[Upstream, Upstream]) -> Rung:
 
 @pytest.fixture
 def open_house(gemini: FakeGemini, tmp_path: Path) -> Iterator[OpenHouse]:
-    """The appliance with a list of rungs."""
+    """Starts the appliance with a list of rungs."""
     with ExitStack() as stops:
         yield lambda *rungs: stops.enter_context(House(gemini.url, tmp_path, rungs=rungs))
 
 
 def read(house: House, question: str = "Why?") -> tuple[str, dict[str, str]]:
-    """Ask on the page and follow the answer to its end: the page of the turn, and the end that it was told."""
+    """Ask on the page, and follow the answer to its end. Return the page of the turn and the `end` event."""
     chat, number = house.ask(question)
     with house.follow("/answers/1?as=events") as follow:
         follow.read_to_end()
@@ -79,7 +80,7 @@ def read(house: House, question: str = "Why?") -> tuple[str, dict[str, str]]:
     return house.get(f"/chats/{chat}/{number}").data.decode(), follow.state.end
 
 
-def test_its_answer_is_read_on_the_page_as_any_other(
+def test_its_answer_is_read_on_the_page_like_any_other(
     shed: FakeGemini, of_shed: Rung, open_house: OpenHouse
 ) -> None:
     house = open_house(of_shed)
@@ -125,7 +126,7 @@ def test_stop_closes_its_connection(shed: FakeGemini, of_shed: Rung, open_house:
     assert "You stopped this answer." in house.get(f"/chats/{chat}/{number}").data.decode()
 
 
-def test_a_sentence_names_who_is_waited_for(
+def test_the_sentence_for_a_silent_model_names_its_provider(
     shed: FakeGemini, of_shed: Rung, open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.1)
@@ -178,7 +179,7 @@ def test_gemini_answers_where_it_cannot(
     assert end["note"] == "large answered, because the first choice could not."
 
 
-def test_a_key_that_is_refused_rules_out_its_place_and_no_other(
+def test_a_refused_key_rules_out_its_own_place_only(
     gemini: FakeGemini, shed: FakeGemini, upstreams: tuple[Upstream, Upstream], of_shed: Rung, open_house: OpenHouse
 ) -> None:
     gemini.default = WRONG_KEY
@@ -188,7 +189,7 @@ def test_a_key_that_is_refused_rules_out_its_place_and_no_other(
     assert [call.model for call in gemini.calls] == ["large"], "the other model has the same key"
 
 
-def test_when_no_place_answers_the_most_promising_failure_is_told(
+def test_when_no_place_answers_the_most_promising_failure_is_reported(
     gemini: FakeGemini, shed: FakeGemini, of_gemini: Rung, of_shed: Rung, open_house: OpenHouse
 ) -> None:
     gemini.default = Reply.error(503, "UNAVAILABLE", "overloaded")
@@ -231,11 +232,11 @@ def test_a_quota_belongs_to_a_place_and_its_model_and_outlives_a_restart(
     words = ending.ending.words("en")
     assert re.fullmatch(
         r"The shed's free questions for today are used up\. New questions from \d\d:\d\d (today|tomorrow)\.", words
-    ), "it is back first"
+    ), "its quota is reset first"
     assert len(gemini.calls) == 1 and len(shed.calls) == 3
 
 
-def test_each_rung_gets_as_much_history_as_it_takes(
+def test_each_rung_gets_as_much_history_as_its_limit_allows(
     gemini: FakeGemini, shed: FakeGemini, of_gemini: Rung, upstreams: tuple[Upstream, Upstream]
 ) -> None:
     small = Rung(JsonLines(), Place(upstreams[1]), "small", limits=Limits(history_characters=10))
@@ -249,7 +250,7 @@ def test_each_rung_gets_as_much_history_as_it_takes(
     assert shed.calls[0].json["said"] == [["user", "2222"], ["model", "2222"], ["user", "Why?"]]
 
 
-def test_its_catalogue_and_its_options_are_its_own_matter(shed: FakeGemini, of_shed: Rung) -> None:
+def test_its_catalogue_and_its_options_are_its_own(shed: FakeGemini, of_shed: Rung) -> None:
     shed.replies(Reply([b'{"tools": ["large", "spade"]}'], framing="length"), refusal(401), Reply([b"[]"]))
     fetched = [fetch_catalogue(of_shed.dialect, of_shed.place) for _ in range(3)]
     assert fetched[0].models == ("large", "spade")

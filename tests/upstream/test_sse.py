@@ -31,7 +31,7 @@ _CASES: list[dict[str, Any]] = (
 _LARGE = "ld-large-message-in-two-chunks-shape-upstream-uses-2-x-5-mib-random-base64"
 _SMALL = [pytest.param(case, id=case["id"]) for case in _CASES if case["id"] != _LARGE]
 
-# The standard discards an unfinished event at the end of a stream; `close()` hands it out.
+# The standard discards an unfinished event at the end of a stream; `close()` returns it.
 _PENDING = {
     "wpt-a-data-before-final-empty-line": [Event("message", "test2", "test")],
     "rex-even-more-odd-uses-of-comments": [Event("message", "5", "")],
@@ -94,7 +94,7 @@ def chunkings(case: dict[str, Any], way: str) -> list[list[bytes]]:
     return [named, *by_characters]
 
 
-def test_the_suite_is_the_one_of_140_cases(shared: Path) -> None:
+def test_the_suite_has_its_140_cases(shared: Path) -> None:
     cases = json.loads((shared / "sse-cases.json").read_bytes())["sse_cases"]
     assert len({case["id"] for case in cases}) == 140
     assert [case["id"] for case in cases if "expand" in case] == [_LARGE]
@@ -103,9 +103,9 @@ def test_the_suite_is_the_one_of_140_cases(shared: Path) -> None:
 
 @pytest.mark.parametrize("way", ["as named", "whole", "byte by byte"])
 @pytest.mark.parametrize("case", _SMALL)
-def test_every_case_gives_its_events_however_it_is_cut(shared: Path, case: dict[str, Any], way: str) -> None:
-    """A wrong content type must fail the connection (`connection_ok`), but the parser sees no header, and Gemini's
-    cannot be trusted (a recorded 404 has `text/event-stream`). So of these two cases only the bytes apply.
+def test_every_case_gives_its_events_in_any_chunking(shared: Path, case: dict[str, Any], way: str) -> None:
+    """In two cases a wrong content type must fail the connection (`connection_ok`). The parser sees no header, and
+    Gemini's is unreliable (a recorded 404 has `text/event-stream`), so only the bytes of these cases are tested.
     """
     expected = case["expected"] if case.get("connection_ok", True) else [{"event": "message", "data": "data"}]
     for pieces in chunkings(case, way):
@@ -124,7 +124,7 @@ def test_every_case_gives_its_events_however_it_is_cut(shared: Path, case: dict[
     [(10 * MIB, 20 * MIB), (10 * MIB, 5 * MIB), (10 * MIB, 1000), (MIB, 1)],
     ids=["whole", "two pieces", "small pieces", "byte by byte"],
 )
-def test_the_case_of_10_mib_arrives_unharmed_under_a_raised_cap(shared: Path, length: int, size: int) -> None:
+def test_the_case_of_10_mib_passes_under_a_raised_cap(shared: Path, length: int, size: int) -> None:
     case = next(case for case in _CASES if case["id"] == _LARGE)
     opening, ending = (base64.b64decode(chunk) for chunk in case["chunks_b64"])
     text = base64.b64encode(random.Random(140).randbytes(length * 3 // 4))
@@ -176,7 +176,7 @@ def test_an_empty_piece_between_cr_and_lf_makes_no_second_line_end() -> None:
     assert read([b"data: a\r", b"", b"\ndata: b\n\n"]).events == [Event("message", "a\nb", "")]
 
 
-def test_an_event_is_handed_out_with_the_byte_that_ends_it() -> None:
+def test_an_event_is_returned_with_the_byte_that_ends_it() -> None:
     parser = EventStreamParser()
     came = [parser.feed(byte) for byte in sliced(b"data: a\r\r\ndata: b\n\n", 1)]
     assert [at for at, events in enumerate(came) if events] == [8, 18]
@@ -194,7 +194,7 @@ def test_one_byte_order_mark_is_dropped_at_the_start_and_nowhere_else(size: int)
 # ---- Single fields
 
 
-def test_the_end_of_the_stream_hands_out_an_unfinished_event() -> None:
+def test_the_end_of_the_stream_returns_an_unfinished_event() -> None:
     assert read([b"event: a\nid: 1\ndata: x\ndata: y"]).pending == [Event("a", "x\ny", "1")]
     assert read([b"data: x\n\nevent: a\n"]).pending == []
     parser = EventStreamParser()
@@ -272,7 +272,7 @@ def test_an_event_beyond_the_cap_is_an_error_in_any_chunking(stream: bytes, size
             parser.feed(piece)
 
 
-def test_events_before_one_beyond_the_cap_are_handed_out_first() -> None:
+def test_events_before_one_beyond_the_cap_are_returned_first() -> None:
     for more in (b"", b"\n\ndata: late\n\n"):
         parser = EventStreamParser(max_event_bytes=10)
         assert data_of(parser.feed(b"data: x\n\ndata: 12345" + more)) == ["x"]
@@ -304,8 +304,8 @@ def test_the_cap_is_4_mib_unless_set(size: int) -> None:
 
 @pytest.mark.slow
 def test_a_line_of_64_mib_costs_at_most_1_5_times_as_much_per_byte_as_one_of_1_mib() -> None:
-    """Equal bytes on both sides, in turns, and the least of several rounds, so that other work of the machine falls
-    on both. A parser that reads old bytes again would need hours, so the long line has a deadline.
+    """Equal numbers of bytes, in turns, and the fastest of several rounds: so other work of the machine affects
+    both. A parser that reads old bytes again would need hours, so the long line has a deadline.
     """
     piece = b"x" * 64
 

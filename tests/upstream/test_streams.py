@@ -1,6 +1,6 @@
-"""Every recorded stream, ended anywhere and in every way, on its whole way: from a socket into the database.
+"""Every recorded stream, ended anywhere and in every way, on its whole way from a socket into the database.
 
-What its bytes say is the dialect's to know, whose tests hold every offset of them against what was recorded.
+The tests of the dialect compare every offset of these streams with the recorded texts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HURRIED = Clocks(connect=30, first_byte=2, progress=2)
 
 @dataclass(frozen=True)
 class Cut:
-    """A recorded stream that ends at an offset, in a way of its own."""
+    """A recorded stream that ends at an offset, in one of the ways."""
 
     stream: Path
     sent: bytes
@@ -44,7 +44,7 @@ class Cut:
     def expected(self) -> tuple[str, Ending]:
         reader = AnswerReader(MODEL)
         text = reader.feed(self.sent)
-        # A connection that closes is how an answer without a length ends in good order.
+        # Without a length or chunks, a closed connection is the regular end of a response.
         is_clean = self.reply.ending == "clean" or (self.reply.ending, self.reply.framing) == ("cut", "close")
         last, ending = reader.close(cut=not is_clean)
         return text + last, ending
@@ -67,7 +67,7 @@ def cuts(streams: list[Path], ending: Way, at_every_line: bool) -> Iterator[Cut]
 @pytest.mark.parametrize(
     ("ending", "clocks"), [("clean", UNHURRIED), ("cut", UNHURRIED), ("reset", UNHURRIED), ("stall", HURRIED)]
 )
-def test_a_stream_that_ends_anywhere_is_stored_as_far_as_it_came_and_leaves_nothing_behind(
+def test_a_stream_that_ends_anywhere_is_stored_up_to_its_end_and_leaks_nothing(
     shared: Path, tmp_path: Path, soak: Soak, ending: Way, clocks: Clocks
 ) -> None:
     folder = shared / "streams"
@@ -92,7 +92,7 @@ def test_a_stream_that_ends_anywhere_is_stored_as_far_as_it_came_and_leaves_noth
         with ThreadPoolExecutor(AT_ONCE) as readers:
             stored = list(readers.map(ask, range(len(all_cuts))))
         assert house.desk.writing == 0
-        assert len(gemini.calls) == len(all_cuts), "nothing is asked twice"
+        assert len(gemini.calls) == len(all_cuts), "no question is sent twice"
 
     for cut, (text, end) in zip(all_cuts, stored, strict=True):
         where = f"{cut.stream.name}, cut at {len(cut.sent)}"
@@ -102,4 +102,6 @@ def test_a_stream_that_ends_anywhere_is_stored_as_far_as_it_came_and_leaves_noth
         assert (end.note is None) == (end.finish is Finish.COMPLETE), where
     assert set(threading.enumerate()) <= before[0]
     assert Process().descriptors() == before[1]
-    soak.tell(f"{len(streams)} recorded streams, ended {len(all_cuts)} times ({ending}): as far as they came")
+    soak.tell(
+        f"{len(streams)} recorded streams, ended {len(all_cuts)} times ({ending}): all stored up to their end"
+    )
