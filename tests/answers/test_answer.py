@@ -17,7 +17,7 @@ TEXT = (
 
 
 def read_all(answer: Answer, position: Position = START) -> tuple[list[str], str, Ending | None]:
-    """What a reader has that stays until the end: settled blocks, and the raw tail."""
+    """Follow an answer to its end. Return the settled blocks, the raw tail and the ending."""
     blocks: list[str] = []
     tail = ""
     while True:
@@ -31,7 +31,7 @@ def read_all(answer: Answer, position: Position = START) -> tuple[list[str], str
             return blocks, tail, news.ending
 
 
-def test_a_reader_gets_what_it_lacks_and_nothing_twice() -> None:
+def test_a_reader_gets_only_what_it_does_not_have_yet() -> None:
     answer = Answer()
     answer.append("One.\n\nTw")
     first = answer.news(START, 0)
@@ -53,7 +53,7 @@ def test_every_reader_ends_with_the_same_page_whenever_it_joins() -> None:
 
 
 def read_by_three(chance: random.Random) -> list[tuple[list[str], str, Ending | None]]:
-    """Write TEXT in random pieces, with readers that join before, early and later."""
+    """Write TEXT in random pieces, with readers that join before it, early and late."""
     answer = Answer()
     results: list[tuple[list[str], str, Ending | None]] = []
     readers = [threading.Thread(target=lambda: results.append(read_all(answer))) for _ in range(3)]
@@ -97,10 +97,10 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     reader.start()
     answer.append("x")
     reader.join(30)
-    assert woken == ["x"], "long before its minute is over"
+    assert woken == ["x"], "long before its timeout of a minute"
 
 
-def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
+def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     answer, waits = Answer(), Sentence("Stop")
     assert answer.news(START, 0).states == ()
     answer.tell(waits)
@@ -111,10 +111,10 @@ def test_a_reader_hears_once_what_is_waited_for_and_that_it_has_come() -> None:
     second = answer.news(first.position, 5)
     assert (second.states, second.text) == ((None,), "x")
     assert answer.news(second.position, 0).states == ()
-    assert answer.news(START, 0).states == (), "who joins later need not know"
+    assert answer.news(START, 0).states == (), "a later reader does not get it"
 
 
-def test_a_long_silence_before_the_first_text_is_told_when_it_has_lasted() -> None:
+def test_a_delayed_state_is_sent_after_its_delay() -> None:
     answer, waits = Answer(), Sentence("Stop")
     position = START
     answer.tell(waits, 0.2)

@@ -1,4 +1,4 @@
-"""The desk: starts, stops and stores answers, and sends earlier turns along."""
+"""The desk: it starts, stops and stores answers, and sends the history with each question."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import Ending, Finish
 
 
-def test_a_model_that_is_silent_for_long_is_called_thinking(
+def test_a_model_that_is_silent_for_long_is_said_to_be_thinking(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.2)
@@ -59,7 +59,7 @@ def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House,
     call.text("The first half")
     stored = ""
     waits = threading.Event()
-    for _ in range(200):  # 10 s at the most; about one is expected
+    for _ in range(200):  # at most 10 s; about one is expected
         turn = house.chats.find_turn(chat, number)
         stored = turn.answer if turn else ""
         if stored:
@@ -70,16 +70,14 @@ def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House,
     call.end()
 
 
-def test_earlier_turns_go_along_and_failed_ones_do_not(gemini: FakeGemini, house: House) -> None:
+def test_the_history_has_earlier_turns_without_failed_ones(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.answer("Blue."), Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.answer("Rayleigh."))
     ask_in_one_chat(house, "What colour is the sky?", "This fails", "Why?")
     contents = [(each["role"], each["parts"][0]["text"]) for each in gemini.calls[2].json["contents"]]
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]
 
 
-def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
-    gemini: FakeGemini, tmp_path: Path
-) -> None:
+def test_the_history_keeps_to_its_budget_on_the_page_and_for_scripts(gemini: FakeGemini, tmp_path: Path) -> None:
     gemini.default = Reply.answer("Once upon a time. " * 400)
     with House(gemini.url, tmp_path, history=10_000) as house:
         ask_in_one_chat(house, "Tell me a story", "And another", "And?")
@@ -91,7 +89,7 @@ def test_what_goes_along_is_held_to_its_budget_on_the_page_and_for_scripts(
     assert sent[3] == ["?", "x" * 9_999, "And?"]
 
 
-def test_an_answer_that_failed_half_way_does_not_go_along(gemini: FakeGemini, house: House) -> None:
+def test_the_history_has_no_answer_that_failed_half_way(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply([chunk("Nonsense", "MALFORMED_FUNCTION_CALL")]), Reply.answer("Sense."))
     chat, _ = house.ask("Talk nonsense")
     assert wait_for_turn(house, chat, 1).finish is Finish.FAILED
@@ -119,7 +117,7 @@ def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGem
     assert (stored.answer, stored.ending.finish) == ("1, 2, 3", Finish.STOPPED)
 
 
-def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: FakeGemini, house: House) -> None:
+def test_deleting_a_chat_stops_its_answer_and_forgets_it(gemini: FakeGemini, house: House) -> None:
     kept, _ = house.ask("Keep this")
     chat, number = house.ask("Tell me a secret")
     calls = [gemini.next_call(), gemini.next_call()]
@@ -139,7 +137,7 @@ def test_deleting_a_chat_stops_what_is_written_in_it_and_forgets_it(gemini: Fake
     calls.remove(gone)
     calls[0].text(" kept.", finish="STOP")
     calls[0].end()
-    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is not touched"
+    assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is unchanged"
     assert house.desk.writing == 0
 
 
@@ -160,7 +158,7 @@ def test_stop_works_before_the_first_byte(gemini: FakeGemini, house: House) -> N
     assert len(gemini.calls) == 1, "no other model is asked"
 
 
-def test_closing_interrupts_and_stores_what_is_being_written(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_closing_interrupts_and_stores_growing_answers(gemini: FakeGemini, tmp_path: Path) -> None:
     house = House(gemini.url, tmp_path)
     with house:
         chat, number = house.ask("Go on")
@@ -221,7 +219,7 @@ def test_a_full_filesystem_does_not_fill_the_log(
     assert len(times) == 4 and times[3] - times[2] > 2 * SAVE_SECONDS, times
 
 
-def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
+def test_a_bug_ends_the_answer_with_a_sentence(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("kindle_appliance.upstream.gemini.Gemini.request", lambda *_: 1 / 0)
@@ -231,7 +229,7 @@ def test_a_mistake_of_ours_ends_the_answer_with_a_sentence(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_an_answer_that_nobody_can_write_ends_with_a_sentence(
+def test_an_answer_that_gets_no_thread_ends_with_a_sentence(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = threading.Thread.start
@@ -247,18 +245,18 @@ def test_an_answer_that_nobody_can_write_ends_with_a_sentence(
     assert house.desk.writing == 0 and gemini.calls == []
 
 
-def test_nothing_is_left_on_the_desk_and_no_thread_behind(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_the_desk_keeps_no_ended_answer_and_no_thread(gemini: FakeGemini, tmp_path: Path) -> None:
     before = threading.active_count()
     with House(gemini.url, tmp_path) as house:
         gemini.default = Reply([chunk("a"), chunk("b", "STOP")])
         for _ in range(8):
             wait_for_turn(house, *house.ask("?"))
         assert house.desk.writing == 0
-    assert threading.active_count() <= before + 1, "the fake keeps its own"
+    assert threading.active_count() <= before + 1, "the fake keeps one of its own"
 
 
 def ask_in_one_chat(house: House, *questions: str) -> None:
-    """Ask one after the other, each once the answer before it has ended."""
+    """Ask one question after the other, each after the end of the answer before it."""
     chat: int | str = ""
     for question in questions:
         chat, number = house.ask(question, chat)
@@ -266,7 +264,7 @@ def ask_in_one_chat(house: House, *questions: str) -> None:
 
 
 def wait_for_turn(house: House, chat: int, number: int) -> Ending:
-    """Wait until a turn has ended in the database, and then on the desk, which it leaves a moment later."""
+    """Wait until a turn has ended in the database, and a moment later on the desk."""
     pause = threading.Event()
     for _ in range(400):
         turn = house.chats.find_turn(chat, number)

@@ -105,8 +105,8 @@ Seen = tuple[str, ...]
 
 
 class Look(HTMLParser):
-    """A reader's view of our HTML: tags and texts, without the spaces between tags, and with no difference between
-    tight and loose lists. Fails on forbidden tags and attributes.
+    """A reader's view of our HTML: tags and texts, without the spaces between tags, and without the difference
+    between tight and loose lists. Fails on forbidden tags and attributes.
     """
 
     def __init__(self, html: str) -> None:
@@ -216,7 +216,7 @@ def test_settled_blocks_stay_and_a_text_cut_anywhere_settles_the_same_blocks(
         early.close()
         assert early.blocks[:count] == whole[:count]
         ends = [block.upto for block in early.blocks]
-        assert ends == sorted(set(ends)), "each block takes up more of the text than the one before it"
+        assert ends == sorted(set(ends)), "each block ends further on than the one before it"
         assert ends[-1:] == ([cut] if cut else []), "and the last one ends with it"
 
 
@@ -329,7 +329,7 @@ def test_an_open_fence_settles_in_pieces(fence: str) -> None:
 @pytest.mark.parametrize(
     "code", ["\tx  \u2028", "|-" * 30, " " * 200 + "a", "> " * 60 + "a", "- " * 60 + "a", "&amp; \\* <b>"]
 )
-def test_code_is_shown_to_the_letter(code: str) -> None:
+def test_code_is_shown_exactly(code: str) -> None:
     assert Look("".join(html_of(f"```\n{code}\n```\n"))).text == code + "\n"
     assert Look("".join(html_of(f"    {code}\n"))).text.strip("\n") == code
 

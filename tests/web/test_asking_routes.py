@@ -46,7 +46,9 @@ def test_the_same_form_sent_twice_asks_once(gemini: FakeGemini, house: House) ->
     gemini.default = Reply.answer("Once.")
     first = house.ask("Twice?", form="the-form")
     assert house.ask("Twice?", form="the-form") == first
-    assert house.ask("Another?", form="the-form") != first, "a page from the cache, with another question"
+    assert house.ask("Another?", form="the-form") != first, (
+        "the same form, with another question, as from a cached page"
+    )
     gemini.wait_for_calls(2)
     assert len(gemini.calls) == 2
 
@@ -75,7 +77,7 @@ def test_a_question_that_cannot_be_asked_comes_back_with_a_sentence(
     response = house.post("/ask", {"question": question, "chat": "", "form": "f"})
     page = response.data.decode()
     assert response.status == status and sentence in page
-    assert question.strip() in page, "what was typed is not lost"
+    assert question.strip() in page, "the typed question is not lost"
     assert not house.chats.recent(10)
 
 
@@ -87,7 +89,7 @@ def test_the_longest_question_is_asked_whole(gemini: FakeGemini, house: House) -
     assert call.json["contents"][-1]["parts"] == [{"text": question}]
 
 
-def test_line_ends_of_a_form_become_plain_ones(gemini: FakeGemini, house: House) -> None:
+def test_line_ends_and_spaces_of_a_form_are_normalised(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.answer("Ja."))
     house.ask("  a\r\nb\rc\0  ")
     (call,) = gemini.wait_for_calls(1)
@@ -99,7 +101,7 @@ def test_a_question_in_a_chat_that_is_gone_comes_back(house: House, chat: str) -
     response = house.post("/ask", {"question": "Still here?", "chat": chat, "form": "f"})
     page = response.data.decode()
     assert response.status == 404 and "Still here?" in page and "That chat is gone" in page
-    assert hidden(page, "chat") == "", "sent again it starts a new chat"
+    assert hidden(page, "chat") == "", "sent again, the form starts a new chat"
     assert house.get(f"/?chat={chat}".replace(" ", "+")).status == 404
 
 
@@ -115,7 +117,7 @@ def test_a_question_in_a_chat_that_is_gone_comes_back(house: House, chat: str) -
         ("multipart/form-data", b"", 415),
     ],
 )
-def test_a_form_that_is_none_gets_a_page_and_no_turn(
+def test_a_malformed_form_gets_a_page_and_no_turn(
     house: House, content_type: str, body: bytes, status: int
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
@@ -130,9 +132,7 @@ def test_a_starter_begins_the_question_without_script_too(house: House, start: s
     assert ("\nExplain: </textarea>" in page) == (start == "0")
 
 
-def test_a_script_that_asks_is_told_where_the_answer_is_or_why_there_is_none(
-    gemini: FakeGemini, house: House
-) -> None:
+def test_a_script_that_asks_gets_the_url_of_its_answer_or_an_error(gemini: FakeGemini, house: House) -> None:
     gemini.replies(Reply.answer("Because."))
     fields = {"question": "Why?", "chat": "", "form": "a-form"}
     for _ in range(2):
@@ -148,7 +148,7 @@ def test_a_script_that_asks_is_told_where_the_answer_is_or_why_there_is_none(
     assert house.chats.count_turns(1) == 1
 
 
-def test_starters_and_follow_ups_are_the_houses(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_the_owner_can_set_starters_and_follow_ups(gemini: FakeGemini, tmp_path: Path) -> None:
     pages = Pages(False, ["In <simple> words:"], ["Why & how?", "Who?", "When?"])
     with House(gemini.url, tmp_path, pages=pages) as house:
         assert '<a href="/?start=0">In &lt;simple&gt; words:</a>' in house.get("/").data.decode()
@@ -164,14 +164,14 @@ def test_starters_and_follow_ups_are_the_houses(gemini: FakeGemini, tmp_path: Pa
         assert 'name="question" value="Simpler"' not in house.get("/chats/1/1").data.decode()
 
 
-def test_who_asks_too_much_at_once_gets_the_question_back_and_hears_for_how_long(
-    gemini: FakeGemini, tmp_path: Path
-) -> None:
+def test_a_question_beyond_the_rate_limit_comes_back_with_a_retry_delay(gemini: FakeGemini, tmp_path: Path) -> None:
     gemini.default = Reply.answer("Yes.")
     with House(gemini.url, tmp_path, allowed=(2, None, None)) as house:
         for number in range(2):
             house.ask("Again?", form=f"form-{number}")
-        assert house.post("/ask", {"question": "Again?", "form": "form-1"}).status == 303, "sent twice, asked once"
+        assert house.post("/ask", {"question": "Again?", "form": "form-1"}).status == 303, (
+            "the same form is not counted twice"
+        )
         refused = house.post("/ask", {"question": "And a <third>?", "form": "form-2"})
         assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 31
         page = refused.data.decode()
@@ -182,11 +182,11 @@ def test_who_asks_too_much_at_once_gets_the_question_back_and_hears_for_how_long
         for_scripts = house.send("/api/chat", {"message": "Third?"})
         assert for_scripts.status == 429 and "Retry-After" in for_scripts.headers
         other = house.post("/ask", {"question": "Me too?", "form": "form-4"}, Cookie="device=another-kindle")
-        assert other.status == 303, "each device has its own"
+        assert other.status == 303, "each device has its own limit"
     assert len(gemini.calls) == 3
 
 
-def test_a_reader_sees_what_is_left_when_it_gets_short(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_a_reader_sees_how_many_questions_are_left_when_few_are(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, allowed=(1000, None, 7)) as house:
         assert "left for today" not in house.get("/").data.decode()
         path = answered(gemini, house, "Yes.")
@@ -194,7 +194,7 @@ def test_a_reader_sees_what_is_left_when_it_gets_short(gemini: FakeGemini, tmp_p
         for shown in (path, "/", "/?chat=1"):
             assert "5 questions left for today." in house.get(shown).data.decode()
         assert house.send("/api/chat", {"message": 5}).status == 400
-        assert "5 questions left" in house.get("/").data.decode(), "what is refused is not counted"
+        assert "5 questions left" in house.get("/").data.decode(), "a refused question is not counted"
         gemini.default = Reply.answer("Yes.")
         for _ in range(5):
             house.send("/api/chat", {"message": "Script?"})

@@ -8,14 +8,16 @@ from fakes.gemini import FakeGemini, Reply
 from fakes.house import House, answered
 
 
-def test_the_list_has_every_chat_with_a_way_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
+def test_the_list_has_every_chat_with_a_link_to_its_newest_turn(gemini: FakeGemini, house: House) -> None:
     assert "Nothing has been asked yet." in house.get("/chats").data.decode()
     answered(gemini, house, "A.", "First <b>chat</b>?")
     answered(gemini, house, "B.", "Second chat?")
     gemini.replies(Reply.answer("C."))
     house.ask("More?", 1)
     page = house.get("/chats").data.decode()
-    assert re.findall(r'href="(/chats/\d+/\d+)"', page) == ["/chats/1/2", "/chats/2/1"], "last asked in first"
+    assert re.findall(r'href="(/chats/\d+/\d+)"', page) == ["/chats/1/2", "/chats/2/1"], (
+        "the chat with the newest question is first"
+    )
     assert "First &lt;b&gt;chat&lt;/b&gt;?" in page and "2 questions" in page and "1 question<" in page
 
 
@@ -34,7 +36,7 @@ def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: Fak
     assert "Nothing has been asked yet" in house.get("/chats").data.decode()
 
 
-def test_a_chat_that_cannot_be_deleted_says_so(gemini: FakeGemini, house: House) -> None:
+def test_a_failed_deletion_is_reported(gemini: FakeGemini, house: House) -> None:
     answered(gemini, house, "Forty-two.")
     house.database._writer.execute("PRAGMA query_only = ON")
     refused = house.post("/chats/1/delete", {})

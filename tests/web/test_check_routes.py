@@ -15,7 +15,7 @@ from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
 
 
-def test_the_page_that_checks_a_browser_sets_a_cookie_that_its_script_can_find(house: House) -> None:
+def test_the_check_sets_a_cookie_that_its_script_can_read(house: House) -> None:
     response = house.get("/check")
     page = response.data.decode()
     made_at = re.search(r'name="madeAt" value="(\d+)"', page)
@@ -31,13 +31,13 @@ def test_the_pieces_of_the_check_come_one_by_one(house: House) -> None:
         assert follow.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         for number in range(3):
             follow.read_until(f"data: {number}\n\n")
-            assert f"data: {number + 1}".encode() not in follow.body, "it is there before the next is sent"
+            assert f"data: {number + 1}".encode() not in follow.body, "it has arrived before the next is sent"
         assert follow.read_to_end().count(b"data: ") == 3
     assert follow.body.index(b"data: ") > 1024, "a padded start"
-    assert time.monotonic() - begun > 1.1, "with silence behind each"
+    assert time.monotonic() - begun > 1.1, "with a pause after each"
 
 
-def test_the_check_takes_no_seat_from_those_that_read(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_the_check_takes_no_seat_from_readers(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
         house.ask("Why?")
         call = gemini.next_call()
@@ -89,22 +89,20 @@ def test_half_a_surrogate_pair_in_a_report_does_no_harm(house: House) -> None:
         ({str(number): "x" * 590 for number in range(14)}, 413, "too much at once"),
     ],
 )
-def test_what_is_no_report_is_refused_with_a_sentence(house: House, body: object, status: int, words: str) -> None:
+def test_a_malformed_report_is_refused_with_a_sentence(house: House, body: object, status: int, words: str) -> None:
     response = house.send("/check", body)
     assert (response.status, words in json.loads(response.data)["error"]) == (status, True), response.data
     assert house.reports.latest() == []
 
 
-def test_a_report_is_json_and_nothing_that_another_page_could_send(house: House) -> None:
+def test_a_report_must_be_json_which_no_foreign_page_can_send(house: House) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         response = house.send("/check", {"agent": "x"}, Content_Type=content_type)
         assert response.status == 415 and "application/json" in json.loads(response.data)["error"]
     assert house.post("/check/reports", {}).status == house.post("/check/stream", {}).status == 405
 
 
-def test_a_report_that_cannot_be_stored_is_not_taken_for_stored(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_cannot_be_stored_is_an_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(report: object) -> None:
         raise StorageError(Sentence("The appliance cannot store anything: its card is full or read-only."))
 

@@ -10,8 +10,8 @@ from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
 
-def test_cookies_that_are_hard_to_read_take_no_time(house: House) -> None:
-    """Python's own reader takes a second or two for each of these."""
+def test_hostile_cookies_are_read_quickly(house: House) -> None:
+    """Python's http.cookies takes a second or two for each of these."""
     begun = time.monotonic()
     for _ in range(20):
         page = house.get("/", Cookie='hard="' + "\\1" * 7000 + '"; look=5')
@@ -30,14 +30,14 @@ def test_a_device_finds_its_own_chats_on_the_first_page(gemini: FakeGemini, hous
     house.post("/ask", {"question": "Of another?", "form": "2"}, Cookie="device=another-device")
     page = house.get("/", **mine).data.decode()
     assert "Mine?" in page and "Of another?" not in page and "bookmarks" not in page
-    assert "Mine?" not in house.get("/").data.decode(), "not for whom nobody knows"
-    assert "Of another?" in house.get("/chats", **mine).data.decode(), "the list has all"
+    assert "Mine?" not in house.get("/").data.decode(), "not for an unknown browser"
+    assert "Of another?" in house.get("/chats", **mine).data.decode(), "the list shows the chats of all"
 
 
 @pytest.mark.parametrize(
     "cookie", ["device=; x", "device=a b", "device=<script>", "device=" + "x" * 99, "device=é"]
 )
-def test_a_cookie_that_is_none_of_ours_is_replaced(house: House, cookie: str) -> None:
+def test_an_invalid_device_cookie_is_replaced(house: House, cookie: str) -> None:
     response = house.get("/", Cookie=cookie)
     assert response.status == 200 and re.match(r"device=[\w-]{16};", response.headers["Set-Cookie"])
 
@@ -47,7 +47,7 @@ def test_an_answer_is_unread_until_its_end_has_been_shown(gemini: FakeGemini, ho
     assert asked.headers["Set-Cookie"].startswith("unread=7.8.1;")
     call = gemini.next_call()
     call.start()
-    assert "Set-Cookie" not in house.get("/chats/1/1", Cookie="unread=7.8.1").headers, "it is being written"
+    assert "Set-Cookie" not in house.get("/chats/1/1", Cookie="unread=7.8.1").headers, "it has not ended"
     call.text("Because.", finish="STOP")
     call.end()
     with house.follow("/answers/1?as=text") as follow:
@@ -60,4 +60,4 @@ def test_an_answer_is_unread_until_its_end_has_been_shown(gemini: FakeGemini, ho
     many = ".".join(map(str, range(100, 200)))
     asked = house.post("/ask", {"question": "How?", "form": "2"}, Cookie=f"unread={many}")
     kept = re.match(r"unread=([\d.]+);", asked.headers["Set-Cookie"])
-    assert kept and kept[1].split(".") == [*map(str, range(181, 200)), "2"], "the newest twenty"
+    assert kept and kept[1].split(".") == [*map(str, range(181, 200)), "2"], "the twenty newest are kept"

@@ -1,3 +1,5 @@
+"""Frames: events that the parser of event streams reads back, one line of JSON each."""
+
 from __future__ import annotations
 
 import json
@@ -33,7 +35,7 @@ def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
     ]
 
 
-def test_what_is_waited_for_is_said_before_anything_else_and_taken_back() -> None:
+def test_a_state_is_sent_first_and_its_end_too() -> None:
     thinking = Sentence("%(provider)s is thinking. That can take a few minutes.", provider="Gemini")
     for states, said in (([thinking], "Gemini 正在思考，可能需要几分钟。"), ([None], "")):
         first, _ = parsed(frames.events(news([], "tail", None)._replace(states=states), "zh-CN"))
@@ -53,7 +55,7 @@ def test_no_text_can_break_out_of_its_line() -> None:
     assert event.event == "text" and json.loads(event.data) == nasty
 
 
-def test_nothing_new_is_no_bytes() -> None:
+def test_without_news_there_are_no_bytes() -> None:
     assert frames.events(news([], "", None), "en") == b""
 
 

@@ -11,7 +11,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House, answered
 
 
-def test_every_response_is_private_not_to_be_sniffed_not_to_be_framed_and_has_a_policy(
+def test_every_response_forbids_storing_sniffing_and_framing_and_has_a_policy(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = answered(gemini, house, "A.")
@@ -21,7 +21,7 @@ def test_every_response_is_private_not_to_be_sniffed_not_to_be_framed_and_has_a_
     responses += [house.send("/api/chat", {}), house.send("/check", {}), house.client.request("PUT", house.url)]
     monkeypatch.setattr(house.chats, "recent", lambda most: 1 // 0)
     responses.append(house.get("/chats"))
-    assert {each.status for each in responses} == {200, 204, 303, 400, 404, 405, 500}, "of all kinds"
+    assert {each.status for each in responses} == {200, 204, 303, 400, 404, 405, 500}, "responses of all kinds"
     for each in responses:
         headers = each.headers
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
@@ -48,7 +48,7 @@ def test_the_policy_of_a_page_allows_its_own_script_and_style_and_nothing_else(
             digest = hashlib.sha256(text.encode()).digest()
             assert f"sha256-{base64.b64encode(digest).decode()}" == allowed_hash
         assert set(allowed) == {"script", "style"} and "unsafe-eval" not in policy
-    assert len(set(policies)) == 4, "one for each set of scripts: what differs from page to page is no script"
+    assert len(set(policies)) == 4, "one for each set of scripts: their text does not depend on the page"
     call.start()
     call.text("Now.", finish="STOP")
     call.end()

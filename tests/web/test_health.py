@@ -1,4 +1,4 @@
-"""What /healthz says: to a watchdog by its status, to people and programs by its JSON."""
+"""`GET /healthz`: its status is for watchdogs, its JSON for people and programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fakes.house import House
 from kindle_appliance.web.health import Health
 
 
-def test_a_healthy_appliance_says_what_it_is_and_what_it_is_doing(house: House, gemini: FakeGemini) -> None:
+def test_a_healthy_appliance_reports_its_version_and_state(house: House, gemini: FakeGemini) -> None:
     response = house.get("/healthz")
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("application/json")
@@ -49,7 +49,7 @@ def test_its_uptime_is_that_of_the_appliance(house: House) -> None:
     assert 3600 <= earlier.check().facts["uptime_seconds"] < 3660
 
 
-def test_it_tells_what_the_advertiser_says_of_itself(house: House) -> None:
+def test_it_reports_the_state_of_the_mdns_advertiser(house: House) -> None:
     state: dict[str, Any] = {"state": "up", "name": "kindle-2.local"}
     health = Health("1", house.database, house.desk, mdns=lambda: state)
     assert json.loads(json.dumps(health.check().facts))["mdns"] == state
@@ -59,10 +59,10 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
     gemini: FakeGemini, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with House(gemini.url, tmp_path):
-        pass  # what it has written leaves the write-ahead log when it stops
+        pass  # stopping moves its writes from the write-ahead log into the file
     with House(gemini.url, tmp_path) as house:
         file = tmp_path / "chats.sqlite"
-        with file.open("r+b") as damaged:  # all but the first page, which says how the file is built
+        with file.open("r+b") as damaged:  # all but the first page, which has the header of the file
             damaged.seek(4096)
             damaged.write(b"\xff" * (file.stat().st_size - 4096))
         response = house.get("/healthz")
@@ -72,7 +72,7 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
     assert "health: " in caplog.text
 
 
-def test_it_answers_while_every_follower_has_its_seat(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
         house.ask("Why?")
         call = gemini.next_call()
@@ -85,7 +85,7 @@ def test_it_answers_while_every_follower_has_its_seat(gemini: FakeGemini, tmp_pa
         call.finish(".")
 
 
-def test_asked_by_many_at_once_it_answers_each(house: House) -> None:
+def test_it_answers_many_requests_at_once(house: House) -> None:
     statuses: list[int] = []
     threads = [threading.Thread(target=lambda: statuses.append(house.get("/healthz").status)) for _ in range(20)]
     for thread in threads:

@@ -24,7 +24,7 @@ def test_the_look_is_kept_in_a_cookie_without_script_too(house: House) -> None:
         assert re.findall(r'name="look" value="(\w+)"', page) == buttons
 
 
-def test_the_house_has_a_look_of_its_own(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_the_owner_can_set_the_usual_look(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, look=Look(6)) as house:
         assert 'class="size-6"' in house.get("/").data.decode()
         assert 'class="size-2"' in house.get("/", Cookie="look=2").data.decode()
@@ -38,12 +38,12 @@ def test_the_house_has_a_look_of_its_own(gemini: FakeGemini, tmp_path: Path) -> 
     [("9", "/"), ("", "/"), ("3", "//evil.example"), ("3", "http://evil.example/"), ("3", "/\r\nX: y"),
      ("3", "/?chat=1&x"), ("3", ""), ("3", "/look"), ("3", "/chats/1/2/3")],
 )  # fmt: skip
-def test_a_look_that_makes_no_sense_or_leads_away_is_refused(house: House, look: str, back: str) -> None:
+def test_an_invalid_look_or_way_back_is_refused(house: House, look: str, back: str) -> None:
     response = house.post("/look", {"look": look, "back": back})
     assert response.status == 400 and "Set-Cookie" not in response.headers
 
 
-def test_the_list_of_chats_leads_to_the_addresses_of_the_appliance(house: House) -> None:
+def test_the_list_of_chats_links_to_the_addresses_of_the_appliance(house: House) -> None:
     assert 'href="/addresses"' in house.get("/chats").data.decode()
     page = house.get("/addresses").data.decode()
     assert f'href="{house.url}/"' in page and "switched off" in page

@@ -1,4 +1,4 @@
-"""Pages as text: what stands on them, escaped, in the reader's language. The browsers' tests look at them drawn."""
+"""The HTML of pages: their content, escaped, in the reader's language. Tests in browsers look at the rendering."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pages() -> Pages:
 
 
 class Tags(HTMLParser):
-    """The elements of a page, and whether all that open also close."""
+    """The elements of a page. Fails unless each opened element is closed."""
 
     VOID = ("meta", "link", "input", "br", "hr")
 
@@ -85,7 +85,7 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
 
 
 class Skeleton(HTMLParser):
-    """A page with a mark in each place of a value: its elements, attributes and texts, in order."""
+    """The elements, attributes and texts of a page, in order, with a mark in each place of a value."""
 
     MARK = "(here)"
 
@@ -98,7 +98,7 @@ class Skeleton(HTMLParser):
         self.marks = str(self.parts).count(self.MARK)
 
     def _marked(self, text: str | None) -> str:
-        for value in (self._value, " ".join(self._value.split())):  # as it was typed, and as the title of a chat
+        for value in (self._value, " ".join(self._value.split())):  # as typed, and as the title of a chat
             text = (text or "").replace(value, self.MARK)
         return text or ""
 
@@ -116,8 +116,8 @@ class Skeleton(HTMLParser):
 
 
 def pages_full_of(text: str, language: str) -> list[str]:
-    """Every page, with `text` in each place that somebody else fills: readers, browsers, the owner, the network,
-    the model's name, the reason of an error.
+    """Every page, with `text` in each place for foreign text: from readers, browsers, the owner, the network, the
+    model's name, the reason of an error.
     """
     pages = Pages(is_demo=True, starters=[text], follow_ups=[text, "More", text])
     reader = Reader(language)
@@ -154,7 +154,7 @@ def pages_full_of(text: str, language: str) -> list[str]:
         "$style ${Ask} %(count)d %s",
     ],
 )
-def test_what_somebody_else_fills_in_is_text_in_each_of_its_places(hostile: str, language: str) -> None:
+def test_foreign_text_is_escaped_in_each_of_its_places(hostile: str, language: str) -> None:
     plain = "plain"
     for page, expected in zip(pages_full_of(hostile, language), pages_full_of(plain, language), strict=True):
         found, wanted = Skeleton(page, hostile), Skeleton(expected, plain)
@@ -162,7 +162,7 @@ def test_what_somebody_else_fills_in_is_text_in_each_of_its_places(hostile: str,
         assert found.marks == wanted.marks == len(re.findall(r"\bplain\b(?!;)", expected))
 
 
-def test_what_the_appliance_has_typeset_goes_out_as_it_is(pages: Pages) -> None:
+def test_typeset_html_is_inserted_unchanged(pages: Pages) -> None:
     html = "<pre><code>{{x}} {{!x}} <b>'\"&amp;</b>\n% import os\n<% x %> \\\\\n</code></pre>"
     page = pages.reading(ENGLISH_READER, turn(), 1, news(None, html, html), "f")
     assert f'id="text">{html}\n{html}</div>' in page
@@ -182,14 +182,14 @@ def test_html_stands_in_templates_only(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("language", [ENGLISH, CHINESE])
-def test_every_page_is_well_formed_whatever_a_reader_typed(pages: Pages, language: str) -> None:
+def test_every_page_is_well_formed_with_hostile_text(pages: Pages, language: str) -> None:
     for page in all_pages(pages, language, NASTY):
         tags = Tags(page)
         assert tags.seen.count("script") == 2 and tags.seen.count("title") == 1
         assert "alert(1)</script>" not in page
 
 
-def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
+def test_the_typed_question_comes_back_exactly(pages: Pages) -> None:
     class Field(HTMLParser):
         text = ""
         inside = False
@@ -205,11 +205,11 @@ def test_what_was_typed_comes_back_exactly(pages: Pages) -> None:
 
     field = Field()
     field.feed(pages.asking(ENGLISH_READER, "f", (), NOON, question="\n" + NASTY + "\n two lines"))
-    # Browsers drop one line break behind the tag (HTML standard, 13.2.6.4.7); html.parser does not.
+    # Browsers drop one line break after the tag (HTML standard, 13.2.6.4.7); html.parser does not.
     assert field.text == "\n" + "\n" + NASTY + "\n two lines"
 
 
-def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> None:
+def test_no_chinese_page_has_an_english_word(pages: Pages) -> None:
     known = {"Gemini", "appliance", "html", "lang", "Aa", "JavaScript", "Kindle", "Cookie", "http"}
     for page in all_pages(pages, CHINESE, "海"):
         body = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
@@ -217,21 +217,21 @@ def test_no_page_says_a_word_of_english_to_a_chinese_reader(pages: Pages) -> Non
         assert words - known <= {"one"}, words
 
 
-def test_a_page_under_way_brings_its_script_and_what_has_settled(pages: Pages) -> None:
+def test_the_page_of_a_growing_answer_has_its_script_and_the_settled_blocks(pages: Pages) -> None:
     page = pages.reading(ENGLISH_READER, turn(), 2, news(None, "<p>one</p>", "<p>two</p>"), "f")
     assert "<p>one</p>\n<p>two</p>" in page and "the raw tail" not in page
     assert '"answer": 7' in page and '"upto": 20' in page
     assert "2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
 
 
-def test_a_finished_page_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
+def test_the_page_of_an_ended_answer_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
     page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
     assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#039;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 
-def test_what_has_text_can_go_on_although_the_card_was_too_full_to_store_it(pages: Pages) -> None:
+def test_an_answer_with_text_can_go_on_although_a_full_card_could_not_store_it(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED)
     assert ">Go on</button>" in pages.reading(ENGLISH_READER, turn(), 2, news(ending, "<p>one</p>"), "f")
     assert ">Go on</button>" not in pages.reading(ENGLISH_READER, turn(), 2, news(ending), "f")
@@ -247,10 +247,10 @@ def test_the_addresses_stand_in_the_order_in_which_they_work(pages: Pages) -> No
     page = pages.addresses(Reader(CHINESE), ["192.168.1.23"], 8080, Snapshot(State.FAILED, reason=taken))
     assert "http://192.168.1.23:8080/" in page and "10.0.0.9" in page and "belongs" not in page
     page = pages.addresses(ENGLISH_READER, ["192.168.1.23"], 80, Snapshot(State.PROBING, "kindle.local"))
-    assert "http://kindle.local" not in page, "not before it is ours"
+    assert "http://kindle.local" not in page, "not before the name is ours"
 
 
-def test_a_report_is_shown_in_words_with_what_it_says_besides(pages: Pages) -> None:
+def test_a_report_is_shown_in_words_with_its_unknown_figures(pages: Pages) -> None:
     report = {
         **{"page": "600 x 706", "answers": True, "storage": False, "keyboard": None, "lacks": ["bind", "trim"]},
         **{"untested": [], "clock": -3.5, "colour": "grey", "more": {"a": 1, "b": True}, "row": "| ? | x |"},
@@ -260,7 +260,7 @@ def test_a_report_is_shown_in_words_with_what_it_says_besides(pages: Pages) -> N
     assert (cells["Page"], cells["Answers while they are written"], cells["Storage"]) == ("600 x 706", "yes", "no")
     assert (cells["Page above the keyboard"], cells["JavaScript lacks"]) == ("not tested", "bind, trim")
     assert (cells["JavaScript, not tested"], cells["Clock, seconds ahead"], cells["Engine"]) == ("-", "-3.5", "")
-    assert (cells["colour"], cells["more"]) == ("grey", "a: 1, b: yes"), "what we do not know is kept"
+    assert (cells["colour"], cells["more"]) == ("grey", "a: 1, b: yes"), "unknown figures are shown too"
     assert re.search(r"today, 12:00.*\| \? \| x \|.*yesterday, 12:00", page, re.DOTALL)
     assert "是" in pages.reports(Reader(CHINESE), [Report(NOON, report)], NOON)
 
@@ -299,5 +299,5 @@ def test_long_questions_are_shortened_in_lists_only(pages: Pages) -> None:
         (datetime(2025, 11, 22, 9, 5), "on 2025-11-22"),
     ],
 )
-def test_times_are_said_as_people_say_them(moment: datetime, said: str) -> None:
+def test_times_are_worded_relative_to_today(moment: datetime, said: str) -> None:
     assert str(when(moment.timestamp(), NOON)) == said

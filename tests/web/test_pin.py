@@ -1,4 +1,4 @@
-"""The PIN: asked once, remembered for a year, and not to be found by trying."""
+"""The PIN: entered once, remembered for a year, and safe from guessing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOW = 1_800_000_000.0
 
 
 SHOWN = pytest.mark.parametrize("pin", ["70413"])
-"""For a test that sees it in a page: whoever has no script gets back there what he has pressed."""
+"""For a test that sees the PIN in a page: without script, the page returns the digits pressed so far."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def digits(response: urllib3.BaseHTTPResponse) -> str:
 # ---- The gate
 
 
-def test_a_pass_is_good_until_its_end_and_only_as_it_was_given() -> None:
+def test_a_pass_is_valid_until_it_expires_and_only_unchanged() -> None:
     gate = Gate(PIN, SECRET)
     good = gate.pass_until(NOW + 100)
     assert gate.takes(good, NOW) and gate.takes(good, NOW + 99)
@@ -84,29 +84,29 @@ def test_another_pin_and_another_secret_sign_everybody_out() -> None:
     assert not Gate(PIN, b"t" * 32).takes(good, NOW)
 
 
-def test_after_five_wrong_pins_each_other_one_costs_a_pause_that_doubles_up_to_an_hour() -> None:
+def test_after_five_wrong_pins_each_further_one_doubles_the_pause_up_to_an_hour() -> None:
     gate, now, pauses = Gate(PIN, SECRET), 0.0, []
     for _ in range(OWN_TRIES + 8):
         assert not gate.is_right("0000", "192.168.1.7", now)
         pauses.append(gate.pause("192.168.1.7", now))
-        assert gate.pause("192.168.1.8", now) == 0, "others may try"
+        assert gate.pause("192.168.1.8", now) == 0, "other addresses may try"
         now += pauses[-1]
     assert pauses[: OWN_TRIES - 1] == [0] * (OWN_TRIES - 1)
     assert pauses[OWN_TRIES - 1 :] == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
     assert (FIRST_PAUSE, LONGEST_PAUSE) == (60, 3600)
 
 
-def test_in_a_pause_even_the_right_pin_is_wrong_and_costs_nothing() -> None:
+def test_in_a_pause_even_the_right_pin_is_refused_and_no_try_counts() -> None:
     gate = Gate(PIN, SECRET)
     for _ in range(OWN_TRIES):
         gate.is_right("0000", "a", 0)
     for second in range(1, 60):
         assert not gate.is_right(PIN, "a", second) and gate.pause("a", second) == 60 - second
     assert gate.is_right(PIN, "a", 60)
-    assert not gate.is_right("0000", "a", 61) and gate.pause("a", 61) == 0, "all is forgiven"
+    assert not gate.is_right("0000", "a", 61) and gate.pause("a", 61) == 0, "the right PIN resets the count"
 
 
-def test_a_day_without_a_wrong_pin_forgets_those_of_before() -> None:
+def test_wrong_pins_are_forgotten_after_a_day_without_one() -> None:
     gate = Gate(PIN, SECRET)
     for _ in range(OWN_TRIES + 1):
         gate.is_right("0000", "a", gate.pause("a", 0))
@@ -125,7 +125,7 @@ def test_many_addresses_together_find_no_pin_of_four_digits_in_a_month() -> None
     assert ALL_TRIES < tried < 1000
 
 
-def test_too_many_wrong_pins_of_all_together_are_a_pause_for_all() -> None:
+def test_too_many_wrong_pins_from_all_addresses_cause_a_pause_for_all() -> None:
     gate = Gate(PIN, SECRET)
     for address in range(ALL_TRIES):
         assert gate.pause("another", 0) == 0
@@ -134,7 +134,7 @@ def test_too_many_wrong_pins_of_all_together_are_a_pause_for_all() -> None:
     assert gate.is_right(PIN, "another", 60)
 
 
-def test_who_finds_the_right_pin_after_all_is_not_held_against_the_others() -> None:
+def test_wrong_pins_before_the_right_one_do_not_count_against_others() -> None:
     gate = Gate(PIN, SECRET)
     for address in range(ALL_TRIES):
         for _ in range(OWN_TRIES - 1):
@@ -142,7 +142,7 @@ def test_who_finds_the_right_pin_after_all_is_not_held_against_the_others() -> N
         assert gate.is_right(PIN, f"10.0.{address}", 0)
 
 
-def test_a_hundred_tries_at_once_are_not_more_than_one_after_the_other() -> None:
+def test_concurrent_tries_count_like_sequential_ones() -> None:
     gate = Gate(PIN, SECRET)
     pins = [*["0000"] * 50, *[PIN] * 50]
     with ThreadPoolExecutor(16) as threads:
@@ -156,9 +156,7 @@ def test_a_hundred_tries_at_once_are_not_more_than_one_after_the_other() -> None
 @pytest.mark.parametrize(
     "path", ["/", "/?chat=1", "/chats", "/chats/1/1", "/chats/1/delete", "/check", "/check/reports"]
 )
-def test_every_page_asks_for_the_pin_first_and_leads_to_where_one_wanted_to_go(
-    gemini: FakeGemini, locked: House, path: str
-) -> None:
+def test_every_page_asks_for_the_pin_first_and_opens_after_it(gemini: FakeGemini, locked: House, path: str) -> None:
     gemini.default = Reply.answer("Secret answer.")
     locked.post("/ask", {"question": "Secret question?", "form": "f"}, **signed_in(locked))
     gemini.wait_for_calls(1)
@@ -178,7 +176,7 @@ def test_the_pass_is_kept_for_a_year_and_no_script_can_read_it(locked: House) ->
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/answers/1", "/answers/1?as=events", "/addresses/x", "/%00", "/pin"])
-def test_nothing_else_is_told_without_the_pin_either(locked: House, path: str) -> None:
+def test_no_other_path_answers_without_the_pin(locked: House, path: str) -> None:
     response = locked.get(path)
     assert response.status == 403 and b'name="back" value="/"' in response.data
     assert locked.get(path, **signed_in(locked)).status in (303, 404)
@@ -194,11 +192,11 @@ def test_nothing_is_changed_without_the_pin(locked: House) -> None:
 
 
 @pytest.mark.parametrize("back", ["", "//evil.example", "http://evil.example/", "/\\evil.example", "/pin", "/ask"])
-def test_entering_the_pin_leads_nowhere_else(locked: House, back: str) -> None:
+def test_entering_the_pin_leads_only_to_our_own_pages(locked: House, back: str) -> None:
     assert enter(locked, back=back).headers["Location"] == "/"
 
 
-def test_a_wrong_pin_is_told_and_after_five_how_long_to_wait(locked: House) -> None:
+def test_a_wrong_pin_gets_a_sentence_and_after_five_a_waiting_time(locked: House) -> None:
     for _ in range(OWN_TRIES - 1):
         wrong = enter(locked, "0000", "/chats")
         assert wrong.status == 403 and b"That is not the PIN." in wrong.data and digits(wrong) == ""
@@ -209,10 +207,10 @@ def test_a_wrong_pin_is_told_and_after_five_how_long_to_wait(locked: House) -> N
         assert 50 < int(paused.headers["Retry-After"]) <= 60 and "Set-Cookie" not in paused.headers
     assert locked.get("/").status == 429
     good = Gate(PIN, SECRET).pass_until(2_000_000_000)
-    assert locked.get("/", Cookie=f"pin={good}").status == 200, "who is in stays in"
+    assert locked.get("/", Cookie=f"pin={good}").status == 200, "a signed-in browser stays signed in"
 
 
-def test_no_digits_are_no_try(locked: House) -> None:
+def test_input_without_digits_counts_as_no_try(locked: House) -> None:
     for pin in ("", " ", "abc", "٤"):
         assert b"Please enter the PIN of the house first." in enter(locked, pin).data
     for _ in range(2 * OWN_TRIES):
@@ -220,7 +218,7 @@ def test_no_digits_are_no_try(locked: House) -> None:
 
 
 @SHOWN
-def test_without_script_each_key_of_the_pad_brings_the_page_back_with_one_digit_more(locked: House) -> None:
+def test_without_script_each_key_of_the_pad_returns_the_page_with_one_more_digit(locked: House) -> None:
     page = locked.get("/chats")
     keys = re.findall(r'<button name="key" value="(\w+)">', page.data.decode())
     assert sorted(keys) == [*"0123456789", "delete"]
@@ -251,7 +249,7 @@ def test_another_page_cannot_try_pins(locked: House) -> None:
     assert enter(locked).status == 303
 
 
-def test_health_is_told_to_everybody_but_no_more_than_that(locked: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_pin_health_is_a_bare_status(locked: House, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (locked.get("/healthz").status, locked.get("/healthz").json()) == (200, {"status": "ok"})
     for knows in (signed_in(locked), {"Authorization": f"Bearer {PIN}"}):
         assert {"status", "version", "memory_bytes"} <= set(locked.get("/healthz", **knows).json())
@@ -269,7 +267,7 @@ def test_health_is_told_to_everybody_but_no_more_than_that(locked: House, monkey
 # ---- Scripts
 
 
-def test_a_script_brings_the_pin_along(gemini: FakeGemini, locked: House) -> None:
+def test_a_script_sends_the_pin_as_a_bearer_token(gemini: FakeGemini, locked: House) -> None:
     gemini.default = Reply.answer("Because.")
     refused = locked.send("/api/chat", {"message": "Why?"})
     assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -281,7 +279,7 @@ def test_a_script_brings_the_pin_along(gemini: FakeGemini, locked: House) -> Non
     assert len(gemini.calls) == 1
 
 
-def test_a_script_that_brings_a_wrong_pin_has_to_wait_like_everybody(locked: House) -> None:
+def test_a_script_with_a_wrong_pin_must_wait_like_every_client(locked: House) -> None:
     body = {"message": "Why?"}
     for _ in range(OWN_TRIES - 1):
         wrong = locked.send("/api/chat", body, Authorization="Bearer \xff0000")
@@ -291,8 +289,8 @@ def test_a_script_that_brings_a_wrong_pin_has_to_wait_like_everybody(locked: Hou
         assert paused.status == 429 and "1 minute" in paused.json()["error"] and "Retry-After" in paused.headers
 
 
-def test_nobody_is_another_one_by_saying_so(gemini: FakeGemini, tmp_path: Path) -> None:
-    """Behind a proxy wrong PINs count for whom it names last; what stands before that is what the client says."""
+def test_a_client_cannot_forge_its_address(gemini: FakeGemini, tmp_path: Path) -> None:
+    """Behind a proxy, wrong PINs count for the last address that it names. The client wrote those before it."""
     guard, gate = Guard(proxies=("127.0.0.1",)), Gate(PIN, SECRET)
     with House(gemini.url, tmp_path, guard=guard, gate=gate) as house:
         for number in range(OWN_TRIES):

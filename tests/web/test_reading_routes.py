@@ -54,7 +54,7 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
 def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
     page = house.get(answered(gemini, house, LONG)).data.decode()
     assert "<h1>One</h1>" in page and "<strong>three</strong>" in page and "last paragraph" in page
-    assert "EventReader" not in page and "http-equiv" not in page, "nothing is followed"
+    assert "EventReader" not in page and "http-equiv" not in page, "there is no answer to follow"
     assert 'class="reading ended complete"' in page
 
 
@@ -77,7 +77,7 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     call.end()
 
 
-def test_a_question_beyond_the_quota_of_the_day_is_kept_with_a_sentence_and_one_tap_to_ask_it_again(
+def test_a_question_beyond_the_daily_quota_is_kept_and_can_be_asked_again_with_one_tap(
     gemini: FakeGemini, tmp_path: Path
 ) -> None:
     gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
@@ -91,7 +91,7 @@ def test_a_question_beyond_the_quota_of_the_day_is_kept_with_a_sentence_and_one_
         assert [chat.title for chat in house.chats.recent(9)] == ["And why not?", "Why?"]
         refused = house.send("/api/chat", {"message": "And now?"})
         assert refused.status == 503 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
-    assert len(gemini.calls) == 2, "both models once, before the restart"
+    assert len(gemini.calls) == 2, "each model once, before the restart"
 
 
 def test_an_answer_that_grew_too_long_can_go_on(gemini: FakeGemini, house: House) -> None:
@@ -111,7 +111,7 @@ def test_an_answer_that_is_not_the_last_one_goes_on_from_its_own_end(gemini: Fak
 
 
 def read_answer(house: House, chat: int, number: int) -> str:
-    """The page of a turn once its answer has ended."""
+    """Return the page of a turn, after its answer has ended."""
     turn = house.chats.find_turn(chat, number)
     assert turn is not None
     with house.follow(f"/answers/{turn.id}?as=text") as follow:
@@ -163,7 +163,7 @@ def test_the_representation_is_chosen_by_query_or_accept_header(gemini: FakeGemi
     assert b"event: end" in by_header and by_header == house.get("/answers/1?as=events").data
 
 
-def test_an_offset_takes_up_from_the_last_settled_block(gemini: FakeGemini, house: House) -> None:
+def test_an_offset_resumes_after_the_last_settled_block(gemini: FakeGemini, house: House) -> None:
     answered(gemini, house, LONG)
     whole = PageState()
     whole.feed(house.get("/answers/1?as=events").data.decode())
@@ -179,7 +179,7 @@ def test_an_offset_takes_up_from_the_last_settled_block(gemini: FakeGemini, hous
     assert house.get("/answers/1?from=99999").data == b""
 
 
-def test_asking_without_waiting_gives_what_there_is(gemini: FakeGemini, house: House) -> None:
+def test_a_poll_gets_the_answer_so_far(gemini: FakeGemini, house: House) -> None:
     house.ask("Why?")
     call = gemini.next_call()
     call.start()
@@ -200,7 +200,7 @@ def test_asking_without_waiting_gives_what_there_is(gemini: FakeGemini, house: H
 
 
 @pytest.mark.parametrize("query", ["from=x", "from=-1", "from=1.5", "from=" + "9" * 30, "as=html", "from=%00"])
-def test_a_query_that_makes_no_sense_gets_a_sentence(gemini: FakeGemini, house: House, query: str) -> None:
+def test_an_invalid_query_gets_a_sentence(gemini: FakeGemini, house: House, query: str) -> None:
     answered(gemini, house, "A.")
     response = house.get("/answers/1?" + query)
     assert response.status == 400 and "is to be" in response.data.decode()
@@ -267,5 +267,5 @@ def test_stop_keeps_what_has_been_written_and_goes_back_to_the_page(gemini: Fake
     assert follow.state.end and follow.state.end["finish"] == "stopped"
     page = house.get("/chats/1/1").data.decode()
     assert "So far" in page and "You stopped this answer." in page
-    assert house.post("/answers/1/stop", {}).status == 303, "twice does no harm"
+    assert house.post("/answers/1/stop", {}).status == 303, "a second time is harmless"
     assert house.post("/answers/9/stop", {}).status == 404

@@ -1,4 +1,4 @@
-"""`POST /api/chat`, the plain contract for scripts, over real sockets: text as it is written, honest failures."""
+"""`POST /api/chat` for scripts, over real sockets: text as it is written, and honest failures."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_the_api_streams_plain_text_as_it_is_written(gemini: FakeGemini, house: 
     (status, headers), (_, body) = done
     assert status == 200 and headers["Content-Type"] == "text/plain; charset=utf-8"
     assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
-    assert body == {"body": "One two 末尾."}, "nothing padded"
-    assert not house.chats.recent(10), "nothing stored"
+    assert body == {"body": "One two 末尾."}, "there is no padding"
+    assert not house.chats.recent(10), "it is not stored"
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_the_api_streams_plain_text_as_it_is_written(gemini: FakeGemini, house: 
         ({"message": "x", "history": [{"role": "model", "text": " "}]}, "“history[0].text”"),
     ],
 )
-def test_the_api_names_the_place_that_is_wrong(house: House, body: object, place: str) -> None:
+def test_the_api_names_the_invalid_field(house: House, body: object, place: str) -> None:
     with house.converse(body) as follow:
         answer = json.loads(follow.read_to_end())
     assert follow.status == 400 and place in answer["error"]
     assert follow.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-def test_the_api_wants_json_and_says_when_it_is_too_long(house: House) -> None:
+def test_the_api_requires_json_and_says_when_a_question_is_too_long(house: House) -> None:
     with house.converse(b"message=x", Content_Type="application/x-www-form-urlencoded") as follow:
         assert follow.status == 415 and "application/json" in follow.read_to_end().decode()
     with house.converse({"message": "x" * 4001}) as follow:
@@ -117,7 +117,7 @@ def test_an_early_failure_is_an_honest_status_with_a_sentence(
         assert KEY not in error
 
 
-def test_scripts_leave_the_pages_their_threads(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_scripts_take_no_threads_from_pages(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1, allowed=(1000, None, 3)) as house:
         with house.converse_later({"message": "one"}) as first:
             call = gemini.next_call()
@@ -134,9 +134,13 @@ def test_scripts_leave_the_pages_their_threads(gemini: FakeGemini, tmp_path: Pat
             assert failed.status == 503
         gemini.replies(Reply.answer("Three."))
         with house.converse({"message": "three"}) as third:
-            assert third.read_to_end() == b"Three.", "every seat is free again, and who found none was not counted"
+            assert third.read_to_end() == b"Three.", (
+                "every seat is free again, and the refused request was not counted"
+            )
         for _ in range(2):
-            assert house.send("/api/chat", {"message": "four"}).status == 429, "nor does that take a seat"
+            assert house.send("/api/chat", {"message": "four"}).status == 429, (
+                "and the rate limit takes no seat either"
+            )
 
 
 def test_a_late_failure_cuts_the_body_so_that_clients_notice(gemini: FakeGemini, house: House) -> None:

@@ -1,4 +1,4 @@
-"""What goes to the Kindle's browser is old enough for it: ES5 script, CSS of 2010, nothing loaded besides."""
+"""Scripts, style and templates suit the Kindle's old browser: ES5, CSS of 2010, and no further requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ FORBIDDEN_NAMES = (
     "userAgent", "navigator", "ontouchstart", "addEventListener", "endsWith", "startsWith", "includes", "padStart",
     "assign", "from", "entries", "values", "find", "fill", "repeat", "parseISO", "console",
 )  # fmt: skip
-ALLOWED_NAMES = {"check.js": {"navigator", "userAgent", "localStorage"}}  # what it reports, and decides nothing by
+ALLOWED_NAMES = {
+    "check.js": {"navigator", "userAgent", "localStorage"}
+}  # it reports them, and no decision depends on them
 RESERVED = ("delete", "class", "default", "new", "catch", "finally", "return", "throw", "typeof", "in", "do", "if")
 FORBIDDEN_CSS = (
     "flex", "grid", "calc(", "var(", "vh", "vw", "vmin", "rem;", "position: fixed", "sticky", ":hover",
@@ -38,7 +40,7 @@ FORBIDDEN_CSS = (
 
 
 def without_words(script: str) -> str:
-    """The script without its comments and strings, which may say anything."""
+    """The script without its comments and strings, which may have any words."""
     return re.sub(r"/\*.*?\*/|//[^\n]*|'(?:[^'\\\n]|\\.)*'", "''", script, flags=re.DOTALL)
 
 
@@ -47,7 +49,7 @@ def test_the_script_is_es5(script: str) -> None:
     es5(SCRIPTS[script])
 
 
-def test_the_scripts_are_sent_as_they_are_but_for_their_comments() -> None:
+def test_the_scripts_are_sent_unchanged_without_their_comments() -> None:
     page = Pages(False).reading(Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), 1, News([], "", None, START), "f")
     sent = page.partition("<script>")[2].partition("</script>")[0]
     first, *_, last = sent.strip().splitlines()
@@ -77,7 +79,7 @@ def test_storage_is_touched_where_it_may_throw() -> None:
 def test_the_user_agent_is_read_once_and_only_to_be_reported() -> None:
     code = without_words(CHECK_SCRIPT)
     assert code.count("navigator") == code.count("userAgent") == 1
-    assert code.count("found.agent") == 2, "it is set and said"
+    assert code.count("found.agent") == 2, "it is set and sent"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -94,7 +96,7 @@ def test_the_style_uses_nothing_newer_than_the_oldest_engine(word: str) -> None:
     assert word not in re.sub(r"/\*.*?\*/", "", STYLE, flags=re.DOTALL)
 
 
-def test_there_are_two_inks() -> None:
+def test_the_style_has_two_colours() -> None:
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b", STYLE)) == {"#000", "#fff"}
 
 

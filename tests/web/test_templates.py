@@ -1,4 +1,4 @@
-"""Templates are compiled when the appliance starts, and what scripts are given stays data."""
+"""Templates are compiled when the appliance starts, and the values for scripts stay data."""
 
 from __future__ import annotations
 
