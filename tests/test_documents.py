@@ -1,4 +1,4 @@
-"""What the documents name is there: files, folders, make targets, links and headings."""
+"""Everything that the documents name exists: files, folders, make targets, links and headings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def text(document: str) -> str:
 
 
 def prose(document: str) -> str:
-    """A document without its indented blocks, which hold commands and what they print."""
+    """A document without its indented blocks, which hold commands and their output."""
     return re.sub(r"^ {4}.*\n", "", text(document), flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The structure holds: who may import whom, what may be imported where, and how large it all is."""
+"""The structure of the package: its imports, their order, and the sizes of its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "kindle_appliance"
 
 VOCABULARY = ("sentences", "conversation", "ending", "errors")
-"""The vocabulary: at the root, because everybody speaks it."""
+"""The vocabulary: at the root, because every module may use it."""
 
 FLOW = (
     "host",
@@ -28,7 +28,7 @@ FLOW = (
     "appliance",
     "__main__",
 )
-"""The order of imports: a folder, or a module at the root, imports what stands before it, and the vocabulary."""
+"""The order of imports: a folder or root module imports only earlier ones, and the vocabulary."""
 
 TABLE = """
 sentences:
@@ -102,7 +102,7 @@ owner.service: errors host.network owner.installation
 owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
     owner.service
 """
-"""Each module, and what it imports besides sentences; it may import only what stands above it."""
+"""Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
 
 MAY_IMPORT = {
     name: set(imported.split())
@@ -125,7 +125,7 @@ ONLY_IN = {
 
 
 def modules() -> dict[str, ast.Module]:
-    """Every module by its name below the package, such as `storage.chats`; a folder by its own."""
+    """Every module by its name in the package, such as `storage.chats`; a folder by its own name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -158,10 +158,10 @@ def own_imports(name: str, tree: ast.Module) -> set[str]:
     return {module for module, is_ours in imports(name, tree) if is_ours} - {"__version__"}
 
 
-def test_folders_and_modules_at_the_root_import_only_what_stands_before_them_in_the_flow() -> None:
+def test_folders_and_root_modules_import_only_along_the_flow() -> None:
     trees = modules()
     known = {*VOCABULARY, *FLOW, *folders(), "__init__"}
-    assert {name.partition(".")[0] for name in trees} <= known, "a new folder gets its place in the flow"
+    assert {name.partition(".")[0] for name in trees} <= known, "a new folder needs its place in FLOW"
     for name, tree in trees.items():
         home = name.partition(".")[0]
         for module in own_imports(name, tree):
@@ -169,30 +169,28 @@ def test_folders_and_modules_at_the_root_import_only_what_stands_before_them_in_
             if home in FLOW and other in FLOW and other != home:
                 assert FLOW.index(other) < FLOW.index(home), f"{name} imports {module}: against the flow"
             if home in VOCABULARY:
-                assert other in VOCABULARY, (
-                    f"{name} imports {module}: everybody speaks the vocabulary, it knows nobody"
-                )
+                assert other in VOCABULARY, f"{name} imports {module}: the vocabulary imports only itself"
 
 
-def test_no_folder_holds_one_file_or_what_belongs_anywhere() -> None:
+def test_no_folder_holds_a_single_file_or_a_grab_bag() -> None:
     for folder in folders():
         names = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
         assert len(names) > 1, f"{folder}/ holds one file"
         assert not names & {"utils", "helpers", "common", "manager", "misc"}, folder
 
 
-def test_each_module_imports_only_its_neighbours_downstream() -> None:
+def test_each_module_imports_only_what_its_row_allows() -> None:
     trees = modules()
-    assert set(trees) - {"__init__"} - folders() == set(MAY_IMPORT) | TOP, "a new module gets a row in the table"
+    assert set(trees) - {"__init__"} - folders() == set(MAY_IMPORT) | TOP, "a new module needs a row in TABLE"
     for name, allowed in MAY_IMPORT.items():
         ours = own_imports(name, trees[name])
         assert ours <= allowed | SENTENCES_FOR_ALL, f"{name} imports {ours - allowed}"
 
 
-def test_the_table_of_imports_has_no_cycle_and_no_dead_row() -> None:
+def test_the_table_of_imports_has_no_cycle_and_no_unused_entry() -> None:
     known: set[str] = set()
     for name, allowed in MAY_IMPORT.items():
-        assert allowed <= known, f"{name} may import what stands above it only"
+        assert allowed <= known, f"{name} may import only modules above it"
         known.add(name)
     for name, tree in modules().items():
         if name in MAY_IMPORT:
@@ -203,7 +201,7 @@ def test_the_table_of_imports_has_no_cycle_and_no_dead_row() -> None:
 def test_a_dialect_is_chosen_where_settings_become_rungs_and_nowhere_else() -> None:
     for name, tree in modules().items():
         if "upstream.gemini" in own_imports(name, tree):
-            assert name in ("settings", "owner.models"), f"{name} knows which dialect is spoken"
+            assert name in ("settings", "owner.models"), f"{name} chooses a dialect"
 
 
 def test_no_sentence_names_a_provider_outside_its_dialect() -> None:
@@ -242,7 +240,7 @@ def test_the_environment_is_read_by_the_command_line_only() -> None:
                 assert name == "__main__" or is_wsgi, f"{name} reads the environment in line {node.lineno}"
 
 
-def test_nothing_runs_at_import_but_definitions() -> None:
+def test_modules_hold_only_definitions() -> None:
     quiet = ("ast.Import", "ast.ImportFrom", "ast.FunctionDef", "ast.ClassDef", "ast.Assign", "ast.AnnAssign")
     for name, tree in modules().items():
         for node in tree.body:
@@ -257,7 +255,7 @@ def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     assert 1000 < len(lines) < 7600
 
 
-def test_every_module_and_every_public_name_says_what_it_is() -> None:
+def test_every_module_and_every_public_name_has_a_docstring() -> None:
     for name, tree in modules().items():
         assert ast.get_docstring(tree) or name == "__main__", name
         for node in tree.body:

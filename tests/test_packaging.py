@@ -1,4 +1,4 @@
-"""The package is complete wherever it comes from: checkout, editable install, archive of the source, wheel."""
+"""The package is complete from every source: checkout, editable install, source archive, wheel."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print(Pages(False).message(Reader("zh-CN"), Sentence("Stop")))
 
 
 def use_from(place: Path, folder: Path) -> str:
-    """What a page says when the package is imported from `place`, with `folder` as the working directory."""
+    """Return a page of the package imported from `place`, with `folder` as the working directory."""
     script = folder / "use.py"
     script.write_text(USE.format(root=str(ROOT), place=str(place)))
     done = subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False)
@@ -51,14 +51,14 @@ def use_from(place: Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout to build from: building writes into the source."""
+    """A copy of this checkout to build from, because building writes into the source."""
     source = tmp_path_factory.mktemp("wheel") / "source"
     shutil.copytree(
         ROOT,
         source,
         ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "*.egg-info", "__pycache__"),
     )
-    SCANNER.exempt(source)  # where the tests, and what pytest notes of them, have their secrets
+    SCANNER.exempt(source)  # the tests, and pytest's notes about them, contain the secrets
     for folder in ("kindle_appliance", "static", "tests"):
         compiled = source / folder / "__pycache__" / "left.cpython-311.pyc"
         compiled.parent.mkdir()
@@ -68,7 +68,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked(source: Path) -> Path:
-    """The archive that setuptools makes of it, unpacked; below the copy, because the secrets are in it too."""
+    """The source archive that setuptools makes, unpacked; inside the copy, because it contains the secrets too."""
     build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, "dist"], cwd=source, check=True, capture_output=True)
     (archive,) = (source / "dist").glob("*.tar.gz")
@@ -102,7 +102,7 @@ def test_a_checkout_is_enough(tmp_path: Path) -> None:
     assert "停止" in use_from(ROOT, tmp_path)
 
 
-def test_a_wheel_brings_all_that_the_pages_need(wheel: Path, tmp_path: Path) -> None:
+def test_a_wheel_has_every_file_that_pages_need(wheel: Path, tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
@@ -117,24 +117,24 @@ def test_a_wheel_has_every_module_of_every_folder(wheel: Path) -> None:
 
 
 NOT_IN_THE_ARCHIVE = {".gitignore"}
-"""For those who work with git only."""
+"""Files for work with git only."""
 
 
-def test_the_archive_of_the_source_has_all_that_git_has(unpacked: Path) -> None:
+def test_the_source_archive_has_every_tracked_file(unpacked: Path) -> None:
     git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if git.returncode:
-        unavailable(f"this is no checkout of git's: {git.stderr}")
+        unavailable(f"this is no git checkout: {git.stderr}")
     tracked = {name for name in git.stdout.split("\0") if name and (ROOT / name).exists()}
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     made = {name for name in names if name == "PKG-INFO" or name.startswith("kindle_appliance.egg-info/")}
-    assert names - made == tracked - NOT_IN_THE_ARCHIVE, "MANIFEST.in says what goes in"
+    assert names - made == tracked - NOT_IN_THE_ARCHIVE, "MANIFEST.in lists the files"
 
 
-def test_the_archive_of_the_source_makes_the_same_wheel(wheel: Path, unpacked: Path) -> None:
+def test_the_source_archive_builds_the_same_wheel(wheel: Path, unpacked: Path) -> None:
     assert checksums(make_wheel(unpacked, unpacked.parent)) == checksums(wheel)
 
 
-def test_the_tests_find_what_they_need_in_an_unpacked_archive(unpacked: Path) -> None:
+def test_the_tests_can_be_collected_in_an_unpacked_archive(unpacked: Path) -> None:
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(collect, cwd=unpacked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -158,7 +158,7 @@ def test_the_command_of_this_environment_runs() -> None:
 
 
 @pytest.mark.parametrize("python", ["", "/bin/false"], ids=["no Python", "an old Python"])
-def test_a_machine_without_a_python_that_is_new_enough_is_told_so_first(tmp_path: Path, python: str) -> None:
+def test_without_a_recent_python_make_says_so_first(tmp_path: Path, python: str) -> None:
     for name in ("Makefile", "setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     done = subprocess.run(
@@ -170,7 +170,7 @@ def test_a_machine_without_a_python_that_is_new_enough_is_told_so_first(tmp_path
     assert not (tmp_path / ".venv").exists()
 
 
-# What the installer installs
+# The installer's packages
 
 PINS = dict(
     line.split("==")
@@ -180,7 +180,7 @@ PINS = dict(
 
 
 def needed() -> set[str]:
-    """The packages that the program needs, and those that they need, here."""
+    """The packages that the program needs on this machine, dependencies of dependencies included."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     wanted = setup["options"]["install_requires"].split("\n")
@@ -194,12 +194,12 @@ def needed() -> set[str]:
     return names
 
 
-def test_the_installer_takes_exactly_what_is_needed_in_the_versions_that_were_tested() -> None:
+def test_the_installer_pins_exactly_the_needed_packages_at_their_tested_versions() -> None:
     assert set(PINS) == needed()
     assert {name: importlib.metadata.version(name) for name in PINS} == PINS
 
 
-def test_style_and_types_are_checked_with_the_releases_that_the_project_was_written_with() -> None:
+def test_ruff_and_mypy_are_installed_at_their_pinned_versions() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     pins = dict(re.findall(r"^(ruff|mypy)==(.+)$", setup["options.extras_require"]["test"], re.MULTILINE))
@@ -222,11 +222,11 @@ def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, 
 
 LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
 SPDX = {"License :: OSI Approved :: MIT License": "MIT", "ZPL 2.1": "ZPL-2.1"}
-"""What older metadata says, as SPDX calls it."""
+"""The SPDX names of licences in older metadata."""
 
 
 def licence(package: str) -> str:
-    """The licence that the metadata of an installed package names."""
+    """The licence in the metadata of an installed package."""
     metadata = importlib.metadata.metadata(package)
     classifiers: list[str] = [
         each for each in metadata.get_all("Classifier") or () if each.startswith("License ::")
@@ -239,7 +239,7 @@ def licence(package: str) -> str:
     return SPDX.get(named[0], named[0])
 
 
-def test_the_table_of_licences_is_what_the_packages_say() -> None:
+def test_the_table_of_licences_matches_the_metadata_of_the_packages() -> None:
     rows = re.findall(r"^\| ([\w-]+) \| ([\w.-]+) \| [^|]+ \| (`[^|]+`) \|$", LICENCES, re.MULTILINE)
     assert {package: named for package, named, _ in rows} == {package: licence(package) for package in PINS}
     for package, _, texts in rows:
@@ -249,7 +249,7 @@ def test_the_table_of_licences_is_what_the_packages_say() -> None:
         }
 
 
-def test_the_page_on_licences_speaks_of_the_releases_that_are_installed() -> None:
+def test_the_page_on_licences_names_the_installed_releases() -> None:
     named = re.findall(r"([\w-]+)==([\w.]+)", LICENCES)
     assert named and set(named) <= set(PINS.items())
 
@@ -262,7 +262,7 @@ SOCKET = ROOT / "systemd" / "kindle-appliance.socket"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_shellcheck_finds_nothing_to_say_with_all_its_checks(script: str) -> None:
+def test_shellcheck_finds_nothing_with_all_its_checks(script: str) -> None:
     if reason := missing("shellcheck"):
         unavailable(reason)
     done = subprocess.run(
@@ -272,7 +272,7 @@ def test_shellcheck_finds_nothing_to_say_with_all_its_checks(script: str) -> Non
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_all_of_a_script_is_in_functions_so_that_a_copy_that_was_cut_off_does_nothing(script: str) -> None:
+def test_a_script_holds_only_functions_so_that_a_truncated_copy_does_nothing(script: str) -> None:
     text = (ROOT / script).read_text(encoding="utf-8")
     assert text.startswith("#!/bin/sh\n")
     assert text.endswith('\nmain "$@"\n')
@@ -289,7 +289,7 @@ def test_each_directive_of_the_units_has_a_sentence_above_it() -> None:
                 assert above.startswith("# "), f"{unit.name}: {line}"
 
 
-def test_the_service_is_exposed_as_little_as_it_can_be() -> None:
+def test_the_exposure_of_the_service_stays_low() -> None:
     if reason := missing("systemd-analyze"):
         unavailable(reason)
     analyze = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(SERVICE)]

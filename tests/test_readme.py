@@ -1,4 +1,4 @@
-"""What the README says is true: its commands exist, and its table is the option table."""
+"""The README is true: its commands exist, and its table is the option table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def row(option: Option) -> str:
-    """The row of an option in the README's table; printed by the test below when it is missing."""
+    """The row of an option in the README's table. The test below prints missing rows."""
     flag = f"`{option.flag}`" if option.flag else ""
     default = "see settings.py" if option.name == "system_instruction" else option.describe(option.default)
     name = "" if option.secret else f"`{option.name}`"
@@ -41,12 +41,12 @@ def test_every_option_that_the_readme_uses_exists() -> None:
     assert set(re.findall(FLAG, README)) <= flags | set(re.findall(FLAG, installer)) | of_other_programs
 
 
-def test_every_command_is_told_of() -> None:
+def test_every_command_is_in_the_readme() -> None:
     told = set(re.findall(r"^ +(?:sudo )?kindle-appliance (\w+)", README, re.MULTILINE))
     assert set(COMMANDS) - {"serve"} <= told
 
 
-def test_the_owner_is_told_what_comes_with_a_key_before_being_asked_for_one() -> None:
+def test_the_readme_explains_a_key_before_it_asks_for_one() -> None:
     told = README.partition("## Before you get a key\n")[2].partition("\n## ")[0]
     for words in (
         "sees every chat",

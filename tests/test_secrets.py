@@ -1,6 +1,6 @@
-"""Nothing that the program writes in this test run holds the key or the PIN; see fakes/secret_scanner.py.
+"""The program writes neither the key nor the PIN anywhere in this test run; see fakes/secret_scanner.py.
 
-Comes last of all, by conftest.py. What the owner would see as a list of processes, test_main.py looks at.
+conftest.py makes this file run last. test_main.py looks at the list of processes.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ LEAST = {
     "tests/browsers/test_pin.py": {"response": 50},
     "tests/appliance/test_install.py": {"output": 100, "journal": 2},
 }
-"""How many pieces there are to be searched at the least, if a file of tests has passed as a whole: of each kind,
-and of files by their names.
+"""The least number of pieces that must have been searched once all tests of a file have passed: of each kind, and
+of files by their names.
 """
 
 assert all((ROOT / file).is_file() for file in LEAST), "a file of tests has moved"
@@ -63,11 +63,11 @@ BOTH = {"the key", "the PIN"}
 
 
 def names(found: list[str]) -> set[str]:
-    """Which secrets were found."""
+    """The secrets that were found."""
     return {each.partition(",")[0] for each in found}
 
 
-# The search finds what is there
+# The scanner finds secrets
 
 
 @pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
@@ -102,7 +102,7 @@ def test_a_secret_in_a_page_and_in_the_chats_is_found(gemini: FakeGemini, tmp_pa
     gemini.default = Reply.answer("I see.")
     with SCANNER.aside() as found, House(gemini.url, tmp_path) as house:
         chat, number = house.ask(LEAK)
-        assert not found, "its redirect does not say it"
+        assert not found, "its redirect does not contain it"
         page = house.get(f"/chats/{chat}/{number}", Accept_Encoding=coding)
         assert page.headers.get("Content-Encoding", "identity") == coding and KEY in page.data.decode()
     assert names(found) == BOTH and all(" in a response " in each for each in found)
@@ -119,7 +119,7 @@ def test_a_secret_in_an_answer_is_found_while_it_is_streamed(gemini: FakeGemini,
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-def test_a_secret_in_a_file_is_found_unless_there_is_nothing_else_in_it(tmp_path: Path, packed: bool) -> None:
+def test_a_secret_in_a_file_is_found_unless_the_file_holds_nothing_else(tmp_path: Path, packed: bool) -> None:
     pack = gzip.compress if packed else bytes
     file = tmp_path / "file"
     with SCANNER.aside() as found:
@@ -140,7 +140,7 @@ def test_a_secret_in_a_file_is_found_unless_there_is_nothing_else_in_it(tmp_path
 
 
 @pytest.mark.slow
-def test_a_secret_in_what_another_process_answers_or_says_is_found(gemini: FakeGemini, tmp_path: Path) -> None:
+def test_a_secret_in_a_response_or_output_of_another_process_is_found(gemini: FakeGemini, tmp_path: Path) -> None:
     SCANNER.exempt(tmp_path)
     gemini.default = Reply.answer(LEAK)
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY="another-key")) as appliance:
@@ -154,14 +154,14 @@ def test_a_secret_in_what_another_process_answers_or_says_is_found(gemini: FakeG
         with SCANNER.aside() as found:
             assert appliance.get("/chats/1/1").status == 200
             appliance.close()
-        assert names(found) == BOTH, "unread"
+        assert names(found) == BOTH, "the rest was unread"
 
 
-# And finds nothing
+# There are none
 
 
 @pytest.mark.timeout(600)
-def test_nothing_that_the_program_wrote_has_the_key_or_the_pin(
+def test_the_program_has_written_neither_the_key_nor_the_pin(
     tmp_path_factory: pytest.TempPathFactory, passed: set[str], soak: Soak
 ) -> None:
     found = SCANNER.conclude(tmp_path_factory.getbasetemp())

@@ -1,4 +1,4 @@
-"""Every sentence that a reader sees stands in the catalogue, in every language, and nothing else does."""
+"""The catalogue has exactly the sentences that readers see, in every language."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from kindle_appliance.sentences import (
 from kindle_appliance.web.templates import STATIC
 
 PACKAGE = ROOT / "kindle_appliance"
-PLACE = re.compile(r"%\((\w+)\)[sd]")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 
 
 def sentences_in_code() -> Iterator[tuple[str, ...]]:
-    """What stands in `Sentence("...")` anywhere in the package: English, or English and its plural."""
+    """The texts of `Sentence("...")` anywhere in the package: English, or English and its plural."""
     for path in PACKAGE.rglob("*.py"):
         yield from sentences_said(path.read_text(encoding="utf-8"), "Sentence")
 
 
 def sentences_in_templates() -> Iterator[tuple[str, ...]]:
-    """What stands in `_("...")` of a template, in the Python that bottle makes of it."""
+    """The texts of `_("...")` in templates, from the Python that bottle makes of them."""
     for path in STATIC.glob("*.html"):
         yield from sentences_in_template(path.read_text(encoding="utf-8"))
 
@@ -45,7 +45,7 @@ def sentences_in_template(source: str) -> Iterator[tuple[str, ...]]:
     code = SimpleTemplate(source).code
     for call in calls_of("_", code):
         known = isinstance(call.args[0], ast.Constant | ast.Name | ast.Attribute)
-        assert known, f"nobody can look up what {ast.unparse(call)} says"
+        assert known, f"no catalogue can have the text of {ast.unparse(call)}"
     yield from sentences_said(code, "_")
 
 
@@ -85,11 +85,11 @@ def _tuple(text: object) -> tuple[str, ...]:
 @pytest.mark.parametrize("language", languages_with_catalogue())
 def test_the_catalogue_has_every_sentence_and_no_unused_one(language: str) -> None:
     used = {words for words in (*sentences_in_code(), *sentences_in_templates()) if words}
-    assert len(used) > 40, "the search for sentences finds what the package says"
+    assert len(used) > 40, "the search finds the sentences of the package"
     assert set(entries(language)) == used
 
 
-def test_sentences_are_found_wherever_a_template_says_them() -> None:
+def test_sentences_are_found_anywhere_in_a_template() -> None:
     source = """% rebase("frame.html", title=_("A title"))
     <p title="{{_("It's an attribute")}}">{{_("One") if x else _('Another')}} {{_(note)}}
     % if x:
@@ -104,22 +104,22 @@ def test_sentences_are_found_wherever_a_template_says_them() -> None:
 
 
 @pytest.mark.parametrize("words", ["'A ' + x", "f'A {x}'", "'A' if x else 'B'"])
-def test_a_sentence_that_is_put_together_in_a_template_is_an_error(words: str) -> None:
-    with pytest.raises(AssertionError, match="nobody can look up"):
+def test_a_sentence_composed_in_a_template_is_an_error(words: str) -> None:
+    with pytest.raises(AssertionError, match="no catalogue can have"):
         list(sentences_in_template(f"<p>{{{{_({words})}}}}</p>"))
 
 
 @pytest.mark.parametrize("language", languages_with_catalogue())
-def test_every_translation_says_something_with_the_same_places(language: str) -> None:
+def test_every_translation_has_text_with_the_same_placeholders(language: str) -> None:
     for english, translated in entries(language).items():
         assert all(translated), english
         for text in translated:
-            assert set(PLACE.findall(text)) == set(PLACE.findall(english[-1])), english
+            assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(english[-1])), english
         assert all(not re.search("[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", text) for text in translated), english
 
 
 @pytest.mark.parametrize("language", languages_with_catalogue())
-def test_the_compiled_catalogue_is_that_of_the_text(language: str) -> None:
+def test_the_compiled_catalogue_matches_its_source(language: str) -> None:
     with catalogue_path(language, "mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     for english, translated in entries(language).items():
@@ -133,7 +133,7 @@ def test_a_sentence_is_said_in_the_language_of_its_reader() -> None:
     assert sentence.to(CHINESE) == "今天 14:05"
 
 
-def test_one_question_is_not_questions() -> None:
+def test_a_count_of_one_is_singular() -> None:
     def count(number: int) -> Sentence:
         return Sentence("%(count)d question", plural="%(count)d questions", count=number)
 
@@ -141,14 +141,14 @@ def test_one_question_is_not_questions() -> None:
     assert count(2).to(CHINESE) == "2 个问题"
 
 
-def test_a_stored_sentence_can_be_said_in_any_language_later() -> None:
+def test_a_stored_sentence_can_be_translated_later() -> None:
     english = "%(provider)s stopped writing for a reason of its own (%(reason)s)."
     again = Sentence.from_json(Sentence(english, provider="Gemini", reason="NEW").to_json())
     assert again.to(ENGLISH).endswith("(NEW).")
     assert "NEW" in again.to(CHINESE) and again.to(CHINESE) != again.to(ENGLISH)
 
 
-def test_a_moment_is_said_as_seen_from_the_day_of_reading() -> None:
+def test_a_moment_is_worded_relative_to_the_day_of_reading() -> None:
     noon = datetime.now().replace(hour=12, minute=5)
     for days, english, chinese in (
         (0, "New questions from 12:05 today.", "今天 12:05 起"),
@@ -166,7 +166,7 @@ def test_a_moment_is_said_as_seen_from_the_day_of_reading() -> None:
         assert english in again.to(ENGLISH) and chinese in again.to(CHINESE)
 
 
-def test_a_sentence_that_the_catalogue_has_lost_is_said_in_english() -> None:
+def test_a_sentence_missing_from_the_catalogue_stays_english() -> None:
     gone = "No version says this %(count)d times any more."
     assert Sentence.from_json(f'["{gone}", null, {{"count": 2}}]').to(CHINESE) == gone % {"count": 2}
 
@@ -186,10 +186,10 @@ def test_a_sentence_that_the_catalogue_has_lost_is_said_in_english() -> None:
         ("zh;q=x, ;;, ,q=1", None, ENGLISH),
         ("en", CHINESE, CHINESE),
         ("zh", ENGLISH, ENGLISH),
-        ("," * 15_000 + "zh", None, ENGLISH),  # nobody looks that far
+        ("," * 15_000 + "zh", None, ENGLISH),  # only the beginning is read
     ],
 )
-def test_the_language_is_the_houses_or_the_best_that_the_browser_asks_for(
+def test_the_language_is_the_owners_choice_or_the_browsers_favourite(
     accepted: str, fixed: str | None, expected: str
 ) -> None:
     assert choose_language(accepted, fixed) == expected

@@ -1,4 +1,4 @@
-"""The network as this machine sees it: what the kernel says, and which of it the house is behind."""
+"""The network interfaces of this machine, and those that lead to the home network."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def test_the_kernel_names_the_loopback_interface_with_its_address() -> None:
     assert loopback not in of_the_house(interfaces())
 
 
-def test_one_that_vanishes_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interface_that_vanishes_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def adapter(name: str, address: str, index: int | None) -> ifaddr.Adapter:
         return ifaddr.Adapter(name, name, [ifaddr.IP(address, 24, name)], index)
 
-    without_index = adapter("lo", "192.0.2.7", None)  # gone when ifaddr asked for its index
-    without_flags = adapter("gone0", "192.0.2.8", 4711)  # gone when we asked for its flags
+    without_index = adapter("lo", "192.0.2.7", None)  # vanished before ifaddr asked for its index
+    without_flags = adapter("gone0", "192.0.2.8", 4711)  # vanished before we asked for its flags
     there = adapter("lo", "127.0.0.1", 1)
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: [without_index, without_flags, there])
     assert [(each.name, each.address) for each in interfaces()] == [("lo", "127.0.0.1")]
 
 
-def test_only_devices_count_that_are_up_with_a_cable_in_and_an_alias_counts_as_its_device(tmp_path: Path) -> None:
+def test_only_devices_with_a_link_count_and_an_alias_counts_as_its_device(tmp_path: Path) -> None:
     if reason := network.missing():
         unavailable(reason)
     with Lan(tmp_path) as lan:
@@ -53,7 +53,7 @@ def test_only_devices_count_that_are_up_with_a_cable_in_and_an_alias_counts_as_i
             return [f"{each.name} {each.address}" for each in pi.within(lambda: of_the_house(interfaces()))]
 
         def count_soon(*expected: str) -> None:
-            deadline = time.monotonic() + 10  # the kernel takes up to a second to tell of a cable
+            deadline = time.monotonic() + 10  # the kernel takes up to a second to report a cable
             while (found := counts()) != list(expected):
                 assert time.monotonic() < deadline, found
                 time.sleep(0.02)
@@ -69,7 +69,7 @@ def test_only_devices_count_that_are_up_with_a_cable_in_and_an_alias_counts_as_i
         assert {each.name for each in pi.within(interfaces)} >= {"eth0", "eth1"}, "they keep their addresses"
 
 
-def test_devices_that_people_are_behind_count() -> None:
+def test_devices_of_a_home_network_count() -> None:
     assert of_the_house([WIFI, DOCKER, ETH]) == (ETH, WIFI)
     for name in ("eth1", "end0", "enp3s0", "enxb827eb000000", "wlp2s0", "usb0", "br0", "bond0"):
         assert of_the_house([Interface(2, name, "10.0.0.5", USABLE)])
@@ -79,7 +79,7 @@ def test_devices_that_people_are_behind_count() -> None:
     "name",
     ["docker0", "br-0123456789ab", "veth12ab", "virbr0", "tun0", "wg0", "tailscale0", "zt3jn", "lxdbr0", "podman1"],
 )
-def test_what_leads_to_containers_and_far_networks_does_not_count(name: str) -> None:
+def test_interfaces_to_containers_and_vpns_do_not_count(name: str) -> None:
     assert of_the_house([Interface(4, name, "10.0.0.5", USABLE)]) == ()
 
 
@@ -88,27 +88,27 @@ def test_what_leads_to_containers_and_far_networks_does_not_count(name: str) -> 
     [
         (USABLE & ~0x1, "switched off"),
         (USABLE & ~0x40, "no cable, no Wi-Fi"),
-        (USABLE & ~0x1000, "nobody could be asked"),
+        (USABLE & ~0x1000, "no multicast"),
         (USABLE | 0x8, "this machine only"),
-        (USABLE | 0x10, "one far end"),
+        (USABLE | 0x10, "point to point"),
     ],
 )
-def test_an_interface_that_nobody_can_be_reached_on_does_not_count(flags: int, why: str) -> None:
+def test_an_interface_without_a_usable_link_does_not_count(flags: int, why: str) -> None:
     assert of_the_house([Interface(2, "eth0", "192.168.1.23", flags)]) == (), why
 
 
-def test_an_address_that_nobody_gave_is_the_last_resort() -> None:
+def test_a_link_local_address_is_the_last_resort() -> None:
     assert of_the_house([OWN]) == (OWN,)
     assert of_the_house([OWN, WIFI]) == (WIFI,)
 
 
-def test_where_only_one_address_is_listened_on_nothing_else_counts() -> None:
+def test_only_the_interface_of_the_listening_address_counts() -> None:
     assert of_the_house([ETH, WIFI], "192.168.1.24") == (WIFI,)
     assert of_the_house([ETH, WIFI], "10.0.0.1") == ()
     assert of_the_house([ETH, WIFI], "::") == (ETH, WIFI)
 
 
-def test_a_device_that_was_put_back_is_another_one() -> None:
+def test_a_device_with_a_new_index_is_another_one() -> None:
     assert of_the_house([ETH]) != of_the_house([Interface(7, "eth0", ETH.address, USABLE)])
 
 
