@@ -200,6 +200,12 @@ def test_the_table_of_imports_has_no_cycle_and_no_dead_row() -> None:
             assert MAY_IMPORT[name] <= used, f"{name} does not need {MAY_IMPORT[name] - used}"
 
 
+def test_settings_are_read_by_the_appliance_the_owners_side_and_the_door_only() -> None:
+    for name, tree in modules().items():
+        if "settings" in own_imports(name, tree):
+            assert name in ("appliance", "__main__") or name.startswith("owner."), f"{name} reads settings"
+
+
 def test_a_dialect_is_chosen_where_settings_become_rungs_and_nowhere_else() -> None:
     for name, tree in modules().items():
         if "upstream.gemini" in own_imports(name, tree):

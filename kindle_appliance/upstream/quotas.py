@@ -1,8 +1,8 @@
-"""What is out of quota, until when; and which names mean the same model. Both belong to a place and a model.
+"""Exhausted quotas, and names that mean the same model. Both belong to a place and a model.
 
-What is out is remembered across restarts, together with the moment at which the server said so: after a jump of the
-clock that moment lies in the future, or the end has passed, and the model is simply asked again. Another key is
-another place, where everything may be asked.
+A quota that is used up is remembered across restarts, together with the moment at which the server said so. After a
+jump of the clock that moment lies in the future, or the quota's end has passed, and the model is simply asked
+again. Another key is another place, with quotas of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Model(NamedTuple):
-    """A model as its place knows it, whatever name it was asked under."""
+    """A model as its place knows it, independent of the name it was asked under."""
 
     place: str
     name: str

@@ -638,7 +638,7 @@ def test_asking_without_waiting_gives_what_there_is(gemini: FakeGemini, house: H
 def test_a_query_that_makes_no_sense_gets_a_sentence(gemini: FakeGemini, house: House, query: str) -> None:
     answered(gemini, house, "A.")
     response = house.get("/answers/1?" + query)
-    assert response.status == 400 and "is to be" in response.data.decode()
+    assert response.status == 400 and "must be" in response.data.decode()
 
 
 def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
@@ -753,12 +753,12 @@ def test_the_api_streams_plain_text_as_it_is_written(gemini: FakeGemini, house: 
         (b"[" * 60_000, "not valid JSON"),
         ([], "an object with"),
         ("text", "an object with"),
-        ({}, "“message” is to be a text."),
-        ({"message": 5}, "“message” is to be a text."),
+        ({}, "“message” must be a text."),
+        ({"message": 5}, "“message” must be a text."),
         ({"message": "   "}, "Please type a question first."),
-        ({"message": "x", "history": {}}, "“history” is to be a list"),
+        ({"message": "x", "history": {}}, "“history” must be a list"),
         ({"message": "x", "history": [{"role": "user", "text": "x"}] * 201}, "at most 200 messages"),
-        ({"message": "x", "history": ["x"]}, "“history[0]” is to be an object"),
+        ({"message": "x", "history": ["x"]}, "“history[0]” must be an object"),
         ({"message": "x", "history": [{"role": "user", "text": "x"}, {"text": "x"}]}, "“history[1].role”"),
         ({"message": "x", "history": [{"role": "system", "text": "x"}]}, "“history[0].role”"),
         ({"message": "x", "history": [{"role": ["user"], "text": "x"}]}, "“history[0].role”"),
