@@ -219,6 +219,8 @@ def test_no_sentence_names_a_provider_outside_its_dialect() -> None:
             if getattr(call.func, "id", "") == "Sentence":
                 words = " ".join(str(each.value) for each in call.args if isinstance(each, ast.Constant))
                 assert "Gemini" not in words and "Google" not in words, f"{name}: {words}"
+    for template in (ROOT / "static").glob("*.html"):
+        assert not re.search("Gemini|Google", template.read_text(encoding="utf-8")), template.name
 
 
 def test_each_file_is_short_or_says_why_it_is_not() -> None:
