@@ -301,6 +301,7 @@ def test_the_cap_is_4_mib_unless_set(size: int) -> None:
 # ---- Cost
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_a_line_of_64_mib_costs_per_byte_at_most_1_5_times_what_one_of_1_mib_does() -> None:
     """Equal bytes on both sides, in turns, and the least of several rounds: what else the machine does then

@@ -440,6 +440,7 @@ def percentile(values: list[float], part: int) -> float:
     return statistics.quantiles(values, n=100)[part - 1]
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_a_crowd_that_holds_all_it_can_get_holds_up_nobody(tmp_path: Path, gemini: FakeGemini, soak: Soak) -> None:
     pages = soak(400, full=6000)
