@@ -16,6 +16,7 @@ from conftest import ROOT
 
 from kindle_appliance.owner.installation import Installation
 
+from .program import TRACED
 from .secret_scanner import SCANNER
 
 _SYSTEMCTL = """#!/bin/sh
@@ -75,7 +76,7 @@ class Installed:
     @property
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join((str(self._systemd), os.environ["PATH"]))
-        return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell"}
+        return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell", **TRACED}
 
     def run(self, *arguments: str, given: str = "", through: Sequence[str] = ()) -> tuple[int, str, str]:
         """One command to its end; `given` is its standard input, `through` a program that runs it."""

@@ -73,7 +73,6 @@ class SecretScanner:
         self.found: list[str] = []
         self.pieces: Counter[tuple[str, str]] = Counter()  # by kind, and by the test's file or a file's own name
         self.bytes: Counter[str] = Counter()
-        self.is_over = False
         self._lock = threading.Lock()
         self._exempt: set[Path] = set()
 
@@ -112,7 +111,6 @@ class SecretScanner:
 
     def conclude(self, folder: Path) -> list[str]:
         """All that was found, once nothing more is written; `folder`: where the files of this run are."""
-        self.is_over = True
         self.scan_files(folder)
         return sorted(set(self.found))
 

@@ -684,6 +684,8 @@ def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: Fa
             raise AssertionError("the seat was not freed")
         call.text(" more", finish="STOP")
         call.end()
+        answer = house.desk.find(1)
+        assert answer is None or answer.wait_for_end(20)
         assert house.get("/answers/1").data == b"Word more"
 
 
