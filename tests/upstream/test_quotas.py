@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +13,6 @@ from fakes.rungs import gemini_rungs
 
 from kindle_appliance.errors import QuotaExhausted
 from kindle_appliance.storage.database import Database
-from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Upstream
 from kindle_appliance.upstream.gemini import Gemini
 from kindle_appliance.upstream.quotas import Quotas
@@ -42,12 +39,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock(2026, 11, 25, 15, 0)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "chats.sqlite", CHATS)) as database:
-        yield database
 
 
 class Models:
