@@ -4,25 +4,40 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# All tests of a file run in one process: in their order, with fixtures of the whole file made once.
+WORKERS := -n 2 --dist loadfile
+ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance
 
-.PHONY: run quick test soak check messages pictures bench clean
+.PHONY: run quick coverage test soak check messages pictures bench clean
 
 run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes options on
 	@exec $(BIN)/python -m kindle_appliance $(ARGS)
 
 quick: $(VENV)/tested  ## the tests that need no root, no browser and no patience
-	$(BIN)/pytest -q --ignore=tests/browsers --ignore=tests/appliance -m "not slow" $(ARGS)
+	$(BIN)/pytest -q $(WORKERS) $(ELSEWHERE) -m "not slow" $(ARGS)
 
-test: $(VENV)/tested  ## all tests; what this machine cannot run is skipped with its reason
+coverage: $(VENV)/tested  ## the tests outside browsers and booted machines, and how much of the code they reach
+	@mkdir -p build
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(WORKERS) $(ELSEWHERE) -m "not untraced" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+# Tests in browsers mostly wait, so they run beside the others, and their output follows that of the others. Booted
+# machines come after the traced tests, which use both cores. Tests that measure come last, on an idle machine.
+# pytest ends with 5 if ARGS has chosen no test of a part.
+test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is skipped with its reason
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
 	-PYTHONPATH=tests $(BIN)/python -m appliance.debian
-	@# Tests in browsers mostly wait: they run beside the others, and are told of after them.
-	@mkdir -p build; \
-	$(BIN)/pytest tests/browsers $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; trap "kill $$browsers" INT TERM; \
-	$(BIN)/pytest --ignore=tests/browsers $(ARGS); others=$$?; \
-	wait $$browsers; in_browsers=$$?; cat build/browsers.log; \
-	case $$others,$$in_browsers in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac  # 5: ARGS has chosen none of them
+	@mkdir -p build; failed=0; \
+	$(BIN)/pytest $(WORKERS) tests/browsers -m "not untraced" $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
+	trap "kill $$browsers" INT TERM; \
+	$(MAKE) --no-print-directory coverage || failed=1; \
+	$(BIN)/pytest tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
+	wait $$browsers || [ $$? = 5 ] || failed=1; cat build/browsers.log; \
+	$(BIN)/pytest -m untraced $(ARGS) || [ $$? = 5 ] || failed=1; \
+	exit $$failed
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines

@@ -444,7 +444,7 @@ ask_for_key() {
 # Tells the owner what to know before storing a key. README.md has the details.
 tell_of_key() {
     was_told=yes
-    say "Gemini answers whoever has a key; one comes from ${KEY_ADDRESS}"
+    say "Gemini needs an API key; one comes from ${KEY_ADDRESS}"
     say "Before you store one:"
     say "- Everybody at home sees every chat, and can delete it under \"All chats\". A PIN keeps guests out."
     say "- Google gets every question. On a free key it may use what is asked and answered, and people there may"

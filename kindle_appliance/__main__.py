@@ -1,4 +1,4 @@
-"""The command line: `serve` (what is done without a command), and what the owner does beside it."""
+"""The command line: `serve`, which is also the default, and the owner's commands."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ FLAGS = {
     "backup": ("data",),
     "restore": ("data",),
 }
-"""The settings that a command has flags for; the other commands have those of all."""
+"""The settings for which a command has flags; a command that is not named here has them all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 not possible, 2 a wrong command line or setting."""
+    """Run one command. Returns the exit status: 0 done, 1 not possible, 2 a wrong command line or setting."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
-    # The service itself is told by systemd where to look, and may not look anywhere else.
+    # systemd tells the service itself where its files are, and it may not look anywhere else.
     installation = None if "CREDENTIALS_DIRECTORY" in os.environ else Installation.find(Path(sys.prefix))
     try:
         return _run(_parser().parse_args(arguments), installation, os.environ)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace, installation: Installation | None, environment: Mapping[str, str]) -> int:
     if installation:
         environment = installation.environment(environment)
-    # Whoever may not look at the settings can still ask, as every browser of the house can.
+    # A user without access to the settings can still ask, as every browser of the house can.
     if installation and given.command == "ask" and not installation.may_look():
         values = Settings()
     else:
@@ -74,7 +74,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
             if given.command != "doctor":
                 raise
             return commands.tell_of_settings(error)
-    # Who does something on the terminal wants to see that and nothing else.
+    # At a terminal only the command's own output matters.
     level = values.log_level if given.command == "serve" else "error"
     journal.start(level, sys.stderr, _is_journal(environment))
     folder = settings.data_folder(values, environment)
@@ -97,7 +97,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:
-    """Whether systemd reads what is logged (systemd.exec(5), JOURNAL_STREAM)."""
+    """Whether stderr is connected to the journal (systemd.exec(5), JOURNAL_STREAM)."""
     status = os.fstat(sys.stderr.fileno())
     return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
@@ -111,13 +111,13 @@ def _load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings
 
 
 def _ask(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
-    """By the appliance that runs, or directly: when none does, or when it is told where to ask."""
+    """Ask the running appliance; or a model directly, if none runs or the command line says where to ask."""
     question = clean(given.question)
     check_question(question)
     if not (given.config or given.gemini_url or given.demo):
         running = commands.find_service(installation, folder, values.pin)
         if running and (facts := running.health()):
-            if installation and "version" not in facts:  # there is a PIN, and nobody has told us
+            if installation and "version" not in facts:  # it wants a PIN that we do not know
                 installation.check_rights("ask")
             return commands.ask_service(running, question)
         if installation:
@@ -126,7 +126,7 @@ def _ask(given: argparse.Namespace, values: Settings, installation: Installation
 
 
 class _Parser(argparse.ArgumentParser):
-    """Of what stands where nothing belongs it names the flags only: the rest may be a secret."""
+    """A parser whose complaints name only flags: any other stray word may be a secret."""
 
     def error(self, message: str) -> NoReturn:
         told = re.fullmatch("(unrecognized arguments: |.*ignored explicit argument )(.*)", message, re.DOTALL)
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         secret.add_argument("--remove", action="store_true", help="have none from now on")
         secret.add_argument("--no-restart", dest="restart", action="store_false", help="do not restart the service")
         secret.set_defaults(untried=False)
-    parsers["key"].add_argument("--untried", action="store_true", help="store it even if Google cannot be reached")
+    parsers["key"].add_argument("--untried", action="store_true", help="store it even if it cannot be tried")
     for name, command in parsers.items():
         command.add_argument("--config", metavar="FILE", help="settings file (TOML)")
         for option in settings.OPTIONS:

@@ -1,4 +1,4 @@
-"""The appliance: what is started in which order, and stopped in the reverse one."""
+"""The appliance: the order in which its parts start; they stop in the reverse order."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             log.error("only reading is possible: %s", error)
         if settings.mdns:
             advertiser.start(server.host, server.port)
-            stops.callback(advertiser.close)  # first of all: nobody must find what is going away
-        if not sockets:  # started by hand; the journal has lines with levels, and the installer has told the rest
+            stops.callback(advertiser.close)  # stopped first: nobody must find an appliance that is going away
+        if not sockets:  # started by hand; under systemd the installer has told the owner all this
             _greet(settings, server.port, is_demo, advertiser.is_on)
         lock.announce(network.web_address(server.own_address, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
@@ -101,8 +101,10 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _share_one_heap() -> None:
-    """Keep glibc from giving threads heaps of their own. They win nothing, since Python runs one thread at a time,
-    and with a thread for each answer they grow and grow.
+    """Keep glibc from giving each thread a heap of its own.
+
+    Separate heaps gain nothing, since Python runs one thread at a time, and with a thread for each answer they
+    would grow without end.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -1,10 +1,10 @@
-"""The sentences that a reader sees, and the catalogue that has them in the reader's language.
+"""The sentences for readers, and the catalogue that translates them.
 
-A sentence is written once, in English, where it is needed, and travels as a value: only when it is known who
-reads it (a page, a frame, the terminal) is it looked up in the gettext catalogue under `locale/`. So an answer
-that broke off at night says so in Chinese to one reader and in English to the next.
-Tests collect every `Sentence("...")` of the package and every `_("...")` of the templates and compare them with
-the catalogue: a missing or an unused one fails.
+A sentence is written once, in English, where it is needed, and travels as a value. It is looked up in the gettext
+catalogue under `locale/` only when its reader is known (a page, an event, the terminal). So one stored answer says
+in Chinese to one reader, and in English to the next, that it broke off. Tests collect every `Sentence("...")` of
+the package and every `_("...")` of the templates and compare them with the catalogue: a missing or an unused one
+fails.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ ENGLISH = "en"
 CHINESE = "zh-CN"
 LANGUAGES = (ENGLISH, CHINESE)
 
-_MOST_WISHES = 50  # for languages, of which a header may hold thousands
+_MOST_WISHES = 50  # languages that are considered; a header may hold thousands
 
 _DOMAIN = "kindle_appliance"
 _LOCALE = Path(__file__).parent / "locale"
 
 
 class Moment(float):
-    """A Unix time in a sentence. It is said in house time, as seen from when the sentence is read: what is to come
-    tomorrow was due today when somebody reads it tomorrow.
+    """A Unix time in a sentence, shown in the appliance's time zone and relative to the moment of reading:
+    "tomorrow" becomes "today" when it is read a day later.
     """
 
     def to(self, language: str) -> str:
@@ -46,7 +46,7 @@ class Moment(float):
 
 @dataclass(frozen=True, init=False)
 class Sentence:
-    """English text with `%(name)s` places and their values; `plural` is taken unless `count` is 1."""
+    """English text with placeholders such as `%(name)s`, and their values; `plural` is used unless `count` is 1."""
 
     english: str
     plural: str | None
@@ -78,7 +78,7 @@ class Sentence:
         }
 
     def to_json(self) -> str:
-        """As stored beside an answer, to be said later in any language."""
+        """The form that is stored beside an answer, for any language later."""
         values = {
             name: {"moment": value} if isinstance(value, Moment) else value for name, value in self.values.items()
         }
@@ -117,7 +117,7 @@ def choose_language(accepted: str, fixed: str | None = None) -> str:
 
 
 def languages_with_catalogue() -> Sequence[str]:
-    """The languages that need a catalogue: all but the one that the code is written in."""
+    """The languages that need a catalogue: all except the language of the code."""
     return [language for language in LANGUAGES if language != ENGLISH]
 
 

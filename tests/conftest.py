@@ -10,12 +10,16 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 from fakes.calls import nothing_leaks, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.secret_check import SecretCheck
 from fakes.secret_scanner import SCANNER
+from hypothesis import HealthCheck
 
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
@@ -27,8 +31,7 @@ __all__ = ["nothing_leaks", "open_upstream"]  # fixtures
 
 _SOAK_SECONDS = 3600  # the timeout of a test with --soak
 _FIGURES = pytest.StashKey[list[str]]()
-_TESTS = pytest.StashKey[dict[str, set[str]]]()  # of each file
-_PASSED: set[str] = set()
+_CHECK = pytest.StashKey[SecretCheck]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,8 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # A background job of a shell ignores Ctrl-C, and so would every program that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On a loaded machine, any example may take long.
+    hypothesis.settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("loaded")
     config.stash[_FIGURES] = []
-    config.stash[_TESTS] = {}
+    config.stash[_CHECK] = SecretCheck(config.stash[_FIGURES])
+    config.pluginmanager.register(config.stash[_CHECK])
     # All log records are searched for secrets, also those that only KINDLE_APPLIANCE_LOG_LEVEL=debug would show.
     logging.getLogger().addHandler(SCANNER.handler())
     logging.getLogger("kindle_appliance").setLevel(logging.DEBUG)
@@ -47,21 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m soak` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that use the fixture `soak`, and put the search for secrets last, after all writes."""
-    items.sort(key=lambda item: item.path.name == "test_secrets.py")
+    """Mark the tests that use the fixture `soak`."""
     for item in items:
-        config.stash[_TESTS].setdefault(item.nodeid.partition("::")[0], set()).add(item.nodeid)
         if "soak" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.soak)
             if config.getoption("soak"):
                 item.add_marker(pytest.mark.timeout(_SOAK_SECONDS))
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when == "call" and report.passed:
-        _PASSED.add(report.nodeid)
-    elif report.when == "teardown":
-        SCANNER.scan("output", report.capstdout + report.capstderr)  # the output of programs that inherited ours
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -74,18 +72,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, every skipped test is a failure."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash[_FIGURES]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if IN_CI and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Add the measurements of the tests in another process."""
+    node.config.stash[_FIGURES].extend(getattr(node, "workeroutput", {}).get("figures", []))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Search at the end of each process of a run, unless test_secrets.py has done so."""
-    yield
-    if not SCANNER.is_over:
-        found = SCANNER.conclude(tmp_path_factory.getbasetemp())
-        assert not found, "\n".join(found)
+def searched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Search the files that the tests of this process write for secrets."""
+    request.config.stash[_CHECK].folder = tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="session")
@@ -116,14 +119,6 @@ class Soak:
 def soak(request: pytest.FixtureRequest) -> Soak:
     """The scale of long proofs."""
     return Soak(request.config.getoption("soak"), request.config.stash[_FIGURES])
-
-
-@pytest.fixture
-def passed(request: pytest.FixtureRequest) -> set[str]:
-    """The files whose tests have all passed in this process; none in a run of single tests."""
-    if any("::" in each for each in request.config.args):
-        return set()
-    return {file for file, tests in request.config.stash[_TESTS].items() if tests <= _PASSED}
 
 
 @pytest.fixture

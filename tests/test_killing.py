@@ -23,7 +23,7 @@ from fakes.program import UNLIMITED, Appliance
 from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 ANSWERS = 8
 WITHIN = 2.5  # seconds after the first question

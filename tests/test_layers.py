@@ -198,6 +198,12 @@ def test_the_table_of_imports_has_no_cycle_and_no_unused_entry() -> None:
             assert MAY_IMPORT[name] <= used, f"{name} does not need {MAY_IMPORT[name] - used}"
 
 
+def test_only_the_appliance_the_owners_side_and_the_door_read_settings() -> None:
+    for name, tree in modules().items():
+        if "settings" in own_imports(name, tree):
+            assert name in ("appliance", "__main__") or name.startswith("owner."), f"{name} reads settings"
+
+
 def test_a_dialect_is_chosen_where_settings_become_rungs_and_nowhere_else() -> None:
     for name, tree in modules().items():
         if "upstream.gemini" in own_imports(name, tree):
@@ -211,6 +217,8 @@ def test_no_sentence_names_a_provider_outside_its_dialect() -> None:
             if getattr(call.func, "id", "") == "Sentence":
                 words = " ".join(str(each.value) for each in call.args if isinstance(each, ast.Constant))
                 assert "Gemini" not in words and "Google" not in words, f"{name}: {words}"
+    for template in (ROOT / "static").glob("*.html"):
+        assert not re.search("Gemini|Google", template.read_text(encoding="utf-8")), template.name
 
 
 def test_each_file_is_short_or_says_why_it_is_not() -> None:

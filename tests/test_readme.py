@@ -63,3 +63,6 @@ def test_the_readme_explains_a_key_before_it_asks_for_one() -> None:
 def test_the_readme_and_the_test_command_agree() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "make test" in ci and "make check" in ci and "CI=true" in ci
+    assert "Every change must pass `.ci/run`" in README
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "$(MAKE) --no-print-directory coverage" in makefile.partition("\ntest:")[2].partition("\n\n")[0]

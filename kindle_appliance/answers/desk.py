@@ -61,7 +61,8 @@ class AnswerDesk:
         self._keeper.start()
 
     def ask(self, question: str, chat: int | None, form: str, device: str = "") -> Turn:
-        """Store a question and start its answer. The same form with the same question starts nothing again.
+        """Store a question and start its answer. A form that is sent twice with the same question starts one
+        answer.
 
         Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored.
         """
@@ -75,8 +76,8 @@ class AnswerDesk:
         return self._start(question, history, None)
 
     def find(self, turn: int) -> Answer | None:
-        """The answer of a turn, being written or as stored."""
-        # Twice, because an answer can end and leave the desk between the look at the desk and at the store.
+        """The answer of a turn: the one being written, or as it is stored."""
+        # Two looks: an answer can end and leave the desk between the look at the desk and the one at the store.
         for is_last_look in (False, True):
             live = self._find_writing(turn)
             if live is not None:
@@ -84,7 +85,7 @@ class AnswerDesk:
             stored = self._chats.find_turn_by_id(turn)
             if stored is None:
                 return None
-            # Cut off by a power cut, if it has no ending even then, and the card cannot be written since.
+            # Still without an ending: a power cut broke it off, and the disk has not been writable since.
             ending = stored.ending or (Ending(Finish.INTERRUPTED, SWITCHED_OFF) if is_last_look else None)
             if ending is not None:
                 return Answer.of(stored.answer, ending)
@@ -99,12 +100,12 @@ class AnswerDesk:
                 self._finish(live, Ending(Finish.STOPPED, STOPPED))
 
     def delete(self, chat: int) -> None:
-        """Forget a chat; what is being written in it is stopped first. Raises KeyError for an unknown one,
+        """Delete a chat, after stopping the answers being written in it. Raises KeyError for an unknown chat,
         `StorageError` when it cannot be deleted.
         """
         self._stop_chat(chat)
         self._chats.delete(chat)
-        self._stop_chat(chat)  # asked in between; what it writes is stored nowhere
+        self._stop_chat(chat)  # a question asked in between; its answer is stored nowhere
 
     def abandon(self, answer: Answer) -> None:
         """Stop an unstored answer whose client has left."""
@@ -120,11 +121,11 @@ class AnswerDesk:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the appliance is stopping: followers leave then."""
+        """Whether the appliance is stopping; followers leave then."""
         return self._closing.is_set()
 
     def close(self, timeout: float) -> None:
-        """Interrupt and store everything that is being written, within `timeout` seconds."""
+        """Interrupt all answers being written and store them, within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self._closing.set()
         self._busy.set()
@@ -171,7 +172,7 @@ class AnswerDesk:
         log.info("answers: %s was asked for", live)
         try:
             threading.Thread(target=self._write, args=(live,), name=f"answer-{live.turn}", daemon=True).start()
-        except RuntimeError as error:  # the machine, or systemd, allows no more of them
+        except RuntimeError as error:  # the machine, or systemd, allows no more threads
             log.error("answers: nobody can write %s: %s", live, error)
             self._finish(live, Ending(Finish.FAILED, BUSY))
         return live.answer
@@ -193,20 +194,20 @@ class AnswerDesk:
         self._finish(live, ending)
 
     def _finish(self, live: _Writing, ending: Ending) -> None:
-        """End an answer, once: by its writer, or over the head of one that does not hear."""
+        """End an answer, once: from its writer thread, or for a writer that does not react in time."""
         with self._lock:
             if live.ending is not None:
                 return
             live.ending = ending
         _tell_of(live, ending)
-        # Stored before it is announced: a page that reloads at the end finds the end.
+        # Stored before it is announced: a page that reloads at the end must find the end.
         try:
             self._leave_desk(live, ending)
         finally:
             live.answer.end(ending)
 
     def _leave_desk(self, live: _Writing, ending: Ending) -> bool:
-        """Store a whole answer. If that fails it stays on the desk, can be read there, and is tried again."""
+        """Store a complete answer. If that fails, it stays readable on the desk, and storing is tried again."""
         if live.turn is not None:
             try:
                 self._chats.store_ending(live.turn, live.answer.text(), ending)
@@ -220,8 +221,8 @@ class AnswerDesk:
         return True
 
     def _keep(self) -> None:
-        """Store growing text now and then, while there is any."""
-        took = 0.0  # on a busy machine the card is slow too: that time counts
+        """Store growing text at intervals, as long as there is any."""
+        took = 0.0  # seconds of the last write: on a busy machine the disk is slow, too
         pause = SAVE_SECONDS
         while self._busy.wait() and not self._closing.wait(max(pause / 4, pause - took)):
             start = time.monotonic()
@@ -236,7 +237,7 @@ class AnswerDesk:
             took = time.monotonic() - start
 
     def _store_growth(self) -> bool:
-        """One transaction for all that grows; and another try for what could not be stored at its end. Returns
+        """Store all growing texts in one transaction, and try again what could not be stored at its end. Returns
         whether all is stored.
         """
         with self._lock:

@@ -1,4 +1,4 @@
-"""What each command of the owner does and says; what cannot be done raises with a sentence."""
+"""The owner's commands: what each does and prints. A command that cannot be carried out raises with a sentence."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CHATS = "chats.sqlite"
 
 
 def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
-    """Where the appliance may answer: as systemd says, or as the one that uses `folder` has said."""
+    """A possibly running appliance: at systemd's socket, or where the holder of `folder` announced itself."""
     url = service.installed_url() if installation else announced_url(folder)
     return Service(url, pin) if url else None
 
 
 def ask_service(running: Service, question: str) -> int:
-    """Stream an answer of the appliance that runs to the terminal; it does not keep it."""
+    """Stream an answer of the running appliance to the terminal; the appliance does not store it."""
     if (running.health() or {}).get("demo"):
         print("(a demo answer)", file=sys.stderr)
     with closing(running.ask(question)) as texts:
@@ -65,15 +65,15 @@ def ask(values: Settings, question: str) -> int:
 
 
 def _tell(state: Sentence, after: float) -> None:
-    """Print what is waited for where it does not mix with the answer; a thinking model is no news at a terminal."""
+    """Print a retry delay to stderr, apart from the answer; a thinking model is no news at a terminal."""
     if not after:
         print(f"({state})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:
-    """Print as it comes; False if nobody is there to read any more. Ctrl-C ends it in good order."""
+    """Print each text as it comes; False if the reader of the pipe has gone. Ctrl-C ends it cleanly."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
     has_text = False
     try:
         for text in texts:
@@ -81,7 +81,7 @@ def _print(texts: Iterable[str]) -> bool:
             has_text = True
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:  # as with `| head`; Python would complain once more when it closes stdout
+    except BrokenPipeError:  # as with `| head`; without this Python would complain again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     finally:
@@ -91,7 +91,7 @@ def _print(texts: Iterable[str]) -> bool:
 
 
 def show_settings(values: Settings) -> int:
-    """Every setting, its value in force, and where that comes from."""
+    """Print every setting, its value in force, and the origin of that value."""
     widest = max(len(option.name) for option in OPTIONS)
     for option in OPTIONS:
         shown = " ".join(option.describe(getattr(values, option.name)).split())
@@ -111,7 +111,7 @@ def store_secret(
     untried: bool,
     restart: bool,
 ) -> int:
-    """Store the `key` or the `pin` where the service looks for it, after it was tried."""
+    """Try the `key` or the `pin`, and store it where the service reads it."""
     named = getattr(values, f"{name}_file")
     if not named and not installation:
         raise StartError(f"this appliance is not installed; name a file for the {name} with {name}_file first.")
@@ -140,7 +140,7 @@ def store_secret(
 
 
 def _read_secret(name: str, file: Path | None) -> str:
-    """From a file, a pipe, or the terminal, where it is not shown."""
+    """Read a secret from a file, a pipe, or the terminal without echo."""
     try:
         if file:
             with file.open(encoding="utf-8-sig", errors="replace") as lines:
@@ -159,8 +159,9 @@ def _read_secret(name: str, file: Path | None) -> str:
 
 
 def _try_key(values: Settings, key: str, untried: bool) -> str:
-    """What the model server says to a key. Raises `StartError` unless it accepts it, or could not be asked and need
-    not be.
+    """Try a key at the model server, and return what to print.
+
+    Raises `StartError` if the server refuses it, or cannot be asked and `untried` does not allow that.
     """
     rung = open_rungs(values, short_clocks(values), key)[0]
     with closing(rung.place.upstream):
@@ -178,19 +179,19 @@ def _try_key(values: Settings, key: str, untried: bool) -> str:
 
 
 def short_clocks(values: Settings) -> Clocks:
-    """For a question that needs no thinking."""
+    """Clocks for a request that needs no thinking."""
     seconds = values.connect_seconds
     return Clocks(seconds, seconds, seconds)
 
 
 def tell_of_settings(error: SettingsError) -> int:
-    """What the doctor says when there is nothing else to go by."""
+    """Print the doctor's only finding when the settings cannot be read."""
     print(Finding(Verdict.FAILURE, "settings", str(error), "The rest can be looked at when that is mended."))
     return 1
 
 
 def consult_doctor(values: Settings, installation: Installation | None, folder: Path) -> int:
-    """A line for each thing that matters; 1 if any of them does not work."""
+    """Print a line for each thing that matters; 1 if one of them has failed."""
     patient = Patient(
         __version__,
         values,
@@ -209,7 +210,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
 
 
 def back_up(folder: Path, file: Path, installation: Installation | None, with_secrets: bool) -> int:
-    """One file with the chats; the settings of an installed appliance and, if wanted, its secrets go along."""
+    """Write one file with the chats, an installed appliance's settings and, on request, its secrets."""
     belongings = _belongings(installation) if installation else {}
     if not with_secrets:
         belongings = {name: path for name, path in belongings.items() if name not in CREDENTIALS.values()}
@@ -222,10 +223,9 @@ def back_up(folder: Path, file: Path, installation: Installation | None, with_se
 
 
 def restore(folder: Path, file: Path, installation: Installation | None) -> int:
-    """Put back what a backup has, while the service is stopped."""
-    backup.check(file)  # before anything is stopped for it
+    """Restore a backup while the service is stopped."""
+    backup.check(file)  # before the service is stopped for it
     with _told_of_files(), service.stopped() if installation else nullcontext():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             lock = FolderLock(folder)
         except StartError:
@@ -239,7 +239,7 @@ def restore(folder: Path, file: Path, installation: Installation | None) -> int:
 
 
 def _bring_back(installation: Installation, contents: Mapping[str, bytes]) -> None:
-    """The settings and secrets of a backup, unless they would keep this version from starting."""
+    """Restore settings and secrets, except those with which this version would not start."""
     texts = {name: content.decode("utf-8", "replace").strip() for name, content in contents.items()}
     for name, path in _belongings(installation).items():
         before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
@@ -258,7 +258,7 @@ def _bring_back(installation: Installation, contents: Mapping[str, bytes]) -> No
 
 @contextmanager
 def _told_of_files() -> Iterator[None]:
-    """Trouble with a file that the owner has named is the owner's to mend."""
+    """Report trouble with a file that the owner has named as a `StartError`."""
     try:
         yield
     except OSError as error:
@@ -266,6 +266,6 @@ def _told_of_files() -> Iterator[None]:
 
 
 def _belongings(installation: Installation) -> dict[str, Path]:
-    """What goes along with the chats, by its name in a backup."""
+    """The files beside the chats that a backup holds, by their names in it."""
     secrets = {credential: installation.secret(name) for name, credential in CREDENTIALS.items()}
     return {SETTINGS_CREDENTIAL: installation.settings, **secrets}

@@ -1,8 +1,8 @@
 """A SQLite file: connections, schema version, migrations. The only module with sqlite3.
 
-Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can
-be read while a question waits for the SD card to confirm. `synchronous=FULL`: what `write()` has returned from
-survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, read 2026-11).
+Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can be
+read while a question waits for the SD card to confirm. `synchronous=FULL`: a transaction that `write()` has
+completed survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous, read 2026-11).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: durable when the block is left, undone when it raises."""
+        """One transaction: durable when the block ends, rolled back when it raises."""
         with self._write_lock, _as_storage_error():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -120,7 +120,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file; the write-ahead log is folded into it."""
+        """Close the file; SQLite folds the write-ahead log into it."""
         with self._read_lock, self._write_lock:
             while self._open:
                 self._open.pop().close()
@@ -159,9 +159,9 @@ class Database:
 
 
 def _is_as_is(path: Path) -> bool:
-    """Whether the file can only be read as it is: it is there, on a file system that is mounted read-only, as Linux
-    does with a failing card. A log that was folded in cannot be begun anew there, and without one SQLite opens
-    nothing. One that a power cut has left is read.
+    """Whether the file can only be opened as immutable: it exists on a read-only file system, to which Linux
+    remounts a failing card. SQLite needs a write-ahead log there and cannot create one. A log that a power cut has
+    left is read as usual.
     """
     if path.with_name(f"{path.name}-wal").exists():
         return False
@@ -174,7 +174,7 @@ def _is_as_is(path: Path) -> bool:
 
 @contextmanager
 def _as_storage_error() -> Iterator[None]:
-    """Trouble of the disk or the file as ours; a wrong statement stays a mistake."""
+    """Turn trouble with the disk or the file into `StorageError`; a wrong statement stays a bug."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -190,9 +190,9 @@ def _as_storage_error() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file holds: its schema's version, the rows of the table that counts, and what is wrong ("": nothing).
-    `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it from being
-    read.
+    """The contents of a file: the version of its schema, the rows of the schema's `table`, and its trouble ("":
+    none). `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it from
+    being read.
     """
 
     version: int
@@ -218,22 +218,22 @@ def inspect(path: Path, schema: Schema) -> Inspection:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Make `target`, which others may have open, hold what `source` holds; both stay usable, and a copy that fails
-    changes nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
+    """Copy the contents of `source` to `target`, which other programs may have open. A copy that fails changes
+    nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
     """
     with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
         old.backup(new)
 
 
 def compact(path: Path) -> None:
-    """Make a database that nobody has open one file, without what was deleted from it. Raises `StorageError`."""
+    """Vacuum a database that no program has open, and leave it as one file. Raises `StorageError`."""
     with _as_storage_error(), closing(_attach(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("VACUUM")
 
 
 def _attach(path: Path) -> sqlite3.Connection:
-    """A connection to a file that is there already."""
+    """A connection to an existing file."""
     how = "immutable=1" if _is_as_is(path) else "mode=rw"
     address = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -42,7 +42,7 @@ class Reports:
     def add(self, report: object) -> None:
         """Store a report, decoded from JSON, and drop the oldest one. Raises `ReaderError` if it is not valid."""
         if not isinstance(report, dict) or len(report) > _MOST_VALUES or not all(map(_is_small, report.values())):
-            raise ReaderError(Sentence("A report is to be an object of short values."))
+            raise ReaderError(Sentence("A report must be an object of short values."))
         text = json.dumps(report, ensure_ascii=False)
         text = text.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, SQLite cannot
         with self._database.write() as connection:

@@ -1,5 +1,4 @@
-"""One attempt: one rung is asked, once. Yields text, then knows how it ended and what that means for the other
-rungs.
+"""One attempt: one rung is asked, once. Yields text, then knows how it ended and what that means for other rungs.
 
 The clocks are kept here. Bytes alone are not enough: a stream without new text or newly counted tokens is stuck,
 and until the model has begun to write it gets more time for them.

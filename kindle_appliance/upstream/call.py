@@ -1,9 +1,9 @@
-"""One streaming request: bytes as they arrive, the status, the clocks, and a cancel that works at any moment.
+"""One streaming request: bytes as they arrive, status, timeouts, and a cancel that works at any moment.
 
-The only module with urllib3. Decisions that are facts about it (2.8, measured on loopback):
-- `read1()` gives what has arrived at once and decodes it; `stream(n)` waits for whole chunks.
-- No redirects: urllib3 would follow one to any host and take the key along. No retries: a question must never
-  be asked twice. A cut chunked body raises, a cut body that ends with its connection does not: the dialect
+The only module with urllib3. Facts about it that decided the code (2.8, measured on loopback):
+- `read1()` returns at once what has arrived, decoded; `stream(n)` waits for whole chunks.
+- No redirects: urllib3 would follow one to any host, with the key. No retries: a question must never be asked
+  twice. A cut chunked body raises, a cut body that ends with its connection does not: the dialect
   requires a finish reason.
 - A blocked reader is woken by shutting its socket down. `response.shutdown()` exists only after the headers,
   so the connection notes its socket before the request is sent.
@@ -48,8 +48,8 @@ _PROBES = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_T
 
 @dataclass(frozen=True)
 class Clocks:
-    """How long to wait, in seconds: for a connection, for the first byte of an answer, and for anything new
-    (text or counted tokens) once the answer has begun.
+    """Timeouts in seconds: for a connection, for the first byte of an answer, and for progress (text or counted
+    tokens) once the answer has begun.
     """
 
     connect: float = 10
@@ -79,7 +79,7 @@ class Upstream:
         self.provider = provider
         settings: dict[str, Any] = {
             "retries": False,
-            "maxsize": 32,  # kept connections; one more would be closed after use, with a warning
+            "maxsize": 32,  # idle connections; one more would be closed after use, with a warning
             # One context for all connections: loading the certificates costs 21 ms of CPU each time.
             "ssl_context": ssl.create_default_context(cafile=certificates),
             "socket_options": [
@@ -102,7 +102,7 @@ class Upstream:
         return Call(self._pool, self)
 
     def close(self) -> None:
-        """Drop the kept connections; calls under way are not touched."""
+        """Close the idle connections; calls under way are not affected."""
         for key in self._pool.pools.keys():  # noqa: SIM118 - it is no mapping; its keys() are a safe copy
             self._pool.pools[key].close()
         self._pool.clear()
@@ -183,7 +183,7 @@ class Call:
         return data
 
     def read_short(self, limit: int, timeout: float) -> bytes:
-        """What can be had of a short body (an error), up to `limit` bytes; it may be cut or stall. Raises
+        """As much of a short body (an error) as arrives, up to `limit` bytes; it may be cut or stall. Raises
         `Cancelled`.
         """
         pieces: list[bytes] = []
@@ -195,7 +195,7 @@ class Call:
         return b"".join(pieces)[:limit]
 
     def cancel(self) -> None:
-        """End the call at once, from any thread and at any moment: the blocked reader gets `Cancelled`, the
+        """End the call at once, from any thread and at any moment: the blocked reader gets `Cancelled`, and the
         server sees the connection close.
         """
         with self._lock:
@@ -203,7 +203,7 @@ class Call:
             self._shut_down()
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, else end it."""
+        """Return the connection to the pool if the body was read to its end, else close it."""
         response, self._response = self._response, None
         if response is not None:
             if response.closed:  # read to its end
@@ -221,7 +221,7 @@ class Call:
                 self._shut_down()
 
     def _shut_down(self) -> None:
-        # What has been read to its end has given its connection back: it may be another call's by now.
+        # After the end of the body the connection is back in the pool: it may be another call's by now.
         if self._socket is not None and not (self._response is not None and self._response.closed):
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -249,7 +249,7 @@ class Call:
                     now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
                 ),
             )
-        if self._socket is None:  # names, routes, refusals and handshakes: nothing has been asked yet
+        if self._socket is None:  # no name, no route, refused, or a failed handshake: nothing has been asked yet
             return UpstreamUnreachable(provider, detail)
         if isinstance(error, ReadTimeoutError | TimeoutError):
             return UpstreamSilent(provider, detail)
@@ -257,7 +257,7 @@ class Call:
 
 
 class _Calls(threading.local):
-    """The call that this thread is opening: urllib3 makes connections itself and has no place to tell them."""
+    """The call that this thread is opening: urllib3 makes the connections itself and offers no hook for them."""
 
     current: Call | None = None
 
@@ -271,7 +271,7 @@ class _NotedHTTPConnection(HTTPConnection):
         self._note()
 
     def getresponse(self) -> Any:
-        # Again, for a kept connection; and before super(), because a response that closes its connection takes
+        # Again, for a reused connection; and before super(), because a response that closes its connection takes
         # the socket away from it.
         self._note()
         return super().getresponse()
@@ -294,6 +294,6 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
 
 
 def _described(error: Exception) -> str:
-    """The error for the log, without urllib3's repr of the connection."""
+    """An error for the log, without urllib3's repr of the connection."""
     said = re.sub(r"^.*?[>)]: ", "", str(error))
     return f"{type(error).__name__}: {said}"[:200]

@@ -1,6 +1,6 @@
-"""A stand-in Gemini on loopback, for a machine without a key: a few demo answers, marked as such.
+"""A stand-in for Gemini on loopback, for a machine without a key: a few demo answers, marked as such.
 
-It speaks the real wire format, so that everything between the page and here is what runs with a key too.
+It speaks the real wire format, so that a demo runs the same code as an appliance with a key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHOICES = (
 
 
 class DemoGemini:
-    """Serves on 127.0.0.1 from the moment it is made until `close()`; `url` is its address.
+    """Serves on 127.0.0.1 from its creation until `close()`; `url` is its address.
 
     `demo_answers`: a file of answers, each behind a comment line with its name. `pause`: seconds between two
     pieces.
@@ -47,7 +47,7 @@ class DemoGemini:
         self.url = f"http://127.0.0.1:{server.server_port}"
 
     def close(self) -> None:
-        """Stop serving; answers under way are cut."""
+        """Stop serving, and cut the answers under way."""
         self._server.shutdown()
         self._thread.join()
         self._server.hang_up()
@@ -76,7 +76,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """End every connection: a kept one would hold its thread."""
+        """Close every connection: an idle one would hold its thread."""
         with self._lock:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the appliance logs what it asks."""
+        """Log nothing: the appliance logs its questions itself."""
 
 
 def _choose(question: str) -> str:

@@ -65,7 +65,7 @@ class Generation:
         self._cancelled = threading.Event()
         self._attempt: Attempt | None = None
         self._unknown: set[Rung] = set()  # models that their place does not have
-        self._hopeless: list[Rung] = []  # rungs that cannot be asked again for this question
+        self._given_up: list[Rung] = []  # rungs that are not asked again for this question
 
     def __iter__(self) -> Iterator[str]:
         waited = 0.0
@@ -75,7 +75,7 @@ class Generation:
                 return
             self._report(refusals)
             soonest = min(
-                (each for each in refusals if each.rung not in self._hopeless),
+                (each for each in refusals if each.rung not in self._given_up),
                 key=lambda each: each.retry_after or 0.0,
                 default=None,
             )
@@ -100,7 +100,7 @@ class Generation:
     def _ask_round(self) -> Generator[str, None, list[Attempt] | None]:
         """Ask rung by rung until one answers: None. If all refuse, their refusals."""
         start = time.monotonic()
-        tried = list(self._hopeless)
+        tried = list(self._given_up)
         refusals: list[Attempt] = []
         while (rung := self._quotas.find_next(self._rungs, tried)) is not None:
             tried.append(rung)
@@ -117,7 +117,7 @@ class Generation:
             if attempt.rules_out_place:
                 self._rule_out(rung.place, tried)
             elif attempt.retry_after is None:
-                self._hopeless.append(rung)
+                self._given_up.append(rung)
         return refusals
 
     def _begin(self, rung: Rung) -> Attempt:
@@ -140,7 +140,7 @@ class Generation:
     def _rule_out(self, place: Place, tried: list[Rung]) -> None:
         """Ask no rung of a place whose key or network has failed."""
         rungs = [rung for rung in self._rungs if rung.place == place]
-        self._hopeless += rungs
+        self._given_up += rungs
         tried += rungs
 
     def _conclude(self, attempt: Attempt) -> None:

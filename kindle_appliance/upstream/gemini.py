@@ -1,4 +1,4 @@
-"""The dialect of Google's Gemini API, v1beta. No I/O; what is Gemini's stays in here.
+"""The dialect of Google's Gemini API, v1beta. No I/O. Everything that only Gemini does stays in this file.
 
 Sources: https://ai.google.dev/api/generate-content (read 2026-11) for request, chunk and finish reasons;
 https://ai.google.dev/gemini-api/docs/rate-limits (read 2026-11) for quotas: free questions are counted for each

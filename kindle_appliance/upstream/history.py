@@ -1,8 +1,7 @@
 """Trims the chat history to a character budget. Pure.
 
-A chat may be long, and what is sent of it is paid for, and read by the model, with each question. So whole turns
-are left out, oldest first, until the rest fits; the last one always goes along: the question is most likely about
-it.
+A chat may be long, and its history is paid for, and read by the model, with each question. So whole turns are left
+out, oldest first, until the rest fits. The last turn always goes along: the question is most likely about it.
 """
 
 from __future__ import annotations

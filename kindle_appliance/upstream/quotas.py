@@ -1,13 +1,14 @@
-"""What is out of quota, until when; and which names mean the same model. Both belong to a place and a model.
+"""Exhausted quotas, and names that mean the same model. Both belong to a place and a model.
 
-What is out is remembered across restarts, together with the moment at which the server said so: after a jump of the
-clock that moment lies in the future, or the end has passed, and the model is simply asked again. Another key is
-another place, where everything may be asked.
+A quota that is used up is remembered across restarts, together with the moment at which the server said so. After a
+jump of the clock that moment lies in the future, or the quota's end has passed, and the model is simply asked
+again. Another key is another place, with quotas of its own.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Model(NamedTuple):
-    """A model as its place knows it, whatever name it was asked under."""
+    """A model as its place knows it, independent of the name it was asked under."""
 
     place: str
     name: str
@@ -32,11 +33,12 @@ class _Outage(NamedTuple):
 
 
 class Quotas:
-    """Kept in `database`, if there is one. `clock`: Unix time."""
+    """What is known of the quotas, stored in `database` if there is one. Safe for threads. `clock`: Unix time."""
 
     def __init__(self, database: Database | None = None, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._lock = threading.Lock()
         self._versions: dict[Model, str] = {}
         rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
         self._outages = {Model(row[0], row[1]): _Outage(row[2], row[3]) for row in rows}
@@ -48,18 +50,16 @@ class Quotas:
 
     def learn(self, rung: Rung, version: str) -> None:
         """`version` answered under this rung's name. Aliases move, so the last one counts."""
-        self._versions[Model(rung.place.identity, rung.model)] = version
+        with self._lock:
+            self._versions[Model(rung.place.identity, rung.model)] = version
 
     def set_out(self, rung: Rung, until: float) -> None:
         """The quota of this rung's model is used up until then (Unix time), under all the names it is known by."""
         model, outage = self.model(rung), _Outage(self._clock(), until)
-        names = {rung.model, model.name}
-        names |= {
-            asked.name
-            for asked, version in self._versions.items()
-            if asked.place == model.place and version == model.name
-        }
-        self._outages.update((Model(model.place, name), outage) for name in names)
+        with self._lock:
+            known = [asked for asked, version in self._versions.items() if Model(asked.place, version) == model]
+            names = {rung.model, model.name, *(asked.name for asked in known)}
+            self._outages.update((Model(model.place, name), outage) for name in names)
         if self._database is None:
             return
         try:

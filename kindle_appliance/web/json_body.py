@@ -15,7 +15,7 @@ CONTENT_TYPE = "application/json"
 def read_json() -> object:
     """The body of this request, decoded. Raises `ReaderError` for another content type, or for what is no JSON."""
     if request.environ["CONTENT_TYPE"] != CONTENT_TYPE:
-        raise ReaderError(Sentence("The request is to be JSON, with the content type application/json."), 415)
+        raise ReaderError(Sentence("The request must be JSON, with the content type application/json."), 415)
     try:
         return json.loads(request.body.read())
     except (ValueError, RecursionError):

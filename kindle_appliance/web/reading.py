@@ -54,11 +54,11 @@ class Reading:
             raise HTTPError(404)
         offset = request.query.get("from", "0")
         if not is_number(offset):
-            raise HTTPError(400, Sentence("“from” is to be an offset: a whole number from 0 on."))
+            raise HTTPError(400, Sentence("“from” must be an offset: a whole number from 0 on."))
         accepts_events = "text/event-stream" in request.get_header("Accept", "")
         wanted = request.query.get("as") or ("events" if accepts_events else "text")
         if wanted not in ("events", "text"):
-            raise HTTPError(400, Sentence("“as” is to be “events” or “text”."))
+            raise HTTPError(400, Sentence("“as” must be “events” or “text”."))
         as_events = wanted == "events"
         headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
         language = self.visitors.language()

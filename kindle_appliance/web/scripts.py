@@ -86,25 +86,23 @@ class Scripts:
 def _conversation(body: object) -> tuple[str, list[Message]]:
     """The question of an API request and the messages before it, checked; an error names the place."""
     if not isinstance(body, dict):
-        raise ReaderError(Sentence("The request is to be an object with “message” and “history”."))
+        raise ReaderError(Sentence("The request must be an object with “message” and “history”."))
     message, history = body.get("message"), body.get("history", [])
     if not isinstance(message, str):
-        raise ReaderError(Sentence("“%(place)s” is to be a text.", place="message"))
+        raise ReaderError(Sentence("“%(place)s” must be a text.", place="message"))
     question = clean(message)
     check_question(question)
     if not isinstance(history, list) or len(history) > HISTORY_MESSAGES:
-        raise ReaderError(
-            Sentence("“history” is to be a list of at most %(most)d messages.", most=HISTORY_MESSAGES)
-        )
+        raise ReaderError(Sentence("“history” must be a list of at most %(most)d messages.", most=HISTORY_MESSAGES))
     return question, [_message(entry, f"history[{index}]") for index, entry in enumerate(history)]
 
 
 def _message(entry: object, place: str) -> Message:
     if not isinstance(entry, dict):
-        raise ReaderError(Sentence("“%(place)s” is to be an object with “role” and “text”.", place=place))
+        raise ReaderError(Sentence("“%(place)s” must be an object with “role” and “text”.", place=place))
     role, text = entry.get("role"), entry.get("text")
     if role != "user" and role != "model":
-        raise ReaderError(Sentence("“%(place)s” is to be “user” or “model”.", place=f"{place}.role"))
+        raise ReaderError(Sentence("“%(place)s” must be “user” or “model”.", place=f"{place}.role"))
     if not isinstance(text, str) or not text.strip():
-        raise ReaderError(Sentence("“%(place)s” is to be a text that is not empty.", place=f"{place}.text"))
+        raise ReaderError(Sentence("“%(place)s” must be a text that is not empty.", place=f"{place}.text"))
     return Message(role, clean(text))

@@ -577,6 +577,7 @@ _GROWING = {
 
 
 @pytest.mark.slow
+@pytest.mark.untraced
 @pytest.mark.parametrize("kind", _GROWING)
 def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str) -> None:
     head, line = _GROWING[kind]
@@ -586,6 +587,7 @@ def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str)
 
 
 @pytest.mark.slow
+@pytest.mark.untraced
 @pytest.mark.parametrize("prefix", ["", "> > > > > > a\n", "- a\n", "[", "    "])
 def test_short_lines_cost_at_most_8_times_long_ones(prefix: str) -> None:
     rounds = [(seconds(prefix + "a\n" * 1000), seconds(prefix + ("a " * 30 + "\n") * 1000)) for _ in range(3)]

@@ -32,11 +32,13 @@ ARCHIVE = (
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
 BROKEN = {
-    "storage/database.py": "\n\nMIGRATIONS = (*MIGRATIONS, 'CREATE TABLE of_a_new_version (id INTEGER)')\n",
+    "storage/schema.py": (
+        "\n\nCHATS = Schema(CHATS.table, (*CHATS.migrations, 'CREATE TABLE of_a_new_version (id INTEGER)'))\n"
+    ),
     "appliance.py": """
 
 def serve(settings, environment):
-    Database(data_folder(settings, environment) / "chats.sqlite").close()
+    Database(data_folder(settings, environment) / "chats.sqlite", CHATS).close()
     raise StartError("this version is broken")
 """,
 }

@@ -25,6 +25,7 @@ def test_the_document_changes_at_most_every_half_second(
     assert browser.errors() == []
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("engine", [each for each in ENGINES if each.name == "phantomjs-1.9.8"], indirect=True)
 def test_an_update_costs_a_twentieth_of_drawing_all_anew(
     browser: Browser, engine: Engine, gemini: FakeGemini, house: House

@@ -20,6 +20,9 @@ from .secrets import KEY
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
 
 
+TRACED = {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
+"""The variable that lets coverage count in processes of tests; empty, unless `make coverage` runs."""
+
 UNLIMITED = {
     "GEMINI_API_KEY": KEY,
     "KINDLE_APPLIANCE_QUESTIONS_PER_MINUTE": "1000",
@@ -30,7 +33,8 @@ UNLIMITED = {
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of the program: only the path comes from this machine, and all files are in `folder`."""
-    return {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **more}
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    return {**own, **TRACED, **more}
 
 
 def run(folder: Path, *arguments: str, **more: str) -> tuple[int, str, str]:

@@ -75,7 +75,6 @@ class SecretScanner:
         self.found: list[str] = []
         self.pieces: Counter[tuple[str, str]] = Counter()  # by kind, and by the test's file or a file's own name
         self.bytes: Counter[str] = Counter()
-        self.is_over = False
         self._lock = threading.Lock()
         self._exempt: set[Path] = set()
 
@@ -114,7 +113,6 @@ class SecretScanner:
 
     def conclude(self, folder: Path) -> list[str]:
         """Search `folder`, which has the files of this run, after the last write. Return all findings."""
-        self.is_over = True
         self.scan_files(folder)
         return sorted(set(self.found))
 

@@ -203,6 +203,7 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     assert "sudo kindle-appliance restore" in finding.remedy
 
 
+@pytest.mark.slow
 def test_chats_locked_by_the_appliance_on_a_full_filesystem_are_not_called_damaged(
     healthy: Patient, tmp_path: Path
 ) -> None:

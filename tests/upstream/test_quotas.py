@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -117,6 +119,25 @@ def test_an_exhausted_quota_outlives_a_restart_although_the_version_is_forgotten
     models.learn("flash", "3.6-flash")
     models.set_out("flash")
     assert in_order(Models(NAMES, database, clock)) == ["lite", "3.5-lite"]
+
+
+def test_several_questions_may_use_the_quotas_at_once(clock: Clock) -> None:
+    names = [f"model-{number}" for number in range(300)]
+    models = Models(names, clock=clock)
+
+    def use(first: int) -> None:
+        for name in names[first::4]:
+            models.learn(name, f"{name}-001")
+            models.set_out(name)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(use, range(4))) == [None] * 4
+    finally:
+        sys.setswitchinterval(interval)
+    assert in_order(models) == []
 
 
 def test_another_key_has_a_quota_of_its_own(database: Database, clock: Clock) -> None:

@@ -302,6 +302,7 @@ def test_the_cap_is_4_mib_unless_set(size: int) -> None:
 # ---- Cost
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_a_line_of_64_mib_costs_at_most_1_5_times_as_much_per_byte_as_one_of_1_mib() -> None:
     """Equal numbers of bytes, in turns, and the fastest of several rounds: so other work of the machine affects

@@ -28,7 +28,7 @@ from fakes.secrets import KEY
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 AT_ONCE = 50
 PATIENCE_SECONDS = 0.25  # for a response that may never come: the request may announce more bytes
