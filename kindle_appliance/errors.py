@@ -62,8 +62,9 @@ class Cancelled(Exception):
 class UpstreamError(ApplianceError):
     """A model server cannot answer now; another model, or the same one later, may.
 
-    `provider` is its name in the sentence. `retry_after`: seconds after which it may be asked again, if it says so.
-    `sentence` takes the place of the kind's own.
+    `provider` is its name in the sentence. `retry_after`: seconds after which it may be asked again, if it says so;
+    a question waits for that only if the server is busy (`UpstreamBusy`), clients are told of it always. `sentence`
+    takes the place of the kind's own.
     """
 
     words: ClassVar[Sentence] = Sentence(
@@ -107,7 +108,7 @@ class UpstreamRateLimited(UpstreamBusy):
 
 
 class ModelLoading(UpstreamBusy):
-    """The server is there and still loads its model."""
+    """The server is there and still loads its model. Gemini never says so; servers at home do."""
 
     words = Sentence("%(provider)s is still loading its model. Please ask again in a minute.")
 
@@ -132,7 +133,10 @@ class UnknownModel(UpstreamError):
 
 
 class ContextExceeded(UpstreamError):
-    """Question, history and instruction are together longer than this model takes."""
+    """Question, history and instruction are together longer than this model takes.
+
+    Gemini answers with a plain 400; a dialect that can tell raises this.
+    """
 
     words = Sentence("This chat has become too long for %(provider)s. Please begin a new one.")
 

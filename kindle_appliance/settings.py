@@ -240,7 +240,9 @@ def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping
         dialect.check_options(GenerationOptions(**{name: values[name] for name in dialect.options}))
     except OptionError as error:
         named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
-        raise SettingsError(f"{' and '.join(error.options)} are both set. {error} ({named})") from None
+        raise SettingsError(
+            f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
+        ) from None
 
 
 def _checked(option: Option, value: object, origin: str) -> object:

@@ -162,7 +162,8 @@ class AnswerDesk:
     def _start(self, text: str, history: Sequence[Message], turn: Turn | None) -> Answer:
         answer = Answer()
         question = Question(text, tuple(history), self._instruction)
-        live = _Writing(answer, self._fallback.ask(question, answer.tell), turn)
+        generation = self._fallback.ask(question, lambda waiting: answer.tell(waiting.sentence, waiting.after))
+        live = _Writing(answer, generation, turn)
         with self._lock:
             self._writing[live.answer] = live
             live.cut_off = self.is_closing

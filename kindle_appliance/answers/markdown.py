@@ -39,28 +39,33 @@ _MAX_LEVEL = 12
 """The deepest nesting of quotations (one level each) and lists (two levels each); what is nested deeper stays plain
 text. The library's own limit would lose it, and after a list all the text that follows, too (version 4.3.0)."""
 
+_ASCII = re.ASCII | re.IGNORECASE
+_WEB = re.compile(r"https?://((?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?)(?=[/?#]|$)", _ASCII)
+"""A web address whose host all browsers read the same way. The library has converted it to ASCII; no user name
+stands before the host (`http://bank.example@evil.example`); the host has no escaped characters and is not empty."""
+
 
 def parse_blocks(source: str, env: MutableMapping[str, Any]) -> list[Token]:
     """The block tokens of a text; their inline content is not parsed yet. `env`: the library's, with the references
     that are known.
     """
     tokens: list[Token] = []
-    MARKDOWN.block.parse(source, MARKDOWN, env, tokens)
+    _MARKDOWN.block.parse(source, _MARKDOWN, env, tokens)
     return tokens
 
 
 def render(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> str:
     """Render settled block tokens as HTML. Their inline content is parsed here, and only here."""
-    state = StateCore("", MARKDOWN, env, list(tokens))
+    state = StateCore("", _MARKDOWN, env, list(tokens))
     inline(state)
     text_join(state)
     for token in state.tokens:
-        check_links(token.children or ())
+        _check_links(token.children or ())
         _set_upright(token.children or ())
         style = token.attrs.pop("style", None) if token.type in ("th_open", "td_open") else None
         if isinstance(style, str):
             token.attrSet("class", style.removeprefix("text-align:"))
-    html = MARKDOWN.renderer.render(state.tokens, MARKDOWN.options, env)
+    html = _MARKDOWN.renderer.render(state.tokens, _MARKDOWN.options, env)
     return str(html).rstrip("\n")
 
 
@@ -75,8 +80,8 @@ def label_cells(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> None:
         elif token.type == "tr_open":
             column = 0
         elif token.type == "th_open":
-            children = MARKDOWN.parseInline(content.content, env)[0].children
-            heads.append(_RENDERER.renderInlineAsText(children, MARKDOWN.options, env))
+            children = _MARKDOWN.parseInline(content.content, env)[0].children
+            heads.append(_RENDERER.renderInlineAsText(children, _MARKDOWN.options, env))
             if len(heads) == _MANY_COLUMNS:
                 table.attrJoin("class", "stacked")
         elif token.type == "td_open":
@@ -85,7 +90,7 @@ def label_cells(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> None:
             column += 1
 
 
-def check_links(tokens: Sequence[Token]) -> None:
+def _check_links(tokens: Sequence[Token]) -> None:
     """Check each link, add its host at its end, and mark images that are inside a link.
 
     The check is needed for `[text]()`, whose address the library does not validate.
@@ -113,14 +118,6 @@ def _set_upright(tokens: Sequence[Token]) -> None:
             start = open_emphasis.pop()
             if not may_slant("".join(each.content for each in tokens[start:index])):
                 tokens[start].attrSet("class", "upright")
-
-
-_ASCII = re.ASCII | re.IGNORECASE
-
-
-_WEB = re.compile(r"https?://((?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?)(?=[/?#]|$)", _ASCII)
-"""A web address whose host all browsers read the same way. The library has converted it to ASCII; no user name
-stands before the host (`http://bank.example@evil.example`); the host has no escaped characters and is not empty."""
 
 
 def _is_web(url: str) -> bool:
@@ -209,7 +206,5 @@ def _markdown() -> MarkdownIt:
     return markdown
 
 
-MARKDOWN = _markdown()
-
-
+_MARKDOWN = _markdown()
 _RENDERER = RendererHTML()

@@ -41,7 +41,6 @@ _ALWAYS_PARSED = 400
 """Up to this number of characters, which most paragraphs have, the open part is parsed after every line. With 2,048
 a text whose lines have one character each takes ten times as long."""
 
-
 _GROWTH = 1.25
 """The factor by which a larger open part must have grown before it is parsed again."""
 

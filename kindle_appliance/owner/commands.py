@@ -16,12 +16,13 @@ from ..ending import Finish
 from ..errors import OwnerError, SettingsError, StartError
 from ..host.mdns import resolve
 from ..host.network import EVERYWHERE, addresses
-from ..sentences import ENGLISH, Sentence
+from ..sentences import ENGLISH
 from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from ..storage import backup
 from ..storage.lock import FolderLock, announced_url
 from ..upstream.call import Clocks
 from ..upstream.catalogue import fetch_catalogue
+from ..upstream.fallback import Waiting
 from . import credential, service
 from .doctor import Finding, Patient, Verdict, examine
 from .installation import Installation
@@ -64,10 +65,10 @@ def ask(values: Settings, question: str) -> int:
         return 1
 
 
-def _tell(state: Sentence, after: float) -> None:
+def _tell(waiting: Waiting) -> None:
     """Print a retry delay to stderr, apart from the answer; a thinking model is no news at a terminal."""
-    if not after:
-        print(f"({state})", file=sys.stderr)
+    if waiting.is_delay:
+        print(f"({waiting.sentence})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:

@@ -27,7 +27,7 @@ from ..settings import OPTIONS, Settings
 from ..storage.database import SQLITE, inspect
 from ..storage.schema import CHATS
 from ..upstream.catalogue import Catalogue, fetch_catalogue
-from ..upstream.rung import Rung
+from ..upstream.rung import Place, Rung
 from .service import Service
 
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
@@ -232,7 +232,9 @@ def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
 
 def _fetch_catalogues(patient: Patient) -> list[tuple[Rung, Catalogue]]:
     """What each place offers, with a rung that is asked there."""
-    rungs = {rung.place: rung for rung in reversed(patient.rungs)}
+    rungs: dict[Place, Rung] = {}
+    for rung in patient.rungs:
+        rungs.setdefault(rung.place, rung)
     fetched = []
     for place, rung in rungs.items():
         with closing(place.upstream):

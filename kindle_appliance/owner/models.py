@@ -31,7 +31,8 @@ def open_fallback(settings: Settings, stops: ExitStack, database: Database | Non
     clocks = Clocks(settings.connect_seconds, settings.first_byte_seconds, settings.progress_seconds)
     if not needs_demo(settings):
         rungs = open_rungs(settings, clocks, settings.key or "")
-        stops.callback(rungs[0].place.upstream.close)
+        for upstream in {rung.place.upstream for rung in rungs}:
+            stops.callback(upstream.close)
         return Fallback(rungs, Quotas(database))
     server = DemoGemini(STATIC / "demo_answers.md")
     stops.callback(server.close)

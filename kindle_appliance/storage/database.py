@@ -26,12 +26,16 @@ Row = sqlite3.Row
 
 @dataclass(frozen=True)
 class Schema:
-    """What stands in a file. `migrations`: the way from an empty file to today's tables; `PRAGMA user_version`
-    counts the steps done. `table`: the one whose rows are counted to say how much a file holds.
+    """The tables of a file.
+
+    `migrations`: the way from an empty file to today's tables; `PRAGMA user_version` counts the steps done.
+    `essential`: the tables without which a file is not one of these. `counted`: the one whose rows say how much a
+    file holds.
     """
 
-    table: str
     migrations: tuple[str, ...]
+    essential: frozenset[str]
+    counted: str
 
     @property
     def version(self) -> int:
@@ -190,9 +194,9 @@ def _as_storage_error() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The contents of a file: the version of its schema, the rows of the schema's `table`, and its trouble ("":
-    none). `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it from
-    being read.
+    """The contents of a file: the version of its schema, the rows of the schema's `counted` table, and its trouble
+    ("": none). `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it
+    from being read.
     """
 
     version: int
@@ -208,9 +212,9 @@ def inspect(path: Path, schema: Schema) -> Inspection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            if schema.table not in tables:
-                return Inspection(version, 0, f"it holds no {schema.table} of the appliance")
-            (rows,) = connection.execute(f"SELECT count(*) FROM {schema.table}").fetchone()  # noqa: S608 - our own name
+            if not schema.essential <= tables:
+                return Inspection(version, 0, f"it holds no {schema.counted} of the appliance")
+            (rows,) = connection.execute(f"SELECT count(*) FROM {schema.counted}").fetchone()  # noqa: S608 - our name
             return Inspection(version, rows, "" if trouble == "ok" else str(trouble))
     except sqlite3.Error as error:
         damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .database import Schema
 
 CHATS = Schema(
-    table="chats",
+    essential=frozenset({"chats", "turns"}),
+    counted="chats",
     migrations=(
         """
         CREATE TABLE chats (
@@ -64,15 +65,20 @@ CHATS = Schema(
             until REAL NOT NULL,
             PRIMARY KEY (place, model)
         ) STRICT;
-        -- The name of the provider has become a value of the sentences under answers.
+        -- The name of the provider has become a value of the sentences under answers. (CASE, because SQLite may
+        -- evaluate AND in any order, and a note that is no JSON would be an error.)
         UPDATE turns SET note = json_set(
             note, '$[0]', replace(json_extract(note, '$[0]'), 'Gemini', '%(provider)s'), '$[2].provider', 'Gemini'
-        ) WHERE json_extract(note, '$[0]') LIKE '%Gemini%' AND json_extract(note, '$[0]') NOT LIKE '%Google%'
-            AND json_extract(note, '$[0]') NOT LIKE '%owner can %';
+        ) WHERE CASE WHEN json_valid(note) THEN
+            json_extract(note, '$[0]') LIKE '%Gemini%' AND json_extract(note, '$[0]') NOT LIKE '%Google%'
+            AND json_extract(note, '$[0]') NOT LIKE '%owner can %'
+        END;
         UPDATE turns SET note = json_set(
             note, '$[0]', replace(json_extract(note, '$[0]'), 'Google', '%(provider)s'), '$[2].provider', 'Gemini'
-        ) WHERE json_extract(note, '$[0]') LIKE 'The appliance does not reach Google%'
-            OR json_extract(note, '$[0]') LIKE 'The secure connection to Google failed%';
+        ) WHERE CASE WHEN json_valid(note) THEN
+            json_extract(note, '$[0]') LIKE 'The appliance does not reach Google%'
+            OR json_extract(note, '$[0]') LIKE 'The secure connection to Google failed%'
+        END;
         """,
     ),
 )

@@ -2,8 +2,8 @@
 refusal as what it means. No I/O.
 
 A dialect is one module. Everything after it (`attempt`, `fallback`, the desk, the pages, the owner's commands)
-knows this protocol and nothing of a provider, so a new kind of server costs one module and one line where the
-settings become rungs.
+knows this protocol and nothing of a provider. So a new kind of server costs one module, and a line each where its
+options are checked (`settings`) and where settings become rungs (`owner/models`).
 """
 
 from __future__ import annotations
@@ -77,9 +77,11 @@ class Dialect(Protocol):
         """A reader for the response to `request()`."""
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
-        """The meaning of a response other than 200, by role: `UpstreamBusy` (until), `QuotaExhausted` (until),
-        `UnknownModel`, `ContextExceeded`, `ModelLoading`, any other `UpstreamError` where another model or a later
-        time may help, `OwnerError` where only the owner can. `headers`: names in lower case.
+        """The meaning of a response other than 200, by role.
+
+        `UpstreamBusy` (for so many seconds), `QuotaExhausted` (until a moment), `UnknownModel`, `ContextExceeded`,
+        `ModelLoading`, any other `UpstreamError` where another model or a later time may help; `OwnerError` where
+        only the owner can. `headers`: names in lower case.
         """
 
     def catalogue_request(self, key: str) -> Request:

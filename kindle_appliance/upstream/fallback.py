@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..conversation import Question
 from ..ending import STOPPED, Ending, Finish
@@ -30,8 +31,18 @@ _LEAST_WAITING_SECONDS = 1.0
 _THINKING_AFTER_SECONDS = 10.0
 """Silence that a reader takes for a moment's thought. After that the page says so."""
 
-Tell = Callable[[Sentence, float], None]
-"""Takes what is being waited for, and after how many seconds the reader is to see it."""
+
+class Waiting(NamedTuple):
+    """What a question waits for before there is text: `sentence`, to be shown once `after` seconds have passed.
+    `is_delay`: every rung has refused, and the question waits until one may be asked again.
+    """
+
+    sentence: Sentence
+    after: float = 0.0
+    is_delay: bool = False
+
+
+Tell = Callable[[Waiting], None]
 
 
 class Fallback:
@@ -41,7 +52,7 @@ class Fallback:
         self._rungs = tuple(rungs)
         self._quotas = quotas
 
-    def ask(self, question: Question, tell: Tell = lambda _, __: None) -> Generation:
+    def ask(self, question: Question, tell: Tell = lambda _: None) -> Generation:
         """An answer to `question`. Nothing is sent before it is read."""
         return Generation(self._rungs, self._quotas, question, tell)
 
@@ -85,7 +96,7 @@ class Generation:
             waited += delay
             if waited > _MOST_WAITING_SECONDS:
                 return
-            self._tell(_asked_again_in(delay, soonest.rung.provider), 0.0)
+            self._tell(Waiting(_asked_again_in(delay, soonest.rung.provider), is_delay=True))
             if self._cancelled.wait(delay):
                 self.ending = Ending(Finish.STOPPED, STOPPED)
                 return
@@ -105,7 +116,7 @@ class Generation:
         while (rung := self._quotas.find_next(self._rungs, tried)) is not None:
             tried.append(rung)
             silence = time.monotonic() - start
-            self._tell(_is_thinking(rung.provider), max(0.0, _THINKING_AFTER_SECONDS - silence))
+            self._tell(Waiting(_is_thinking(rung.provider), max(0.0, _THINKING_AFTER_SECONDS - silence)))
             attempt = self._begin(rung)
             yield from attempt
             self._learn(attempt)
@@ -155,15 +166,15 @@ class Generation:
         if refusals:
             self._conclude(max(reversed(refusals), key=_promise))
         known = [rung for rung in self._rungs if rung not in self._unknown]
-        if (moment := self._quotas.back_at(known)) is None:
+        back = self._quotas.first_back(known)
+        if back is None or any(each.rules_out_place for each in refusals):  # the owner must hear of a refused key
             return
-        first = next(rung for rung in known if self._quotas.out_until(rung) == moment)
-        wait = max(0.0, moment - time.time())
-        self.error = QuotaExhausted(first.provider, until=moment, retry_after=wait)
+        wait = max(0.0, back.at - time.time())
+        self.error = QuotaExhausted(back.rung.provider, until=back.at, retry_after=wait)
         note = Sentence(
             "%(provider)s's free questions for today are used up. New questions from %(moment)s.",
-            provider=first.provider,
-            moment=Moment(moment),
+            provider=back.rung.provider,
+            moment=Moment(back.at),
         )
         self.ending = Ending(Finish.FAILED, note)
 

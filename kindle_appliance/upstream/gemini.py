@@ -76,7 +76,7 @@ class Gemini:
     def check_options(self, options: GenerationOptions) -> None:
         if options.thinking_level is not None and options.thinking_budget is not None:
             raise OptionError(
-                "Gemini refuses both together (status 400). Allowed is one of them.",
+                "Gemini refuses that (status 400). Allowed is one of them.",
                 "thinking_level",
                 "thinking_budget",
             )

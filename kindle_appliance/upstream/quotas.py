@@ -27,6 +27,13 @@ class Model(NamedTuple):
     name: str
 
 
+class Back(NamedTuple):
+    """A rung whose quota is back `at` a moment (Unix time)."""
+
+    rung: Rung
+    at: float
+
+
 class _Outage(NamedTuple):
     said: float  # both Unix time
     until: float
@@ -64,6 +71,7 @@ class Quotas:
             return
         try:
             with self._database.write() as connection:
+                connection.execute("DELETE FROM quotas WHERE until <= ?", (outage.said,))
                 connection.executemany(
                     "REPLACE INTO quotas (place, model, said, until) VALUES (?, ?, ?, ?)",
                     [(model.place, name, *outage) for name in names],
@@ -88,7 +96,11 @@ class Quotas:
                 return rung
         return None
 
-    def back_at(self, rungs: Iterable[Rung]) -> float | None:
-        """If all these are out of quota: when the first of them is back (Unix time)."""
-        moments = [self.out_until(rung) for rung in rungs]
-        return None if None in moments else min((moment for moment in moments if moment is not None), default=None)
+    def first_back(self, rungs: Iterable[Rung]) -> Back | None:
+        """If all these are out of quota: the first of them that is back, and when. None also if there are none."""
+        found: list[Back] = []
+        for rung in rungs:
+            if (until := self.out_until(rung)) is None:
+                return None
+            found.append(Back(rung, until))
+        return min(found, key=lambda each: each.at, default=None)

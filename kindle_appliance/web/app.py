@@ -28,7 +28,7 @@ from .forms import limit_fields
 from .guard import Guard, Visit
 from .headers import NO_PAGE, POLICY, SECURITY_HEADERS
 from .health import Health
-from .house import House
+from .house import HouseWide
 from .look import USUAL_LOOK, Look
 from .pages import Pages
 from .paths import NUMBER
@@ -97,7 +97,7 @@ class Web:
         self._chats = ChatList(visitors, pages, chats, desk)
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
         self._check = Check(visitors, pages, reports, seats)
-        self._house = House(visitors, pages, health, self._sign_in, addresses, mdns)
+        self._house = HouseWide(visitors, pages, health, self._sign_in, addresses, mdns)
 
     def application(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application: every route of the house."""

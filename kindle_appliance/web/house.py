@@ -18,7 +18,7 @@ from .visitor import Visitors
 
 
 @dataclass(frozen=True)
-class House:
+class HouseWide:
     """`GET /addresses`, `POST /look`, `GET /healthz`. `addresses`: those that the house reaches the appliance at,
     best first; `mdns`: the state of its name.
     """

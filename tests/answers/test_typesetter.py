@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.answers.markdown import MARKDOWN, check_links
+from kindle_appliance.answers.markdown import _MARKDOWN, _check_links
 from kindle_appliance.answers.typesetter import PIECE_LINES, Block, Typesetter
 
 KIB = 1024
@@ -180,10 +180,10 @@ def at_once(text: str) -> list[Seen]:
     """The look of the whole text rendered at once by the same library, set up in the same way."""
     text = text.removesuffix("\r")  # half a line end, which we ignore until the rest comes
     env: dict[str, Any] = {}
-    tokens = MARKDOWN.parse(text, env)
+    tokens = _MARKDOWN.parse(text, env)
     for token in tokens:
-        check_links(token.children or ())
-    html = MARKDOWN.renderer.render(tokens, MARKDOWN.options, env)
+        _check_links(token.children or ())
+    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)
     return Look(re.sub(r'style="text-align:(\w+)"', r'class="\1"', html)).seen
 
 

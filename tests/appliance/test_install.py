@@ -33,7 +33,8 @@ OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
 BROKEN = {
     "storage/schema.py": (
-        "\n\nCHATS = Schema(CHATS.table, (*CHATS.migrations, 'CREATE TABLE of_a_new_version (id INTEGER)'))\n"
+        "\n\nfrom dataclasses import replace\nSTEP = 'CREATE TABLE of_a_new_version (id INTEGER)'"
+        "\nCHATS = replace(CHATS, migrations=(*CHATS.migrations, STEP))\n"
     ),
     "appliance.py": """
 

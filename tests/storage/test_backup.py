@@ -213,6 +213,15 @@ BAD = {
 }
 
 
+def test_a_file_with_only_some_of_the_tables_is_no_backup(chats: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(f"CREATE TABLE chats (id INTEGER); PRAGMA user_version = {CHATS.version};")
+    with pytest.raises(StartError, match="not a good backup: it holds no chats"):
+        restore(file, chats)
+    assert questions(chats) == ["Why?", "海?"]
+
+
 @pytest.mark.parametrize(("content", "sentence"), BAD.values(), ids=BAD)
 def test_a_file_that_is_no_backup_is_refused_and_the_chats_stay(
     chats: Path, tmp_path: Path, content: bytes | None, sentence: str

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage import chats as module
 from kindle_appliance.storage.chats import Chats, Turn
-from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 
 COMPLETE = Ending(Finish.COMPLETE, model="gemini-flash-latest", tokens=12)
@@ -171,7 +172,7 @@ ASKING = """
 import sys
 from pathlib import Path
 from kindle_appliance.storage.chats import Chats
-from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 turn, _ = Chats(Database(Path(sys.argv[1]), CHATS)).ask("Why?", None, "form")
 print(turn.id, flush=True)
@@ -255,13 +256,15 @@ OLD_NOTES = {
 
 def test_notes_stored_by_version_0_1_are_still_shown_in_the_language_of_the_reader(tmp_path: Path) -> None:
     file = tmp_path / "chats.sqlite"
-    with closing(Database(file, Schema("chats", CHATS.migrations[:6]))) as old, old.write() as connection:
+    with closing(Database(file, replace(CHATS, migrations=CHATS.migrations[:6]))) as old, old.write() as connection:
         connection.execute("INSERT INTO chats DEFAULT VALUES")
         connection.executemany(
             "INSERT INTO turns (chat, number, question, form, asked, finish, note)"
             " VALUES (1, ?, 'Why?', ?, 0, 'failed', ?)",
             [(number, str(number), Sentence(note).to_json()) for number, note in enumerate(OLD_NOTES, 1)],
         )
+        no_json = "INSERT INTO turns (chat, number, question, form, asked, note) VALUES (1, 9, '', '', 0, '')"
+        connection.execute(no_json)
     with closing(Database(file, CHATS)) as database:
         for number, (english, chinese) in enumerate(OLD_NOTES.items(), 1):
             turn = Chats(database).find_turn(1, number)

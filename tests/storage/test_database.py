@@ -13,13 +13,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from kindle_appliance.errors import OwnerError, StorageError
-from kindle_appliance.storage.database import Database, Schema
+from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 
 NOBODY = 65534
@@ -97,10 +98,10 @@ def test_a_file_of_version_0_is_brought_to_todays_schema(path: Path) -> None:
 def test_a_file_of_an_older_version_moves_forward_with_its_rows(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Database(path, Schema("chats", CHATS.migrations[:1]))) as database:
+    with closing(Database(path, replace(CHATS, migrations=CHATS.migrations[:1]))) as database:
         add_turn(database, "Why?")
     assert look(path, "PRAGMA user_version") == [(1,)]
-    with closing(Database(path, Schema("chats", (CHATS.migrations[0], NEXT_STEP)))) as database:
+    with closing(Database(path, replace(CHATS, migrations=(CHATS.migrations[0], NEXT_STEP)))) as database:
         assert [tuple(row) for row in database.read("SELECT question, mark FROM turns")] == [("Why?", "none")]
     assert look(path, "PRAGMA user_version") == [(2,)]
 
@@ -122,7 +123,7 @@ def test_a_failed_migration_leaves_the_version_before_it_the_rows_and_no_lock(
         add_turn(database, "Why?")
     wrong = "ALTER TABLE turns ADD COLUMN half TEXT; INSERT INTO nowhere VALUES (1)"
     with pytest.raises(StorageError) as failed:
-        Database(path, Schema("chats", (*CHATS.migrations, NEXT_STEP, wrong)))
+        Database(path, replace(CHATS, migrations=(*CHATS.migrations, NEXT_STEP, wrong)))
     assert str(path) in str(failed.value)
     assert look(path, "PRAGMA user_version") == [(CHATS.version + 1,)]
     assert look(path, "SELECT question, mark FROM turns") == [("Why?", "none")]

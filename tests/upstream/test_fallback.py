@@ -42,13 +42,14 @@ from kindle_appliance.errors import (
     UpstreamUnreachable,
 )
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
-from kindle_appliance.upstream.fallback import Fallback, Generation
+from kindle_appliance.upstream.fallback import Fallback, Generation, Waiting
 from kindle_appliance.upstream.quotas import Quotas
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
 MODELS = ("flash", "lite")
 QUESTION = Question("Why?")
+NOON = 1_800_000_000.0  # Unix time
 QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
 
 
@@ -269,12 +270,45 @@ def test_when_all_refuse_a_short_retry_delay_is_announced_and_waited_for(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
-    told: list[str] = []
+    told: list[Waiting] = []
     fallback = fallback_to(open_upstream(gemini.url))
-    generation = fallback.ask(QUESTION, lambda sentence, after: None if after else told.append(str(sentence)))
-    assert "".join(generation) == "At last."
-    assert told == ["Too many questions at once for Gemini. It is asked again in 1 second."]
+    assert "".join(fallback.ask(QUESTION, told.append)) == "At last."
+    assert [str(waiting.sentence) for waiting in told if waiting.is_delay] == [
+        "Too many questions at once for Gemini. It is asked again in 1 second."
+    ]
     assert asked(gemini) == ["flash", "lite", "lite"], "a model without a retry delay is not asked again"
+
+
+def test_a_model_that_thinks_is_told_apart_from_a_retry_delay_however_late_it_is_asked(
+    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.0)
+    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), Reply.answer("At last."))
+    told: list[Waiting] = []
+    assert "".join(fallback_to(open_upstream(gemini.url)).ask(QUESTION, told.append)) == "At last."
+    assert [(waiting.after, waiting.is_delay) for waiting in told] == [(0, False), (0, False)]
+
+
+def test_a_quota_that_comes_back_while_the_reader_is_told_when_makes_no_mistake(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    moments = iter([*[NOON] * 3, *[NOON + 86400.0] * 9])  # the day ends between two looks at the clock
+    quotas = Quotas(clock=lambda: next(moments, NOON + 86400.0))
+    gemini.default = refused(PER_DAY)
+    rungs = gemini_rungs(open_upstream(gemini.url), ["flash"])
+    generation = Fallback(rungs, quotas).ask(QUESTION)
+    assert "".join(generation) == ""
+    assert generation.ending is not None and "used up" in generation.ending.words("en")
+
+
+def test_a_refused_key_is_reported_although_all_quotas_are_used_up(gemini: FakeGemini, open_upstream: Open) -> None:
+    fallback = fallback_to(open_upstream(gemini.url), ("flash", "lite"))
+    error = error_body(403, "PERMISSION_DENIED", "The key is gone.")
+    gemini.replies(refused(PER_DAY), Reply([chunk("Hm…", thought=True, model_version="flash"), error]))
+    generation = fallback.ask(QUESTION)
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, OwnerError)
+    assert generation.ending is not None and generation.ending.note == generation.error.sentence
 
 
 @pytest.mark.parametrize("delay", ["20.5s", "34.4s"])
@@ -300,7 +334,7 @@ def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(refused(retry_info("20s")))
     told = threading.Event()
     fallback = fallback_to(open_upstream(gemini.url), ["flash"])
-    generation = fallback.ask(QUESTION, lambda _, after: None if after else told.set())
+    generation = fallback.ask(QUESTION, lambda waiting: told.set() if waiting.is_delay else None)
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit("".join, generation)
         assert told.wait(SOON)

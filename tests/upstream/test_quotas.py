@@ -68,7 +68,8 @@ class Models:
         self.quotas.set_out(self.rungs[name], refusal.until)
 
     def back_at(self) -> float | None:
-        return self.quotas.back_at(self.rungs.values())
+        back = self.quotas.first_back(self.rungs.values())
+        return back.at if back else None
 
 
 def in_order(models: Models) -> list[str]:

@@ -270,6 +270,6 @@ def test_the_doctor_asks_each_place(
     patient = Patient("0.0.0", settings, tmp_path, [of_gemini, of_shed], None, True, "127.0.0.1", lambda name: ())
     keys = [finding for finding in examine(patient) if finding.subject == "key"]
     assert [(finding.verdict, finding.text) for finding in keys] == [
-        (Verdict.FAILURE, "The shed accepts it and offers 1 models, but not large."),
         (Verdict.OK, "Gemini accepts it and offers 1 models, all of the settings among them."),
+        (Verdict.FAILURE, "The shed accepts it and offers 1 models, but not large."),
     ]
