@@ -38,7 +38,7 @@ from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
 from kindle_appliance.web.server import Server
 
-from .gemini import FakeGemini, Reply
+from .gemini import Call, FakeGemini, Reply
 from .rungs import gemini_rungs
 from .secret_scanner import SCANNER
 
@@ -206,6 +206,15 @@ def answered(gemini: FakeGemini, house: House, text: str, question: str = "Why?"
     with house.follow(f"/answers/{turn.id}?as=text") as follow:
         follow.read_to_end()
     return f"/chats/{chat}/{number}"
+
+
+def begin(house: House, gemini: FakeGemini, text: str) -> Call:
+    """Ask a question on the page, and let Gemini begin its answer with `text`."""
+    house.ask("Why?")
+    call = gemini.next_call()
+    call.start()
+    call.text(text)
+    return call
 
 
 class Follow:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.gemini import FakeGemini
-from fakes.house import House
+from fakes.house import House, begin
 
 from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
@@ -39,15 +39,11 @@ def test_the_pieces_of_the_check_come_one_by_one(house: House) -> None:
 
 def test_the_check_takes_no_seat_from_readers(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        house.ask("Why?")
-        call = gemini.next_call()
-        call.start()
-        call.text("Word")
+        call = begin(house, gemini, "Word")
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
             assert house.get("/check/stream").data == b""
-            call.text(".", finish="STOP")
-            call.end()
+            call.finish(".")
             follow.read_to_end()
 
 

@@ -48,8 +48,7 @@ def test_an_answer_is_unread_until_its_end_has_been_shown(gemini: FakeGemini, ho
     call = gemini.next_call()
     call.start()
     assert "Set-Cookie" not in house.get("/chats/1/1", Cookie="unread=7.8.1").headers, "it has not ended"
-    call.text("Because.", finish="STOP")
-    call.end()
+    call.finish("Because.")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_to_end()
     gemini.replies(Reply.answer("So."))

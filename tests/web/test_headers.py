@@ -50,5 +50,4 @@ def test_the_policy_of_a_page_allows_its_own_script_and_style_and_nothing_else(
         assert set(allowed) == {"script", "style"} and "unsafe-eval" not in policy
     assert len(set(policies)) == 4, "one for each set of scripts: their text does not depend on the page"
     call.start()
-    call.text("Now.", finish="STOP")
-    call.end()
+    call.finish("Now.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.gemini import FakeGemini
-from fakes.house import House
+from fakes.house import House, begin
 
 from kindle_appliance.web.health import Health
 
@@ -74,10 +74,7 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
 
 def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
-        house.ask("Why?")
-        call = gemini.next_call()
-        call.start()
-        call.text("Because")
+        call = begin(house, gemini, "Because")
         with house.follow("/answers/1") as first, house.follow("/answers/1") as second:
             first.read_until("Because")
             second.read_until("Because")

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk, quota_failure
-from fakes.house import House, PageState, answered
+from fakes.house import House, PageState, answered, begin
 
 from kindle_appliance.web import streams
 
@@ -38,8 +38,7 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
         with house.follow("/answers/1?as=text") as follow:
             follow.read_until(text.strip()[-10:])
         if not is_written:
-            call.text("", finish="STOP")
-        call.end()
+            call.finish("")
         with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
             browser.sendall(
                 f"GET /chats/1/1 HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n"
@@ -61,10 +60,7 @@ def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, ho
 def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_script(
     gemini: FakeGemini, house: House
 ) -> None:
-    house.ask("Why?")
-    call = gemini.next_call()
-    call.start()
-    call.text("Settled.\n\nNot yet")
+    call = begin(house, gemini, "Settled.\n\nNot yet")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_until("yet")
     page = house.get("/chats/1/1").data.decode()
@@ -73,8 +69,7 @@ def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_
     assert re.search(r'<noscript>[^/]*href="/chats/1/1">Refresh', page)
     answer = re.search(r'<script type="application/json" id="given">(\{.*\})</script>', page)
     assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
-    call.text(".", finish="STOP")
-    call.end()
+    call.finish(".")
 
 
 def test_a_question_beyond_the_daily_quota_is_kept_and_can_be_asked_again_with_one_tap(
@@ -131,8 +126,7 @@ def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, 
         for word in ("One", " two", " three"):
             call.text(word)
             follow.read_until(word.strip())
-        call.text(".", finish="STOP")
-        call.end()
+        call.finish(".")
         follow.read_to_end()
     assert follow.state.blocks == ["<p>One two three.</p>"] and follow.state.tail == ""
     assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
@@ -148,8 +142,7 @@ def test_a_silent_stream_is_kept_alive_by_comments(
     with house.follow("/answers/1?as=events") as follow:
         follow.read_until(" \n\n:\n\n:\n\n")
         call.start()
-        call.text("Because.", finish="STOP")
-        call.end()
+        call.finish("Because.")
         follow.read_to_end()
     assert follow.state.blocks == ["<p>Because.</p>"]
 
@@ -180,10 +173,7 @@ def test_an_offset_resumes_after_the_last_settled_block(gemini: FakeGemini, hous
 
 
 def test_a_poll_gets_the_answer_so_far(gemini: FakeGemini, house: House) -> None:
-    house.ask("Why?")
-    call = gemini.next_call()
-    call.start()
-    call.text("Done.\n\nOpen")
+    call = begin(house, gemini, "Done.\n\nOpen")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_until("Open")
     for _ in range(2):
@@ -191,8 +181,7 @@ def test_a_poll_gets_the_answer_so_far(gemini: FakeGemini, house: House) -> None
         state.feed(house.get("/answers/1?as=events&wait=0").data.decode())
         assert (state.blocks, state.tail, state.end) == (["<p>Done.</p>"], "Open", None)
     assert house.get("/answers/1?wait=0").data == b"Done.\n\nOpen"
-    call.text("!", finish="STOP")
-    call.end()
+    call.finish("!")
     with house.follow("/answers/1?as=events") as follow:
         follow.read_to_end()
     state.feed(house.get(f"/answers/1?as=events&wait=0&from={state.upto}").data.decode())
@@ -210,10 +199,7 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
     gemini: FakeGemini, tmp_path: Path
 ) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
-        house.ask("Why?")
-        call = gemini.next_call()
-        call.start()
-        call.text("Word")
+        call = begin(house, gemini, "Word")
         with house.follow("/answers/1?as=events") as one, house.follow("/answers/1?as=events") as two:
             one.read_until("Word")
             two.read_until("Word")
@@ -221,8 +207,7 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
             assert b"retry: 2000\n" in third and b"event:" not in third
             assert b"Word" in house.get("/answers/1?as=events&wait=0").data
             assert house.get("/").status == 200, "pages have threads of their own"
-            call.text(".", finish="STOP")
-            call.end()
+            call.finish(".")
             one.read_to_end()
             two.read_to_end()
         with house.follow("/answers/1?as=events") as again:
@@ -231,10 +216,7 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
 
 def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        house.ask("Why?")
-        call = gemini.next_call()
-        call.start()
-        call.text("Word")
+        call = begin(house, gemini, "Word")
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
         pause = threading.Event()
@@ -247,8 +229,7 @@ def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: Fa
             pause.wait(0.1)
         else:
             raise AssertionError("the seat was not freed")
-        call.text(" more", finish="STOP")
-        call.end()
+        call.finish(" more")
         answer = house.desk.find(1)
         assert answer is None or answer.wait_for_end(20)
         assert house.get("/answers/1").data == b"Word more"
@@ -258,10 +239,7 @@ def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: Fa
 
 
 def test_stop_keeps_what_has_been_written_and_goes_back_to_the_page(gemini: FakeGemini, house: House) -> None:
-    house.ask("Why?")
-    call = gemini.next_call()
-    call.start()
-    call.text("So far")
+    call = begin(house, gemini, "So far")
     with house.follow("/answers/1?as=events") as follow:
         follow.read_until("So far")
         stopped = house.post("/answers/1/stop", {})

@@ -34,8 +34,7 @@ def test_the_api_streams_plain_text_as_it_is_written(gemini: FakeGemini, house: 
     call.start()
     call.text("One")
     assert seen.wait(10), "the first word arrives before the second is written"
-    call.text(" two 末尾.", finish="STOP")
-    call.end()
+    call.finish(" two 末尾.")
     client.join(10)
     (status, headers), (_, body) = done
     assert status == 200 and headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -126,8 +125,7 @@ def test_scripts_take_no_threads_from_pages(gemini: FakeGemini, tmp_path: Path) 
                 assert "too much to do" in json.loads(second.read_to_end())["error"]
             assert house.get("/").status == 200
             call.start()
-            call.text("One.", finish="STOP")
-            call.end()
+            call.finish("One.")
             assert first.result(20) == b"One."
         gemini.replies(Reply.error(503, "UNAVAILABLE", "busy"), Reply.error(503, "UNAVAILABLE", "busy"))
         with house.converse({"message": "fails"}) as failed:
