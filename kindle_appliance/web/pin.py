@@ -29,7 +29,7 @@ _SECRET_BYTES = 32
 class Gate:
     """Checks the PIN, and signs and checks the session cookies of browsers that entered it. Safe for threads.
 
-    A session cookie (a "pass") holds its expiry time, signed with a key from the secret and the PIN: a change of
+    A session cookie holds its expiry time, signed with a key from the secret and the PIN: a change of
     the PIN signs everybody out. Wrong PINs are counted for each address, and for all addresses together, because a
     client can use many. After a few wrong PINs, each further one starts a pause, which doubles. A day without a
     wrong PIN resets the count.
@@ -42,11 +42,11 @@ class Gate:
         self._wrong: dict[str, _WrongPins] = {}
         self._all = _WrongPins(ALL_TRIES)
 
-    def pass_until(self, end: float) -> str:
+    def open_session(self, end: float) -> str:
         """Return a session cookie that is valid until `end` (Unix time)."""
         return f"{int(end)}.{self._signature(int(end))}"
 
-    def takes(self, text: str, now: float) -> bool:
+    def is_session(self, text: str, now: float) -> bool:
         """Whether this is a session cookie that is valid at `now` (Unix time)."""
         end, _, signature = text.partition(".")
         if not re.fullmatch("[0-9]{1,12}", end, re.ASCII) or not signature.isascii():

@@ -46,7 +46,7 @@ class SignIn:
 
     def is_signed_in(self) -> bool:
         """Whether a browser has brought its session, or a script the PIN."""
-        if self.gate.takes(cookies.session(), time.time()):
+        if self.gate.is_session(cookies.session(), time.time()):
             return True
         scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return scheme.lower() == "bearer" and self.gate.is_right(pin.strip(), visitor.client(), time.monotonic())
@@ -71,7 +71,7 @@ class SignIn:
         if not self.gate.is_right(digits, visitor.client(), time.monotonic()):
             return self._locked(back, _WRONG_PIN)
         response = replies.see_other(back)
-        cookies.keep_session(response, self.gate.pass_until(time.time() + cookies.YEAR_SECONDS))
+        cookies.keep_session(response, self.gate.open_session(time.time() + cookies.YEAR_SECONDS))
         return response
 
     def _locked(self, back: str, note: Sentence | None) -> HTTPResponse:

@@ -58,9 +58,9 @@ def digits(response: urllib3.BaseHTTPResponse) -> str:
 
 def test_a_pass_is_valid_until_it_expires_and_only_unchanged() -> None:
     gate = Gate(PIN, SECRET)
-    good = gate.pass_until(NOW + 100)
-    assert gate.takes(good, NOW) and gate.takes(good, NOW + 99)
-    assert not gate.takes(good, NOW + 100)
+    good = gate.open_session(NOW + 100)
+    assert gate.is_session(good, NOW) and gate.is_session(good, NOW + 99)
+    assert not gate.is_session(good, NOW + 100)
     end, _, signature = good.partition(".")
     later = f"{int(end) + 1}.{signature}"
     bad = [
@@ -74,14 +74,14 @@ def test_a_pass_is_valid_until_it_expires_and_only_unchanged() -> None:
         ".",
     ]
     bad += [f" {good}", f"{end}.é", f"-{good}", f"{'9' * 13}.{signature}", f"١.{signature}", f"{end}.{PIN}", PIN]
-    assert [each for each in bad if gate.takes(each, NOW)] == []
+    assert [each for each in bad if gate.is_session(each, NOW)] == []
 
 
 def test_another_pin_and_another_secret_sign_everybody_out() -> None:
-    good = Gate(PIN, SECRET).pass_until(NOW + 100)
-    assert Gate(PIN, SECRET).takes(good, NOW), "a restart does not"
-    assert not Gate("70414", SECRET).takes(good, NOW)
-    assert not Gate(PIN, b"t" * 32).takes(good, NOW)
+    good = Gate(PIN, SECRET).open_session(NOW + 100)
+    assert Gate(PIN, SECRET).is_session(good, NOW), "a restart does not"
+    assert not Gate("70414", SECRET).is_session(good, NOW)
+    assert not Gate(PIN, b"t" * 32).is_session(good, NOW)
 
 
 def test_after_five_wrong_pins_each_further_one_doubles_the_pause_up_to_an_hour() -> None:
@@ -206,7 +206,7 @@ def test_a_wrong_pin_gets_a_sentence_and_after_five_a_waiting_time(locked: House
         assert paused.status == 429 and b"Please try again in 1 minute." in paused.data
         assert 50 < int(paused.headers["Retry-After"]) <= 60 and "Set-Cookie" not in paused.headers
     assert locked.get("/").status == 429
-    good = Gate(PIN, SECRET).pass_until(2_000_000_000)
+    good = Gate(PIN, SECRET).open_session(2_000_000_000)
     assert locked.get("/", Cookie=f"pin={good}").status == 200, "a signed-in browser stays signed in"
 
 
