@@ -74,12 +74,12 @@ web.look:
 web.paths: storage.chats
 web.cookies: web.look web.paths
 web.pin:
-web.server: errors web.headers
 web.streams: answers.answer web.frames
 web.templates:
 web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
     web.templates
 web.replies: ending errors answers.answer web.headers web.templates
+web.server: errors web.headers web.templates
 web.visitor: web.look web.cookies web.pages
 web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +35,7 @@ from waitress.utilities import Error, RequestEntityTooLarge
 
 from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from ..sentences import Sentence, choose_language
+from . import templates
 from .headers import NO_PAGE, SECURITY_HEADERS
 
 RESERVED_THREADS = 8
@@ -350,7 +350,7 @@ def _refusal(status: int, language: str, is_script: bool) -> tuple[str, list[tup
         kind, body = "application/json", json.dumps({"error": sentence}, ensure_ascii=False)
     else:
         kind, title = "text/html", f"{status} {HTTPStatus(status).phrase}"
-        body = f'<!DOCTYPE html>\n<html lang="{language}"><title>{title}</title><h1>{escape(sentence)}</h1>\n'
+        body = templates.refusal(language, title, sentence)
     headers = [("Content-Type", f"{kind}; charset=utf-8"), NO_PAGE, *SECURITY_HEADERS]
     if status == 503:
         headers.append(("Retry-After", "2"))

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ class Templates:
             **values,
         )
         return Page(html, _policy(script, self._style))
+
+
+def refusal(language: str, title: str, sentence: str) -> str:
+    """The page for a request that the server refuses before any route sees it: no style, no script."""
+    return str(_compiled_refusal().render(language=language, title=title, sentence=sentence))
+
+
+@cache
+def _compiled_refusal() -> SimpleTemplate:
+    return SimpleTemplate(name="refusal.html", lookup=[str(STATIC)])
 
 
 def _say_in(language: str) -> Callable[..., str]:
