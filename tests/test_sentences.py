@@ -61,6 +61,11 @@ def calls_of(function: str, code: str) -> Iterator[ast.Call]:
             yield node
 
 
+def test_each_sentence_of_the_code_stands_at_one_place() -> None:
+    words = list(sentences_in_code())
+    assert [each for each in set(words) if each and words.count(each) > 1] == []
+
+
 def catalogue_path(language: str, kind: str) -> Path:
     return PACKAGE / "locale" / language.replace("-", "_") / "LC_MESSAGES" / f"kindle_appliance.{kind}"
 
