@@ -274,7 +274,7 @@ def test_the_pin_can_be_entered_when_the_filesystem_is_read_only(tmp_path: Path,
     with closing(Appliance(tmp_path, "--data", str(filesystem), KINDLE_APPLIANCE_PIN=PIN)) as appliance:
         cookie = str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0]
         assert appliance.get("/chats", Cookie=cookie).status == 200
-        assert "every browser has to enter the PIN again" in appliance.errors.read_text()
+        assert "every browser must enter the PIN again" in appliance.errors.read_text()
 
 
 def test_no_secret_is_in_the_log_the_pages_the_store_or_the_process_list(

@@ -13,8 +13,7 @@ from conftest import ROOT
 from fakes.house import House
 from fakes.proxy import Proxy
 
-from kindle_appliance.web import app as web
-from kindle_appliance.web import frames
+from kindle_appliance.web import check, frames
 from kindle_appliance.web.pages import Pages, Reader
 from kindle_appliance.web.templates import Page
 
@@ -167,7 +166,7 @@ def test_pieces_that_arrive_together_do_not_count_as_a_stream(
             assert may_end.wait(20)
 
     alter_pages(monkeypatch, "found.pieces += 1;", "window.saw = true; found.pieces = found.pieces + 1;")
-    monkeypatch.setattr(web, "_pieces", together)
+    monkeypatch.setattr(check, "_pieces", together)
     browser.open(house.url + "/check")
     if are_held:
         browser.wait_until("window.saw")
