@@ -26,6 +26,7 @@ from fakes.gemini import (
     refusing_url,
     retry_info,
 )
+from fakes.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -611,3 +612,19 @@ def test_over_tls_the_client_leaving_is_seen_while_the_answer_is_written() -> No
             assert len(response.read(100_000)) == 100_000
             response.close()
             gemini.calls[0].wait_gone()
+
+
+# ---- The proxy
+
+
+def test_bytes_that_still_wait_when_the_proxy_ends_reach_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as appliance:
+        for _ in range(100):
+            with Proxy(appliance.getsockname()[1]) as proxy:
+                port = int(proxy.url.rpartition(":")[2])
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    connected, _ = appliance.accept()
+                    proxy.stall()
+                    client.sendall(b"POST /ask HTTP/1.1\r\n\r\n")
+            with connected:
+                assert connected.recv(100) == b""

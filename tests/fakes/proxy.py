@@ -27,6 +27,7 @@ class Proxy:
         self._accepts = True
         self._resumed = threading.Event()
         self._resumed.set()
+        self._has_ended = False  # what still waits then reaches nobody
         self._lock = threading.RLock()
         self._open: set[socket.socket] = set()
         self._passing: list[threading.Event] = []
@@ -47,6 +48,7 @@ class Proxy:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._has_ended = True
         self.resume()
         for passes in self._passing:
             passes.set()
@@ -122,7 +124,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := browser.recv(65536):
                 self._resumed.wait()
-                if passes in self._forgotten:
+                if self._has_ended or passes in self._forgotten:
                     break
                 line = data.partition(b"\r\n")[0]
                 self.requests.append(line)
