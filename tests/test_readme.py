@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 from kindle_appliance.__main__ import COMMANDS
@@ -30,6 +31,7 @@ def test_the_table_of_settings_is_the_option_table() -> None:
     assert table == expected, "the table should read:\n" + "\n".join(expected)
 
 
+@pytest.mark.slow
 def test_every_option_that_the_readme_uses_exists() -> None:
     done = [
         subprocess.run([*PROGRAM, each, "--help"], capture_output=True, text=True, check=True) for each in COMMANDS

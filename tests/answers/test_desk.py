@@ -199,6 +199,7 @@ def test_an_answer_that_cannot_be_stored_stays_readable_and_is_stored_later(
     assert stored is not None and stored.answer == long and ending.finish is Finish.COMPLETE
 
 
+@pytest.mark.slow
 def test_a_full_filesystem_does_not_fill_the_log(
     gemini: FakeGemini, house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
