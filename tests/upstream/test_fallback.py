@@ -43,7 +43,9 @@ from kindle_appliance.errors import (
 )
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback, Generation, Waiting
+from kindle_appliance.upstream.gemini import Gemini
 from kindle_appliance.upstream.quotas import Quotas
+from kindle_appliance.upstream.rung import Place, Rung
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -292,13 +294,13 @@ def test_a_model_that_thinks_is_told_apart_from_a_retry_delay_however_late_it_is
 def test_a_quota_that_comes_back_while_the_reader_is_told_when_makes_no_mistake(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    moments = iter([*[NOON] * 3, *[NOON + 86400.0] * 9])  # the day ends between two looks at the clock
+    moments = iter([NOON] * 3)  # when it is asked, when it refuses, when the reader is told; then the day ends
     quotas = Quotas(clock=lambda: next(moments, NOON + 86400.0))
     gemini.default = refused(PER_DAY)
-    rungs = gemini_rungs(open_upstream(gemini.url), ["flash"])
-    generation = Fallback(rungs, quotas).ask(QUESTION)
+    rung = Rung(Gemini(clock=lambda: NOON), Place(open_upstream(gemini.url), KEY), "flash")
+    generation = Fallback([rung], quotas).ask(QUESTION)
     assert "".join(generation) == ""
-    assert generation.ending is not None and "used up" in generation.ending.words("en")
+    assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
 
 
 def test_a_refused_key_is_reported_although_all_quotas_are_used_up(gemini: FakeGemini, open_upstream: Open) -> None:
