@@ -197,7 +197,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         __version__,
         values,
         folder,
-        () if values.demo or not values.key else open_rungs(values, short_clocks(values), values.key),
+        () if needs_demo(values) else open_rungs(values, short_clocks(values), values.key or ""),
         find_service(installation, folder, values.pin),
         installation is not None,
         next(iter(addresses(EVERYWHERE[0])), None),

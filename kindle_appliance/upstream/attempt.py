@@ -59,8 +59,6 @@ class Attempt:
         except ApplianceError as error:
             self.error = error
             self.ending = Ending(Finish.FAILED, error.sentence, self._reader.model, self._reader.tokens)
-        else:
-            self.error = self.error or self._reader.error
         finally:
             with self._lock:
                 self._is_over = True

@@ -48,6 +48,8 @@ _BLOCKED = {
 _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
 _PACIFIC = "America/Los_Angeles"
 
+_BROKEN_OFF = Sentence("%(provider)s's answer broke off here.", provider=PROVIDER)
+_NO_ANSWER = Sentence("%(provider)s sent no answer. Please ask again.", provider=PROVIDER)
 _REGION = Sentence("Google does not offer Gemini in this region without billing. The owner can set it up there.")
 _REDIRECTED = Sentence(
     "Something between the appliance and Gemini redirects it elsewhere. The owner can check the network and the"
@@ -209,16 +211,16 @@ class AnswerReader:
             return self._finish_for(self._reason)
         if self.error is not None:
             finish = Finish.INTERRUPTED if self.has_text else Finish.FAILED
-            return finish, _broken_off() if self.has_text else self.error.sentence
+            return finish, _BROKEN_OFF if self.has_text else self.error.sentence
         if self.has_text:
-            return Finish.INTERRUPTED, _broken_off()
+            return Finish.INTERRUPTED, _BROKEN_OFF
         if cut:
             return Finish.INTERRUPTED, Sentence(
                 "The connection to %(provider)s broke before an answer came.", provider=PROVIDER
             )
         if self._unreadable:
             return Finish.FAILED, UpstreamUnreadable.describe(PROVIDER)
-        return Finish.FAILED, _no_answer()
+        return Finish.FAILED, _NO_ANSWER
 
     def _finish_for(self, reason: str) -> tuple[Finish, Sentence | None]:
         if reason in _ORDINARY_ENDS:
@@ -231,7 +233,7 @@ class AnswerReader:
                         provider=PROVIDER,
                     )
                 return finish, TOO_LONG
-            return (finish, None) if self.has_text else (Finish.FAILED, _no_answer())
+            return (finish, None) if self.has_text else (Finish.FAILED, _NO_ANSWER)
         if reason in _BLOCKED or reason.startswith("IMAGE_"):
             return Finish.BLOCKED, self._rules(reason)
         return Finish.FAILED, Sentence(
@@ -325,14 +327,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         return ""
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _broken_off() -> Sentence:
-    return Sentence("%(provider)s's answer broke off here.", provider=PROVIDER)
-
-
-def _no_answer() -> Sentence:
-    return Sentence("%(provider)s sent no answer. Please ask again.", provider=PROVIDER)
 
 
 def _reported_error(error: object, status: int, clock: Clock) -> ApplianceError:
