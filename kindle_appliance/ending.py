@@ -38,7 +38,8 @@ TOO_LONG = Sentence("The answer reached its greatest length.")
 @dataclass(frozen=True)
 class Ending:
     """The end of an answer: why, what to tell the reader (or nothing), which model answered, how many tokens it
-    took, and the model's position in the list of models (0: the first choice).
+    took, and the model's position in the list of models (0: the first choice). `next_rung`: the position of a model
+    that the reader can have asked, because the last one stayed silent; 0 if there is none.
     """
 
     finish: Finish
@@ -46,6 +47,7 @@ class Ending:
     model: str = ""
     tokens: int = 0
     rung: int = 0
+    next_rung: int = 0
 
     def words(self, language: str) -> str:
         """All that the reader is told about it."""

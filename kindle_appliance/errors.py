@@ -132,10 +132,21 @@ class UnknownModel(UpstreamError):
     words = Sentence("%(provider)s does not know this model any more.")
 
 
+class RequestRefused(UpstreamError):
+    """The server does not take this request for this model: an option, a field, the system instruction.
+
+    Another model may take it. Only if none does is it the owner's.
+    """
+
+    words = Sentence(
+        "%(provider)s did not understand the request. The owner can check the settings of the appliance."
+    )
+
+
 class ContextExceeded(UpstreamError):
     """Question, history and instruction are together longer than this model takes.
 
-    Gemini answers with a plain 400; a dialect that can tell raises this.
+    The same model is asked once more with less history, and then another model.
     """
 
     words = Sentence("This chat has become too long for %(provider)s. Please begin a new one.")
@@ -148,6 +159,17 @@ class UpstreamUnreachable(UpstreamError):
     """
 
     words = Sentence("The appliance does not reach %(provider)s. Is the internet working?")
+
+
+class SignInPage(UpstreamUnreachable):
+    """A web page came in the place of an answer: the network wants a sign-in before it lets anything through, or a
+    filter says why it does not.
+    """
+
+    words = Sentence(
+        "A web page came in the place of %(provider)s's answer, most likely the sign-in page of the network. The"
+        " owner can open it with a browser, or connect the appliance to another network."
+    )
 
 
 class UpstreamSilent(UpstreamError):

@@ -155,7 +155,7 @@ class Settings:
     proxy: str | None = _option(WEB_ADDRESS, None, "proxy between the appliance and Gemini")
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini, in seconds")
     first_byte_seconds: float = _option(
-        number(0.1, 3600), 300.0, "longest silence before an answer begins, in seconds"
+        number(0.1, 3600), 300.0, "longest wait until an answer begins, in seconds, whatever is asked meanwhile"
     )
     progress_seconds: float = _option(number(0.1, 3600), 90.0, "longest silence within an answer, in seconds")
     followers: int = _option(

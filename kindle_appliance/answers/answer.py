@@ -53,8 +53,7 @@ class Answer:
         self._pieces: list[str] = []
         self._starts: list[int] = []  # offset of each piece
         self._length = 0
-        self._waits_for: Sentence | None = None
-        self._told_from = 0.0  # on time.monotonic()
+        self._waits: Sequence[tuple[float, Sentence]] = ()  # from when on (time.monotonic()) what is waited for
 
     @classmethod
     def of(cls, text: str, ending: Ending) -> Answer:
@@ -75,10 +74,13 @@ class Answer:
             self._typesetter.feed(text)
             self._changed.notify_all()
 
-    def tell(self, state: Sentence, after: float = 0.0) -> None:
-        """Let readers see what is being waited for before any text, once `after` seconds have passed."""
+    def tell(self, *states: tuple[float, Sentence]) -> None:
+        """Let readers see what is being waited for before any text: each sentence after so many seconds, in order.
+        They replace those that were told before.
+        """
         with self._changed:
-            self._waits_for, self._told_from = state, time.monotonic() + after
+            now = time.monotonic()
+            self._waits = [(now + after, state) for after, state in states]
             self._changed.notify_all()
 
     def end(self, ending: Ending) -> None:
@@ -133,7 +135,8 @@ class Answer:
     def _state(self) -> Sentence | None:
         if self._length or self.ending is not None:
             return None
-        return self._waits_for if time.monotonic() >= self._told_from else None
+        now = time.monotonic()
+        return next((state for since, state in reversed(self._waits) if now >= since), None)
 
     def _text(self, start: int) -> str:
         if start >= self._length:

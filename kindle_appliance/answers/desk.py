@@ -162,7 +162,9 @@ class AnswerDesk:
     def _start(self, text: str, history: Sequence[Message], turn: Turn | None) -> Answer:
         answer = Answer()
         question = Question(text, tuple(history), self._instruction)
-        generation = self._fallback.ask(question, lambda waiting: answer.tell(waiting.sentence, waiting.after))
+        generation = self._fallback.ask(
+            question, lambda waits: answer.tell(*((waiting.after, waiting.sentence) for waiting in waits))
+        )
         live = _Writing(answer, generation, turn)
         with self._lock:
             self._writing[live.answer] = live

@@ -6,7 +6,7 @@ import getpass
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
@@ -65,10 +65,11 @@ def ask(values: Settings, question: str) -> int:
         return 1
 
 
-def _tell(waiting: Waiting) -> None:
+def _tell(waits: Sequence[Waiting]) -> None:
     """Print a retry delay to stderr, apart from the answer; a thinking model is no news at a terminal."""
-    if waiting.is_delay:
-        print(f"({waiting.sentence})", file=sys.stderr)
+    for waiting in waits:
+        if waiting.is_delay:
+            print(f"({waiting.sentence})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:

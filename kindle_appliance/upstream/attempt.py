@@ -1,7 +1,7 @@
 """One attempt: one rung is asked, once. Yields text, then knows how it ended and what that means for other rungs.
 
-The clocks are kept here. Bytes alone are not enough: a stream without new text or newly counted tokens is stuck,
-and until the model has begun to write it gets more time for them.
+Two clocks are kept here. Until the first text there is a deadline, which belongs to the question and not to this
+attempt. After it, bytes alone are not enough: a stream without new text or newly counted tokens is stuck.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from ..errors import (
     ApplianceError,
     Cancelled,
     OwnerError,
+    SignInPage,
     UpstreamBusy,
     UpstreamCut,
     UpstreamError,
     UpstreamSilent,
     UpstreamUnreachable,
+    UpstreamUnreadable,
 )
-from .history import trim
+from .portal import is_web_page
 from .rung import Rung
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,11 @@ log = logging.getLogger(__name__)
 _ERROR_BODY_BYTES = 64 * 1024
 _MOST_CHARACTERS = 1_000_000
 """No model writes as much. An answer beyond it would go on for ever, and fill memory and card."""
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of a body, unpacked: a million characters in small events, with thoughts between them, have a third. A server may
+pack its body although it is asked not to, and 300 KB can become 300 MB.
+"""
+_SNIFFED_BYTES = 4  # a byte order mark, and the first character
 
 
 class Attempt:
@@ -41,11 +48,13 @@ class Attempt:
     `stopped`.
     """
 
-    def __init__(self, rung: Rung, question: Question) -> None:
+    def __init__(self, rung: Rung, question: Question, deadline: float) -> None:
+        """`deadline`: for the first text, on time.monotonic()."""
         self.rung = rung
         self.ending: Ending | None = None
         self.error: ApplianceError | None = None
         self._question = question
+        self._deadline = deadline
         self._reader = rung.dialect.reader(rung.model)
         self._call = rung.place.upstream.call()
         self._lock = threading.Lock()
@@ -82,11 +91,22 @@ class Attempt:
     @property
     def is_refusal(self) -> bool:
         """Whether another rung may be asked instead. Not once text has come: a reader's page never starts over. Not
-        after a finish reason either: the model has answered, if only with nothing.
+        if the provider's rules have refused the question either.
         """
-        if self.ending is None or self.ending.finish is Finish.STOPPED:
+        if self.ending is None or self.ending.finish is Finish.STOPPED or self._reader.has_text:
             return False
-        return not (self._reader.has_text or self._reader.has_ended)
+        return self.is_empty or not self._reader.has_ended
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model has ended its answer in good order without any text. Asked again, it often has some."""
+        has_failed = self.ending is not None and self.ending.finish is Finish.FAILED
+        return has_failed and self._reader.has_ended and not self._reader.has_text
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the deadline for the first text has passed."""
+        return isinstance(self.error, UpstreamSilent) and not self._reader.has_text
 
     @property
     def rules_out_place(self) -> bool:
@@ -100,9 +120,11 @@ class Attempt:
 
     def _text(self) -> Iterator[str]:
         rung = self.rung
-        question = trim(self._question, rung.limits.history_characters)
-        request = rung.dialect.request(rung.model, question, rung.options, rung.place.key)
-        status = self._call.open(request.path, request.headers, request.body)
+        request = rung.dialect.request(rung.model, self._question, rung.options, rung.place.key)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise UpstreamSilent(rung.provider, "no time left")
+        status = self._call.open(request.path, request.headers, request.body, left)
         if status != 200:
             body = self._call.read_short(_ERROR_BODY_BYTES, rung.place.upstream.clocks.connect)
             raise rung.dialect.refusal(status, self._call.headers, body)
@@ -110,14 +132,15 @@ class Attempt:
 
     def _body(self) -> Iterator[str]:
         """The text of a 200 response."""
-        reader, clocks = self._reader, self.rung.place.upstream.clocks
+        reader, size = self._reader, 0
         cut: UpstreamError | None = None
+        start = self._sniffed(b"")
         progress, since, length = 0, time.monotonic(), 0
         while reader.error is None and length < _MOST_CHARACTERS:
             if reader.progress != progress:
                 progress, since = reader.progress, time.monotonic()
-            patience = clocks.progress if reader.has_text else clocks.first_byte
-            wait = patience - (time.monotonic() - since)
+            limit = since + self.rung.place.upstream.clocks.progress if reader.has_text else self._deadline
+            wait = limit - time.monotonic()
             if wait <= 0:
                 cut = UpstreamSilent(self.rung.provider, "no progress")
                 break
@@ -128,6 +151,12 @@ class Attempt:
                 break
             if not data:
                 break
+            size += len(data)
+            if size > _MOST_BYTES:
+                cut = UpstreamUnreadable(self.rung.provider, f"a body of more than {_MOST_BYTES} bytes")
+                break
+            if start is not None:
+                start = self._sniffed(start + data)
             text = reader.feed(data)
             length += len(text)
             if text:
@@ -141,3 +170,10 @@ class Attempt:
         if text:
             yield text
         log.debug("attempt: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
+
+    def _sniffed(self, start: bytes) -> bytes | None:
+        """The first bytes of the body, as long as more of them are needed. Raises `SignInPage`."""
+        if is_web_page(self._call.headers, start):
+            raise SignInPage(self.rung.provider, "a web page with status 200")
+        start = start.lstrip()
+        return start if len(start) < _SNIFFED_BYTES else None

@@ -5,6 +5,8 @@ The only module with urllib3. Facts about it that decided the code (2.8, measure
 - No redirects: urllib3 would follow one to any host, with the key. No retries: a question must never be asked
   twice. A cut chunked body raises, a cut body that ends with its connection does not: the dialect
   requires a finish reason.
+- Its timeouts are for one receive: a server that sends a byte a second never meets them. So each receive gets only
+  what is left until the deadline of its call (`_TimedStream`).
 - A blocked reader is woken by shutting its socket down. `response.shutdown()` exists only after the headers,
   so the connection notes its socket before the request is sent.
 - A network that goes away says nothing (a router that starts anew, Wi-Fi that drops): so the system probes silent
@@ -14,14 +16,17 @@ The only module with urllib3. Facts about it that decided the code (2.8, measure
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPResponse
 from typing import Any
 
 import urllib3
@@ -48,8 +53,8 @@ _PROBES = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_T
 
 @dataclass(frozen=True)
 class Clocks:
-    """Timeouts in seconds: for a connection, for the first byte of an answer, and for progress (text or counted
-    tokens) once the answer has begun.
+    """Timeouts in seconds: for a connection; from a question to its first text, whatever is asked for it meanwhile
+    (see `fallback`); and for progress (text or counted tokens) once the answer has begun.
     """
 
     connect: float = 10
@@ -116,18 +121,19 @@ class Call:
         self._upstream = upstream
         self._lock = threading.Lock()
         self._cancelled = False
+        self._deadline = 0.0  # of the current step, on time.monotonic()
         self._socket: socket.socket | None = None
         self._response: urllib3.BaseHTTPResponse | None = None
 
-    def open(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Send the request (a POST, or without a body a GET) and wait for the response's headers; returns its
-        status.
+    def open(self, path: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
+        """Send the request (a POST, or without a body a GET) and wait for the response's headers, `timeout` seconds
+        in all; returns its status.
 
         Raises `UpstreamUnreachable`, `UpstreamSilent`, `UpstreamCut`, `OwnerError` (a proxy that refuses) or
         `Cancelled`.
         """
-        clocks = self._upstream.clocks
         self._stop_if_cancelled()
+        self._deadline = time.monotonic() + timeout
         failure: ApplianceError | Cancelled | None = None
         _calls.current = self
         try:
@@ -136,7 +142,7 @@ class Call:
                 self._upstream.base_url + path,
                 body=body,
                 headers={**headers, "Accept-Encoding": "identity"},
-                timeout=urllib3.Timeout(connect=clocks.connect, read=clocks.first_byte),
+                timeout=urllib3.Timeout(connect=min(self._upstream.clocks.connect, timeout), read=timeout),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -163,7 +169,7 @@ class Call:
     def read(self, timeout: float) -> bytes:
         """The next bytes of the body, as soon as there are any; `b""` at its end.
 
-        Raises `UpstreamSilent` after `timeout` seconds without a byte, `UpstreamCut` or `Cancelled`.
+        Raises `UpstreamSilent` if there are none within `timeout` seconds, `UpstreamCut` or `Cancelled`.
         """
         response = self._response
         if response is None:
@@ -171,9 +177,8 @@ class Call:
         self._stop_if_cancelled()
         failure: ApplianceError | Cancelled | None = None
         data = b""
+        self._deadline = time.monotonic() + timeout
         try:
-            if self._socket is not None and not response.closed:  # at its end the socket is another's, or closed
-                self._socket.settimeout(timeout)
             data = response.read1(_READ_BYTES)
         except (HTTPError, OSError) as error:
             failure = self._error(error)
@@ -183,13 +188,14 @@ class Call:
         return data
 
     def read_short(self, limit: int, timeout: float) -> bytes:
-        """As much of a short body (an error) as arrives, up to `limit` bytes; it may be cut or stall. Raises
-        `Cancelled`.
+        """As much of a short body (an error) as arrives within `timeout` seconds, up to `limit` bytes; it may be
+        cut or stall. Raises `Cancelled`.
         """
         pieces: list[bytes] = []
         size = 0
+        deadline = time.monotonic() + timeout
         with contextlib.suppress(UpstreamError):
-            while size < limit and (piece := self.read(timeout)):
+            while size < limit and (piece := self.read(deadline - time.monotonic())):
                 pieces.append(piece)
                 size += len(piece)
         return b"".join(pieces)[:limit]
@@ -213,6 +219,13 @@ class Call:
                 with contextlib.suppress(HTTPError, OSError):
                     response.close()
         self._socket = None
+
+    def seconds_left(self) -> float:
+        """The time that is left for the current step. Raises TimeoutError if there is none."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
 
     def _note_socket(self, sock: socket.socket | None) -> None:
         with self._lock:
@@ -239,16 +252,7 @@ class Call:
                 Sentence("The proxy of the appliance does not answer. The owner can look after it."), detail
             )
         if isinstance(error, SSLError | ssl.SSLError):
-            return UpstreamUnreachable(
-                provider,
-                detail,
-                sentence=Sentence(
-                    "The secure connection to %(provider)s failed. After a power cut the clock of the appliance can"
-                    " be wrong: it says %(now)s. It mends itself when the internet is back.",
-                    provider=provider,
-                    now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-                ),
-            )
+            return UpstreamUnreachable(provider, detail, sentence=_insecure(error, provider))
         if self._socket is None:  # no name, no route, refused, or a failed handshake: nothing has been asked yet
             return UpstreamUnreachable(provider, detail)
         if isinstance(error, ReadTimeoutError | TimeoutError):
@@ -265,7 +269,49 @@ class _Calls(threading.local):
 _calls = _Calls()
 
 
+class _TimedStream(io.RawIOBase):
+    """The bytes of one response, for `call`: each receive has only the time that the call has left."""
+
+    def __init__(self, sock: socket.socket, call: Call) -> None:
+        self._socket = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._call = call
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._call.seconds_left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedSocket:
+    """All that http.client asks of a socket for a response."""
+
+    def __init__(self, sock: socket.socket, call: Call) -> None:
+        self._socket = sock
+        self._call = call
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedStream(self._socket, self._call))
+
+
+class _TimedResponse(HTTPResponse):
+    """The response to the call that this thread is opening, or of the proxy that it is opened through."""
+
+    def __init__(self, sock: Any, *arguments: Any, **more: Any) -> None:
+        call = _calls.current
+        timed: Any = sock if call is None else _TimedSocket(sock, call)
+        super().__init__(timed, *arguments, **more)
+
+
 class _NotedHTTPConnection(HTTPConnection):
+    response_class = _TimedResponse
+
     def connect(self) -> None:
         super().connect()
         self._note()
@@ -291,6 +337,32 @@ class _HTTPPool(urllib3.HTTPConnectionPool):
 
 class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _NotedHTTPSConnection
+
+
+_WRONG_TIME = (9, 10)
+"""Not valid yet, and not any more (OpenSSL, X509_STORE_CTX_get_error(3))."""
+
+
+def _insecure(error: Exception, provider: str) -> Sentence:
+    """What a failed TLS handshake means."""
+    cause = error.args[0] if error.args else None
+    if getattr(cause, "verify_code", None) in _WRONG_TIME:
+        return Sentence(
+            "The secure connection to %(provider)s failed. After a power cut the clock of the appliance can"
+            " be wrong: it says %(now)s. It mends itself when the internet is back.",
+            provider=provider,
+            now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Sentence(
+            "Something else answers in the place of %(provider)s: its certificate is not trusted. It can be the"
+            " sign-in page of the network, or a filter. The owner can check the network of the appliance.",
+            provider=provider,
+        )
+    return Sentence(
+        "The secure connection to %(provider)s failed. The owner can check the network of the appliance.",
+        provider=provider,
+    )
 
 
 def _described(error: Exception) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from ..errors import ApplianceError, UpstreamUnreachable
+from ..errors import ApplianceError, SignInPage, UpstreamUnreachable
 from .dialect import Dialect
+from .portal import is_web_page
 from .rung import Place
 
 _MOST_BYTES = 4 * 1024 * 1024  # some 60 models have 60 KB
@@ -32,11 +33,13 @@ def fetch_catalogue(dialect: Dialect, place: Place) -> Catalogue:
     call = place.upstream.call()
     date = None
     try:
-        status = call.open(request.path, request.headers, request.body)
+        status = call.open(request.path, request.headers, request.body, place.upstream.clocks.progress)
         headers = call.headers
         date = _date(headers)
         body = call.read_short(_MOST_BYTES, place.upstream.clocks.progress)
         if status == 200:
+            if is_web_page(headers, body[:1024]):
+                raise SignInPage(dialect.provider, "a web page with status 200")
             return Catalogue(dialect.read_catalogue(body), date)
         error = dialect.refusal(status, headers, body)
     except ApplianceError as caught:

@@ -2,13 +2,16 @@
 
 Free quotas are small and models come and go, so a question goes down a list of rungs until one begins to answer: a
 round of attempts. When all have refused, and one of them says that it can be asked again in a moment, the question
-waits for that and goes on to another round. Once text has arrived nothing is asked twice: a reader's page never
-starts over, and no answer is paid for twice.
+waits for that and goes on to another round. One deadline for the first text covers all of it. A model that is
+silent until then is the last one that is asked, because its thoughts are most likely billed; the reader can have
+the next one asked. Once text has arrived nothing is asked twice: a reader's page never starts over, and no answer
+is paid for twice.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,19 +20,26 @@ from typing import NamedTuple
 
 from ..conversation import Question
 from ..ending import STOPPED, Ending, Finish
-from ..errors import ApplianceError, QuotaExhausted, UnknownModel
+from ..errors import ApplianceError, ContextExceeded, QuotaExhausted, UnknownModel
 from ..sentences import Moment, Sentence
 from .attempt import Attempt
+from .history import trim
 from .quotas import Quotas
 from .rung import Place, Rung
 
 log = logging.getLogger(__name__)
+
+FIRST_TEXT_SECONDS = 300.0
+"""From a question to its first text."""
 
 _MOST_WAITING_SECONDS = 20.0
 """For how long, in all, a question waits until a rung may be asked again."""
 _LEAST_WAITING_SECONDS = 1.0
 _THINKING_AFTER_SECONDS = 10.0
 """Silence that a reader takes for a moment's thought. After that the page says so."""
+_TOLD_EVERY_SECONDS = 60.0
+_SHORTER = 4
+"""A history that is too long for a model is cut to this part."""
 
 
 class Waiting(NamedTuple):
@@ -42,19 +52,26 @@ class Waiting(NamedTuple):
     is_delay: bool = False
 
 
-Tell = Callable[[Waiting], None]
+Tell = Callable[[Sequence[Waiting]], None]
+"""Takes what a question waits for from now on, in the order of time; it replaces what was told before."""
 
 
 class Fallback:
-    """The rungs, best first, and what is known of their quotas."""
+    """The rungs, best first, and what is known of their quotas. `patience`: seconds from a question to its first
+    text.
+    """
 
-    def __init__(self, rungs: Sequence[Rung], quotas: Quotas) -> None:
+    def __init__(self, rungs: Sequence[Rung], quotas: Quotas, patience: float = FIRST_TEXT_SECONDS) -> None:
         self._rungs = tuple(rungs)
         self._quotas = quotas
+        self._patience = patience
 
-    def ask(self, question: Question, tell: Tell = lambda _: None) -> Generation:
-        """An answer to `question`. Nothing is sent before it is read."""
-        return Generation(self._rungs, self._quotas, question, tell)
+    def ask(self, question: Question, tell: Tell = lambda _: None, first: int = 0) -> Generation:
+        """An answer to `question`. Nothing is sent before it is read. `first`: the index of the rung to begin with;
+        past the end of the list it is the first one.
+        """
+        first = first if first < len(self._rungs) else 0
+        return Generation(self._rungs, first, self._quotas, question, tell, self._patience)
 
 
 class Generation:
@@ -65,24 +82,32 @@ class Generation:
     `stopped`.
     """
 
-    def __init__(self, rungs: Sequence[Rung], quotas: Quotas, question: Question, tell: Tell) -> None:
+    def __init__(
+        self, rungs: Sequence[Rung], first: int, quotas: Quotas, question: Question, tell: Tell, patience: float
+    ) -> None:
         self.ending: Ending | None = None
         self.error: ApplianceError | None = None
-        self._rungs = rungs
+        self._all_rungs = rungs
+        self._rungs = rungs[first:]
         self._quotas = quotas
         self._question = question
         self._tell = tell
+        self._patience = patience
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._attempt: Attempt | None = None
-        self._unknown: set[Rung] = set()  # models that their place does not have
         self._given_up: list[Rung] = []  # rungs that are not asked again for this question
+        self._shortened: set[Rung] = set()  # rungs that get less history
+        self._has_been_empty = False  # a model has ended its answer without text
 
     def __iter__(self) -> Iterator[str]:
+        self._begun = time.monotonic()
+        if all(map(self._quotas.is_unknown, self._rungs)):
+            self._quotas.forget_unknown()
         waited = 0.0
         while True:
             refusals = yield from self._ask_round()
-            if refusals is None:  # one has answered
+            if refusals is None:  # one has answered, or there is no time left
                 return
             self._report(refusals)
             soonest = min(
@@ -94,9 +119,9 @@ class Generation:
                 return
             delay = max(soonest.retry_after or 0.0, _LEAST_WAITING_SECONDS)
             waited += delay
-            if waited > _MOST_WAITING_SECONDS:
+            if waited > _MOST_WAITING_SECONDS or self._passed() + delay > self._patience:
                 return
-            self._tell(Waiting(_asked_again_in(delay, soonest.rung.provider), is_delay=True))
+            self._tell([Waiting(_asked_again_in(delay, soonest.rung.provider), is_delay=True)])
             if self._cancelled.wait(delay):
                 self.ending = Ending(Finish.STOPPED, STOPPED)
                 return
@@ -109,35 +134,56 @@ class Generation:
                 self._attempt.cancel()
 
     def _ask_round(self) -> Generator[str, None, list[Attempt] | None]:
-        """Ask rung by rung until one answers: None. If all refuse, their refusals."""
-        start = time.monotonic()
+        """Ask rung by rung until one answers, or is silent until the deadline: None. If all refuse, their
+        refusals.
+        """
         tried = list(self._given_up)
         refusals: list[Attempt] = []
-        while (rung := self._quotas.find_next(self._rungs, tried)) is not None:
+        rung = self._quotas.find_next(self._rungs, tried)
+        while rung is not None:
             tried.append(rung)
-            silence = time.monotonic() - start
-            self._tell(Waiting(_is_thinking(rung.provider), max(0.0, _THINKING_AFTER_SECONDS - silence)))
+            self._tell(self._silences(rung.provider))
             attempt = self._begin(rung)
             yield from attempt
             self._learn(attempt)
-            if not attempt.is_refusal:
-                self._conclude(attempt)
+            if not attempt.is_refusal or attempt.is_silent:
+                self._conclude(attempt, tried)
                 return None
             log.warning("fallback: %s did not answer: %s", rung.model, attempt.error or attempt.ending)
+            if self._may_be_shortened(attempt):
+                self._shortened.add(rung)
+                continue
             refusals.append(attempt)
             if attempt.rules_out_place:
                 self._rule_out(rung.place, tried)
             elif attempt.retry_after is None:
                 self._given_up.append(rung)
+            following = self._quotas.find_next(self._rungs, tried)
+            if attempt.is_empty:
+                if self._has_been_empty:
+                    self._conclude(attempt, tried)
+                    return None
+                self._has_been_empty = True
+                following = following or rung
+            rung = following
         return refusals
 
     def _begin(self, rung: Rung) -> Attempt:
-        attempt = Attempt(rung, self._question)
+        characters = rung.limits.history_characters
+        question = trim(self._question, characters)
+        if rung in self._shortened:
+            question = trim(question, _length(question) // _SHORTER)
+        attempt = Attempt(rung, question, self._begun + self._patience)
         with self._lock:
             self._attempt = attempt
             if self._cancelled.is_set():
                 attempt.cancel()
         return attempt
+
+    def _may_be_shortened(self, attempt: Attempt) -> bool:
+        """Whether the same rung is asked once more, with less history."""
+        is_too_long = isinstance(attempt.error, ContextExceeded)
+        return is_too_long and bool(self._question.history) and attempt.rung not in self._shortened
 
     def _learn(self, attempt: Attempt) -> None:
         """Remember what this attempt has shown of its model."""
@@ -146,7 +192,7 @@ class Generation:
         if isinstance(attempt.error, QuotaExhausted):
             self._quotas.set_out(attempt.rung, attempt.error.until)
         elif isinstance(attempt.error, UnknownModel):
-            self._unknown.add(attempt.rung)
+            self._quotas.set_unknown(attempt.rung)
 
     def _rule_out(self, place: Place, tried: list[Rung]) -> None:
         """Ask no rung of a place whose key or network has failed."""
@@ -154,10 +200,15 @@ class Generation:
         self._given_up += rungs
         tried += rungs
 
-    def _conclude(self, attempt: Attempt) -> None:
+    def _conclude(self, attempt: Attempt, tried: Sequence[Rung] = ()) -> None:
         self.error, self.ending = attempt.error, attempt.ending
-        if self.ending is not None and attempt.has_text:
-            self.ending = replace(self.ending, rung=self._rungs.index(attempt.rung))
+        if self.ending is None:
+            return
+        if attempt.has_text:
+            self.ending = replace(self.ending, rung=self._all_rungs.index(attempt.rung))
+        elif attempt.is_silent:
+            following = self._quotas.find_next(self._rungs, tried)
+            self.ending = replace(self.ending, next_rung=self._all_rungs.index(following) if following else 0)
 
     def _report(self, refusals: Sequence[Attempt]) -> None:
         """Report the most promising failure, so that a retired model does not mask a busy one. If every quota is
@@ -165,7 +216,7 @@ class Generation:
         """
         if refusals:
             self._conclude(max(reversed(refusals), key=_promise))
-        known = [rung for rung in self._rungs if rung not in self._unknown]
+        known = [rung for rung in self._rungs if not self._quotas.is_unknown(rung)]
         back = self._quotas.first_back(known)
         if back is None or any(each.rules_out_place for each in refusals):  # the owner must hear of a refused key
             return
@@ -178,6 +229,20 @@ class Generation:
         )
         self.ending = Ending(Finish.FAILED, note)
 
+    def _passed(self) -> float:
+        """Seconds since the question was asked."""
+        return time.monotonic() - self._begun
+
+    def _silences(self, provider: str) -> list[Waiting]:
+        """What a reader is told of a model that is being asked, as long as it is silent."""
+        passed = self._passed()
+        told = [Waiting(_is_thinking(provider), _THINKING_AFTER_SECONDS)]
+        minutes = 1
+        while minutes * _TOLD_EVERY_SECONDS < self._patience:
+            told.append(Waiting(_no_answer_yet(minutes, self._patience), minutes * _TOLD_EVERY_SECONDS))
+            minutes += 1
+        return [each._replace(after=max(0.0, each.after - passed)) for each in told]
+
 
 def _promise(attempt: Attempt) -> int:
     """How soon a rung that has refused may answer after all: never, tomorrow, soon."""
@@ -188,6 +253,19 @@ def _promise(attempt: Attempt) -> int:
 
 def _is_thinking(provider: str) -> Sentence:
     return Sentence("%(provider)s is thinking. That can take a few minutes.", provider=provider)
+
+
+def _no_answer_yet(minutes: int, patience: float) -> Sentence:
+    return Sentence(
+        "No answer yet after %(count)d minute. The appliance waits %(most)d minutes at most.",
+        plural="No answer yet after %(count)d minutes. The appliance waits %(most)d minutes at most.",
+        count=minutes,
+        most=math.ceil(patience / 60),
+    )
+
+
+def _length(question: Question) -> int:
+    return sum(len(message.text) for message in question.history)
 
 
 def _asked_again_in(seconds: float, provider: str) -> Sentence:

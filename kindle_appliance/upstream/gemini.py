@@ -1,9 +1,9 @@
-"""The dialect of Google's Gemini API, v1beta. No I/O. Everything that only Gemini does stays in this file.
+"""The dialect of Google's Gemini API, v1beta. No I/O. Everything that only Gemini does stays in this file, and in
+`gemini_refusals`.
 
-Sources: https://ai.google.dev/api/generate-content (read 2026-11) for request, chunk and finish reasons;
-https://ai.google.dev/gemini-api/docs/rate-limits (read 2026-11) for quotas: free questions are counted for each
-model and begin anew at midnight Pacific time; recorded streams for what is not written there (errors as bare JSON
-in the middle of a stream, finish reasons on every chunk, events without their final blank line).
+Sources: https://ai.google.dev/api/generate-content (read 2026-11) for request, chunk and finish reasons; recorded
+streams for what is not written there (errors as bare JSON in the middle of a stream, finish reasons on every chunk,
+events without their final blank line).
 """
 
 from __future__ import annotations
@@ -12,31 +12,19 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from ..conversation import GenerationOptions, Question
 from ..ending import TOO_LONG, Ending, Finish
-from ..errors import (
-    ApplianceError,
-    OwnerError,
-    QuotaExhausted,
-    UnknownModel,
-    UpstreamBusy,
-    UpstreamError,
-    UpstreamRateLimited,
-    UpstreamUnreadable,
-)
+from ..errors import ApplianceError, UpstreamError, UpstreamUnreadable
 from ..sentences import Sentence
 from .dialect import OptionError, Request
+from .gemini_refusals import PROVIDER, Clock, reported_error, text_of
 from .sse import MAX_EVENT_BYTES, Event, EventStreamParser, EventTooLarge
 
 log = logging.getLogger(__name__)
-
-PROVIDER = "Gemini"
 
 _ORDINARY_ENDS = {"STOP": Finish.COMPLETE, "MAX_TOKENS": Finish.LENGTH, "CONTINUATION": Finish.LENGTH}
 _NO_REASON = {"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"}
@@ -45,25 +33,11 @@ _BLOCKED = {
     "PUP_LIMITED_DISABLED",
 }  # fmt: skip
 
-_KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
-_PACIFIC = "America/Los_Angeles"
+_NAME_CHARACTERS = 80
+"""Of a model version or a finish reason. The longest that are known have half as many."""
 
 _BROKEN_OFF = Sentence("%(provider)s's answer broke off here.", provider=PROVIDER)
 _NO_ANSWER = Sentence("%(provider)s sent no answer. Please ask again.", provider=PROVIDER)
-_REGION = Sentence("Google does not offer Gemini in this region without billing. The owner can set it up there.")
-_REDIRECTED = Sentence(
-    "Something between the appliance and Gemini redirects it elsewhere. The owner can check the network and the"
-    " address of Gemini in the settings."
-)
-_FOR_THE_OWNER = {
-    400: Sentence("Gemini did not understand the request. The owner can check the settings of the appliance."),
-    401: Sentence("Google does not accept the key of this appliance. Its owner can store a new one."),
-    402: Sentence("The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio."),
-    403: Sentence("Google does not let this appliance's key use Gemini. Its owner can look into Google AI Studio."),
-}
-
-Clock = Callable[[], float]
-"""Unix time; quotas are told relative to it."""
 
 
 class Gemini:
@@ -118,7 +92,7 @@ class Gemini:
         if isinstance(document, list):
             document = document[0] if document else None
         error = document.get("error") if isinstance(document, dict) else None
-        return _reported_error(error if isinstance(error, dict) else {}, status, self._clock)
+        return reported_error(error if isinstance(error, dict) else {}, status, self._clock)
 
     def catalogue_request(self, key: str) -> Request:
         """https://ai.google.dev/api/models (read 2026-11): free of charge; a key that is not accepted is refused as
@@ -132,7 +106,7 @@ class Gemini:
         if not isinstance(models, list):
             raise UpstreamUnreadable(PROVIDER, "no list of models")
         return tuple(
-            _text(model.get("name")).removeprefix("models/")
+            text_of(model.get("name")).removeprefix("models/")
             for model in models
             if isinstance(model, dict) and "generateContent" in (model.get("supportedGenerationMethods") or ())
         )
@@ -228,14 +202,16 @@ class AnswerReader:
             if finish is Finish.LENGTH:
                 if not self.has_text:
                     return Finish.FAILED, Sentence(
-                        "%(provider)s used up the greatest length of an answer with thinking alone. Please ask for"
-                        " less, or let the owner raise “max_output_tokens”.",
+                        "%(provider)s thought for so long that no room was left for an answer. Please ask again,"
+                        " for less at once.",
                         provider=PROVIDER,
                     )
                 return finish, TOO_LONG
             return (finish, None) if self.has_text else (Finish.FAILED, _NO_ANSWER)
         if reason in _BLOCKED or reason.startswith("IMAGE_"):
             return Finish.BLOCKED, self._rules(reason)
+        if not self.has_text:
+            return Finish.FAILED, _NO_ANSWER
         return Finish.FAILED, Sentence(
             "%(provider)s stopped writing for a reason of its own (%(reason)s).", provider=PROVIDER, reason=reason
         )
@@ -277,25 +253,25 @@ class AnswerReader:
             log.warning("gemini: skipped an unreadable event")
             return ""
         if chunk.get("error") is not None:
-            self._fail(_reported_error(chunk["error"], 0, self._clock))
+            self._fail(reported_error(chunk["error"], 0, self._clock))
             return ""
         self._take_usage(chunk)
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
-            block = _text(feedback.get("blockReason"))
+            block = _name(feedback.get("blockReason"))
             if block not in _NO_REASON:
                 self._block_reason = block
         candidates = chunk.get("candidates")
         candidate = candidates[0] if isinstance(candidates, list) and candidates else None
         if not isinstance(candidate, dict):
             return ""
-        reason = _text(candidate.get("finishReason"))
+        reason = _name(candidate.get("finishReason"))
         if reason not in _NO_REASON:
             self._reason = reason
         return "".join(_texts(candidate.get("content")))
 
     def _take_usage(self, chunk: Mapping[str, object]) -> None:
-        self.model = _text(chunk.get("modelVersion")) or self.model
+        self.model = _name(chunk.get("modelVersion")) or self.model
         usage = chunk.get("usageMetadata")
         total = usage.get("totalTokenCount") if isinstance(usage, dict) else None
         if isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 2**53:
@@ -309,7 +285,7 @@ def _texts(content: object) -> Iterator[str]:
     parts = content.get("parts") if isinstance(content, dict) else None
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict) and not part.get("thought"):
-            yield _text(part.get("text"))
+            yield text_of(part.get("text"))
 
 
 def _document(text: str | bytes) -> Any:
@@ -320,62 +296,9 @@ def _document(text: str | bytes) -> Any:
         return None
 
 
-def _text(value: object) -> str:
-    """A string of a document, "" for anything else. JSON can spell half a surrogate pair (RFC 8259, 8.2), which no
-    UTF-8 can say.
-    """
-    if not isinstance(value, str):
-        return ""
-    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _reported_error(error: object, status: int, clock: Clock) -> ApplianceError:
-    """The error object of Gemini; `status` is that of the response, or 0 for an error inside a stream."""
-    error = error if isinstance(error, dict) else {}
-    code, given = error.get("code"), error.get("details")
-    status = status or (code if isinstance(code, int) else 0)
-    name, message = _text(error.get("status")), _KEY.sub("***", _text(error.get("message")))
-    details = [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
-    detail = " ".join(filter(None, (str(status or "no status"), name, message)))[:300]
-
-    if any(d.get("reason") == "API_KEY_INVALID" for d in details):
-        status = 401  # Google says 400
-    if status == 429:
-        return _quota_error(message, details, detail, clock())
-    if status == 400 and name == "FAILED_PRECONDITION":
-        return OwnerError(_REGION, detail)
-    if status in _FOR_THE_OWNER or 300 <= status < 400:
-        return OwnerError(_FOR_THE_OWNER.get(status, _REDIRECTED), detail)
-    if status == 404:
-        return UnknownModel(PROVIDER, detail)
-    return UpstreamBusy(PROVIDER, detail) if status == 503 else UpstreamError(PROVIDER, detail)
-
-
-def _quota_error(message: str, details: Sequence[Mapping[str, Any]], detail: str, now: float) -> UpstreamError:
-    retry_after = None
-    is_per_day = False
-    for entry in details:
-        kind = str(entry.get("@type", "")).rpartition(".")[2]
-        if kind == "RetryInfo":
-            retry_after = _seconds(entry.get("retryDelay"))
-        elif kind == "QuotaFailure":
-            is_per_day = is_per_day or "PerDay" in json.dumps(entry.get("violations"))
-    # A limit of 0: this model is not free at all, which is as good as used up.
-    if is_per_day or re.search(r"\blimit: 0\b", message):
-        return QuotaExhausted(PROVIDER, detail, until=_next_midnight(now), retry_after=retry_after)
-    return UpstreamRateLimited(PROVIDER, detail, retry_after=retry_after)
-
-
-def _next_midnight(moment: float) -> float:
-    """The Pacific midnight after a moment; both Unix time."""
-    day = datetime.fromtimestamp(moment, ZoneInfo(_PACIFIC)).date() + timedelta(days=1)
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(_PACIFIC)).timestamp()
-
-
-def _seconds(duration: object) -> float | None:
-    """A protobuf Duration in JSON, such as "34.4s"."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", duration) if isinstance(duration, str) else None
-    return float(match[1]) if match else None
+def _name(value: object) -> str:
+    """A name in a document, such as a finish reason: it is stored and shown with the answer, so it is short."""
+    return "".join(filter(str.isprintable, text_of(value)[:_NAME_CHARACTERS]))
 
 
 class _BareJson:

@@ -1,8 +1,10 @@
-"""Exhausted quotas, and names that mean the same model. Both belong to a place and a model.
+"""What cannot be asked for now, and until when: exhausted quotas and unknown models. Both belong to a place and a
+model, and one model can have several names.
 
 A quota that is used up is remembered across restarts, together with the moment at which the server said so. After a
 jump of the clock that moment lies in the future, or the quota's end has passed, and the model is simply asked
-again. Another key is another place, with quotas of its own.
+again. Another key is another place, with quotas of its own. That a place does not have a model is remembered for a
+day, and only in memory: a restart, as after a change of the settings, asks for it again.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ from ..storage.database import Database
 from .rung import Rung
 
 log = logging.getLogger(__name__)
+
+
+UNKNOWN_SECONDS = 24 * 3600.0
+"""For so long a model is not asked for that its place did not have."""
 
 
 class Model(NamedTuple):
@@ -40,12 +46,21 @@ class _Outage(NamedTuple):
 
 
 class Quotas:
-    """What is known of the quotas, stored in `database` if there is one. Safe for threads. `clock`: Unix time."""
+    """What is known of the quotas, stored in `database` if there is one. Safe for threads. `clock`: Unix time;
+    `ticks`: a monotonic clock in seconds.
+    """
 
-    def __init__(self, database: Database | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database | None = None,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._ticks = ticks
         self._lock = threading.Lock()
+        self._unknown_until: dict[Model, float] = {}
         self._versions: dict[Model, str] = {}
         rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
         self._outages = {Model(row[0], row[1]): _Outage(row[2], row[3]) for row in rows}
@@ -79,6 +94,20 @@ class Quotas:
         except StorageError as error:
             log.error("quotas: cannot store that %s is out of quota: %s", rung.model, error)
 
+    def set_unknown(self, rung: Rung) -> None:
+        """Its place does not have the model of this rung."""
+        with self._lock:
+            self._unknown_until[Model(rung.place.identity, rung.model)] = self._ticks() + UNKNOWN_SECONDS
+
+    def is_unknown(self, rung: Rung) -> bool:
+        """Whether the place of this rung did not have its model within the last day."""
+        return self._unknown_until.get(Model(rung.place.identity, rung.model), 0.0) > self._ticks()
+
+    def forget_unknown(self) -> None:
+        """Let every model be asked for again."""
+        with self._lock:
+            self._unknown_until.clear()
+
     def out_until(self, rung: Rung) -> float | None:
         """When the quota of this rung's model is back (Unix time); None if it may be asked now."""
         now = self._clock()
@@ -89,10 +118,12 @@ class Quotas:
         return None
 
     def find_next(self, rungs: Iterable[Rung], tried: Collection[Rung]) -> Rung | None:
-        """The first rung that is not out of quota, and not one of the `tried` models under another name."""
+        """The first rung that is neither out of quota nor unknown, and not one of the `tried` models under another
+        name.
+        """
         models = {self.model(rung) for rung in tried}
         for rung in rungs:
-            if self.model(rung) not in models and self.out_until(rung) is None:
+            if self.model(rung) not in models and self.out_until(rung) is None and not self.is_unknown(rung):
                 return rung
         return None
 

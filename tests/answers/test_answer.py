@@ -103,7 +103,7 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
 def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     answer, waits = Answer(), Sentence("Stop")
     assert answer.news(START, 0).states == ()
-    answer.tell(waits)
+    answer.tell((0, waits))
     first = answer.news(START, 5)
     assert first.states == (waits,)
     assert answer.news(first.position, 0).states == ()
@@ -117,7 +117,7 @@ def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
 def test_a_delayed_state_is_sent_after_its_delay() -> None:
     answer, waits = Answer(), Sentence("Stop")
     position = START
-    answer.tell(waits, 0.2)
+    answer.tell((0.2, waits))
     assert answer.news(position, 0).states == (), "not yet"
     while not (news := answer.news(position, 0.05)).states:
         position = news.position

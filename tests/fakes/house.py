@@ -85,7 +85,7 @@ class House:
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
-        self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database)))
+        self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
         self.reports = Reports(self.database)
         self.health = Health("0.0.0", self.database, self.desk)
         web = Web(

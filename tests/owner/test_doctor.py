@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fakes.certificates import certificate_of_the_future
 from fakes.chats import write_chats
 from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
@@ -134,7 +134,7 @@ def test_a_pin_changed_since_the_start_is_a_warning_to_restart(gemini: FakeGemin
         ),
         (Reply.error(403, "PERMISSION_DENIED", f"'api_key:{KEY}' is suspended."), "failure", "suspended", "key"),
         (Reply.error(503, "UNAVAILABLE", "Overloaded."), "warning", "Overloaded", ""),
-        (Reply.html(200), "failure", "cannot read", ""),
+        (Reply.html(200), "failure", "sign-in page", ""),
         (Reply.models("gemini-b"), "failure", "but not gemini-a", "models"),
     ],
     ids=["refused", "suspended", "busy", "a hotel", "unknown models"],
@@ -339,19 +339,3 @@ def test_in_a_checkout_the_command_checks_the_appliance_that_uses_the_same_chats
         status, printed, errors = run(tmp_path, "doctor", "--host", "127.0.0.1")
         assert (status, errors) == (0, "")
         assert f"pages are served at http://127.0.0.1:{appliance.port}/\n" in printed
-
-
-def certificate_of_the_future(folder: Path) -> tuple[Path, Path]:
-    """A certificate that is valid from 2090, and its key: to a clock that has fallen back, all look like this."""
-    (folder / "index").touch()
-    (folder / "configuration").write_text(
-        "[ca]\ndefault_ca = here\n[here]\ndatabase = index\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"
-        "rand_serial = yes\nx509_extensions = extensions\n[any]\ncommonName = supplied\n[extensions]\n"
-        "subjectAltName = IP:127.0.0.1\nkeyUsage = critical,digitalSignature,keyCertSign\n"
-        "basicConstraints = critical,CA:TRUE\n"
-    )
-    new = "req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout key -out request -subj /CN=future"
-    sign = "ca -batch -selfsign -config configuration -keyfile key -in request -out certificate -notext"
-    for command in (new, f"{sign} -startdate 20900101000000Z -enddate 20910101000000Z"):
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=30)
-    return folder / "certificate", folder / "key"

@@ -42,7 +42,7 @@ def test_bytes_that_keep_arriving_do_not_extend_the_clock_for_progress(
     repeated = itertools.repeat(chunk(None, usage={"totalTokenCount": 5}))
     gemini.replies(Reply(itertools.chain([first], repeated)))
     upstream = open_upstream(gemini.url, Clocks(first_byte=60, progress=60))
-    attempt = Attempt(gemini_rungs(upstream, ["flash"])[0], Question("Why?"))
+    attempt = Attempt(gemini_rungs(upstream, ["flash"])[0], Question("Why?"), deadline=60.0)
     assert "".join(attempt) == text
     assert isinstance(attempt.error, UpstreamSilent) and attempt.error.detail == "no progress"
     assert attempt.ending is not None and attempt.ending.finish is Finish.INTERRUPTED

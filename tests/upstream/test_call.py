@@ -14,13 +14,15 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import unavailable
 from fakes.calls import LONG, SOON, Open, read_all
-from fakes.gemini import FakeGemini, Reply, chunk, error_body, refusing_url
+from fakes.certificates import certificate_of_the_future
+from fakes.gemini import ClientGoneError, FakeGemini, Reply, chunk, error_body, refusing_url
 from fakes.network_namespace import set_loopback, without_network
 from fakes.secrets import KEY
 
@@ -55,8 +57,8 @@ def asking(upstream: Upstream) -> Iterator[Call]:
         call.close()
 
 
-def send(call: Call) -> int:
-    return call.open(PATH, {"x-goog-api-key": KEY, "Content-Type": "application/json"}, QUESTION)
+def send(call: Call, timeout: float = 60.0) -> int:
+    return call.open(PATH, {"x-goog-api-key": KEY, "Content-Type": "application/json"}, QUESTION, timeout)
 
 
 def read_until(call: Call, end: bytes) -> bytes:
@@ -205,12 +207,67 @@ def test_garbage_is_a_broken_connection(gemini: FakeGemini, open_upstream: Open,
 
 
 @both_schemes
-def test_silence_before_the_headers_ends_with_the_clock_for_the_first_byte(open_upstream: Open, tls: bool) -> None:
+def test_silence_before_the_headers_ends_with_their_timeout(open_upstream: Open, tls: bool) -> None:
     with FakeGemini(tls) as gemini:
         gemini.replies(Reply(status=None, ending="stall"))
         with fails(UpstreamSilent):
-            send(upstream_to(gemini, open_upstream, Clocks(connect=SOON, first_byte=0.3)).call())
+            send(upstream_to(gemini, open_upstream).call(), 0.3)
         gemini.calls[0].wait_gone()
+
+
+DRIPPED = {
+    "the status line": (b"HTTP/1.1 ", b"2"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "header after header": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "responses before the response": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@both_schemes
+@pytest.mark.parametrize(("start", "drop"), DRIPPED.values(), ids=DRIPPED)
+def test_headers_that_drip_end_with_their_timeout(
+    open_upstream: Open, tls: bool, start: bytes, drop: bytes
+) -> None:
+    """Each byte restarts the timeout of a socket; urllib3 has no other one for the headers."""
+    with FakeGemini(tls) as gemini, dripping(gemini, start, drop):
+        begun = time.monotonic()
+        with fails(UpstreamSilent):
+            send(upstream_to(gemini, open_upstream).call(), 0.5)
+        assert time.monotonic() - begun < LONG.first_byte / 2
+
+
+@both_schemes
+@pytest.mark.parametrize("drop", [b"0", b"5;x="], ids=["the size of a chunk", "an extension of a chunk"])
+def test_a_body_whose_framing_drips_ends_with_the_timeout_of_the_read(
+    open_upstream: Open, tls: bool, drop: bytes
+) -> None:
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + drop
+    with (
+        FakeGemini(tls) as gemini,
+        dripping(gemini, start, b"0"),
+        asking(upstream_to(gemini, open_upstream)) as call,
+        fails(UpstreamSilent),
+    ):
+        call.read(0.5)
+
+
+@contextmanager
+def dripping(gemini: FakeGemini, start: bytes, drop: bytes) -> Iterator[None]:
+    """The next request gets `start`, and then `drop` again and again until its client has left."""
+
+    def drip() -> None:
+        call = gemini.next_call()
+        with suppress(ClientGoneError):
+            call.send_raw(start)
+            for _ in range(1500):
+                call.send_raw(drop)
+                time.sleep(0.02)
+            raise AssertionError("the client has stayed for half a minute")
+
+    with ThreadPoolExecutor(1) as server:
+        dripped = server.submit(drip)
+        yield
+        dripped.result(SOON)
 
 
 @both_schemes
@@ -241,11 +298,22 @@ def test_a_server_that_refuses_or_has_no_address_is_unreachable(open_upstream: O
 @needs_openssl
 def test_only_a_trusted_certificate_gets_the_question(open_upstream: Open) -> None:
     with FakeGemini(tls=True) as gemini:
-        with fails(UpstreamUnreachable, "clock"):
+        with fails(UpstreamUnreachable, "certificate is not trusted"):
             send(open_upstream(gemini.url).call())
         assert gemini.calls == []
         gemini.replies(Reply.answer("trusted"))
         assert whole_answer(upstream_to(gemini, open_upstream)) == chunk("trusted", "STOP")
+
+
+@needs_openssl
+def test_a_certificate_that_is_not_valid_yet_is_blamed_on_the_clock(open_upstream: Open, tmp_path: Path) -> None:
+    with FakeGemini(tls=True) as gemini:
+        gemini.present(*certificate_of_the_future(tmp_path))
+        with pytest.raises(UpstreamUnreachable, match="clock of the appliance can be wrong: it says") as raised:
+            send(upstream_to(gemini, open_upstream).call())
+    now = datetime.now().astimezone()
+    said = datetime.strptime(str(raised.value).partition(" says ")[2][:16], "%Y-%m-%d %H:%M").astimezone()
+    assert timedelta() <= now - said < timedelta(minutes=5) and f" {now:%Z}. " in str(raised.value)
 
 
 @pytest.mark.parametrize(

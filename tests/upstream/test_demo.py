@@ -97,7 +97,7 @@ def test_the_last_question_of_a_conversation_counts(demo: DemoGemini, open_upstr
 def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) -> None:
     asked = Gemini().request("any-model", Question(QUESTIONS["chinese"]), GenerationOptions(), "")
     call = open_upstream(demo.url).call()
-    assert call.open(asked.path, asked.headers, asked.body) == 200
+    assert call.open(asked.path, asked.headers, asked.body, 30) == 200
     body = read_all(call)
     call.close()
     events = body.split(b"\r\n\r\n")

@@ -12,12 +12,14 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Queue
 from typing import Any
 
 import pytest
 from fakes.calls import SOON, Open
 from fakes.gemini import (
+    ClientGoneError,
     FakeGemini,
     Reply,
     chunk,
@@ -31,20 +33,23 @@ from fakes.gemini import (
 from fakes.rungs import gemini_rungs
 from fakes.secrets import KEY
 
-from kindle_appliance.conversation import Question
+from kindle_appliance.conversation import Message, Question
 from kindle_appliance.ending import Finish
 from kindle_appliance.errors import (
+    ContextExceeded,
     OwnerError,
     QuotaExhausted,
+    SignInPage,
     UpstreamCut,
     UpstreamError,
     UpstreamSilent,
     UpstreamUnreachable,
+    UpstreamUnreadable,
 )
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback, Generation, Waiting
 from kindle_appliance.upstream.gemini import Gemini
-from kindle_appliance.upstream.quotas import Quotas
+from kindle_appliance.upstream.quotas import UNKNOWN_SECONDS, Quotas
 from kindle_appliance.upstream.rung import Place, Rung
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
@@ -56,7 +61,7 @@ QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
 
 
 def fallback_to(upstream: Upstream, models: Sequence[str] = MODELS) -> Fallback:
-    return Fallback(gemini_rungs(upstream, models), Quotas())
+    return Fallback(gemini_rungs(upstream, models), Quotas(), upstream.clocks.first_byte)
 
 
 def ask(upstream: Upstream, models: Sequence[str] = MODELS) -> Generation:
@@ -104,12 +109,10 @@ RAW_ERROR = error_body(503, "UNAVAILABLE", "a {brace} in it")
     ("reply", "text", "finish"),
     [
         (Reply([chunk("a", "MAX_TOKENS")]), "a", Finish.LENGTH),
-        (Reply([chunk(None, "MAX_TOKENS")]), "", Finish.FAILED),
         (Reply([chunk("a"), chunk(None, "SAFETY")]), "a", Finish.BLOCKED),
         (Reply([chunk(None, "PROHIBITED_CONTENT")]), "", Finish.BLOCKED),
         (Reply([event({"promptFeedback": {"blockReason": "SAFETY"}})]), "", Finish.BLOCKED),
         (Reply([chunk("a", "OTHER")]), "a", Finish.FAILED),
-        (Reply([chunk("", "STOP")]), "", Finish.FAILED),
         (Reply([chunk("a"), RAW_ERROR]), "a", Finish.INTERRUPTED),
         (Reply([chunk("a"), event({"error": {"code": 500}})]), "a", Finish.INTERRUPTED),
         (Reply([chunk("a"), RAW_ERROR], ending="stall"), "a", Finish.INTERRUPTED),
@@ -117,7 +120,6 @@ RAW_ERROR = error_body(503, "UNAVAILABLE", "a {brace} in it")
         (Reply([chunk("a", "STOP")], ending="reset"), "a", Finish.COMPLETE),
         (Reply([chunk("a", "STOP")[:-4]]), "a", Finish.COMPLETE),
         (Reply([event({"promptFeedback": {"blockReason": "SAFETY"}})], ending="reset"), "", Finish.BLOCKED),
-        (Reply([chunk(None, "MAX_TOKENS"), RAW_ERROR]), "", Finish.FAILED),
         (Reply([chunk("a")]), "a", Finish.INTERRUPTED),
         (Reply([chunk("a")], framing="close", ending="cut"), "a", Finish.INTERRUPTED),
         (Reply([chunk("a")], ending="cut"), "a", Finish.INTERRUPTED),
@@ -163,9 +165,6 @@ def test_an_endless_answer_is_ended_at_the_greatest_length(
         Reply.error(504, "DEADLINE_EXCEEDED", "late"),
         Reply.html(502),
         Reply([error_body(503, "UNAVAILABLE", "overloaded")], 503, ending="cut"),
-        Reply(status=None, ending="stall"),
-        Reply(ending="stall"),
-        Reply([chunk("Hm…", thought=True)], ending="stall"),
         Reply(status=None, ending="cut"),
         Reply(status=None, ending="reset"),
         Reply([chunk("Hm…", thought=True)], ending="cut"),
@@ -180,7 +179,7 @@ def test_a_model_without_text_is_followed_by_the_next_one(
     gemini: FakeGemini, open_upstream: Open, reply: Reply
 ) -> None:
     gemini.replies(reply, Reply.answer("Because", "."))
-    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)))
+    generation = ask(open_upstream(gemini.url))
     assert "".join(generation) == "Because."
     assert generation.ending is not None
     assert (generation.ending.finish, generation.ending.model) == (Finish.COMPLETE, "lite")
@@ -242,12 +241,12 @@ def test_a_retired_model_does_not_mask_the_exhausted_quotas_of_the_others(
 ) -> None:
     fallback = fallback_to(open_upstream(gemini.url), (*MODELS, "old"))
     gemini.default = refused(PER_DAY)
+    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
     for _ in range(2):
-        gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
         generation = fallback.ask(QUESTION)
         assert "".join(generation) == ""
         assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
-    assert asked(gemini) == ["flash", "lite", "old", "old"]
+    assert asked(gemini) == ["flash", "lite", "old"]
 
 
 def test_the_most_promising_failure_is_reported(gemini: FakeGemini, open_upstream: Open) -> None:
@@ -274,7 +273,7 @@ def test_when_all_refuse_a_short_retry_delay_is_announced_and_waited_for(
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
     told: list[Waiting] = []
     fallback = fallback_to(open_upstream(gemini.url))
-    assert "".join(fallback.ask(QUESTION, told.append)) == "At last."
+    assert "".join(fallback.ask(QUESTION, told.extend)) == "At last."
     assert [str(waiting.sentence) for waiting in told if waiting.is_delay] == [
         "Too many questions at once for Gemini. It is asked again in 1 second."
     ]
@@ -287,7 +286,7 @@ def test_a_model_that_thinks_is_told_apart_from_a_retry_delay_however_late_it_is
     monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.0)
     gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), Reply.answer("At last."))
     told: list[Waiting] = []
-    assert "".join(fallback_to(open_upstream(gemini.url)).ask(QUESTION, told.append)) == "At last."
+    assert "".join(fallback_to(open_upstream(gemini.url, QUICK)).ask(QUESTION, told.extend)) == "At last."
     assert [(waiting.after, waiting.is_delay) for waiting in told] == [(0, False), (0, False)]
 
 
@@ -336,7 +335,7 @@ def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(refused(retry_info("20s")))
     told = threading.Event()
     fallback = fallback_to(open_upstream(gemini.url), ["flash"])
-    generation = fallback.ask(QUESTION, lambda waiting: told.set() if waiting.is_delay else None)
+    generation = fallback.ask(QUESTION, lambda waits: told.set() if waits[0].is_delay else None)
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit("".join, generation)
         assert told.wait(SOON)
@@ -365,7 +364,10 @@ SUSPENDED = f"Permission denied: Consumer 'api_key:{KEY}' has been suspended."  
     "reply",
     [
         Reply.error(400, "INVALID_ARGUMENT", "bad key", [error_info("API_KEY_INVALID")]),
-        Reply.error(400, "INVALID_ARGUMENT", "bad field"),
+        Reply.error(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key."),
+        Reply.error(403, "PERMISSION_DENIED", "blocked", [error_info("API_KEY_IP_ADDRESS_BLOCKED")]),
+        Reply.error(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.", [retry_info("1s")]),
+        Reply.error(429, "RESOURCE_EXHAUSTED", "Your project has exceeded its monthly spending cap."),
         Reply.error(400, "FAILED_PRECONDITION", "not in this region"),
         Reply.error(401, "UNAUTHENTICATED", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
         Reply.error(402, "RESOURCE_EXHAUSTED", "credit"),
@@ -413,7 +415,241 @@ def test_without_a_connection_no_second_one_is_tried() -> None:
             upstream.close()
 
 
+# What a refusal means
+
+
+EMPTY = [
+    Reply([chunk("", "STOP")]),
+    Reply([chunk(None, "MALFORMED_FUNCTION_CALL")]),
+    Reply([chunk(None, "UNEXPECTED_TOOL_CALL")]),
+    Reply([chunk(None, "OTHER")]),
+    Reply([chunk(None, "MAX_TOKENS"), RAW_ERROR]),
+    Reply([chunk("Hm…", thought=True), chunk(None, "TIRED_OF_2030")]),
+]
+empty = pytest.mark.parametrize("reply", EMPTY, ids=lambda reply: str(reply.body[-1])[-50:-10])
+
+
+@empty
+def test_an_answer_without_text_is_tried_once_more_on_the_next_rung(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
+    gemini.replies(reply, Reply.answer("Because."))
+    assert "".join(ask(open_upstream(gemini.url))) == "Because."
+    assert asked(gemini) == ["flash", "lite"]
+
+
+@empty
+def test_an_only_model_that_sends_no_text_is_asked_once_more(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
+    gemini.replies(reply, Reply.answer("Because."))
+    assert "".join(ask(open_upstream(gemini.url), ["flash"])) == "Because."
+    assert asked(gemini) == ["flash", "flash"]
+
+
+@empty
+def test_two_answers_without_text_are_the_last_and_told_without_jargon(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
+    gemini.default = reply
+    generation = ask(open_upstream(gemini.url), ["flash", "lite", "old"])
+    assert "".join(generation) == ""
+    assert asked(gemini) == ["flash", "lite"], "each of them may have been billed"
+    assert generation.ending is not None and generation.ending.finish is Finish.FAILED
+    assert re.fullmatch(r"Gemini (?:sent no answer|thought for so long)[^_“]*", str(generation.ending.note))
+
+
+ABOUT_ONE_MODEL = [
+    "Thinking level MINIMAL is not supported for this model.",
+    "Developer instruction is not enabled for models/gemma-3-27b-it",
+    'Invalid JSON payload received. Unknown name "thinkingLevel": Cannot find field.',
+    "The thinking budget 50000 is invalid. Please choose a value between 512 and 24576.",
+    "it has a maxOutputTokens value of 70000 but the supported range is from 1 to 65537",
+    "Request contains an invalid argument.",
+]
+
+
+@pytest.mark.parametrize("message", ABOUT_ONE_MODEL)
+def test_a_400_about_one_model_goes_to_the_next(gemini: FakeGemini, open_upstream: Open, message: str) -> None:
+    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", message), Reply.answer("Because."))
+    assert "".join(ask(open_upstream(gemini.url))) == "Because."
+    assert asked(gemini) == ["flash", "lite"]
+
+
+@pytest.mark.parametrize("error", ["key", "region", "address", "network"])
+def test_what_rules_out_a_place_leaves_the_others(open_upstream: Open, error: str) -> None:
+    refusal = {
+        "key": Reply.error(401, "UNAUTHENTICATED", "no"),
+        "region": Reply.error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+        "address": Reply.error(403, "PERMISSION_DENIED", "no", [error_info("API_KEY_IP_ADDRESS_BLOCKED")]),
+        "network": Reply([b"<html>Sign in"], headers={"Content-Type": "text/html"}),
+    }[error]
+    with FakeGemini() as first, FakeGemini() as second:
+        first.default, second.default = refusal, Reply.answer("Because.")
+        rungs = gemini_rungs(open_upstream(first.url), MODELS) + gemini_rungs(open_upstream(second.url), MODELS)
+        assert "".join(Fallback(rungs, Quotas()).ask(QUESTION)) == "Because."
+        assert (asked(first), asked(second)) == (["flash"], ["flash"])
+
+
+def test_an_unknown_model_is_not_asked_again_for_a_day(gemini: FakeGemini, open_upstream: Open) -> None:
+    ticks = [0.0]
+    quotas = Quotas(ticks=lambda: ticks[0])
+    fallback = Fallback(gemini_rungs(open_upstream(gemini.url), MODELS), quotas)
+    gemini.default = Reply.answer("Because.")
+    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="flash")
+    for moment in (0.0, 1.0, UNKNOWN_SECONDS - 1, UNKNOWN_SECONDS + 1):
+        ticks[0] = moment
+        assert "".join(fallback.ask(QUESTION)) == "Because."
+    assert asked(gemini) == ["flash", "lite", "lite", "lite", "flash"]
+
+
+def test_models_that_are_all_unknown_are_asked_again(gemini: FakeGemini, open_upstream: Open) -> None:
+    """A wrong answer of Gemini's for a minute must not silence the appliance for a day."""
+    fallback = fallback_to(open_upstream(gemini.url))
+    gemini.replies(*[Reply.error(404, "NOT_FOUND", "retired")] * 2, Reply.answer("Because."))
+    assert "".join(fallback.ask(QUESTION)) == ""
+    assert "".join(fallback.ask(QUESTION)) == "Because."
+
+
+TOO_LONG = [
+    "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
+    "The input token count is 70000 but the model only supports up to 32768.",
+    "Request payload size exceeds the limit: 20971520 bytes.",
+    "The prompt is too long for the context window of this model.",
+]
+
+
+@pytest.mark.parametrize("message", TOO_LONG)
+def test_a_chat_that_is_too_long_is_cut_once_and_then_another_model_is_asked(
+    gemini: FakeGemini, open_upstream: Open, message: str
+) -> None:
+    history = tuple(Message(role, f"{number}. " + "x" * 1000) for number in range(8) for role in ("user", "model"))
+    gemini.replies(*[Reply.error(400, "INVALID_ARGUMENT", message)] * 3, Reply.answer("Because."))
+    generation = fallback_to(open_upstream(gemini.url)).ask(Question("Why?", history))
+    assert "".join(generation) == "Because."
+    assert asked(gemini) == ["flash", "flash", "lite", "lite"]
+    sent = [len(call.json["contents"]) for call in gemini.calls]
+    assert sent == [17, 5, 17, 5], "first the whole history, then a quarter of it"
+
+
+def test_a_question_that_is_too_long_for_every_model_is_told(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = Reply.error(400, "INVALID_ARGUMENT", TOO_LONG[0])
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, ContextExceeded)
+    assert asked(gemini) == ["flash", "lite"], "without a history there is nothing to cut"
+
+
+PAGE = b"<!DOCTYPE html>\n<p>Welcome! Please sign in.\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply([PAGE], headers={"Content-Type": "text/html"}),
+        Reply([PAGE]),
+        Reply([b"\r\n  ", PAGE], piece=1),
+        Reply([b"\xef\xbb\xbf" + PAGE], piece=2),
+        Reply([b""], headers={"Content-Type": "TEXT/HTML; charset=utf-8"}),
+        Reply([PAGE], ending="stall"),
+    ],
+    ids=[
+        "by its type",
+        "by its first byte",
+        "blank before it, in single bytes",
+        "a byte order mark",
+        "empty",
+        "stuck",
+    ],
+)
+def test_the_sign_in_page_of_a_network_is_named(gemini: FakeGemini, open_upstream: Open, reply: Reply) -> None:
+    gemini.default = reply
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, SignInPage)
+    assert generation.ending is not None and "sign-in page of the network" in str(generation.ending.note)
+    assert asked(gemini) == ["flash"], "every model is behind that network"
+
+
+def test_names_that_a_server_gives_are_short(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = Reply([chunk("Be", "Z" * 10_000 + "\n", model_version="m" * 10_000)])
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == "Be"
+    ending = generation.ending
+    assert ending is not None and ending.note is not None
+    assert len(ending.model) <= 80 and len(ending.note.to_json()) < 300
+
+
+def test_a_body_that_unpacks_to_far_more_is_ended(gemini: FakeGemini, open_upstream: Open) -> None:
+    """100 MB of comments, packed to 100 KB."""
+    gemini.default = Reply(itertools.repeat(b":" + b" " * 1_000_000 + b"\n", 100), gzip=True)
+    generation = ask(open_upstream(gemini.url), ["flash"])
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamUnreadable)
+
+
 # Clocks
+
+
+def test_one_deadline_covers_all_attempts_and_a_silent_model_is_the_last(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), Reply(status=None, ending="stall"))
+    gemini.default = Reply.answer("asked too often")
+    fallback = fallback_to(open_upstream(gemini.url, QUICK), ["flash", "lite", "old"])
+    generation = fallback.ask(QUESTION)
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamSilent)
+    assert asked(gemini) == ["flash", "lite"], "each more would be billed"
+    assert generation.ending is not None and generation.ending.next_rung == 2
+    assert "".join(fallback.ask(QUESTION, first=2)) == "asked too often"
+    assert asked(gemini)[2:] == ["old"]
+
+
+def test_after_the_last_rung_there_is_no_next_one_to_offer(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = Reply([chunk("Hm…", thought=True)], ending="stall")
+    generation = ask(open_upstream(gemini.url, QUICK), ["flash"])
+    assert "".join(generation) == ""
+    assert generation.ending is not None and generation.ending.next_rung == 0
+
+
+def test_counted_tokens_do_not_extend_the_deadline_for_the_first_text(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    def think() -> Iterator[bytes]:
+        for tokens in itertools.count(1):
+            time.sleep(0.02)
+            yield usage(tokens)
+
+    gemini.default = Reply(think())
+    generation = ask(open_upstream(gemini.url, QUICK))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamSilent) and asked(gemini) == ["flash"]
+
+
+def test_headers_that_drip_run_under_the_deadline_for_the_first_text(
+    gemini: FakeGemini, open_upstream: Open
+) -> None:
+    generation = ask(open_upstream(gemini.url, QUICK))
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit("".join, generation)
+        call = gemini.next_call()
+        with suppress(ClientGoneError):
+            for _ in range(1000):
+                call.send_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.02)
+        assert text.result(SOON) == ""
+    assert isinstance(generation.error, UpstreamSilent)
+
+
+def test_the_reader_is_told_how_the_time_passes(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = Reply.answer("Because.")
+    told: list[Sequence[Waiting]] = []
+    fallback = Fallback(gemini_rungs(open_upstream(gemini.url), MODELS), Quotas(), 300)
+    assert "".join(fallback.ask(QUESTION, told.append)) == "Because."
+    (waits,) = told
+    assert [round(each.after) for each in waits] == [10, 60, 120, 180, 240]
+    assert str(waits[1].sentence) == "No answer yet after 1 minute. The appliance waits 5 minutes at most."
 
 
 @pytest.mark.slow
@@ -459,9 +695,10 @@ def test_bytes_without_progress_before_the_first_text_count_as_silence(
             yield usage(5)
             time.sleep(0.02)
 
-    gemini.replies(Reply(repeat()), Reply.answer("Here."))
-    assert "".join(ask(open_upstream(gemini.url, QUICK))) == "Here."
-    assert asked(gemini) == ["flash", "lite"]
+    gemini.replies(Reply(repeat()))
+    generation = ask(open_upstream(gemini.url, QUICK))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, UpstreamSilent) and asked(gemini) == ["flash"]
 
 
 @pytest.mark.slow

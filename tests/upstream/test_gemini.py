@@ -25,6 +25,7 @@ from kindle_appliance.errors import (
     ApplianceError,
     OwnerError,
     QuotaExhausted,
+    RequestRefused,
     UnknownModel,
     UpstreamBusy,
     UpstreamError,
@@ -246,7 +247,7 @@ def test_a_case_of_another_client_gives_the_expected_answer(shared: Path, case: 
     error = expected.get("error")
     if case["http_status"] != 200:
         refused = refusal(case["http_status"], data)
-        assert isinstance(refused, OwnerError if case["http_status"] == 400 else UpstreamError)
+        assert isinstance(refused, UpstreamError)
         assert refused.detail.startswith(f"{error['code']} {error.get('status', '')}".strip())
         if "retryDelay_s" in error:
             assert isinstance(refused, UpstreamError)
@@ -281,13 +282,13 @@ def test_every_finish_reason_ends_the_answer_as_documented(reason: str, text: st
     assert seen == text
     assert ending.finish is Heard(text, reason).finish(cut=False)
     assert (ending.note is None) == (ending.finish is Finish.COMPLETE)
-    assert (reason in said(ending.note)) == (reason in _BLOCKED + _FAILED)
+    assert (reason in said(ending.note)) == (reason in _BLOCKED or (reason in _FAILED and bool(text)))
     assert reader.error is None
     assert read([chunk(text) + chunk("", finish=reason)], cut=True)[1] == ending
 
 
 def test_an_answer_of_thoughts_alone_and_one_that_grew_too_long_have_their_own_sentences() -> None:
-    assert "thinking alone" in said(read([chunk("Hm.", thought=True) + chunk(None, finish="MAX_TOKENS")])[1].note)
+    assert "no room was left" in said(read([chunk("Hm.", thought=True) + chunk(None, finish="MAX_TOKENS")])[1].note)
     assert "greatest length" in said(read([chunk("Long.") + chunk(None, finish="MAX_TOKENS")])[1].note)
 
 
@@ -469,9 +470,7 @@ def test_an_event_beyond_the_cap_ends_the_answer_and_keeps_the_text_before_it() 
 _OWNER, _GEMINI = OwnerError, UpstreamError
 _REFUSALS = [
     (302, "", [], _OWNER, "redirects"),
-    (400, "INVALID_ARGUMENT", [], _OWNER, "did not understand"),
-    (400, "INVALID_ARGUMENT", [error_info("API_KEY_INVALID")], _OWNER, "not accept the key"),
-    (400, "FAILED_PRECONDITION", [], _OWNER, "region"),
+    (400, "INVALID_ARGUMENT", [], RequestRefused, "did not understand"),
     (401, "UNAUTHENTICATED", [error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED")], _OWNER, "not accept the key"),
     (402, "RESOURCE_EXHAUSTED", [retry_info("1s")], _OWNER, "credit"),
     (403, "PERMISSION_DENIED", [], _OWNER, "not let this appliance's key"),
@@ -501,6 +500,59 @@ def test_a_refusal_is_judged_by_its_status_with_any_body(
     for body in _UNSAID:
         refused = refusal(status, body)
         assert type(refused) is kind and refused.detail == str(status) and str(refused.sentence)
+
+
+_TOLD_BY_THE_BODY = [
+    ("INVALID_ARGUMENT", [error_info("API_KEY_INVALID")], "x", "not accept the key"),
+    ("INVALID_ARGUMENT", [], "API key expired. Please renew the API key.", "not accept the key"),
+    ("FAILED_PRECONDITION", [], "x", "without billing"),
+    ("FAILED_PRECONDITION", [], "User location is not supported for the API use.", "A VPN"),
+    ("INVALID_ARGUMENT", [], "This service is not available in your country.", "A VPN"),
+    (
+        "FAILED_PRECONDITION",
+        [],
+        "The free tier is not available in your country. Please enable billing.",
+        "billing",
+    ),
+    (
+        "FAILED_PRECONDITION",
+        [],
+        "User location is not supported for the API use without a billing account linked.",
+        "without billing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "details", "message", "words"), _TOLD_BY_THE_BODY)
+def test_a_400_is_the_owners_if_its_body_says_so(name: str, details: list[Any], message: str, words: str) -> None:
+    refused = refusal(400, error_body(400, name, message, details))
+    assert type(refused) is OwnerError and words in str(refused.sentence)
+
+
+_CREDIT = [
+    "Your prepayment credits are depleted. Please go to AI Studio to manage your project and billing.",
+    "Your project has exceeded its monthly spending cap.",
+    "Your billing account has exceeded its monthly spending cap. Please go to AI Studio to manage your billing.",
+    "The spend cap of this project is reached.",
+    "You have insufficient credits.",
+]
+_QUOTA = [
+    "You exceeded your current quota, please check your plan and billing details.",
+    "Resource has been exhausted (e.g. check quota).",
+    "Quota exceeded for metric: generate_content_free_tier_input_token_count, limit: 16000, model: gemma-4-31b",
+    "You exceeded the spend-based rate limit of this model.",
+]
+
+
+@pytest.mark.parametrize("message", _CREDIT)
+def test_a_429_about_credit_is_the_owners(message: str) -> None:
+    refused = refusal(429, error_body(429, "RESOURCE_EXHAUSTED", message, [retry_info("1s")]))
+    assert type(refused) is OwnerError and refused.sentence == refusal(402, b"").sentence
+
+
+@pytest.mark.parametrize("message", _QUOTA)
+def test_a_429_about_a_quota_is_one(message: str) -> None:
+    assert type(refusal(429, error_body(429, "RESOURCE_EXHAUSTED", message))) is UpstreamRateLimited
 
 
 def test_a_detail_for_the_log_is_short_however_long_the_message() -> None:
