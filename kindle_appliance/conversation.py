@@ -33,7 +33,8 @@ class GenerationOptions:
     which of them exclude each other.
 
     `temperature`: how freely words are chosen, from 0 on. `max_output_tokens`: the greatest length of an answer,
-    thoughts included. `thinking_level`, `thinking_budget` (tokens): how much the model thinks before it writes.
+    without the thoughts before it. `thinking_level`, `thinking_budget` (tokens): how much the model thinks before
+    it writes.
     """
 
     temperature: float | None = None

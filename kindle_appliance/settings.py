@@ -123,23 +123,28 @@ class Settings:
     models: tuple[str, ...] = _option(
         MODELS,
         (
-            "gemini-flash-latest",
-            "gemini-flash-lite-latest",
+            "gemini-3.8-flash",
+            "gemini-4-hydrogen",
             "gemini-3.6-flash",
             "gemini-3.5-flash-lite",
             "gemini-3.1-flash-lite",
+            "gemma-4-31b-it",
+            "gemini-flash-latest",
+            "gemini-flash-lite-latest",
         ),
         "models to ask, the best first; if one cannot answer, the next is asked",
     )
     system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "instruction that Gemini gets with every question")
-    temperature: float = _option(number(0, 2), 0.7, "how freely Gemini chooses its words (0: least)")
+    temperature: float | None = _option(
+        number(0, 2), None, "how freely Gemini chooses its words (0: least; not set: as Google advises)"
+    )
     max_output_tokens: int = _option(
-        whole(1, 1_000_000), 8192, "greatest length of an answer in tokens, thinking included"
+        whole(1, 1_000_000), 8192, "greatest length of an answer in tokens, besides what a model thinks"
     )
     thinking_level: str | None = _option(
-        one_of("minimal", "low", "medium", "high"),
+        one_of("minimal", "low", "medium", "high", "xhigh"),
         None,
-        "how much Gemini thinks (some models do not accept every level)",
+        "how much Gemini thinks (not set: as little as each model can; some models do not accept every level)",
     )
     thinking_budget: int | None = _option(
         whole(-1, 1_000_000), None, "tokens for thinking, for models without levels (-1: the model decides)"

@@ -51,4 +51,4 @@ def open_rungs(settings: Settings, clocks: Clocks, key: str) -> list[Rung]:
         settings.temperature, settings.max_output_tokens, settings.thinking_level, settings.thinking_budget
     )
     limits = Limits(settings.history_characters)
-    return [Rung(dialect, place, model, options, limits) for model in settings.models]
+    return [Rung(dialect, place, model, dialect.with_defaults(model, options), limits) for model in settings.models]

@@ -70,6 +70,9 @@ class Dialect(Protocol):
     def check_options(self, options: GenerationOptions) -> None:
         """Raise `OptionError` for options that exclude each other or that this dialect does not know."""
 
+    def with_defaults(self, model: str, options: GenerationOptions) -> GenerationOptions:
+        """These options, and for what they leave open the ones that suit this model."""
+
     def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
         """The request for an answer of `model`, streamed."""
 

@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -38,6 +39,25 @@ _NAME_CHARACTERS = 80
 
 _BROKEN_OFF = Sentence("%(provider)s's answer broke off here.", provider=PROVIDER)
 _NO_ANSWER = Sentence("%(provider)s sent no answer. Please ask again.", provider=PROVIDER)
+_LEAST_THINKING = {
+    "gemini-4-": "low",
+    "gemini-3.8-flash": "low",
+    "gemini-3.7-flash": "low",
+    "gemini-3.6-flash": "minimal",
+    "gemini-3.5-flash": "minimal",
+    "gemini-3.1-flash-lite": "minimal",
+}
+"""The lowest thinking level that models of these names take (google-genai 3.6.1 and the pages of the models, read
+2026-11). A level that a model does not take is an error, and what is not set is the model's own choice, up to
+"high": too much for a short answer.
+"""
+_NEVER_THINK = "gemma-"
+_MOST_OUTPUT_TOKENS = 65_536
+_THINKING_TOKENS = 24_576
+"""`maxOutputTokens` counts thoughts, so room for them is added: the greatest budget that is documented for a Flash
+model (2.5 Flash, https://ai.google.dev/gemini-api/docs/thinking, read 2026-11), and for a high level all that a
+model can write.
+"""
 
 
 class Gemini:
@@ -57,13 +77,20 @@ class Gemini:
                 "thinking_budget",
             )
 
+    def with_defaults(self, model: str, options: GenerationOptions) -> GenerationOptions:
+        """Thinks as little as the model can, unless a level or a budget is set."""
+        if options.thinking_level is not None or options.thinking_budget is not None:
+            return options
+        levels = (level for name, level in _LEAST_THINKING.items() if model.startswith(name))
+        return replace(options, thinking_level=next(levels, None))
+
     def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
         """The key goes into a header: in the address it would end up in the logs of every proxy."""
         config: dict[str, Any] = {}
         if options.temperature is not None:
             config["temperature"] = options.temperature
         if options.max_output_tokens is not None:
-            config["maxOutputTokens"] = options.max_output_tokens
+            config["maxOutputTokens"] = _with_thoughts(model, options, options.max_output_tokens)
         if options.thinking_level is not None:
             config["thinkingConfig"] = {"thinkingLevel": options.thinking_level}
         elif options.thinking_budget is not None:
@@ -279,6 +306,18 @@ class AnswerReader:
             if total > self._most_tokens:
                 self._most_tokens = total
                 self.progress += 1
+
+
+def _with_thoughts(model: str, options: GenerationOptions, tokens: int) -> int:
+    """The cap for `tokens` of text and the thoughts before it."""
+    if model.startswith(_NEVER_THINK):
+        return tokens
+    room = _THINKING_TOKENS
+    if options.thinking_level in ("high", "xhigh"):
+        room = _MOST_OUTPUT_TOKENS
+    elif options.thinking_budget is not None and options.thinking_budget >= 0:
+        room = options.thinking_budget
+    return max(tokens, min(tokens + room, _MOST_OUTPUT_TOKENS))
 
 
 def _texts(content: object) -> Iterator[str]:

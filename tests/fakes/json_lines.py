@@ -55,6 +55,9 @@ class JsonLines:
         if options.thinking_level is not None:
             raise OptionError("The shed has no levels.", "thinking_level")
 
+    def with_defaults(self, model: str, options: GenerationOptions) -> GenerationOptions:
+        return options
+
     def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
         body = {
             "model": model,

@@ -32,6 +32,7 @@ from kindle_appliance.errors import (
     UpstreamRateLimited,
     UpstreamUnreadable,
 )
+from kindle_appliance.settings import Settings
 from kindle_appliance.upstream.gemini import AnswerReader, Gemini
 from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, EventStreamParser
 
@@ -100,10 +101,10 @@ _BOTH = GenerationOptions(temperature=0.7, max_output_tokens=9, thinking_level="
     ("generation", "settings"),
     [
         (GenerationOptions(temperature=0.0), {"temperature": 0.0}),
-        (GenerationOptions(max_output_tokens=8192), {"maxOutputTokens": 8192}),
+        (GenerationOptions(max_output_tokens=8192), {"maxOutputTokens": 8192 + 24_576}),
         (GenerationOptions(thinking_level="low"), {"thinkingConfig": {"thinkingLevel": "low"}}),
         (GenerationOptions(thinking_budget=0), {"thinkingConfig": {"thinkingBudget": 0}}),
-        (_BOTH, {"temperature": 0.7, "maxOutputTokens": 9, "thinkingConfig": {"thinkingLevel": "high"}}),
+        (_BOTH, {"temperature": 0.7, "maxOutputTokens": 65_536, "thinkingConfig": {"thinkingLevel": "high"}}),
     ],
     ids=["temperature", "length", "level", "budget", "all, but never both kinds of thinking"],
 )
@@ -112,6 +113,32 @@ def test_only_what_is_set_is_sent(generation: GenerationOptions, settings: dict[
     contents, instruction = [{"role": "user", "parts": [{"text": "Why?"}]}], {"parts": [{"text": "Be short."}]}
     body = json.loads(Gemini().request(ASKED, question, generation, "key").body)
     assert body == {"contents": contents, "generationConfig": settings, "system_instruction": instruction}
+
+
+@pytest.mark.parametrize("model", Settings().models)
+def test_a_model_of_the_usual_list_thinks_as_little_as_it_can_and_has_room_for_an_answer(model: str) -> None:
+    options = Gemini().with_defaults(model, GenerationOptions(max_output_tokens=8192))
+    body = json.loads(Gemini().request(model, Question("Why?"), options, "key").body)
+    config = body["generationConfig"]
+    level = config.get("thinkingConfig", {}).get("thinkingLevel")
+    least = {"gemini-3.8-flash": "low", "gemini-4-hydrogen": "low", "gemma-4-31b-it": None}
+    aliases = dict.fromkeys(("gemini-flash-latest", "gemini-flash-lite-latest"))
+    assert level == {**least, **aliases}.get(model, "minimal"), "a level that a model does not take is an error"
+    assert config["maxOutputTokens"] >= 8192 + (0 if model.startswith("gemma") else 24_576)
+    assert set(config) <= {"maxOutputTokens", "thinkingConfig"}, "temperature is deprecated since 2026-07"
+
+
+@pytest.mark.parametrize("set_by_owner", [{"thinking_level": "high"}, {"thinking_budget": 0}])
+def test_what_the_owner_has_set_counts_for_every_model(set_by_owner: dict[str, Any]) -> None:
+    options = GenerationOptions(**set_by_owner)
+    assert Gemini().with_defaults("gemini-3.8-flash", options) == options
+
+
+@pytest.mark.parametrize(("tokens", "sent"), [(60_000, 65_536), (100_000, 100_000), (1, 24_577)])
+def test_the_cap_is_at_most_what_a_model_can_write(tokens: int, sent: int) -> None:
+    options = GenerationOptions(max_output_tokens=tokens)
+    body = json.loads(Gemini().request("gemini-3.8-flash", Question("Why?"), options, "key").body)
+    assert body["generationConfig"]["maxOutputTokens"] == sent
 
 
 # ---- The recorded streams
