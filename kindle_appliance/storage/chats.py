@@ -126,8 +126,9 @@ class Chats:
         note = ending.note.to_json() if ending.note else None
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ? WHERE id = ?",
-                (text, ending.finish, note, ending.model, ending.tokens, ending.rung, turn),
+                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ?, next_rung = ?"
+                " WHERE id = ?",
+                (text, ending.finish, note, ending.model, ending.tokens, ending.rung, ending.next_rung, turn),
             )
 
     def interrupt_unfinished(self) -> int:
@@ -164,12 +165,12 @@ def check_question(question: str) -> None:
         )
 
 
-_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung FROM turns"
+_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung FROM turns"
 
 
 def _turn(row: Row) -> Turn:
     ending = None
     if row["finish"] is not None:
         note = Sentence.from_json(row["note"]) if row["note"] else None
-        ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"], row["rung"])
+        ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"], row["rung"], row["next_rung"])
     return Turn(row["id"], row["chat"], row["number"], row["question"], row["asked"], row["answer"], ending)

@@ -80,5 +80,8 @@ CHATS = Schema(
             OR json_extract(note, '$[0]') LIKE 'The secure connection to Google failed%'
         END;
         """,
+        """
+        ALTER TABLE turns ADD COLUMN next_rung INTEGER NOT NULL DEFAULT 0;  -- a model to offer after a silent one
+        """,
     ),
 )

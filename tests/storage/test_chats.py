@@ -223,7 +223,7 @@ def test_growing_text_is_stored_but_never_overwrites_an_ended_answer(chats: Chat
 @pytest.mark.parametrize("finish", Finish)
 def test_every_kind_of_ending_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
     turn, _ = chats.ask("Why?", None, "form")
-    ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2)
+    ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2, next_rung=3)
     chats.store_ending(turn.id, "Because.", ending)
     assert stored(chats, turn).ending == ending
 
