@@ -82,7 +82,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
         case "ask":
             return _ask(given, values, installation, folder)
         case "doctor":
-            return commands.consult_doctor(values, installation, folder)
+            return commands.consult_doctor(values, installation, folder, given.ask)
         case "settings":
             return commands.show_settings(values)
         case "key" | "pin" as name:
@@ -143,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
     parsers = {name: subparsers.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()}
     parsers["ask"].add_argument("question")
+    parsers["doctor"].add_argument(
+        "--ask", action="store_true", help="ask a real question, too, of one token; it counts as one of the day"
+    )
     parsers["backup"].add_argument("file", metavar="FILE", type=Path)
     parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the key and the PIN, too")
     parsers["restore"].add_argument("file", metavar="FILE", type=Path)

@@ -54,6 +54,7 @@ upstream.rung: conversation upstream.call upstream.dialect
 upstream.portal:
 upstream.attempt: conversation ending errors upstream.portal upstream.rung
 upstream.catalogue: errors upstream.dialect upstream.portal upstream.rung
+upstream.trial: errors upstream.portal upstream.rung
 upstream.quotas: errors storage.database upstream.rung
 upstream.fallback: conversation ending errors upstream.history upstream.rung upstream.attempt upstream.quotas
 upstream.sse:
@@ -101,8 +102,8 @@ owner.installation: errors settings
 owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
     upstream.fallback upstream.gemini settings web.templates
 owner.service: errors host.network owner.installation
-owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue settings
-    owner.service
+owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue
+    upstream.trial settings owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
 

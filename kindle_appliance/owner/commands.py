@@ -192,8 +192,8 @@ def tell_of_settings(error: SettingsError) -> int:
     return 1
 
 
-def consult_doctor(values: Settings, installation: Installation | None, folder: Path) -> int:
-    """Print a line for each thing that matters; 1 if one of them has failed."""
+def consult_doctor(values: Settings, installation: Installation | None, folder: Path, asks: bool) -> int:
+    """Print a line for each thing that matters; 1 if one of them has failed. `asks`: ask a real question, too."""
     patient = Patient(
         __version__,
         values,
@@ -203,6 +203,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         installation is not None,
         next(iter(addresses(EVERYWHERE[0])), None),
         resolve,
+        asks,
     )
     has_failed = False
     for finding in examine(patient):

@@ -28,6 +28,7 @@ from ..storage.database import SQLITE, inspect
 from ..storage.schema import CHATS
 from ..upstream.catalogue import Catalogue, fetch_catalogue
 from ..upstream.rung import Place, Rung
+from ..upstream.trial import find_refusal
 from .service import Service
 
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
@@ -70,7 +71,7 @@ class Patient:
 
     `folder`: the folder of its chats; `rungs`: the models that it asks, none for a demo; `service`: a possibly
     running service; `is_installed`: whether it is a service of systemd; `resolve`: returns the addresses that the
-    house's network gives for a name.
+    house's network gives for a name; `asks`: whether a real question is asked, too.
     """
 
     version: str
@@ -81,6 +82,7 @@ class Patient:
     is_installed: bool
     lan_address: str | None
     resolve: Callable[[str], Collection[str]]
+    asks: bool = False
 
     @property
     def command(self) -> str:
@@ -104,6 +106,8 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield _demo(patient)
     for rung, catalogue in catalogues:
         yield _key(patient, rung, catalogue)
+        if patient.asks and not catalogue.error:
+            yield _answer([each for each in patient.rungs if each.place == rung.place])
 
 
 def _versions(patient: Patient, health: dict[str, Any] | None) -> Finding:
@@ -280,3 +284,18 @@ def _key(patient: Patient, rung: Rung, catalogue: Catalogue) -> Finding:
         remedy = "Choose others with `models` in the settings."
         return Finding(verdict, "key", f"{text}, but not {', '.join(unknown)}.", remedy)
     return Finding(Verdict.OK, "key", f"{text}, all of the settings among them.")
+
+
+def _answer(rungs: Sequence[Rung]) -> Finding:
+    """Whether a place answers a question. Its models are asked in turn, until one does or the place is out."""
+    refusals: list[str] = []
+    with closing(rungs[0].place.upstream):
+        for rung in rungs:
+            refusal = find_refusal(rung)
+            if refusal is None:
+                text = " ".join([f"{rung.model} answers.", *refusals])
+                return Finding(Verdict.WARNING if refusals else Verdict.OK, "answer", text)
+            refusals.append(f"{rung.model}: {refusal}")
+            if isinstance(refusal, OwnerError | UpstreamUnreachable):
+                break
+    return Finding(Verdict.FAILURE, "answer", " ".join(refusals))

@@ -76,8 +76,11 @@ class Dialect(Protocol):
     def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
         """The request for an answer of `model`, streamed."""
 
+    def trial(self, model: str, key: str) -> Request:
+        """The request for the shortest answer of `model` that there is."""
+
     def reader(self, model: str) -> StreamReader:
-        """A reader for the response to `request()`."""
+        """A reader for the response to `request()` or `trial()`."""
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
         """The meaning of a response other than 200, by role.

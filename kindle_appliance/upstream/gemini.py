@@ -85,7 +85,6 @@ class Gemini:
         return replace(options, thinking_level=next(levels, None))
 
     def request(self, model: str, question: Question, options: GenerationOptions, key: str) -> Request:
-        """The key goes into a header: in the address it would end up in the logs of every proxy."""
         config: dict[str, Any] = {}
         if options.temperature is not None:
             config["temperature"] = options.temperature
@@ -95,17 +94,17 @@ class Gemini:
             config["thinkingConfig"] = {"thinkingLevel": options.thinking_level}
         elif options.thinking_budget is not None:
             config["thinkingConfig"] = {"thinkingBudget": options.thinking_budget}
-        body: dict[str, Any] = {
-            "contents": [{"role": each.role, "parts": [{"text": each.text}]} for each in question.messages]
-        }
+        body: dict[str, Any] = {"contents": [_content(each.role, each.text) for each in question.messages]}
         if question.instruction:
             body["system_instruction"] = {"parts": [{"text": question.instruction}]}
         if config:
             body["generationConfig"] = config
-        return Request(
-            path=f"/v1beta/models/{quote(model, safe='')}:streamGenerateContent?alt=sse",
-            headers={"x-goog-api-key": key, "Content-Type": "application/json"},
-            body=json.dumps(body).encode(),
+        return self._request(model, key, body)
+
+    def trial(self, model: str, key: str) -> Request:
+        """One token, thoughts included: the answer has most likely no text."""
+        return self._request(
+            model, key, {"contents": [_content("user", "Hi")], "generationConfig": {"maxOutputTokens": 1}}
         )
 
     def reader(self, model: str) -> AnswerReader:
@@ -120,6 +119,14 @@ class Gemini:
             document = document[0] if document else None
         error = document.get("error") if isinstance(document, dict) else None
         return reported_error(error if isinstance(error, dict) else {}, status, self._clock)
+
+    def _request(self, model: str, key: str, body: dict[str, Any]) -> Request:
+        """The key goes into a header: in the address it would end up in the logs of every proxy."""
+        return Request(
+            path=f"/v1beta/models/{quote(model, safe='')}:streamGenerateContent?alt=sse",
+            headers={"x-goog-api-key": key, "Content-Type": "application/json"},
+            body=json.dumps(body).encode(),
+        )
 
     def catalogue_request(self, key: str) -> Request:
         """https://ai.google.dev/api/models (read 2026-11): free of charge; a key that is not accepted is refused as
@@ -306,6 +313,10 @@ class AnswerReader:
             if total > self._most_tokens:
                 self._most_tokens = total
                 self.progress += 1
+
+
+def _content(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"text": text}]}
 
 
 def _with_thoughts(model: str, options: GenerationOptions, tokens: int) -> int:

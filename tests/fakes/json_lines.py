@@ -67,6 +67,9 @@ class JsonLines:
         }
         return Request("/write", {"Token": key}, json.dumps(body).encode())
 
+    def trial(self, model: str, key: str) -> Request:
+        return self.request(model, Question("Hi"), GenerationOptions(), key)
+
     def reader(self, model: str) -> LineReader:
         return LineReader(model)
 

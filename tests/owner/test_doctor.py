@@ -15,7 +15,7 @@ import pytest
 from fakes.certificates import certificate_of_the_future
 from fakes.chats import write_chats
 from fakes.filesystem import mounted
-from fakes.gemini import FakeGemini, Reply, error_info, refusing_url
+from fakes.gemini import FakeGemini, Reply, chunk, error_body, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
 from fakes.program import Appliance, free_port, run
@@ -60,13 +60,14 @@ def nobody(name: str) -> set[str]:
 def found(whose: Patient) -> dict[str, Finding]:
     """The doctor's findings by subject; asserts that each is one line without a secret."""
     findings = list(examine(whose))
-    assert [finding.subject for finding in findings] == SUBJECTS
+    subjects = [finding.subject for finding in findings]
+    assert subjects == SUBJECTS or (whose.asks and subjects == [*SUBJECTS, "answer"])
     for finding in findings:
         assert re.fullmatch(r"(ok|warning|failure) +\w+ +.*[.)/]", str(finding))
         assert KEY not in str(finding) and PIN not in str(finding)
         SCANNER.scan("output", str(finding))
         if finding.verdict is Verdict.FAILURE:
-            assert finding.remedy or finding.subject == "key"
+            assert finding.remedy or finding.subject in ("key", "answer")
     return {finding.subject: finding for finding in findings}
 
 
@@ -161,6 +162,44 @@ def test_a_missing_key_is_a_warning_and_google_is_not_asked(healthy: Patient, ge
         assert (finding.verdict, finding.text) == ("warning", "demo: answers are built-in examples.")
         assert "aistudio.google.com" in finding.remedy
     assert not gemini.calls
+
+
+EMPTY = Reply([chunk(None, "MAX_TOKENS")])
+CREDIT = Reply.error(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.")
+
+
+@pytest.mark.parametrize(
+    ("replies", "verdict", "said", "count"),
+    [
+        ([EMPTY], "ok", "gemini-a answers.", 1),
+        ([Reply.answer("Hello")], "ok", "gemini-a answers.", 1),
+        ([CREDIT], "failure", "The prepaid credit for Gemini is used up.", 1),
+        ([Reply([error_body(429, "RESOURCE_EXHAUSTED", "monthly spending cap")])], "failure", "used up", 1),
+        ([Reply.error(503, "UNAVAILABLE", "Overloaded."), EMPTY], "warning", "gemini-b answers. gemini-a:", 2),
+        (
+            [Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.error(404, "", "no")],
+            "failure",
+            "gemini-b: Gemini",
+            2,
+        ),
+        ([Reply.html(200)], "failure", "sign-in page", 1),
+        ([Reply([]), Reply([])], "failure", "neither text nor an ending", 2),
+    ],
+    ids=["one token", "an answer", "credit", "a cap in the stream", "busy", "refused", "a hotel", "nothing"],
+)
+def test_a_question_on_request_finds_what_the_list_of_models_does_not_show(
+    healthy: Patient, gemini: FakeGemini, replies: list[Reply], verdict: str, said: str, count: int
+) -> None:
+    models = ("gemini-a", "gemini-b")
+    gemini.default = lambda call: None if call.model else Reply.models(*models)
+    gemini.replies(*replies[:1], model="gemini-a")
+    gemini.replies(*replies[1:], model="gemini-b")
+    rungs = open_rungs(replace(healthy.settings, models=models), QUICK, KEY)
+    finding = found(replace(healthy, rungs=rungs, asks=True))["answer"]
+    assert finding.verdict == verdict and said in finding.text
+    asked = [call for call in gemini.calls if call.model]
+    assert [call.model for call in asked] == list(models[:count])
+    assert all(call.json["generationConfig"] == {"maxOutputTokens": 1} for call in asked)
 
 
 @pytest.mark.parametrize("off", [timedelta(seconds=90), timedelta(days=-400)])
