@@ -149,7 +149,7 @@ class Generation:
             if not attempt.is_refusal or attempt.is_silent:
                 self._conclude(attempt, tried)
                 return None
-            log.warning("fallback: %s did not answer: %s", rung.model, attempt.error or attempt.ending)
+            log.warning("fallback: %s did not answer: %s", rung.model, attempt.error or "no text")
             if self._may_be_shortened(attempt):
                 self._shortened.add(rung)
                 continue

@@ -156,6 +156,7 @@ class AnswerReader:
         self.error: ApplianceError | None = None
         self.has_text = False
         self._clock = clock
+        self._blanks: list[str] = []
         self._parser = EventStreamParser(max_event_bytes)
         self._bare = _BareJson()
         self._strays_taken = 0
@@ -260,7 +261,13 @@ class AnswerReader:
         self.error = self.error or error
 
     def _said(self, text: str) -> str:
+        """Blank text is held back until other text follows: an answer of nothing else would be an empty page."""
+        if not self.has_text and not text.strip():
+            self._blanks.append(text)
+            return ""
         if text:
+            text = "".join([*self._blanks, text])
+            self._blanks.clear()
             self.has_text = True
             self.progress += 1
         return text

@@ -20,6 +20,7 @@ from ..errors import (
     OwnerError,
     QuotaExhausted,
     RequestRefused,
+    SignInPage,
     UnknownModel,
     UpstreamBusy,
     UpstreamError,
@@ -95,6 +96,8 @@ def reported_error(error: object, status: int, clock: Clock) -> ApplianceError:
         return OwnerError(_FOR_THE_OWNER.get(status, _REDIRECTED), detail)
     if status == 404:
         return UnknownModel(PROVIDER, detail)
+    if status == 511:  # RFC 6585, 6: from a network, never from Google
+        return SignInPage(PROVIDER, detail)
     if status == 413:
         return ContextExceeded(PROVIDER, detail)
     return UpstreamBusy(PROVIDER, detail) if status == 503 else UpstreamError(PROVIDER, detail)

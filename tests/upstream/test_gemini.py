@@ -23,9 +23,11 @@ from kindle_appliance.conversation import GenerationOptions, Message, Question
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import (
     ApplianceError,
+    ContextExceeded,
     OwnerError,
     QuotaExhausted,
     RequestRefused,
+    SignInPage,
     UnknownModel,
     UpstreamBusy,
     UpstreamError,
@@ -319,6 +321,14 @@ def test_an_answer_of_thoughts_alone_and_one_that_grew_too_long_have_their_own_s
     assert "greatest length" in said(read([chunk("Long.") + chunk(None, finish="MAX_TOKENS")])[1].note)
 
 
+def test_blank_text_alone_is_no_answer_and_is_kept_before_other_text() -> None:
+    for way in ways(chunk("\n") + chunk(" ") + chunk(None, finish="STOP")):
+        text, ending, _ = read(way)
+        assert (text, ending.finish) == ("", Finish.FAILED), "an empty page"
+    for way in ways(chunk("\n") + chunk("    code", finish="STOP")):
+        assert read(way)[0] == "\n    code"
+
+
 @pytest.mark.parametrize("reason", ["", "FINISH_REASON_UNSPECIFIED", None, 5, {"a": 1}])
 def test_an_unspecified_finish_reason_does_not_end_the_answer(reason: object) -> None:
     candidate = {"finishReason": reason, "content": {"parts": [{"text": "Half"}]}}
@@ -502,6 +512,8 @@ _REFUSALS = [
     (402, "RESOURCE_EXHAUSTED", [retry_info("1s")], _OWNER, "credit"),
     (403, "PERMISSION_DENIED", [], _OWNER, "not let this appliance's key"),
     (404, "NOT_FOUND", [], UnknownModel, "not know this model"),
+    (413, "", [], ContextExceeded, "too long"),
+    (511, "", [], SignInPage, "sign-in page"),
     (429, "RESOURCE_EXHAUSTED", [], UpstreamRateLimited, "Too many questions"),
     (499, "CANCELLED", [], _GEMINI, "problem"),
     (500, "INTERNAL", [], _GEMINI, "problem"),
