@@ -20,13 +20,12 @@ from ..errors import (
     OwnerError,
     SignInPage,
     UpstreamBusy,
-    UpstreamCut,
     UpstreamError,
     UpstreamSilent,
     UpstreamUnreachable,
     UpstreamUnreadable,
 )
-from .portal import is_web_page
+from .portal import is_web_page, visible
 from .rung import Rung
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,12 @@ _MOST_BYTES = 64 * 1024 * 1024
 """Of a body, unpacked: a million characters in small events, with thoughts between them, have a third. A server may
 pack its body although it is asked not to, and 300 KB can become 300 MB.
 """
-_SNIFFED_BYTES = 4  # a byte order mark, and the first character
+_MOST_IDLE_BYTES = 8 * 1024 * 1024
+"""Without new text or counted tokens: twice the largest event. A server that sends more is stuck."""
+_LINGERING_SECONDS = 10.0
+"""For so long a stream may be silent after the model has said why it wrote no more. Old recordings say so on every
+chunk; new ones only at the end, and then nothing follows.
+"""
 
 
 class Attempt:
@@ -106,7 +110,8 @@ class Attempt:
     @property
     def is_silent(self) -> bool:
         """Whether the deadline for the first text has passed."""
-        return isinstance(self.error, UpstreamSilent) and not self._reader.has_text
+        has_said_nothing = not (self._reader.has_text or self._reader.has_ended)
+        return isinstance(self.error, UpstreamSilent) and has_said_nothing
 
     @property
     def rules_out_place(self) -> bool:
@@ -126,37 +131,40 @@ class Attempt:
             raise UpstreamSilent(rung.provider, "no time left")
         status = self._call.open(request.path, request.headers, request.body, left)
         if status != 200:
-            body = self._call.read_short(_ERROR_BODY_BYTES, rung.place.upstream.clocks.connect)
+            seconds = min(rung.place.upstream.clocks.connect, max(0.0, self._deadline - time.monotonic()))
+            body = self._call.read_short(_ERROR_BODY_BYTES, seconds)
+            self._check_for_page(status, body)
             raise rung.dialect.refusal(status, self._call.headers, body)
         yield from self._body()
 
     def _body(self) -> Iterator[str]:
         """The text of a 200 response."""
-        reader, size = self._reader, 0
+        reader = self._reader
         cut: UpstreamError | None = None
-        start = self._sniffed(b"")
-        progress, since, length = 0, time.monotonic(), 0
+        start, size, length = b"", 0, 0
+        progress, since, idle = 0, time.monotonic(), 0
+        self._check_for_page(200, start)
         while reader.error is None and length < _MOST_CHARACTERS:
             if reader.progress != progress:
-                progress, since = reader.progress, time.monotonic()
-            limit = since + self.rung.place.upstream.clocks.progress if reader.has_text else self._deadline
-            wait = limit - time.monotonic()
+                progress, since, idle = reader.progress, time.monotonic(), 0
+            wait = self._limit(since) - time.monotonic()
             if wait <= 0:
                 cut = UpstreamSilent(self.rung.provider, "no progress")
                 break
             try:
                 data = self._call.read(wait)
-            except (UpstreamCut, UpstreamSilent) as error:
+            except UpstreamError as error:
                 cut = error
                 break
             if not data:
                 break
-            size += len(data)
-            if size > _MOST_BYTES:
-                cut = UpstreamUnreadable(self.rung.provider, f"a body of more than {_MOST_BYTES} bytes")
+            size, idle = size + len(data), idle + len(data)
+            if size > _MOST_BYTES or idle > _MOST_IDLE_BYTES:
+                cut = UpstreamUnreadable(self.rung.provider, f"{size} bytes, {idle} of them without progress")
                 break
-            if start is not None:
-                start = self._sniffed(start + data)
+            if not visible(start):
+                start = data
+                self._check_for_page(200, start)
             text = reader.feed(data)
             length += len(text)
             if text:
@@ -166,14 +174,18 @@ class Attempt:
             self.ending = replace(self.ending, note=cut.sentence)  # silence is not a broken connection
         if length >= _MOST_CHARACTERS and self.ending.finish is Finish.INTERRUPTED:
             self.ending = replace(self.ending, finish=Finish.LENGTH, note=TOO_LONG)
-        self.error = reader.error or cut
+        self.error = reader.error or (None if reader.has_ended else cut)
         if text:
             yield text
         log.debug("attempt: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
 
-    def _sniffed(self, start: bytes) -> bytes | None:
-        """The first bytes of the body, as long as more of them are needed. Raises `SignInPage`."""
-        if is_web_page(self._call.headers, start):
-            raise SignInPage(self.rung.provider, "a web page with status 200")
-        start = start.lstrip()
-        return start if len(start) < _SNIFFED_BYTES else None
+    def _limit(self, since: float) -> float:
+        """The moment at which an answer counts as stuck whose last progress was at `since`."""
+        if self._reader.has_ended:
+            return since + _LINGERING_SECONDS
+        return since + self.rung.place.upstream.clocks.progress if self._reader.has_text else self._deadline
+
+    def _check_for_page(self, status: int, start: bytes) -> None:
+        """Raise `SignInPage` if the response is not the server's."""
+        if is_web_page(status, self._call.headers, start):
+            raise SignInPage(self.rung.provider, f"a web page with status {status}")

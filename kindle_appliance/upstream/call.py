@@ -248,14 +248,14 @@ class Call:
             return Cancelled()
         detail, provider = _described(error), self._upstream.provider
         if isinstance(error, ProxyError):
-            return OwnerError(
-                Sentence("The proxy of the appliance does not answer. The owner can look after it."), detail
-            )
-        if isinstance(error, SSLError | ssl.SSLError):
+            return OwnerError(_PROXY_REFUSES if "Tunnel connection failed" in detail else _PROXY_IS_SILENT, detail)
+        if self._socket is None and isinstance(error, SSLError | ssl.SSLError):
             return UpstreamUnreachable(provider, detail, sentence=_insecure(error, provider))
         if self._socket is None:  # no name, no route, refused, or a failed handshake: nothing has been asked yet
             return UpstreamUnreachable(provider, detail)
-        if isinstance(error, ReadTimeoutError | TimeoutError):
+        # The probes of a dead connection end in a timeout, too, long before the deadline.
+        is_late = time.monotonic() >= self._deadline - _EARLY_SECONDS
+        if is_late and isinstance(error, ReadTimeoutError | TimeoutError):
             return UpstreamSilent(provider, detail)
         return UpstreamCut(provider, detail)
 
@@ -339,6 +339,9 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _NotedHTTPSConnection
 
 
+_EARLY_SECONDS = 0.05  # by which the timeout of a socket may come before its time
+_PROXY_IS_SILENT = Sentence("The proxy of the appliance does not answer. The owner can look after it.")
+_PROXY_REFUSES = Sentence("The proxy of the appliance refuses the connection. The owner can look after it.")
 _WRONG_TIME = (9, 10)
 """Not valid yet, and not any more (OpenSSL, X509_STORE_CTX_get_error(3))."""
 

@@ -37,9 +37,9 @@ def fetch_catalogue(dialect: Dialect, place: Place) -> Catalogue:
         headers = call.headers
         date = _date(headers)
         body = call.read_short(_MOST_BYTES, place.upstream.clocks.progress)
+        if is_web_page(status, headers, body):
+            raise SignInPage(dialect.provider, f"a web page with status {status}")
         if status == 200:
-            if is_web_page(headers, body[:1024]):
-                raise SignInPage(dialect.provider, "a web page with status 200")
             return Catalogue(dialect.read_catalogue(body), date)
         error = dialect.refusal(status, headers, body)
     except ApplianceError as caught:

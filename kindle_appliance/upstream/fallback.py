@@ -20,7 +20,15 @@ from typing import NamedTuple
 
 from ..conversation import Question
 from ..ending import STOPPED, Ending, Finish
-from ..errors import ApplianceError, ContextExceeded, QuotaExhausted, UnknownModel
+from ..errors import (
+    ApplianceError,
+    ContextExceeded,
+    OwnerError,
+    QuotaExhausted,
+    RequestRefused,
+    UnknownModel,
+    UpstreamUnreachable,
+)
 from ..sentences import Moment, Sentence
 from .attempt import Attempt
 from .history import trim
@@ -38,6 +46,9 @@ _LEAST_WAITING_SECONDS = 1.0
 _THINKING_AFTER_SECONDS = 10.0
 """Silence that a reader takes for a moment's thought. After that the page says so."""
 _TOLD_EVERY_SECONDS = 60.0
+_MOST_ROUNDS = 3
+"""So often a question goes down the list, however short the delays are that it is told."""
+_TOO_LONG_A_QUESTION = Sentence("This question is too long for %(provider)s. Please shorten it.")
 _SHORTER = 4
 """A history that is too long for a model is cut to this part."""
 
@@ -97,31 +108,30 @@ class Generation:
         self._cancelled = threading.Event()
         self._attempt: Attempt | None = None
         self._given_up: list[Rung] = []  # rungs that are not asked again for this question
+        self._ready_at: dict[Rung, float] = {}  # when a busy rung may be asked again, on time.monotonic()
         self._shortened: set[Rung] = set()  # rungs that get less history
         self._has_been_empty = False  # a model has ended its answer without text
 
     def __iter__(self) -> Iterator[str]:
         self._begun = time.monotonic()
-        if all(map(self._quotas.is_unknown, self._rungs)):
+        if self._quotas.find_next(self._rungs, ()) is None:  # rather ask for an unknown model than for none
             self._quotas.forget_unknown()
         waited = 0.0
-        while True:
-            refusals = yield from self._ask_round()
-            if refusals is None:  # one has answered, or there is no time left
+        refusals: dict[Rung, Attempt] = {}
+        for _ in range(_MOST_ROUNDS):
+            refused = yield from self._ask_round()
+            if refused is None:  # one has answered, or there is no time left
                 return
-            self._report(refusals)
-            soonest = min(
-                (each for each in refusals if each.rung not in self._given_up),
-                key=lambda each: each.retry_after or 0.0,
-                default=None,
-            )
+            refusals |= {attempt.rung: attempt for attempt in refused}
+            self._report(list(refusals.values()))
+            soonest = min(self._ready_at, key=self._ready_at.__getitem__, default=None)
             if soonest is None:
                 return
-            delay = max(soonest.retry_after or 0.0, _LEAST_WAITING_SECONDS)
+            delay = max(self._ready_at[soonest] - time.monotonic(), _LEAST_WAITING_SECONDS)
             waited += delay
             if waited > _MOST_WAITING_SECONDS or self._passed() + delay > self._patience:
                 return
-            self._tell([Waiting(_asked_again_in(delay, soonest.rung.provider), is_delay=True)])
+            self._tell([Waiting(_asked_again_in(delay, soonest.provider), is_delay=True)])
             if self._cancelled.wait(delay):
                 self.ending = Ending(Finish.STOPPED, STOPPED)
                 return
@@ -137,7 +147,8 @@ class Generation:
         """Ask rung by rung until one answers, or is silent until the deadline: None. If all refuse, their
         refusals.
         """
-        tried = list(self._given_up)
+        now = time.monotonic()
+        tried = [*self._given_up, *(rung for rung, ready_at in self._ready_at.items() if ready_at > now)]
         refusals: list[Attempt] = []
         rung = self._quotas.find_next(self._rungs, tried)
         while rung is not None:
@@ -146,6 +157,7 @@ class Generation:
             attempt = self._begin(rung)
             yield from attempt
             self._learn(attempt)
+            self._ready_at.pop(rung, None)
             if not attempt.is_refusal or attempt.is_silent:
                 self._conclude(attempt, tried)
                 return None
@@ -158,6 +170,8 @@ class Generation:
                 self._rule_out(rung.place, tried)
             elif attempt.retry_after is None:
                 self._given_up.append(rung)
+            else:
+                self._ready_at[rung] = time.monotonic() + attempt.retry_after
             following = self._quotas.find_next(self._rungs, tried)
             if attempt.is_empty:
                 if self._has_been_empty:
@@ -199,11 +213,15 @@ class Generation:
         rungs = [rung for rung in self._rungs if rung.place == place]
         self._given_up += rungs
         tried += rungs
+        for rung in rungs:
+            self._ready_at.pop(rung, None)
 
     def _conclude(self, attempt: Attempt, tried: Sequence[Rung] = ()) -> None:
         self.error, self.ending = attempt.error, attempt.ending
         if self.ending is None:
             return
+        if isinstance(self.error, ContextExceeded) and not self._question.history:
+            self.ending = replace(self.ending, note=_TOO_LONG_A_QUESTION.having(provider=attempt.rung.provider))
         if attempt.has_text:
             self.ending = replace(self.ending, rung=self._all_rungs.index(attempt.rung))
         elif attempt.is_silent:
@@ -216,7 +234,8 @@ class Generation:
         """
         if refusals:
             self._conclude(max(reversed(refusals), key=_promise))
-        known = [rung for rung in self._rungs if not self._quotas.is_unknown(rung)]
+        hopeless = [each.rung for each in refusals if isinstance(each.error, RequestRefused | ContextExceeded)]
+        known = [rung for rung in self._rungs if rung not in hopeless and not self._quotas.is_unknown(rung)]
         back = self._quotas.first_back(known)
         if back is None or any(each.rules_out_place for each in refusals):  # the owner must hear of a refused key
             return
@@ -244,11 +263,15 @@ class Generation:
         return [each._replace(after=max(0.0, each.after - passed)) for each in told]
 
 
+_LEAST_PROMISING = (UnknownModel, RequestRefused, ContextExceeded, QuotaExhausted, OwnerError, UpstreamUnreachable)
+
+
 def _promise(attempt: Attempt) -> int:
-    """How soon a rung that has refused may answer after all: never, tomorrow, soon."""
-    if isinstance(attempt.error, UnknownModel):
-        return 0
-    return 1 if isinstance(attempt.error, QuotaExhausted) else 2
+    """How soon a rung that has refused may answer after all: never, if less is asked, tomorrow, when the owner has
+    mended it, soon.
+    """
+    kinds = enumerate(_LEAST_PROMISING)
+    return next((rank for rank, kind in kinds if isinstance(attempt.error, kind)), len(_LEAST_PROMISING))
 
 
 def _is_thinking(provider: str) -> Sentence:

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,12 @@ _BLOCKED = {
     "PUP_LIMITED_DISABLED",
 }  # fmt: skip
 
+_KNOWN_FIELDS = {
+    "candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "error", "createTime",
+    "modelStatus",
+}  # fmt: skip
+_MOST_UNREADABLE = 1000
+"""So many unreadable events are skipped. A server that sends more is not Gemini, and each costs time."""
 _NAME_CHARACTERS = 80
 """Of a model version or a finish reason. The longest that are known have half as many."""
 
@@ -111,14 +118,16 @@ class Gemini:
         return AnswerReader(model, clock=self._clock)
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
-        """Judged by the status: the body may be JSON, JSON in an array, HTML or empty, under any content type. The
-        headers say nothing of interest.
+        """Judged by the status first: the body may be JSON, JSON in an array or an event, HTML or empty, under any
+        content type.
         """
-        document = _document(body)
+        document = _document(body.strip().removeprefix(b"data:"))
         if isinstance(document, list):
             document = document[0] if document else None
         error = document.get("error") if isinstance(document, dict) else None
-        return reported_error(error if isinstance(error, dict) else {}, status, self._clock)
+        delay = headers.get("retry-after", "")
+        retry_after = float(delay) if re.fullmatch("[0-9]{1,9}", delay, re.ASCII) else None
+        return reported_error(error, status, self._clock, retry_after)
 
     def _request(self, model: str, key: str, body: dict[str, Any]) -> Request:
         """The key goes into a header: in the address it would end up in the logs of every proxy."""
@@ -262,23 +271,27 @@ class AnswerReader:
 
     def _said(self, text: str) -> str:
         """Blank text is held back until other text follows: an answer of nothing else would be an empty page."""
-        if not self.has_text and not text.strip():
+        if not text:
+            return ""
+        if not self.has_text and all(map(_is_blank, text)):
             self._blanks.append(text)
             return ""
-        if text:
-            text = "".join([*self._blanks, text])
-            self._blanks.clear()
-            self.has_text = True
-            self.progress += 1
+        text = "".join([*self._blanks, text])
+        self._blanks.clear()
+        self.has_text = True
+        self.progress += 1
         return text
 
     def _take_strays(self, before: int) -> list[str]:
         """The text in bare JSON lines that came before event number `before`."""
-        texts = []
+        texts: list[str] = []
         strays = self._parser.stray
         while self._strays_taken < len(strays) and strays[self._strays_taken].after <= before:
-            for document in self._bare.feed(strays[self._strays_taken].text):
-                texts.append(self._take_json(document))
+            line = strays[self._strays_taken].text
+            documents = self._bare.feed(line)
+            texts += map(self._take_json, documents)
+            if line.strip() and not (documents or self._bare.is_open):
+                self._skip()
             self._strays_taken += 1
         return texts
 
@@ -289,9 +302,8 @@ class AnswerReader:
         return self._take_chunk(chunk)
 
     def _take_chunk(self, chunk: object) -> str:
-        if not isinstance(chunk, dict):
-            self._unreadable += 1
-            log.warning("gemini: skipped an unreadable event")
+        if not isinstance(chunk, dict) or not chunk.keys() & _KNOWN_FIELDS:
+            self._skip()
             return ""
         if chunk.get("error") is not None:
             self._fail(reported_error(chunk["error"], 0, self._clock))
@@ -310,6 +322,14 @@ class AnswerReader:
         if reason not in _NO_REASON:
             self._reason = reason
         return "".join(_texts(candidate.get("content")))
+
+    def _skip(self) -> None:
+        """Skip what cannot be read. It is logged once, since there can be thousands."""
+        self._unreadable += 1
+        if self._unreadable == 1:
+            log.warning("gemini: skipped an unreadable event")
+        elif self._unreadable == _MOST_UNREADABLE:
+            self._fail(UpstreamUnreadable(PROVIDER, f"{_MOST_UNREADABLE} unreadable events"))
 
     def _take_usage(self, chunk: Mapping[str, object]) -> None:
         self.model = _name(chunk.get("modelVersion")) or self.model
@@ -336,6 +356,11 @@ def _with_thoughts(model: str, options: GenerationOptions, tokens: int) -> int:
     elif options.thinking_budget is not None and options.thinking_budget >= 0:
         room = options.thinking_budget
     return max(tokens, min(tokens + room, _MOST_OUTPUT_TOKENS))
+
+
+def _is_blank(character: str) -> bool:
+    """Whether it shows nothing, such as a space or a zero-width mark."""
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def _texts(content: object) -> Iterator[str]:

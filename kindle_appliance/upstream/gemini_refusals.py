@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,10 +35,18 @@ _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes t
 _PACIFIC = "America/Los_Angeles"
 _ANYWHERE = re.IGNORECASE | re.DOTALL
 _IS_ABOUT_KEY = re.compile(
-    r"\bAPI[ _]key\b.*\b(?:not valid|invalid|expired|not found)|\bvalid API key\b", _ANYWHERE
+    r"\bAPI[ _]key\b.*\b(?:not valid|invalid|expired|not found|leaked|suspended|blocked|restricted|disabled)"
+    r"|\bvalid API key\b",
+    _ANYWHERE,
+)
+_IS_ABOUT_MODEL = re.compile(r"\bmodels?\b|\bthinking|\binstructions?\b", _ANYWHERE)
+_HAS_NO_MODEL = re.compile(
+    r"\bmodels?\b.*\b(?:not found|retired|no longer|does not exist|may not exist)", _ANYWHERE
 )
 _IS_ABOUT_REGION = re.compile(r"\b(?:location|regions?|countr(?:y|ies)|territor(?:y|ies))\b", _ANYWHERE)
-_IS_NOT_OFFERED = re.compile(r"\b(?:not|un)[ -]?(?:supported|available|offered|allowed)", _ANYWHERE)
+_IS_NOT_OFFERED = re.compile(
+    r"\b(?:not|un)[ -]?(?:\w+ ){0,2}(?:supported|available|offered|allowed)|\brestricted", _ANYWHERE
+)
 _IS_ABOUT_BILLING = re.compile(r"\bbilling\b|\bpaid\b", _ANYWHERE)
 _IS_ABOUT_LENGTH = re.compile(
     r"\btoken(?:s| count)\b.*\b(?:exceed|maximum|up to|too (?:many|long|large))"
@@ -46,12 +55,32 @@ _IS_ABOUT_LENGTH = re.compile(
     r"|\b(?:input|prompt|request|payload)\b[^.]*\b(?:too (?:long|large)|exceeds)",
     _ANYWHERE,
 )
-_IS_ABOUT_OUTPUT = re.compile(r"max_?output_?tokens|\boutput token", _ANYWHERE)
+_IS_ABOUT_OUTPUT = re.compile(r"max_?output_?tokens|\boutput tokens?|\bthinking|\bbudget", _ANYWHERE)
 _IS_ABOUT_CREDIT = re.compile(
-    r"\bprepa(?:y|id)|\bcredits?\b.*\b(?:depleted|exhausted|used up|insufficient)"
-    r"|\b(?:depleted|exhausted|insufficient|no)\b[^.]*\bcredits?\b|\bspend(?:ing)?[ _-]+(?:cap|limit)|\bbudget\b",
+    r"\b(?:prepa(?:y|id)\w*|credits?|balance)\b.*\b(?:depleted|exhausted|used up|insufficient|empty|run out)"
+    r"|\b(?:depleted|exhausted|insufficient|not enough|no|out of)\b[^.]*\b(?:credits?|balance)\b"
+    r"|\bspend(?:ing)?[ _-]+(?:cap|limit)|\bspend\w*\b[^.]*\bcaps?\b"
+    r"|\bbilling account\b[^.]*\b(?:not active|inactive|past due|suspended|closed|disabled)"
+    r"|\bexceed\w*\b[^.]*\bbudget|\bbudget\b[^.]*\b(?:exceeded|reached)",
     _ANYWHERE,
 )
+_IS_PER_DAY = re.compile(r"per[_ ]?day", _ANYWHERE)
+_IS_NEVER_FREE = re.compile(r"\blimit: 0\b|\"quota_?(?:limit_?)?value\": \"?0\b", _ANYWHERE)
+_RETRY_IN = re.compile(r"\bretry in (\d{1,9}(?:\.\d+)?s)\b", _ANYWHERE)
+
+_STATUS_OF = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""For errors inside a stream whose code is none of HTTP's (google/rpc/code.proto)."""
 
 _REGION = Sentence(
     "Google does not offer Gemini where this appliance is, or seems to be. A VPN or a proxy can be the reason. The"
@@ -75,72 +104,108 @@ Clock = Callable[[], float]
 """Unix time; quotas are told relative to it."""
 
 
-def reported_error(error: object, status: int, clock: Clock) -> ApplianceError:
-    """The error object of Gemini; `status` is that of the response, or 0 for an error inside a stream."""
-    error = error if isinstance(error, dict) else {}
-    code, given = error.get("code"), error.get("details")
-    status = status or (code if isinstance(code, int) else 0)
-    name, message = text_of(error.get("status")), _KEY.sub("***", text_of(error.get("message")))
-    details = [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
-    detail = " ".join(filter(None, (str(status or "no status"), name, message)))[:300]
-
-    if any(d.get("reason") == "API_KEY_INVALID" for d in details):
-        status = 401  # Google says 400
-    if status == 429:
-        return _quota_error(message, details, detail, clock())
-    if status == 400:
-        return _bad_request(name, message, detail)
-    if status == 403 and _is_about_region(message):
-        return OwnerError(_region(message), detail)
-    if status in _FOR_THE_OWNER or 300 <= status < 400:
-        return OwnerError(_FOR_THE_OWNER.get(status, _REDIRECTED), detail)
-    if status == 404:
-        return UnknownModel(PROVIDER, detail)
-    if status == 511:  # RFC 6585, 6: from a network, never from Google
-        return SignInPage(PROVIDER, detail)
-    if status == 413:
-        return ContextExceeded(PROVIDER, detail)
-    return UpstreamBusy(PROVIDER, detail) if status == 503 else UpstreamError(PROVIDER, detail)
-
-
-def _bad_request(name: str, message: str, detail: str) -> ApplianceError:
-    """The meaning of status 400: about the key, the region, the length of the chat, or else about one model."""
-    if _IS_ABOUT_KEY.search(message):
-        return OwnerError(_FOR_THE_OWNER[401], detail)
-    if name == "FAILED_PRECONDITION" or _is_about_region(message):
-        return OwnerError(_region(message), detail)
-    if _IS_ABOUT_LENGTH.search(message) and not _IS_ABOUT_OUTPUT.search(message):
-        return ContextExceeded(PROVIDER, detail)
-    return RequestRefused(PROVIDER, detail)
-
-
-def _is_about_region(message: str) -> bool:
-    return bool(_IS_ABOUT_REGION.search(message) and _IS_NOT_OFFERED.search(message))
-
-
-def _region(message: str) -> Sentence:
-    """Billing helps if the message says so, or names no reason: then it is about the free questions
-    (https://ai.google.dev/gemini-api/docs/troubleshooting, read 2026-11).
+def reported_error(error: object, status: int, clock: Clock, retry_after: float | None = None) -> ApplianceError:
+    """The error object of Gemini. `status` and `retry_after` (seconds) are those of the response; 0 and None for an
+    error inside a stream.
     """
-    has_reason = _IS_ABOUT_REGION.search(message) and not _IS_ABOUT_BILLING.search(message)
-    return _REGION if has_reason else _REGION_WITHOUT_BILLING
+    refusal = _Refusal.read(error, status, retry_after)
+    return refusal.owners() or refusal.models(clock) or refusal.places()
 
 
-def _quota_error(message: str, details: Sequence[Mapping[str, Any]], detail: str, now: float) -> ApplianceError:
-    if _IS_ABOUT_CREDIT.search(message):  # to wait does not help, whatever quotas and delays come with it
-        return OwnerError(_CREDIT_USED_UP, detail)
-    retry_after = None
-    is_per_day = False
-    for entry in details:
-        kind = str(entry.get("@type", "")).rpartition(".")[2]
-        if kind == "RetryInfo":
-            retry_after = _seconds(entry.get("retryDelay"))
-        elif kind == "QuotaFailure":
-            is_per_day = is_per_day or "PerDay" in json.dumps(entry.get("violations"))
-    # A limit of 0: this model is not free at all, which is as good as used up.
-    if is_per_day or re.search(r"\blimit: 0\b", message):
-        return QuotaExhausted(PROVIDER, detail, until=_next_midnight(now), retry_after=retry_after)
-    return UpstreamRateLimited(PROVIDER, detail, retry_after=retry_after)
+@dataclass(frozen=True)
+class _Refusal:
+    """The parts of an error object, and what they mean. `detail`: all of it, for the log."""
+
+    status: int
+    name: str
+    message: str
+    details: Sequence[Mapping[str, Any]]
+    retry_after: float | None
+
+    @classmethod
+    def read(cls, error: object, status: int, retry_after: float | None) -> _Refusal:
+        error = error if isinstance(error, dict) else {}
+        code, given, name = str(error.get("code")), error.get("details"), text_of(error.get("status"))
+        if not status:
+            status = int(code) if re.fullmatch("[1-5][0-9]{2}", code, re.ASCII) else _STATUS_OF.get(name, 0)
+        details = [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
+        return cls(status, name, _KEY.sub("***", text_of(error.get("message"))), details, retry_after)
+
+    @property
+    def detail(self) -> str:
+        return " ".join(filter(None, (str(self.status or "no status"), self.name, self.message)))[:300]
+
+    def owners(self) -> OwnerError | None:
+        """What only the owner can mend, and what therefore rules out every model of the place: a refused key,
+        used-up credit (asking again does not help, whatever delays come with it), the region, a redirect.
+        """
+        sentence = None
+        has_bad_key = any(entry.get("reason") == "API_KEY_INVALID" for entry in self.details)  # with status 400
+        is_about_model = bool(_IS_ABOUT_MODEL.search(self.message))
+        if self.status in (400, 402, 403, 429) and _IS_ABOUT_CREDIT.search(self.message):
+            sentence = _CREDIT_USED_UP
+        elif has_bad_key or (self.status == 400 and _IS_ABOUT_KEY.search(self.message)):
+            sentence = _FOR_THE_OWNER[401]
+        elif self.status in (400, 403) and not is_about_model and self._is_about_region:
+            sentence = self._region
+        elif self.status == 403 and is_about_model:
+            return None
+        elif 300 <= self.status < 400:
+            sentence = _REDIRECTED
+        else:
+            sentence = _FOR_THE_OWNER.get(self.status)
+        return None if sentence is None else OwnerError(sentence, self.detail)
+
+    def models(self, clock: Clock) -> UpstreamError | None:
+        """What is about one model: it is unknown, its quota is used up, it does not take this request."""
+        if self.status == 429:
+            return self._quota(clock())
+        if self.status == 410 or (self.status in (400, 403, 404) and _HAS_NO_MODEL.search(self.message)):
+            return UnknownModel(PROVIDER, self.detail)
+        if self.status == 404 and self.name == "NOT_FOUND":  # without it a filter or an outage, by recorded cases
+            return UnknownModel(PROVIDER, self.detail)
+        is_too_long = _IS_ABOUT_LENGTH.search(self.message) and not _IS_ABOUT_OUTPUT.search(self.message)
+        if self.status == 413 or (self.status == 400 and is_too_long):
+            return ContextExceeded(PROVIDER, self.detail)
+        return RequestRefused(PROVIDER, self.detail) if self.status in (400, 403) else None
+
+    def places(self) -> UpstreamError:
+        """What passes, or is nobody's fault."""
+        if self.status == 511:  # RFC 6585, 6: from a network, never from Google
+            return SignInPage(PROVIDER, self.detail)
+        kind = UpstreamBusy if self.status == 503 else UpstreamError
+        return kind(PROVIDER, self.detail, retry_after=self._retry_after)
+
+    @property
+    def _is_about_region(self) -> bool:
+        """Unless it says something else, a failed precondition is about the region: see `_region`."""
+        is_said = _IS_ABOUT_REGION.search(self.message) and _IS_NOT_OFFERED.search(self.message)
+        return self.name == "FAILED_PRECONDITION" or bool(is_said)
+
+    @property
+    def _region(self) -> Sentence:
+        """Billing helps if the message says so, or names no reason: then it is about the free questions
+        (https://ai.google.dev/gemini-api/docs/troubleshooting, read 2026-11).
+        """
+        has_reason = _IS_ABOUT_REGION.search(self.message) and not _IS_ABOUT_BILLING.search(self.message)
+        return _REGION if has_reason else _REGION_WITHOUT_BILLING
+
+    def _quota(self, now: float) -> UpstreamError:
+        told = " ".join(json.dumps([entry.get("violations"), entry.get("metadata")]) for entry in self.details)
+        # A limit of 0: this model is not free at all, which is as good as used up.
+        if _IS_PER_DAY.search(told + self.message) or _IS_NEVER_FREE.search(told + self.message):
+            until = _next_midnight(now)
+            return QuotaExhausted(PROVIDER, self.detail, until=until, retry_after=self._retry_after)
+        return UpstreamRateLimited(PROVIDER, self.detail, retry_after=self._retry_after)
+
+    @property
+    def _retry_after(self) -> float | None:
+        """Seconds, from the details, the message or the response, in this order."""
+        for entry in self.details:
+            if str(entry.get("@type", "")).endswith(".RetryInfo"):
+                return _seconds(entry.get("retryDelay"))
+        said = _RETRY_IN.search(self.message)
+        return _seconds(said[1]) if said else self.retry_after
 
 
 def _next_midnight(moment: float) -> float:

@@ -1,17 +1,25 @@
 """Web pages in the place of an answer: a network's sign-in page (a captive portal), or a filter's. Pure.
 
-Such a network answers every request itself, with status 200. A model server sends no HTML with that status.
+Such a network answers every request itself, mostly with status 200. A model server sends no HTML with that status;
+its front ends send some when they are overloaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BEFORE_TEXT = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"  # white space, byte order marks, and what UTF-16 puts between
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
-def is_web_page(headers: Mapping[str, str], start: bytes) -> bool:
-    """Whether a response of status 200 is a web page, by its headers (names in lower case) and its first bytes."""
+def is_web_page(status: int, headers: Mapping[str, str], start: bytes) -> bool:
+    """Whether a response is a page of somebody else's, by its headers (names in lower case) and its first bytes."""
+    if not (200 <= status < 300 or 400 <= status < 500) or status == 429:
+        return False
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in _PAGES or start.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"<"
+    return kind in _PAGES or visible(start)[:1] == b"<"
+
+
+def visible(start: bytes) -> bytes:
+    """The first bytes from the first one on that shows something."""
+    return start.lstrip(_BEFORE_TEXT)

@@ -22,10 +22,10 @@ def find_refusal(rung: Rung) -> ApplianceError | None:
     try:
         status = call.open(request.path, request.headers, request.body, patience)
         body = call.read_short(_MOST_BYTES, patience)
+        if is_web_page(status, call.headers, body):
+            return SignInPage(rung.provider, f"a web page with status {status}")
         if status != 200:
             return rung.dialect.refusal(status, call.headers, body)
-        if is_web_page(call.headers, body):
-            return SignInPage(rung.provider, "a web page with status 200")
         reader = rung.dialect.reader(rung.model)
         reader.feed(body)
         reader.close()

@@ -71,7 +71,7 @@ def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House,
 
 
 def test_the_history_has_earlier_turns_without_failed_ones(gemini: FakeGemini, house: House) -> None:
-    gemini.replies(Reply.answer("Blue."), Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.answer("Rayleigh."))
+    gemini.replies(Reply.answer("Blue."), Reply.error(401, "UNAUTHENTICATED", "no"), Reply.answer("Rayleigh."))
     ask_in_one_chat(house, "What colour is the sky?", "This fails", "Why?")
     contents = [(each["role"], each["parts"][0]["text"]) for each in gemini.calls[2].json["contents"]]
     assert contents == [("user", "What colour is the sky?"), ("model", "Blue."), ("user", "Why?")]

@@ -264,6 +264,10 @@ class Call:
         """Send bytes unchanged, for an answer that is not HTTP or breaks its framing."""
         self._peer.send(data, self.patience)
 
+    def send_in_the_clear(self, data: bytes) -> None:
+        """Send a few bytes past TLS, which breaks its stream."""
+        self._peer.send_in_the_clear(data)
+
     def text(
         self,
         delta: str | None,

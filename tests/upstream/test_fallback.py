@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from queue import Queue
 from typing import Any
 
 import pytest
-from fakes.calls import SOON, Open
+from fakes.calls import LONG, SOON, Open
 from fakes.gemini import (
     ClientGoneError,
     FakeGemini,
@@ -241,16 +243,17 @@ def test_a_retired_model_does_not_mask_the_exhausted_quotas_of_the_others(
 ) -> None:
     fallback = fallback_to(open_upstream(gemini.url), (*MODELS, "old"))
     gemini.default = refused(PER_DAY)
-    gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
     for _ in range(2):
+        gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
         generation = fallback.ask(QUESTION)
         assert "".join(generation) == ""
         assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
-    assert asked(gemini) == ["flash", "lite", "old"]
+    assert asked(gemini) == ["flash", "lite", "old", "old"], "an unknown model rather than none"
 
 
 def test_the_most_promising_failure_is_reported(gemini: FakeGemini, open_upstream: Open) -> None:
-    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), Reply.error(404, "", "retired"))
+    retired = Reply.error(404, "NOT_FOUND", "retired")
+    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), refused(PER_DAY), retired)
     generation = ask(open_upstream(gemini.url), ("a", "b", "c"))
     assert "".join(generation) == ""
     assert isinstance(generation.error, UpstreamError) and generation.error.detail.startswith("503")
@@ -293,7 +296,9 @@ def test_a_model_that_thinks_is_told_apart_from_a_retry_delay_however_late_it_is
 def test_a_quota_that_comes_back_while_the_reader_is_told_when_makes_no_mistake(
     gemini: FakeGemini, open_upstream: Open
 ) -> None:
-    moments = iter([NOON] * 3)  # when it is asked, when it refuses, when the reader is told; then the day ends
+    moments = iter(
+        [NOON] * 4
+    )  # twice before it is asked, when it refuses, when the reader is told; then the day ends
     quotas = Quotas(clock=lambda: next(moments, NOON + 86400.0))
     gemini.default = refused(PER_DAY)
     rung = Rung(Gemini(clock=lambda: NOON), Place(open_upstream(gemini.url), KEY), "flash")
@@ -588,7 +593,130 @@ def test_a_body_that_unpacks_to_far_more_is_ended(gemini: FakeGemini, open_upstr
     assert isinstance(generation.error, UpstreamUnreadable)
 
 
+def test_a_404_that_names_no_model_is_not_remembered(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = Reply.answer("Because.")
+    gemini.replies(Reply([b"{}"], 404, framing="length"))
+    fallback = fallback_to(open_upstream(gemini.url), ["flash"])
+    assert "".join(fallback.ask(QUESTION)) == ""
+    assert "".join(fallback.ask(QUESTION)) == "Because."
+
+
+def test_unknown_models_are_asked_again_when_no_other_can_be(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(refused(PER_DAY), Reply.error(404, "NOT_FOUND", "retired"), Reply.answer("Because."))
+    fallback = fallback_to(open_upstream(gemini.url))
+    assert "".join(fallback.ask(QUESTION)) == ""
+    assert "".join(fallback.ask(QUESTION)) == "Because."
+    assert asked(gemini) == ["flash", "lite", "lite"]
+
+
+NO_INSTRUCTION = Reply.error(400, "INVALID_ARGUMENT", "Developer instruction is not enabled for models/gemma")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply.error(503, "UNAVAILABLE", "overloaded"), "too much to do"),
+        (refused(PER_DAY), "used up. New questions from"),
+        (refused(retry_info("55s")), "Too many questions at once"),
+        (Reply.error(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."), "prepaid credit"),
+    ],
+    ids=["busy", "quota", "rate", "credit"],
+)
+def test_a_model_that_does_not_take_the_request_masks_nothing(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply, words: str
+) -> None:
+    gemini.replies(NO_INSTRUCTION, model="gemma")
+    for model in MODELS:
+        gemini.replies(reply, model=model)
+    for models in (("gemma", *MODELS), (*MODELS, "gemma")):
+        generation = ask(open_upstream(gemini.url), models)
+        assert "".join(generation) == ""
+        assert generation.ending is not None and words in str(generation.ending.note)
+        gemini.replies(NO_INSTRUCTION, model="gemma")
+        for model in MODELS:
+            gemini.replies(reply, model=model)
+
+
+def test_a_busy_model_is_not_asked_before_its_own_delay_is_over(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = refused(retry_info("50s"))
+    gemini.replies(refused(retry_info("0.1s")), Reply.answer("Because."), model="flash")
+    assert "".join(ask(open_upstream(gemini.url), ["flash", "lite", "old"])) == "Because."
+    assert asked(gemini) == ["flash", "lite", "old", "flash"]
+
+
+def test_short_retry_delays_do_not_multiply_the_requests(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.default = refused(retry_info("0.4s"))
+    assert "".join(ask(open_upstream(gemini.url), list("abcd"))) == ""
+    assert len(gemini.calls) <= 3 * 4
+
+
+@pytest.mark.parametrize("status", [200, 203, 400, 401, 402, 403, 404, 407, 451, 511])
+def test_a_page_of_a_network_blames_neither_the_key_nor_gemini(
+    gemini: FakeGemini, open_upstream: Open, status: int
+) -> None:
+    gemini.default = Reply.html(status)
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, SignInPage) and asked(gemini) == ["flash"]
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf\r\n\r\n", b"\xef\xbb\xbf\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff\0"])
+def test_a_page_is_found_behind_any_mark(gemini: FakeGemini, open_upstream: Open, mark: bytes) -> None:
+    gemini.default = Reply([mark + b"<html><p>Please sign in."], piece=1)
+    generation = ask(open_upstream(gemini.url))
+    assert "".join(generation) == ""
+    assert isinstance(generation.error, SignInPage)
+
+
+@pytest.mark.parametrize(
+    ("start", "text", "finish", "models"),
+    [
+        ([chunk("Hi", "STOP")], "Hi", Finish.COMPLETE, ["flash"]),
+        ([chunk("Hi")], "Hi", Finish.INTERRUPTED, ["flash"]),
+        ([chunk("Hm…", thought=True)], "Because.", Finish.COMPLETE, ["flash", "lite"]),
+    ],
+    ids=["after STOP", "in the text", "before the text"],
+)
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
+def test_a_tls_error_in_the_stream_is_a_cut(
+    open_upstream: Open, start: list[bytes], text: str, finish: Finish, models: list[str]
+) -> None:
+    with FakeGemini(tls=True) as gemini:
+        generation = ask(open_upstream(gemini.url, certificates=str(gemini.certificate)))
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit("".join, generation)
+            call = gemini.next_call()
+            call.start()
+            for piece in start:
+                call.send(piece)
+            gemini.replies(Reply.answer("Because."))
+            call.send_in_the_clear(b"HTTP/1.1 302 Found\r\n\r\n")
+            assert read.result(SOON) == text
+        assert generation.ending is not None and generation.ending.finish is finish
+        assert asked(gemini) == models
+
+
 # Clocks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reply", EMPTY[:2], ids=["STOP", "MALFORMED"])
+def test_an_answer_that_has_ended_without_text_is_not_waited_for(
+    gemini: FakeGemini, open_upstream: Open, reply: Reply
+) -> None:
+    gemini.replies(replace(reply, ending="stall"), Reply.answer("Because."))
+    start = time.monotonic()
+    assert "".join(ask(open_upstream(gemini.url))) == "Because."
+    assert time.monotonic() - start < LONG.first_byte / 2
+    assert asked(gemini) == ["flash", "lite"]
+
+
+def test_an_error_body_that_stalls_runs_under_the_deadline(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply([b"{"], 503, ending="stall"))
+    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON * 6, first_byte=0.5)), ["flash"])
+    start = time.monotonic()
+    assert "".join(generation) == ""
+    assert time.monotonic() - start < SOON * 3
 
 
 def test_one_deadline_covers_all_attempts_and_a_silent_model_is_the_last(

@@ -366,8 +366,8 @@ def test_a_reader_has_ended_once_a_finish_reason_or_a_block_reason_has_come() ->
 
 
 def test_a_stream_without_text_has_failed_and_a_cut_one_was_interrupted() -> None:
-    nothing = {b"": "no answer", b": comment\n\n": "no answer", b"data: {}\n\n": "no answer"}
-    nonsense = {b"data: [DONE]\n\n": "cannot read", b"data: nonsense\n\n": "cannot read"}
+    nothing = dict.fromkeys((b"", b": comment\n\n", event({"usageMetadata": {}})), "no answer")
+    nonsense = dict.fromkeys((b"data: {}\n\n", b"data: [DONE]\n\n", b"data: nonsense\n\n"), "cannot read")
     for stream, words in {**nothing, **nonsense}.items():
         assert read([stream])[1].finish is Finish.FAILED and words in said(read([stream])[1].note)
         assert read([stream], cut=True)[1].finish is Finish.INTERRUPTED
@@ -536,9 +536,10 @@ def test_a_refusal_is_judged_by_its_status_with_any_body(
         refused = refusal(status, error_body(status, name, "A message.", details, wrapped))
         assert type(refused) is kind and words in str(refused.sentence)
         assert refused.detail == " ".join(filter(None, (str(status), name, "A message.")))
+    unsaid = UpstreamError if kind is UnknownModel else kind  # a 404 of Gemini's names the model
     for body in _UNSAID:
         refused = refusal(status, body)
-        assert type(refused) is kind and refused.detail == str(status) and str(refused.sentence)
+        assert type(refused) is unsaid and refused.detail == str(status) and str(refused.sentence)
 
 
 _TOLD_BY_THE_BODY = [
@@ -559,6 +560,8 @@ _TOLD_BY_THE_BODY = [
         "User location is not supported for the API use without a billing account linked.",
         "without billing",
     ),
+    ("INVALID_ARGUMENT", [], "Not yet available in your territory.", "A VPN"),
+    ("FAILED_PRECONDITION", [], "Your prepayment credits are depleted.", "prepaid credit"),
 ]
 
 
@@ -568,7 +571,61 @@ def test_a_400_is_the_owners_if_its_body_says_so(name: str, details: list[Any], 
     assert type(refused) is OwnerError and words in str(refused.sentence)
 
 
+_ABOUT_ONE_MODEL = [
+    (400, "FAILED_PRECONDITION", "Developer instruction is not enabled for models/gemma-3-27b-it", RequestRefused),
+    (400, "FAILED_PRECONDITION", "Thinking level MINIMAL is not supported for this model.", RequestRefused),
+    (400, "INVALID_ARGUMENT", "Model gemini-4-hydrogen is not available in your region.", RequestRefused),
+    (400, "INVALID_ARGUMENT", "Thinking budget 40000 exceeds the maximum of 24576 tokens.", RequestRefused),
+    (400, "INVALID_ARGUMENT", "models/old is not found for API version v1beta.", UnknownModel),
+    (403, "PERMISSION_DENIED", "You may not access the model X, or it may not exist.", UnknownModel),
+    (410, "", "Gone.", UnknownModel),
+]
+
+
+@pytest.mark.parametrize(("status", "name", "message", "kind"), _ABOUT_ONE_MODEL)
+def test_a_refusal_about_one_model_leaves_the_others(
+    status: int, name: str, message: str, kind: type[ApplianceError]
+) -> None:
+    assert type(refusal(status, error_body(status, name, message))) is kind
+
+
+@pytest.mark.parametrize("code", [None, "429", 8], ids=["no code", "a text", "gRPC's code"])
+def test_an_error_in_a_stream_is_judged_by_its_name_where_its_code_says_nothing(code: object) -> None:
+    error = {
+        "error": {"code": code, "status": "RESOURCE_EXHAUSTED", "message": "Your prepayment credits are depleted."}
+    }
+    _, _, reader = read([event(error)])
+    assert isinstance(reader.error, OwnerError) and "credit" in str(reader.error.sentence)
+
+
+def test_a_refusal_framed_as_an_event_is_read() -> None:
+    body = b"data: " + error_body(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.")
+    assert isinstance(refusal(429, body), OwnerError)
+
+
+def test_thousands_of_unreadable_events_are_an_error_and_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for line in (b"data: x\n\n", b"data: {}\n\n", b"Access denied.\n"):
+        caplog.clear()
+        _, ending, reader = read([line * 5000])
+        assert isinstance(reader.error, UpstreamUnreadable) and ending.finish is Finish.FAILED
+        assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"captive": true}', b"Access denied by policy.\n", b'data: {"status": "login"}\n\n']
+)
+def test_a_body_of_another_kind_is_not_read_as_an_answer(body: bytes) -> None:
+    _, ending, _ = read([body])
+    assert "cannot read" in said(ending.note)
+
+
 _CREDIT = [
+    "Your project has run out of credits.",
+    "Your balance is insufficient.",
+    "Your billing account is not active.",
+    "Your spend has reached its cap.",
     "Your prepayment credits are depleted. Please go to AI Studio to manage your project and billing.",
     "Your project has exceeded its monthly spending cap.",
     "Your billing account has exceeded its monthly spending cap. Please go to AI Studio to manage your billing.",
@@ -580,7 +637,33 @@ _QUOTA = [
     "Resource has been exhausted (e.g. check quota).",
     "Quota exceeded for metric: generate_content_free_tier_input_token_count, limit: 16000, model: gemma-4-31b",
     "You exceeded the spend-based rate limit of this model.",
+    "Quota exceeded for prepaid tier requests.",
 ]
+_USED_UP = [
+    ("Quota exceeded for generate_requests_per_model_per_day.", []),
+    ("Quota exceeded.", [{"@type": "x.ErrorInfo", "metadata": {"quota_limit_value": "0"}}]),
+    ("Quota exceeded.", [{"@type": "x.ErrorInfo", "metadata": {"quota_limit": "RequestsPerDayPerProject"}}]),
+    ("Quota exceeded.", [{"@type": "x.QuotaFailure", "violations": [{"quotaValue": "0"}]}]),
+]
+
+
+@pytest.mark.parametrize(("message", "details"), _USED_UP)
+def test_a_quota_of_the_day_is_found_where_older_bodies_have_it(message: str, details: list[Any]) -> None:
+    assert type(refusal(429, error_body(429, "RESOURCE_EXHAUSTED", message, details))) is QuotaExhausted
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (503, {}, error_body(503, "UNAVAILABLE", "busy", [retry_info("3s")])),
+        (503, {"retry-after": "3"}, b""),
+        (429, {"retry-after": "3"}, b"{}"),
+        (429, {"retry-after": "60"}, error_body(429, "RESOURCE_EXHAUSTED", "Please retry in 3s.")),
+    ],
+)
+def test_a_retry_delay_is_found_wherever_it_stands(status: int, headers: dict[str, str], body: bytes) -> None:
+    refused = Gemini().refusal(status, headers, body)
+    assert isinstance(refused, UpstreamBusy) and refused.retry_after == 3
 
 
 @pytest.mark.parametrize("message", _CREDIT)

@@ -153,7 +153,7 @@ OUTCOMES = {
     "400": refused(error(400, "INVALID_ARGUMENT"), "did not understand the request"),
     "400 for the length": refused(
         error(400, "INVALID_ARGUMENT", message="The input token count (9) exceeds the maximum number of tokens."),
-        "chat has become too long",
+        "question is too long",
     ),
     "404": refused(error(404, "NOT_FOUND"), "not know this model"),
     "429 for a while": refused(error(429, "RESOURCE_EXHAUSTED", quota_failure(PER_MINUTE)), "Too many questions"),

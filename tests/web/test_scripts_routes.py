@@ -97,7 +97,7 @@ def test_half_a_surrogate_pair_does_no_harm(gemini: FakeGemini, house: House) ->
     [
         (Reply.error(429, "RESOURCE_EXHAUSTED", "limit", [retry_info("34.4s")]), 503, "Too many questions"),
         (Reply.error(503, "UNAVAILABLE", "busy"), 503, "too much to do"),
-        (Reply.error(400, "INVALID_ARGUMENT", "bad"), 502, "did not understand"),
+        (Reply.error(400, "INVALID_ARGUMENT", "bad"), 503, "did not understand"),
         (Reply.error(401, "UNAUTHENTICATED", "bad"), 502, "does not accept the key"),
         (Reply([chunk(None, "SAFETY")]), 422, "rules"),
         (Reply([chunk(None, "STOP")]), 502, "no answer"),
