@@ -39,10 +39,11 @@ host.journal:
 host.network:
 host.mdns: errors host.network
 host.systemd:
+storage.buckets:
 storage.database: errors
 storage.chats: ending errors storage.database
 storage.lock: errors
-storage.rate_limit: errors storage.database
+storage.rate_limit: errors storage.buckets storage.database
 storage.reports: errors storage.database
 storage.schema: storage.database
 storage.backup: errors storage.database storage.lock storage.schema
@@ -66,7 +67,7 @@ answers.writing:
 answers.markdown: answers.writing
 answers.typesetter: answers.writing answers.markdown
 answers.answer: ending answers.typesetter
-answers.desk: conversation ending errors storage.chats upstream.fallback answers.answer
+answers.desk: conversation ending errors storage.chats storage.database upstream.fallback answers.answer
 web.frames: ending answers.answer
 web.guard: errors host.network
 web.headers:
@@ -83,7 +84,7 @@ web.pages: ending host.network host.mdns storage.chats storage.reports answers.w
     web.templates
 web.replies: ending errors answers.answer web.headers web.templates
 web.server: errors web.headers web.templates
-web.visitor: web.look web.cookies web.pages
+web.visitor: host.network storage.rate_limit web.look web.cookies web.pages
 web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor
 web.chats: errors storage.chats answers.desk web.pages web.replies web.visitor

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ..conversation import Message, Question
 from ..ending import STOPPED, SWITCHED_OFF, Ending, Finish
 from ..errors import BUSY, OWN_MISTAKE, StorageError
 from ..storage.chats import Chats, Turn
+from ..storage.database import Connection
 from ..upstream.fallback import Fallback, Generation
 from .answer import Answer
 
@@ -27,6 +29,10 @@ SAVE_SECONDS = 0.6
 """Between two writes of growing text: even with a slow commit, nothing older than a second is lost."""
 _MOST_PAUSE_SECONDS = 30.0
 """A full card is tried, and logged, ever more seldom."""
+
+
+Charge = Callable[[Connection], AbstractContextManager[object]]
+"""What a question costs: taken in the transaction that stores it, given back if that fails."""
 
 
 class _Writing:
@@ -60,20 +66,40 @@ class AnswerDesk:
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._keeper.start()
 
-    def ask(self, question: str, chat: int | None, form: str, device: str = "") -> Turn:
+    def ask(
+        self,
+        question: str,
+        chat: int | None,
+        form: str,
+        device: str = "",
+        charge: Charge = lambda connection: nullcontext(),
+    ) -> Turn:
         """Store a question and start its answer. A form that is sent twice with the same question starts one
-        answer.
+        answer, and is charged once.
 
-        Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored.
+        Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored, and what `charge`
+        raises.
         """
-        turn, is_new = self._chats.ask(question, chat, form, device)
-        if is_new:
-            self._start(turn.question, self._history(turn), turn)
+        accepted: list[_Writing] = []
+
+        @contextmanager
+        def accept(connection: Connection, turn: Turn) -> Iterator[None]:
+            # On the desk before the turn can be seen: a reader would take a turn with neither an ending nor a
+            # writer for one that a power cut broke off.
+            with charge(connection), self._placed(turn.question, self._history(turn), turn) as live:
+                accepted.append(live)
+                yield
+
+        turn, _ = self._chats.ask(question, chat, form, device, accept)
+        for live in accepted:
+            self._start(live)
         return turn
 
     def converse(self, question: str, history: Sequence[Message]) -> Answer:
         """An answer that is not stored and that ends when `abandon()` is called."""
-        return self._start(question, history, None)
+        with self._placed(question, history, None) as live:
+            self._start(live)
+        return live.answer
 
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn: the one being written, or as it is stored."""
@@ -159,7 +185,9 @@ class AnswerDesk:
         with self._lock:
             return next((live for live in self._writing.values() if live.turn == turn), None)
 
-    def _start(self, text: str, history: Sequence[Message], turn: Turn | None) -> Answer:
+    @contextmanager
+    def _placed(self, text: str, history: Sequence[Message], turn: Turn | None) -> Iterator[_Writing]:
+        """Put a new answer on the desk. It is removed if this context is left by an error."""
         answer = Answer()
         question = Question(text, tuple(history), self._instruction)
         generation = self._fallback.ask(
@@ -171,6 +199,20 @@ class AnswerDesk:
             live.cut_off = self.is_closing
         if live.cut_off:
             live.generation.cancel()
+        try:
+            yield live
+        except BaseException:
+            self._remove(live)
+            answer.end(Ending(Finish.FAILED, OWN_MISTAKE))  # of a question that nobody was told of
+            raise
+
+    def _remove(self, live: _Writing) -> None:
+        with self._lock:
+            self._writing.pop(live.answer, None)  # writer and keeper may both have come this far
+            if not self._writing and not self.is_closing:
+                self._busy.clear()
+
+    def _start(self, live: _Writing) -> None:
         self._busy.set()
         log.info("answers: %s was asked for", live)
         try:
@@ -178,7 +220,6 @@ class AnswerDesk:
         except RuntimeError as error:  # the machine, or systemd, allows no more threads
             log.error("answers: nobody can write %s: %s", live, error)
             self._finish(live, Ending(Finish.FAILED, BUSY))
-        return live.answer
 
     def _write(self, live: _Writing) -> None:
         answer = live.answer
@@ -217,10 +258,7 @@ class AnswerDesk:
             except StorageError as error:
                 log.error("answers: cannot store an answer: %s", error)
                 return False
-        with self._lock:
-            self._writing.pop(live.answer, None)  # writer and keeper may both have come this far
-            if not self._writing and not self.is_closing:
-                self._busy.clear()
+        self._remove(live)
         return True
 
     def _keep(self) -> None:

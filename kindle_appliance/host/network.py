@@ -120,6 +120,19 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def source_of(address: str) -> str:
+    """What limits count a client by: its IPv4 address, or the /64 of its IPv6 address.
+
+    A machine can give itself any of the 2^64 addresses of its link (RFC 8981), link-local ones too (RFC 4291,
+    2.5.6): to count them one by one would limit nothing. So the IPv6 devices of one link share what one IPv4 device
+    may use. Anything else is counted as it is.
+    """
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return str(parsed or address)
+
+
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Networks such as `192.168.178.0/24`, or single addresses. Raises `ValueError` for anything else."""
     return tuple(ip_network(each, strict=False) for each in texts)

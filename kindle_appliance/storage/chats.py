@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 from ..ending import SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .database import Database, Row
+from .database import Connection, Database, Row
 
 QUESTION_CHARACTERS = 4000
 
@@ -43,37 +44,50 @@ class ChatSummary:
     newest: int
 
 
+Accept = Callable[[Connection, Turn], AbstractContextManager[object]]
+"""What else has to happen for a question to be accepted: entered before the end of the transaction that stores it,
+and left after it, by its error if it fails. An error on entering refuses the question.
+"""
+
+
 class Chats:
     """All stored chats of the house."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, question: str, chat: int | None, form: str, device: str = "") -> tuple[Turn, bool]:
+    def ask(
+        self,
+        question: str,
+        chat: int | None,
+        form: str,
+        device: str = "",
+        accept: Accept = lambda connection, turn: nullcontext(),
+    ) -> tuple[Turn, bool]:
         """Store a question in `chat`, or in a new one for None, and return its turn and whether it is new.
 
         The question is durable when this returns. If a form is sent twice with the same question, the second call
-        returns the stored turn. `device`: the name of the browser that asks. Raises KeyError for an unknown chat.
+        returns the stored turn, and `accept` is not called. `device`: the name of the browser that asks. Raises
+        KeyError for an unknown chat, and what `accept` raises.
         """
-        with self._database.write() as connection:
-            known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
-            if known:
-                return _turn(known), False
-            if chat is None:
-                chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
-            elif not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat,)).fetchone():
-                raise KeyError(chat)
-            inserted = connection.execute(
-                "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
-                " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question, :form,"
-                " :now, :device)",
-                {"chat": chat, "question": question, "form": form, "now": time.time(), "device": device},
-            ).lastrowid
-            return _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone()), True
-
-    def was_asked(self, question: str, form: str) -> bool:
-        """Whether this form has been sent with this question before."""
-        return bool(self._database.read("SELECT 1 FROM turns WHERE form = ? AND question = ?", (form, question)))
+        with ExitStack() as accepted:
+            with self._database.write() as connection:
+                known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
+                if known:
+                    return _turn(known), False
+                if chat is None:
+                    chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
+                elif not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat,)).fetchone():
+                    raise KeyError(chat)
+                inserted = connection.execute(
+                    "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
+                    " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question,"
+                    " :form, :now, :device)",
+                    {"chat": chat, "question": question, "form": form, "now": time.time(), "device": device},
+                ).lastrowid
+                turn = _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone())
+                accepted.enter_context(accept(connection, turn))
+            return turn, True
 
     def find_turn(self, chat: int, number: int) -> Turn | None:
         """Return the turn with this number in this chat; None if there is none."""

@@ -23,6 +23,9 @@ SQLITE = sqlite3.sqlite_version
 Row = sqlite3.Row
 """A row of a query, by position or by name."""
 
+Connection = sqlite3.Connection
+"""The connection of a transaction."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -111,7 +114,7 @@ class Database:
             return rows
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[Connection]:
         """One transaction: durable when the block ends, rolled back when it raises."""
         with self._write_lock, _as_storage_error():
             self._writer.execute("BEGIN IMMEDIATE")
@@ -125,7 +128,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file; SQLite folds the write-ahead log into it."""
-        with self._read_lock, self._write_lock:
+        with self._write_lock, self._read_lock:  # in this order: a transaction may read
             while self._open:
                 self._open.pop().close()
 

@@ -1,30 +1,47 @@
-"""Limits questions: per minute for each reader, and per day for each device and for the whole house.
+"""Limits questions: per minute for each reader and address, per day for devices, addresses and the whole house.
 
 A key costs money, or has a small free quota. The questions of a day are counted in the database, so that a restart
-does not reset the count. The questions of a minute are not worth a write to the card: they are counted in memory,
-by a clock that never jumps.
+does not reset the count, in the transaction that stores the question. The questions of a minute are not worth a
+write to the card: they are counted in memory, by a clock that never jumps.
+
+A client can make up any number of cookies, but hardly an address. So its address limits what it may ask with all
+of them together, in a minute and in a day. Several devices may share an address, behind a router of their own: it
+may ask more than one device.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 
 from ..errors import LimitError
 from ..sentences import Moment, Sentence
-from .database import Database
+from .buckets import Buckets
+from .database import Connection, Database, Row
 
-_MAX_READERS = 1000
-"""With more, the reader who asked longest ago is dropped: a client can make up any number of names."""
+_PER_ADDRESS = 4
+"""An address may ask as many questions in a minute as so many devices."""
+_MINUTE = 60.0  # seconds
 _KEEP_DAYS = 7
-"""The counts of earlier days are kept, too: when a clock that was ahead is corrected, an earlier date becomes today
-again. A clock that lags, as after a power cut, deletes nothing."""
+"""An address that has asked within so many days has a part of today's questions kept for it.
+
+So the counts of earlier days are kept; also because an earlier date becomes today again when a clock that was ahead
+is corrected. A clock that lags, as after a power cut, deletes nothing. A day has at most as many rows as questions.
+"""
 _FEW_LEFT = 5
 """A reader who has so many questions left for today, or fewer, is told how many."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks. `reader`: a browser, or another name that tells readers apart; `address`: where it asks from."""
+
+    reader: str
+    address: str
 
 
 class RateLimit:
@@ -48,52 +65,27 @@ class RateLimit:
         self._per_device = per_device
         self._per_day = per_day
         self._clock = clock
-        self._ticks = ticks
-        self._lock = threading.Lock()
-        # A token bucket for each reader: the questions that it holds, and when that was.
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets = Buckets(_MINUTE, ticks)
 
-    def take(self, reader: str) -> None:
-        """Count one question of `reader`: a device, or another name that tells readers apart.
+    def take(self, asker: Asker) -> None:
+        """Count one question that is not stored. Raises like `charge`, or `StorageError`."""
+        with ExitStack() as charged, self._database.write() as connection:
+            charged.enter_context(self.charge(asker, connection))
 
-        Raises `LimitError` if the question exceeds a limit, `StorageError` if it cannot be counted.
+    @contextmanager
+    def charge(self, asker: Asker, connection: Connection) -> Iterator[None]:
+        """Count one question of `asker` in the transaction of `connection`.
+
+        This context must be left after the end of the transaction. If it is left by an error, the question has cost
+        nothing. Raises `LimitError` if the question exceeds a limit; it then costs nothing, too.
         """
-        with self._lock:
-            self._take_from_bucket(reader)
-            today = self._today()
-            self._left(reader, today)
-            with self._database.write() as connection:
-                connection.execute(
-                    "INSERT INTO asked (day, reader, questions) VALUES (?, ?, 1)"
-                    " ON CONFLICT DO UPDATE SET questions = questions + 1",
-                    (today.isoformat(), reader),
-                )
-                connection.execute(
-                    "DELETE FROM asked WHERE day < ?", ((today - timedelta(days=_KEEP_DAYS)).isoformat(),)
-                )
-
-    def notice(self, reader: str) -> Sentence | None:
-        """Return a sentence about the questions that are left for today, if they are few."""
-        try:
-            left = self._left(reader, self._today())
-        except LimitError as error:
-            return error.sentence
-        if left is None or left > _FEW_LEFT:
-            return None
-        return Sentence(
-            "%(count)d question left for today.", plural="%(count)d questions left for today.", count=left
-        )
-
-    def _take_from_bucket(self, reader: str) -> None:
-        now, rate = self._ticks(), self._per_minute / 60
-        questions, since = self._buckets.pop(reader, (float(self._per_minute), now))
-        questions = min(float(self._per_minute), questions + (now - since) * rate)
-        is_allowed = questions >= 1
-        self._buckets[reader] = (questions - is_allowed, now)
-        while len(self._buckets) > _MAX_READERS:
-            self._buckets.popitem(last=False)
-        if not is_allowed:
-            wait = (1 - questions) / rate
+        today = self._today()
+        self._left(connection.execute(_COUNTS, _values(asker, today)).fetchone(), today)
+        buckets = {
+            ("reader", asker.reader): self._per_minute,
+            ("address", asker.address): _PER_ADDRESS * self._per_minute,
+        }
+        if wait := self._buckets.take(buckets):
             raise LimitError(
                 Sentence(
                     "That was a lot at once. Please ask again in %(count)d second.",
@@ -102,42 +94,94 @@ class RateLimit:
                 ),
                 wait,
             )
+        try:
+            connection.execute(
+                "INSERT INTO asked (day, address, reader, questions) VALUES (?, ?, ?, 1)"
+                " ON CONFLICT DO UPDATE SET questions = questions + 1",
+                (today.isoformat(), asker.address, asker.reader),
+            )
+            connection.execute("DELETE FROM asked WHERE day < ?", (_oldest(today),))
+            yield
+        except BaseException:
+            self._buckets.give_back(buckets)
+            raise
 
-    def _left(self, reader: str, today: date) -> int | None:
+    def notice(self, asker: Asker) -> Sentence | None:
+        """Return a sentence about the questions that are left for today, if they are few."""
+        today = self._today()
+        try:
+            left = self._left(self._database.read(_COUNTS, _values(asker, today))[0], today)
+        except LimitError as error:
+            return error.sentence
+        if left is None or left > _FEW_LEFT:
+            return None
+        return Sentence(
+            "%(count)d question left for today.", plural="%(count)d questions left for today.", count=left
+        )
+
+    def _left(self, counts: Row, today: date) -> int | None:
         """Return the number of questions left for today, None without a limit.
 
         Raises `LimitError` if none is left.
         """
-        counts: dict[str, int] = dict(
-            map(
-                tuple,
-                self._database.read("SELECT reader, questions FROM asked WHERE day = ?", (today.isoformat(),)),
-            )
-        )
         midnight = Moment(datetime.combine(today + timedelta(days=1), time_of_day.min).timestamp())
-        wait = max(0.0, midnight - self._clock())
-        left = []
-        if self._per_device is not None:
-            left.append(self._per_device - counts.get(reader, 0))
-            if left[-1] <= 0:
-                raise LimitError(
-                    Sentence(
-                        "This device has asked all its questions for today. New questions from %(moment)s.",
-                        moment=midnight,
-                    ),
-                    wait,
-                )
-        if self._per_day is not None:
-            left.append(self._per_day - sum(counts.values()))
-            if left[-1] <= 0:
-                raise LimitError(
-                    Sentence(
-                        "The questions of this house for today are used up. New questions from %(moment)s.",
-                        moment=midnight,
-                    ),
-                    wait,
-                )
-        return min(left, default=None)
+        limits = (
+            (
+                self._per_device,
+                counts["reader"],
+                Sentence(
+                    "This device has asked all its questions for today. New questions from %(moment)s.",
+                    moment=midnight,
+                ),
+            ),
+            (
+                self._per_day,
+                counts["house"],
+                Sentence(
+                    "The questions of this house for today are used up. New questions from %(moment)s.",
+                    moment=midnight,
+                ),
+            ),
+            (
+                max(1, self._per_day * 3 // 4) if self._per_day is not None and counts["others"] else None,
+                counts["address"],
+                Sentence(
+                    "The rest of today's questions is kept for other devices of this house. New questions from"
+                    " %(moment)s.",
+                    moment=midnight,
+                ),
+            ),
+        )
+        for most, asked, sentence in limits:
+            if most is not None and asked >= most:
+                raise LimitError(sentence, max(0.0, midnight - self._clock()))
+        return min((most - asked for most, asked, _ in limits if most is not None), default=None)
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock()).date()
+
+
+def _values(asker: Asker, today: date) -> Mapping[str, object]:
+    """The values for `_COUNTS`."""
+    return {
+        "reader": asker.reader,
+        "address": asker.address,
+        "today": today.isoformat(),
+        "oldest": _oldest(today),
+    }
+
+
+def _oldest(today: date) -> str:
+    """The first of the days whose counts are kept."""
+    return (today - timedelta(days=_KEEP_DAYS)).isoformat()
+
+
+_COUNTS = """
+    SELECT
+        coalesce(sum(questions), 0) AS house,
+        coalesce(sum(questions * (reader = :reader)), 0) AS reader,
+        coalesce(sum(questions * (address = :address)), 0) AS address,
+        EXISTS (SELECT 1 FROM asked WHERE day >= :oldest AND address NOT IN (:address, '')) AS others
+    FROM asked WHERE day = :today
+"""
+"""The questions of today, and whether another address has asked lately ('': not known, from an older version)."""

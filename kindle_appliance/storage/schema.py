@@ -83,5 +83,18 @@ CHATS = Schema(
         """
         ALTER TABLE turns ADD COLUMN next_rung INTEGER NOT NULL DEFAULT 0;  -- a model to offer after a silent one
         """,
+        """
+        CREATE TEMP TABLE asked_before AS SELECT * FROM asked;
+        DROP TABLE asked;
+        CREATE TABLE asked (  -- how many questions each reader has asked on a day of the house, and from where
+            day TEXT NOT NULL,
+            address TEXT NOT NULL,  -- '': not known, from before this step
+            reader TEXT NOT NULL,
+            questions INTEGER NOT NULL,
+            PRIMARY KEY (day, address, reader)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO asked SELECT day, '', reader, questions FROM asked_before;
+        DROP TABLE asked_before;
+        """,
     ),
 )

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from bottle import HTTPResponse, request
 
@@ -61,10 +62,8 @@ class Asking:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
-            form = sent_form_id()
-            if not self.chats.was_asked(question, form):
-                self.rate_limit.take(visitor.identity())
-            asked = self.desk.ask(question, turn.chat if turn else None, form, cookies.device())
+            charge = partial(self.rate_limit.charge, visitor.asker())
+            asked = self.desk.ask(question, turn.chat if turn else None, sent_form_id(), cookies.device(), charge)
         except ReaderError as error:
             replies.log_refusal(error)
             refusal = self._refuse(error.status, turn, question, error.sentence)
@@ -97,7 +96,7 @@ class Asking:
             time.time(),
             question=question,
             chat=chat,
-            note=note or self.rate_limit.notice(visitor.identity()),
+            note=note or self.rate_limit.notice(visitor.asker()),
             is_first_visit=not device,
         )
         return replies.html(page, status)

@@ -39,7 +39,7 @@ class Reading:
         count = self.chats.count_turns(turn.chat)
         news = answer.news(START, 0)
         reader = self.visitors.reader()
-        notice = self.rate_limit.notice(visitor.identity())
+        notice = self.rate_limit.notice(visitor.asker())
         page = replies.html(self.pages.reading(reader, turn, count, news, new_form_id(), notice))
         if news.ending is not None and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])

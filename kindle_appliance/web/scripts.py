@@ -49,7 +49,7 @@ class Scripts:
             if not self.seats.take():
                 return replies.json_error(503, BUSY, language, {"Retry-After": "2"})
             try:
-                self.rate_limit.take(visitor.identity())
+                self.rate_limit.take(visitor.asker())
             except ApplianceError:
                 self.seats.release()
                 raise

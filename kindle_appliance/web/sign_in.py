@@ -49,7 +49,7 @@ class SignIn:
         if self.gate.is_session(cookies.session(), time.time()):
             return True
         scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return scheme.lower() == "bearer" and self.gate.is_right(pin.strip(), visitor.client(), time.monotonic())
+        return scheme.lower() == "bearer" and self.gate.is_right(pin.strip(), visitor.source(), time.monotonic())
 
     def go_to_first_page(self) -> HTTPResponse:
         """`GET /pin`, as after a reload: any page asks for the PIN if it is needed."""
@@ -68,7 +68,7 @@ class SignIn:
             return replies.html(self.pages.pin(self.visitors.reader(), back, digits))
         if not digits:
             return self._locked(back, _PIN_FIRST)
-        if not self.gate.is_right(digits, visitor.client(), time.monotonic()):
+        if not self.gate.is_right(digits, visitor.source(), time.monotonic()):
             return self._locked(back, _WRONG_PIN)
         response = replies.see_other(back)
         cookies.keep_session(response, self.gate.open_session(time.time() + cookies.YEAR_SECONDS))
@@ -76,11 +76,10 @@ class SignIn:
 
     def _locked(self, back: str, note: Sentence | None) -> HTTPResponse:
         """The response without the PIN, or after a wrong one."""
-        client = visitor.client()
         # With a status of 401 some old browsers would ask for a name and a password, and show no page.
         status, headers = 403, {}
-        if pause := self.gate.pause(client, time.monotonic()):
-            self.log_once(f"too many wrong PINs, the last from {client}")
+        if pause := self.gate.pause(visitor.source(), time.monotonic()):
+            self.log_once(f"too many wrong PINs, the last from {visitor.client()}")
             status, headers = 429, {"Retry-After": str(pause)}
             note = Sentence(
                 "Too many wrong PINs. Please try again in %(count)d minute.",

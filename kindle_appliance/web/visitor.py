@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from bottle import request
 
+from ..host.network import source_of
 from ..sentences import choose_language
+from ..storage.rate_limit import Asker
 from . import cookies
 from .look import USUAL_LOOK, Look
 from .pages import Reader
@@ -39,9 +41,14 @@ def client() -> str:
     return str(request.environ[CLIENT])
 
 
-def identity() -> str:
-    """Tells readers apart: the browser's name, or the client's address where no cookies are kept."""
-    return cookies.device() or client()
+def source() -> str:
+    """What limits count this client by, whatever cookies it brings: its address, or the network of that."""
+    return source_of(client())
+
+
+def asker() -> Asker:
+    """Who asks a question: a browser by its name, or a client by its address where no cookies are kept."""
+    return Asker(cookies.device() or client(), source())
 
 
 def wants_json() -> bool:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.filesystem import files_not_larger_than
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
 from kindle_appliance.answers.answer import START, Position
 from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.errors import StorageError
+from kindle_appliance.storage.chats import Turn
+from kindle_appliance.storage.database import Connection
 
 
 def test_a_model_that_is_silent_for_long_is_said_to_be_thinking(
@@ -50,6 +58,84 @@ def test_the_question_is_stored_before_gemini_is_asked(gemini: FakeGemini, house
     with sqlite3.connect(tmp_path / "chats.sqlite") as other:
         assert other.execute("SELECT question, finish FROM turns").fetchall() == [("Is this kept?", None)]
     call.play(Reply.answer("Yes."))
+
+
+def test_a_reader_who_looks_right_after_the_commit_finds_the_answer_being_written(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asking thread is held where the question is stored and its answer has not begun."""
+    stored, goes_on = threading.Event(), threading.Event()
+    store = house.chats.ask
+
+    def hold(*arguments: Any) -> tuple[Turn, bool]:
+        monkeypatch.undo()  # only the first question is held
+        result = store(*arguments)
+        stored.set()
+        assert goes_on.wait(30)
+        return result
+
+    monkeypatch.setattr(house.chats, "ask", hold)
+    with ThreadPoolExecutor(1) as asking:
+        first = asking.submit(house.ask, "Why?", form="form")
+        try:
+            assert stored.wait(30)
+            assert house.ask("Why?", form="form") == (1, 1), "a second tap leads to the page"
+            page = house.get("/chats/1/1").data.decode()
+            now = house.get("/answers/1?as=events&wait=0").data.decode()
+            listed = house.get("/chats").data.decode()
+        finally:
+            goes_on.set()
+        assert first.result(30) == (1, 1)
+    assert "switched off" not in page + now + listed
+    assert "event: end" not in now and 'class="reading ended' not in page
+    gemini.next_call().play(Reply.answer("Because."))
+    assert wait_for_turn(house, 1, 1).finish is Finish.COMPLETE
+    assert len(gemini.calls) == 1
+
+
+def test_a_question_whose_commit_fails_leaves_no_answer_on_the_desk_and_costs_nothing(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with House(gemini.url, tmp_path, allowed=(1, 1, 1), ticks=lambda: 0.0) as house:
+        log = tmp_path / "chats.sqlite-wal"
+        placed = []
+
+        @contextmanager
+        def charge(connection: Connection) -> Iterator[None]:
+            placed.append(connection.in_transaction)
+            yield
+
+        with files_not_larger_than(log.stat().st_size):
+            for number in range(3):
+                refused = house.post("/ask", {"question": "Why?", "form": f"form-{number}"})
+                assert refused.status == 503 and "cannot store" in refused.data.decode()
+                with pytest.raises(StorageError):
+                    house.desk.ask("Why?", None, "form", "", charge)
+        assert placed == [True] * 3, "the commit has failed, not a statement before it"
+        assert house.desk.writing == 0 and gemini.calls == []
+        assert wait_for_turn(house, *house.ask("Why?")).finish is Finish.COMPLETE
+        assert house.post("/ask", {"question": "One more?", "form": "f"}).status == 429
+
+
+def test_a_question_and_its_count_are_one_transaction_and_a_repeated_form_is_none(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    """Each transaction that changes something is a synchronous write to the card."""
+    with House(gemini.url, tmp_path, allowed=(1000, 1000, 1000)) as house:
+        commits = []
+
+        def trace(statement: str) -> None:
+            if statement == "COMMIT":
+                commits.append(house.database._writer.total_changes)
+
+        before = house.database._writer.total_changes
+        house.database._writer.set_trace_callback(trace)
+        for _ in range(3):
+            house.ask("Why?", form="form")
+        house.database._writer.set_trace_callback(None)
+        assert before < commits[0] == commits[1] == commits[2] and len(commits) == 3
+        gemini.next_call().play(Reply.answer("Because."))
 
 
 def test_growing_text_is_stored_while_it_grows(gemini: FakeGemini, house: House, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""A filesystem of a test's own, which can be small, full, or remounted read-only."""
+"""A filesystem of a test's own, which can be small, full, or remounted read-only; and writes that fail."""
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +28,14 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 def remount(folder: Path, option: str) -> None:
     """Change an option of the filesystem at `folder`, such as `ro` or `size=`."""
     subprocess.run(["mount", "-o", f"remount,{option}", folder], check=True)
+
+
+@contextmanager
+def files_not_larger_than(size: int) -> Iterator[None]:
+    """Writes beyond `size` bytes fail with EFBIG, as on a failing card with EIO (Python ignores SIGXFSZ)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,9 +9,11 @@ import codecs
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,6 +65,7 @@ class House:
         gate: Gate | None = None,
         history: int = 24_000,
         allowed: tuple[int, int | None, int | None] = (1000, None, None),
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
@@ -77,7 +80,9 @@ class House:
         self._gate = gate
         self._history = history
         self._allowed = allowed
+        self._ticks = ticks  # the clock of the questions of a minute
         self.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
+        self._clients = [self.client]
 
     def start(self) -> None:
         self.database = Database(self._file, CHATS)
@@ -87,13 +92,14 @@ class House:
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
         self.reports = Reports(self.database)
+        self.rate_limit = RateLimit(self.database, *self._allowed, ticks=self._ticks)
         self.health = Health("0.0.0", self.database, self.desk)
         web = Web(
             self.desk,
             self.chats,
             self._pages,
             self.reports,
-            RateLimit(self.database, *self._allowed),
+            self.rate_limit,
             self.health,
             language=self._language,
             look=self._look,
@@ -114,7 +120,8 @@ class House:
         self.server.close(5)
         self.database.close()
         self.upstream.close()
-        self.client.clear()
+        for client in self._clients:
+            client.clear()
 
     def __enter__(self) -> House:
         self.start()
@@ -126,6 +133,13 @@ class House:
         self.stop()
 
     # ---- As a browser
+
+    def at(self, address: str) -> House:
+        """The same house, as a client with another address of 127.0.0.0/8 sees it."""
+        seen = copy(self)
+        seen.client = urllib3.PoolManager(maxsize=64, retries=False, timeout=30, source_address=(address, 0))
+        self._clients.append(seen.client)
+        return seen
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         return self.client.request("GET", self.url + path, headers=_named(headers), redirect=False)

@@ -12,7 +12,15 @@ from appliance import lan as network
 from appliance.lan import Lan
 from conftest import unavailable
 
-from kindle_appliance.host.network import Interface, addresses, interfaces, lan_address, of_the_house, web_address
+from kindle_appliance.host.network import (
+    Interface,
+    addresses,
+    interfaces,
+    lan_address,
+    of_the_house,
+    source_of,
+    web_address,
+)
 
 USABLE = 0x1 | 0x40 | 0x1000  # up, running, multicast (netdevice(7))
 ETH = Interface(2, "eth0", "192.168.1.23", USABLE)
@@ -123,3 +131,19 @@ def test_a_web_address_is_as_short_as_it_can_be() -> None:
     assert web_address("192.168.1.23", 80) == "http://192.168.1.23/"
     assert web_address("kindle.local", 8080) == "http://kindle.local:8080/"
     assert web_address("::1", 8080) == "http://[::1]:8080/"
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.168.1.23", "192.168.1.23"),
+        ("::ffff:192.168.1.23", "192.168.1.23"),
+        ("fd00::1", "fd00::/64"),
+        ("fd00:0:0:1:2:3:4:5", "fd00:0:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("no address", "no address"),
+    ],
+)
+def test_limits_count_an_ipv4_address_and_the_64_bits_of_an_ipv6_network(address: str, source: str) -> None:
+    assert source_of(address) == source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fakes.filesystem import files_not_larger_than
 
 from kindle_appliance.errors import OwnerError, StorageError
 from kindle_appliance.storage.database import Database
@@ -326,14 +326,3 @@ def unprivileged() -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
-
-
-@contextmanager
-def files_not_larger_than(size: int) -> Iterator[None]:
-    """Writes beyond `size` bytes fail with EFBIG, as on a failing card with EIO (Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House, answered
 
+from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.pages import Pages
 
 
@@ -184,6 +189,82 @@ def test_a_question_beyond_the_rate_limit_comes_back_with_a_retry_delay(gemini: 
         other = house.post("/ask", {"question": "Me too?", "form": "form-4"}, Cookie="device=another-kindle")
         assert other.status == 303, "each device has its own limit"
     assert len(gemini.calls) == 3
+
+
+def test_ten_taps_of_one_form_are_one_question_and_charged_once(gemini: FakeGemini, tmp_path: Path) -> None:
+    gemini.default = Reply.answer("Yes.")
+    together = threading.Barrier(10)
+    with House(gemini.url, tmp_path, allowed=(2, None, 2), ticks=lambda: 0.0) as house:
+
+        def tap(number: int) -> tuple[int, str]:
+            together.wait()
+            response = house.post("/ask", {"question": "Again?", "form": "the-form"}, Cookie="device=a-kindle")
+            return response.status, response.headers["Location"]
+
+        with ThreadPoolExecutor(10) as taps:
+            assert set(taps.map(tap, range(10))) == {(303, "/chats/1/1")}
+        assert house.post("/ask", {"question": "Last?", "form": "f"}, Cookie="device=a-kindle").status == 303
+        assert house.post("/ask", {"question": "More?", "form": "g"}, Cookie="device=a-kindle").status == 429
+        assert house.ask("Again?", form="the-form") == (1, 1), "the form is known when nothing is left, too"
+        gemini.wait_for_calls(2)
+    assert len(gemini.calls) == 2
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_of_two_hundred_questions_at_once_under_made_up_cookies_an_address_gets_four_times_a_devices(
+    gemini: FakeGemini, tmp_path: Path, by_script: bool
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with House(gemini.url, tmp_path, allowed=(6, None, 300), followers=64, ticks=lambda: 0.0) as house:
+
+        def ask(number: int) -> int:
+            cookie = f"device=made-up-{number}"
+            if by_script:
+                return house.send("/api/chat", {"message": "Why?"}, Cookie=cookie).status
+            return house.post("/ask", {"question": "Why?", "form": f"form-{number}"}, Cookie=cookie).status
+
+        with ThreadPoolExecutor(12) as clients:
+            statuses = list(clients.map(ask, range(200)))
+        assert statuses.count(200 if by_script else 303) == 24
+        assert statuses.count(429) == 176
+        other = house.at("127.0.0.2")
+        assert other.post("/ask", {"question": "Me too?", "form": "f"}).status == 303, "others go on"
+        gemini.wait_for_calls(25)
+    assert len(gemini.calls) == 25
+
+
+def test_behind_a_proxy_the_forwarded_client_counts(gemini: FakeGemini, tmp_path: Path) -> None:
+    gemini.default = Reply.answer("Yes.")
+    guard = Guard(proxies=("127.0.0.1",))
+    clients = ("192.168.1.7", "192.168.1.8", "fd00::1", "fd00::2", "fd00:0:0:1::1", "fe80::1", "fe80::2")
+    admitted: Counter[str] = Counter()
+    with House(gemini.url, tmp_path, allowed=(1, None, None), ticks=lambda: 0.0, guard=guard) as house:
+        for number in range(6):
+            for index, client in enumerate(clients):
+                fields = {"question": "Why?", "form": f"form-{number}-{index}"}
+                cookie = f"device=made-up-{number}-{index}"
+                status = house.post("/ask", fields, X_Forwarded_For=client, Cookie=cookie).status
+                admitted[client] += status == 303
+    assert list(admitted.values()) == [4, 4, 2, 2, 4, 2, 2], "IPv6 addresses of one /64 count as one"
+
+
+def test_the_rest_of_the_day_is_kept_for_other_addresses_with_a_sentence(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with House(gemini.url, tmp_path, allowed=(1000, None, 8)) as house:
+        other = house.at("127.0.0.2")
+        other.ask("Mine?")
+        for number in range(6):
+            house.send("/api/chat", {"message": "Script?"}, Cookie=f"device=made-up-{number}")
+        kept = "The rest of today's questions is kept for other devices of this house. New questions from"
+        assert kept in html.unescape(house.get("/").data.decode())
+        refused = house.post("/ask", {"question": "One more?", "form": "f"})
+        assert refused.status == 429 and kept in html.unescape(refused.data.decode())
+        assert 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
+        assert kept in house.send("/api/chat", {"message": "One more?"}).json()["error"]
+        assert "1 question left for today." in other.get("/").data.decode()
+        assert other.ask("Mine, too?") == (2, 1)
 
 
 def test_a_reader_sees_how_many_questions_are_left_when_few_are(gemini: FakeGemini, tmp_path: Path) -> None:

@@ -300,6 +300,19 @@ def test_a_client_cannot_forge_its_address(gemini: FakeGemini, tmp_path: Path) -
         assert house.get("/chats", X_Forwarded_For="192.168.1.10", Authorization=f"Bearer {PIN}").status == 200
 
 
+def test_a_client_with_many_addresses_of_one_ipv6_link_has_the_tries_of_one(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    guard, gate = Guard(proxies=("127.0.0.1",)), Gate(PIN, SECRET)
+    with House(gemini.url, tmp_path, guard=guard, gate=gate) as house:
+        for number in range(OWN_TRIES):
+            headers = {"X-Forwarded-For": f"fe80::{number + 1:x}", "Authorization": "Bearer 0000"}
+            tried = house.get("/chats", **headers)
+        assert tried.status == house.get("/chats", X_Forwarded_For="fe80::ffff").status == 429
+        right = f"Bearer {PIN}"
+        assert house.get("/chats", X_Forwarded_For="fd00::1", Authorization=right).status == 200
+
+
 def test_the_pin_is_in_no_log_and_in_no_page(locked: House, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG"):
         said = [locked.get("/chats"), enter(locked, "90909"), enter(locked), locked.get("/", **signed_in(locked))]
