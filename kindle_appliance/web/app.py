@@ -35,8 +35,8 @@ from .paths import NUMBER
 from .pin import Gate
 from .reading import Reading
 from .scripts import Scripts
+from .seats import Seats
 from .sign_in import SignIn
-from .streams import Seats
 from .visitor import Visitors
 
 log = logging.getLogger(__name__)

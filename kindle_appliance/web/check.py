@@ -14,7 +14,7 @@ from ..storage.reports import Reports
 from . import frames, replies, visitor
 from .json_body import read_json
 from .pages import Pages
-from .streams import Seats
+from .seats import Seats
 from .visitor import Visitors
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,10 @@ class Check:
 
     def stream(self) -> HTTPResponse:
         """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
-        body = self.seats.hold(_pieces(visitor.is_gone()), b"")
+        seat = self.seats.take(visitor.source())
+        if seat is None:
+            return HTTPResponse(status=503, headers=replies.TRY_SOON)
+        body = seat.hold(_pieces(visitor.is_gone()))
         return HTTPResponse(body, headers={"Content-Type": frames.EVENT_STREAM})
 
     def add_report(self) -> HTTPResponse:

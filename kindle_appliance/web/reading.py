@@ -8,6 +8,7 @@ from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import START
 from ..answers.desk import AnswerDesk
+from ..errors import BUSY
 from ..sentences import Sentence
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
@@ -15,7 +16,8 @@ from . import cookies, frames, replies, visitor
 from .forms import new_form_id
 from .pages import Pages
 from .paths import is_number, turn_path
-from .streams import BEAT_SECONDS, POLL_MS, Seats, events_now, follow_events, follow_text
+from .seats import Seats
+from .streams import BEAT_SECONDS, POLL_MS, events_now, follow_events, follow_text
 from .visitor import Visitors
 
 
@@ -47,7 +49,8 @@ class Reading:
 
     def follow(self, answer: str) -> HTTPResponse:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
-        or, with `wait=0`, as far as it goes now.
+        or, with `wait=0`, as far as it goes now. Without a free seat events say to come again with `wait=0`, and
+        text is a 503: half of it would look like all of it.
         """
         found = self.desk.find(int(answer))
         if found is None:
@@ -63,14 +66,16 @@ class Reading:
         headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
         language = self.visitors.language()
         start = int(offset)
-        if request.query.get("wait") == "0":
+        if request.query.get("wait") == "0" or found.ending is not None:
             now = events_now(found, start, language) if as_events else found.text(start).encode()
             return HTTPResponse(now, headers=headers)
+        is_gone = visitor.is_gone()
+        body = follow_events(found, start, language, is_gone) if as_events else follow_text(found, start, is_gone)
+        if seat := self.seats.take(visitor.source()):
+            return HTTPResponse(seat.hold(body), headers=headers)
         if as_events:
-            body = follow_events(found, start, language, visitor.is_gone())
-            return HTTPResponse(self.seats.hold(body, frames.PADDING + frames.retry(POLL_MS)), headers=headers)
-        body = follow_text(found, start, visitor.is_gone())
-        return HTTPResponse(self.seats.hold(body, found.text(start).encode()), headers=headers)
+            return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers=headers)
+        return HTTPResponse(BUSY.to(language), 503, {**headers, **replies.TRY_SOON})
 
     def stop(self, answer: str) -> HTTPResponse:
         """`POST /answers/<id>/stop`: write no more; back to the turn."""

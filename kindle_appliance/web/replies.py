@@ -18,6 +18,9 @@ from .templates import Page
 
 log = logging.getLogger(__name__)
 
+TRY_SOON = {"Retry-After": "2"}
+"""For a client that found no seat. Nobody knows when one is free; a page polls in such intervals, too."""
+
 
 def html(page: Page, status: int = 200) -> HTTPResponse:
     """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""

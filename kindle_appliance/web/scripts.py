@@ -12,13 +12,14 @@ from ..answers.answer import START, Answer
 from ..answers.desk import AnswerDesk
 from ..conversation import Message
 from ..ending import Finish
-from ..errors import BUSY, OWN_MISTAKE, ApplianceError, ReaderError, StorageError
+from ..errors import BUSY, OWN_MISTAKE, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.chats import check_question, clean
 from ..storage.rate_limit import RateLimit
 from . import frames, replies, visitor
 from .json_body import read_json
-from .streams import BEAT_SECONDS, Seats, follow_text
+from .seats import Seats
+from .streams import BEAT_SECONDS, follow_text
 from .visitor import Visitors
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ HISTORY_MESSAGES = 200
 class Scripts:
     """`POST /api/chat`.
 
-    It takes one of the followers' `seats`, so that scripts cannot hold every thread.
+    It takes one of the `seats`, so that scripts cannot hold every thread.
     """
 
     visitors: Visitors
@@ -46,12 +47,14 @@ class Scripts:
         language = self.visitors.language()
         try:
             question, history = _conversation(read_json())
-            if not self.seats.take():
-                return replies.json_error(503, BUSY, language, {"Retry-After": "2"})
+            seat = self.seats.take_for_script(visitor.source())
+            if seat is None:
+                return replies.json_error(503, BUSY, language, replies.TRY_SOON)
             try:
                 self.rate_limit.take(visitor.asker())
-            except ApplianceError:
-                self.seats.release()
+                answer = self.desk.converse(question, history)
+            except BaseException:
+                seat.release()
                 raise
         except ReaderError as error:
             replies.log_refusal(error)
@@ -59,8 +62,7 @@ class Scripts:
         except StorageError as error:
             log.error("web: %s", error)
             return replies.json_error(503, error.sentence, language)
-        answer = self.desk.converse(question, history)
-        body = self._stream(answer, visitor.is_gone())
+        body = seat.hold(self._stream(answer, visitor.is_gone()))
         next(body)  # up to the first text, or to the end without one
         if answer.length or answer.ending is None:
             return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
@@ -77,7 +79,6 @@ class Scripts:
             yield from follow_text(answer, 0, is_gone)
         finally:
             self.desk.abandon(answer)
-            self.seats.release()
         if answer.ending is not None and answer.ending.finish in (Finish.INTERRUPTED, Finish.FAILED):
             # Waitress takes an OSError as a broken connection: it closes without the last chunk.
             raise ConnectionAbortedError(f"the answer was not finished: {answer.ending.finish}")

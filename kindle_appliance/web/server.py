@@ -34,12 +34,13 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
+from ..host.network import source_of
 from ..sentences import Sentence, choose_language
 from . import templates
 from .headers import NO_PAGE, SECURITY_HEADERS
 
-RESERVED_THREADS = 8
-"""Threads for pages and questions while every follower has a thread."""
+RESERVED_THREADS = 9
+"""One thread for the script's seat, and eight for pages and questions, while every follower has a thread."""
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -200,7 +201,7 @@ class Server:
     def _accept(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
         """Accept a new connection if the limits allow it or another one can be closed for it."""
         candidates = [each for each in self._channels() if not (each.will_close or each.must_close)]
-        own = [each for each in candidates if each.address == address[0]]
+        own = [each for each in candidates if each.source == source_of(address[0])]
         if len(own) >= self._limits.per_address and not self._is_proxy(address[0]):
             candidates = own
         elif len(candidates) < self._max_connections:
@@ -303,7 +304,7 @@ class _Channel(HTTPChannel):
     parser_class = _Parser
 
     def __init__(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
-        self.address = address[0]
+        self.source = source_of(address[0])
         self.must_close = False  # even if its client has not read everything
         self.waiting_since = self.progressed_at = time.monotonic()
         self._sent_bytes = self._sent_bytes_then = 0

@@ -1,8 +1,7 @@
-"""Responses that go on while an answer is written. Each holds a thread and one of the followers' seats."""
+"""Responses that go on while an answer is written. Each holds a thread, and one of the `seats`."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,30 +12,6 @@ BEAT_SECONDS = 1.0  # a follower looks at least this often whether its reader ha
 POLL_MS = 2000
 
 _KEEP_ALIVE_SECONDS = 10.0
-
-
-class Seats:
-    """So many responses may follow an answer at once."""
-
-    def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(count)
-
-    def take(self) -> bool:
-        """Whether there was a free seat, which is taken now."""
-        return self._free.acquire(blocking=False)
-
-    def release(self) -> None:
-        self._free.release()
-
-    def hold(self, body: Iterator[bytes], otherwise: bytes) -> Iterator[bytes]:
-        """A body that holds a seat while it lasts; `otherwise` is sent instead when no seat is free."""
-        if not self.take():
-            yield otherwise
-            return
-        try:
-            yield from body
-        finally:
-            self.release()
 
 
 def events_now(answer: Answer, offset: int, language: str) -> bytes:

@@ -43,6 +43,7 @@ def test_the_check_takes_no_seat_from_readers(gemini: FakeGemini, tmp_path: Path
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
             assert house.get("/check/stream").data == b""
+            assert house.get("/check/stream").status == 503, "the page says that it does not know"
             call.finish(".")
             follow.read_to_end()
 

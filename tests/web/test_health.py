@@ -75,7 +75,7 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
 def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
         call = begin(house, gemini, "Because")
-        with house.follow("/answers/1") as first, house.follow("/answers/1") as second:
+        with house.follow("/answers/1") as first, house.at("127.0.0.2").follow("/answers/1") as second:
             first.read_until("Because")
             second.read_until("Because")
             assert house.get("/healthz").status == 200

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -200,10 +201,11 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
 ) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
         call = begin(house, gemini, "Word")
-        with house.follow("/answers/1?as=events") as one, house.follow("/answers/1?as=events") as two:
+        other = house.at("127.0.0.2")
+        with house.follow("/answers/1?as=events") as one, other.follow("/answers/1?as=events") as two:
             one.read_until("Word")
             two.read_until("Word")
-            third = house.get("/answers/1?as=events").data
+            third = house.at("127.0.0.3").get("/answers/1?as=events").data
             assert b"retry: 2000\n" in third and b"event:" not in third
             assert b"Word" in house.get("/answers/1?as=events&wait=0").data
             assert house.get("/").status == 200, "pages have threads of their own"
@@ -212,6 +214,59 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
             two.read_to_end()
         with house.follow("/answers/1?as=events") as again:
             assert b"event: end" in again.read_to_end()
+
+
+def test_one_address_has_a_quarter_of_the_seats_and_leaves_the_others(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=8) as house:
+        call = begin(house, gemini, "Word")
+        with ExitStack() as stack:
+            readers = []
+            for number in range(1, 5):
+                client = house.at(f"127.0.0.{number}")
+                for _ in range(2):
+                    readers.append(stack.enter_context(client.follow("/answers/1?as=events")))
+                    readers[-1].read_until("Word")
+                assert b"retry: 2000\n" in client.get("/answers/1?as=events").data
+                assert client.get("/check/stream").status == 503
+            assert b"retry: 2000\n" in house.at("127.0.0.9").get("/answers/1?as=events").data, "all are taken"
+            call.finish(".")
+            for each in readers:
+                assert b"event: end" in each.read_to_end()
+
+
+def test_a_text_follower_without_a_seat_gets_a_status_and_no_part_of_the_answer(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        finished = answered(gemini, house, "Finished.")
+        call = begin(house, gemini, "Word")
+        with house.follow("/answers/2?as=text") as follow:
+            follow.read_until("Word")
+            for path, headers in (("/answers/2?as=text", {}), ("/answers/2", {"Accept": "application/json"})):
+                refused = house.get(path, **headers)
+                assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
+                assert refused.headers["Content-Type"] == "text/plain; charset=utf-8"
+                assert refused.data == b"The appliance has too much to do at the moment. Please try again."
+            assert "再试" in house.get("/answers/2", Accept_Language="zh-CN").data.decode()
+            assert house.get("/answers/2?wait=0").data == b"Word", "one look needs no seat"
+            assert house.get("/answers/1").data == b"Finished.", "nor does an answer that has ended"
+            assert b"event: end" in house.get("/answers/1?as=events").data
+            assert house.get(finished).status == 200
+            call.finish(" and end.")
+            assert follow.read_to_end() == b"Word and end."
+        with house.follow("/answers/2") as again:
+            assert again.status == 200 and again.read_to_end() == b"Word and end."
+
+
+def test_a_response_whose_body_is_not_sent_frees_its_seat(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        call = begin(house, gemini, "Word")
+        for _ in range(3):
+            assert house.client.request("HEAD", house.url + "/answers/1?as=events").status == 200
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_until("Word")
+            call.finish(".")
+            follow.read_to_end()
 
 
 def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: FakeGemini, tmp_path: Path) -> None:

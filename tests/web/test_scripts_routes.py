@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, retry_info
-from fakes.house import House
+from fakes.house import House, begin
 from fakes.secrets import KEY
 
 from kindle_appliance.upstream.call import Clocks
@@ -139,6 +139,30 @@ def test_scripts_take_no_threads_from_pages(gemini: FakeGemini, tmp_path: Path) 
             assert house.send("/api/chat", {"message": "four"}).status == 429, (
                 "and the rate limit takes no seat either"
             )
+
+
+def test_a_script_has_a_seat_of_its_own_beside_all_followers(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        call = begin(house, gemini, "Word")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_until("Word")
+            assert b"retry:" in house.get("/answers/1?as=events").data
+            gemini.default = Reply.answer("Because.")
+            for address in ("127.0.0.1", "127.0.0.2"):
+                assert house.at(address).send("/api/chat", {"message": "Why?"}).data == b"Because."
+            call.finish(".")
+            follow.read_to_end()
+        gemini.default = None
+        with house.converse_later({"message": "one"}) as first:
+            script = gemini.next_call()
+            call = begin(house, gemini, "Another")
+            with house.follow("/answers/2?as=events") as follow:
+                follow.read_until("Another")
+                call.finish(".")
+                assert b"event: end" in follow.read_to_end(), "the script has taken no follower's seat"
+            script.start()
+            script.finish("One.")
+            assert first.result(20) == b"One."
 
 
 def test_a_late_failure_cuts_the_body_so_that_clients_notice(gemini: FakeGemini, house: House) -> None:
