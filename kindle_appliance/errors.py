@@ -30,7 +30,7 @@ class ReaderError(ApplianceError):
 
 
 class LimitError(ReaderError):
-    """More questions than the house allows. `retry_after`: seconds until the next one is allowed."""
+    """More questions or reports than the house allows. `retry_after`: seconds until the next one is allowed."""
 
     def __init__(self, sentence: Sentence, retry_after: float) -> None:
         super().__init__(sentence, 429)

@@ -17,13 +17,14 @@ from ..answers.desk import AnswerDesk
 from ..errors import NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH, ReaderError
 from ..host.mdns import Snapshot
 from ..sentences import Sentence
+from ..storage.buckets import Buckets
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
 from ..storage.reports import Reports
 from . import cookies, replies, visitor
 from .asking import Asking
 from .chats import ChatList
-from .check import Check
+from .check import REPORT_SECONDS, Check
 from .forms import limit_fields
 from .guard import Guard, Visit
 from .headers import NO_PAGE, POLICY, SECURITY_HEADERS
@@ -96,7 +97,7 @@ class Web:
         self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats)
         self._chats = ChatList(visitors, pages, chats, desk)
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
-        self._check = Check(visitors, pages, reports, seats)
+        self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))
         self._house = HouseWide(visitors, pages, health, self._sign_in, addresses, mdns)
 
     def application(self) -> Callable[..., Iterable[bytes]]:

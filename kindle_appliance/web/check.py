@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
-from ..errors import TOO_MUCH, ReaderError, StorageError
+from ..errors import TOO_MUCH, LimitError, ReaderError, StorageError
+from ..sentences import Sentence
+from ..storage.buckets import Buckets
 from ..storage.reports import Reports
 from . import frames, replies, visitor
 from .json_body import read_json
@@ -20,6 +22,13 @@ from .visitor import Visitors
 log = logging.getLogger(__name__)
 
 _REPORT_BYTES = 8 * 1024  # ours have about 1 KB
+REPORTS_PER_ADDRESS, REPORTS, REPORT_SECONDS = 30, 120, 1800
+"""So many reports are taken at once from one address, and from all; after as many seconds they may all come again.
+
+A visit to the page sends one report. So a house can test ten devices three times, even from one address, or twelve
+times from their own. A report costs the card up to 40 KB: 0.2 GB a day, if somebody sends them without end.
+"""
+_HOUSE = ("house", "")
 _PIECES = 3
 _PIECE_SECONDS = 0.4  # between two pieces
 
@@ -32,6 +41,7 @@ class Check:
     pages: Pages
     reports: Reports
     seats: Seats
+    buckets: Buckets
 
     def show(self) -> HTTPResponse:
         """`GET /check`: the page that tests the browser which opens it."""
@@ -54,9 +64,19 @@ class Check:
         try:
             if request.content_length > _REPORT_BYTES:
                 raise ReaderError(TOO_MUCH, 413)
-            self.reports.add(read_json())
+            report = read_json()
+            if wait := self.buckets.take({("address", visitor.source()): REPORTS_PER_ADDRESS, _HOUSE: REPORTS}):
+                raise LimitError(
+                    Sentence(
+                        "Too many reports at once. Please try again in %(count)d second.",
+                        plural="Too many reports at once. Please try again in %(count)d seconds.",
+                        count=int(wait) + 1,
+                    ),
+                    wait,
+                )
+            self.reports.add(report)
         except ReaderError as error:
-            return replies.json_error(error.status, error.sentence, language)
+            return replies.json_error(error.status, error.sentence, language, replies.retry_after(error))
         except StorageError as error:
             log.error("web: %s", error)
             return replies.json_error(503, error.sentence, language)

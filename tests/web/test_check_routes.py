@@ -13,6 +13,7 @@ from fakes.house import House, begin
 
 from kindle_appliance.errors import StorageError
 from kindle_appliance.sentences import Sentence
+from kindle_appliance.web.check import REPORT_SECONDS, REPORTS, REPORTS_PER_ADDRESS
 
 
 def test_the_check_sets_a_cookie_that_its_script_can_read(house: House) -> None:
@@ -97,6 +98,27 @@ def test_a_report_must_be_json_which_no_foreign_page_can_send(house: House) -> N
         response = house.send("/check", {"agent": "x"}, Content_Type=content_type)
         assert response.status == 415 and "application/json" in json.loads(response.data)["error"]
     assert house.post("/check/reports", {}).status == house.post("/check/stream", {}).status == 405
+
+
+@pytest.mark.parametrize("addresses", [1, 10])
+def test_a_house_that_tests_ten_devices_three_times_is_never_refused(house: House, addresses: int) -> None:
+    for number in range(30):
+        client = house.at(f"127.0.0.{2 + number % addresses}")
+        assert client.get("/check").status == 200
+        assert client.send("/check", {"agent": f"device {number % 10}"}).status == 204
+
+
+def test_reports_without_end_are_refused_and_others_may_still_send_theirs(house: House) -> None:
+    sent = [house.send("/check", {"agent": str(number)}) for number in range(REPORTS_PER_ADDRESS + 5)]
+    assert [each.status for each in sent] == [204] * REPORTS_PER_ADDRESS + [429] * 5
+    assert 0 < int(sent[-1].headers["Retry-After"]) <= REPORT_SECONDS / REPORTS_PER_ADDRESS + 1
+    assert "Too many reports at once. Please try again in" in json.loads(sent[-1].data)["error"]
+    assert house.reports.latest()[0].values == {"agent": str(REPORTS_PER_ADDRESS - 1)}
+    taken = sum(
+        house.at(f"127.0.0.{2 + number // REPORTS_PER_ADDRESS}").send("/check", {}).status == 204
+        for number in range(REPORTS)
+    )
+    assert taken == REPORTS - REPORTS_PER_ADDRESS, "there is a limit for all addresses together"
 
 
 def test_a_report_that_cannot_be_stored_is_an_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
