@@ -1,0 +1,359 @@
+"""SECURITY.md says who can use up what: each line of that table is shown here over real sockets, with its figures.
+
+To add a line: write it into the table, and a function here with `@shows(resource, who)`. It gets the figures of the
+line's third column.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fakes.gemini import FakeGemini, Reply
+from fakes.house import House, begin
+from fakes.program import Appliance
+from fakes.secrets import PIN
+
+from kindle_appliance.settings import Settings
+from kindle_appliance.storage.buckets import MOST_BUCKETS
+from kindle_appliance.web.guard import Guard
+from kindle_appliance.web.pin import Gate
+from kindle_appliance.web.server import RESERVED_THREADS
+
+USUAL = Settings()
+STREAM = "/answers/1?as=events"
+
+
+class Bound:
+    """What a proof gets: a Gemini, a folder, and a clock for the questions of a minute that stands still."""
+
+    def __init__(self, gemini: FakeGemini, folder: Path) -> None:
+        self.gemini = gemini
+        self.folder = folder
+        self.ticks = 0.0
+
+    @contextmanager
+    def house(self, guard: Guard | None = None, gate: Gate | None = None) -> Iterator[House]:
+        """The appliance with its default limits."""
+        allowed = (USUAL.questions_per_minute, USUAL.device_questions_per_day, USUAL.questions_per_day)
+        with House(
+            self.gemini.url,
+            self.folder,
+            allowed=allowed,
+            followers=USUAL.followers,
+            ticks=lambda: self.ticks,
+            guard=guard,
+            gate=gate,
+        ) as house:
+            yield house
+
+    @contextmanager
+    def program(self) -> Iterator[Appliance]:
+        """The program itself, with its default settings."""
+        with closing(Appliance(self.folder, "--demo", "--no-mdns", "--data", str(self.folder / "data"))) as running:
+            yield running
+
+
+Proof = Callable[[Bound, Sequence[int]], None]
+PROOFS: dict[tuple[str, str], Proof] = {}
+
+
+def shows(resource: str, who: str) -> Callable[[Proof], Proof]:
+    def add(proof: Proof) -> Proof:
+        PROOFS[resource, who] = proof
+        return proof
+
+    return add
+
+
+def lines() -> list[tuple[str, str, str, str]]:
+    """The lines of the table: resource, who, at most, where."""
+    _, _, section = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Who can use up what\n")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| `(.+?)` \|$", section.partition("\n## ")[0], re.MULTILINE)
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def figures(text: str) -> list[int]:
+    return [int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*\b", text)]
+
+
+@pytest.mark.parametrize("line", lines(), ids=lambda line: f"{line[0]}, {line[1]}")
+def test_each_line_about_who_can_use_up_what_holds(
+    line: tuple[str, str, str, str], gemini: FakeGemini, tmp_path: Path
+) -> None:
+    resource, who, most, where = line
+    assert (ROOT / "kindle_appliance" / where).is_file()
+    assert (resource, who) in PROOFS, "a line without a proof"
+    gemini.default = Reply.answer("Yes.")
+    PROOFS[resource, who](Bound(gemini, tmp_path), figures(most))
+
+
+def test_each_proof_has_its_line_in_the_table() -> None:
+    assert [each[:2] for each in lines()] == list(PROOFS)
+
+
+# ---- Questions
+
+
+def asked(house: House, count: int, cookie: str = "") -> int:
+    """Ask `count` questions, with a cookie or each with a new one. Return how many are accepted; others get 429."""
+    statuses = []
+    for number in range(count):
+        fields = {"question": "Why?"}  # without the id of a form each is a new one
+        name = cookie or f"made-up-{number}"
+        statuses.append(house.post("/ask", fields, Cookie=f"device={name}").status)
+    assert set(statuses) <= {303, 429}
+    return statuses.count(303)
+
+
+def have_asked(house: House, address: str, count: int) -> None:
+    """Store that so many questions have been asked today from an address."""
+    with house.database.write() as connection:
+        values = (date.today().isoformat(), address, "earlier", count)
+        connection.execute("INSERT INTO asked (day, address, reader, questions) VALUES (?, ?, ?, ?)", values)
+
+
+@shows("questions of a minute", "one browser")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, seconds = most
+    with bound.house() as house:
+        assert asked(house, at_once + 3, "a-browser") == at_once
+        bound.ticks += seconds - 0.1
+        assert asked(house, 1, "a-browser") == 0
+        bound.ticks += 0.2
+        assert asked(house, 2, "a-browser") == 1
+        assert asked(house, 1, "another-browser") == 1
+
+
+@shows("questions of a minute", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, in_a_minute = most
+    with bound.house() as house:
+        assert asked(house, 200) == at_once
+        bound.ticks += 60
+        assert asked(house, 60) == in_a_minute
+        assert house.send("/api/chat", {"message": "Why?"}).status == 429, "scripts are counted with them"
+        assert asked(house.at("127.0.0.2"), 1) == 1
+
+
+@shows("questions of a day", "one address, once another has asked within seven days")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    of_one, of_all = most
+    with bound.house() as house:
+        have_asked(house, "127.0.0.1", of_one - 1)
+        assert asked(house.at("127.0.0.2"), 1) == 1
+        assert asked(house, 3) == 1
+        assert asked(house.at("127.0.0.2"), 1) == 1
+        assert of_all == USUAL.questions_per_day
+
+
+@shows("questions of a day", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        have_asked(house, "127.0.0.9", most[0] // 2)
+        have_asked(house, "127.0.0.1", most[0] - most[0] // 2 - 1)
+        assert asked(house, 3) == 1
+        assert asked(house.at("127.0.0.2"), 1) == 0
+
+
+@shows("questions", "one form with one question, sent again and again")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        for _ in range(10):
+            assert house.ask("Why?", form="the-form") == (1, 1)
+        assert house.database.read("SELECT sum(questions) FROM asked")[0][0] == most[0]
+
+
+@shows("length of a question", "each question")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        for more, by_form, by_script in ((0, 303, 200), (1, 413, 413)):
+            question = "x" * (most[0] + more)
+            assert house.post("/ask", {"question": question}).status == by_form
+            assert house.send("/api/chat", {"message": question}).status == by_script
+
+
+@shows("memory of the limits of a minute", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    assert most[0] == MOST_BUCKETS
+    with bound.house() as house:
+        assert asked(house, 1, "a-browser") == 1  # one of the browser, and one of its address
+        for number in range(most[0] - 2):
+            assert house.rate_limit._buckets.take({("reader", str(number)): 6}) == 0
+        assert asked(house.at("127.0.0.2"), 20) == asked(house, 20) == 0, "new ones wait"
+        assert asked(house, 9, "a-browser") == USUAL.questions_per_minute - 1, "the others have what they had"
+        assert len(house.rate_limit._buckets) == most[0]
+        bound.ticks += 61
+        assert asked(house.at("127.0.0.2"), 1) == 1
+
+
+# ---- Streams and connections
+
+
+def streams(house: House, count: int, stack: ExitStack) -> int:
+    """Follow the answer `count` times. Return how many of these are streams; the others must poll."""
+    followed = 0
+    for _ in range(count):
+        follow = stack.enter_context(house.follow(STREAM))
+        while b"Word" not in follow.body and b"retry: " not in follow.body:
+            assert follow.read()
+        followed += b"Word" in follow.body
+    return followed
+
+
+@shows("streams, which hold a thread each", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    of_one, of_all, status = most
+    bound.gemini.default = None
+    with bound.house() as house, ExitStack() as stack:
+        call = begin(house, bound.gemini, "Word")
+        assert streams(house, of_one + 3, stack) == of_one
+        assert house.get("/check/stream").status == house.get("/answers/1?as=text").status == status
+        assert house.get("/answers/1?wait=0").data == b"Word"
+        assert streams(house.at("127.0.0.2"), 1, stack) == 1
+        assert of_all == USUAL.followers
+        call.finish(".")
+
+
+@shows("streams, which hold a thread each", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    of_all, pages = most
+    bound.gemini.default = None
+    with bound.house() as house, ExitStack() as stack:
+        call = begin(house, bound.gemini, "Word")
+        taken = [streams(house.at(f"127.0.0.{number}"), of_all // 4 + 1, stack) for number in range(2, 9)]
+        assert sum(taken) == of_all
+        with house.converse_later({"message": "Why?"}) as script:
+            answer = bound.gemini.next_call()
+            assert house.at("127.0.0.9").send("/api/chat", {"message": "Why?"}).status == 503
+            assert house.get("/").status == 200 and pages == RESERVED_THREADS - 1
+            answer.start()
+            answer.finish("Because.")
+            assert script.result(20) == b"Because."
+        call.finish(".")
+
+
+def open_connections(running: Appliance, addresses: Sequence[str], expected: int) -> int:
+    """Open a connection from each of these addresses. Return how many the program leaves open, once these are as
+    few as expected.
+    """
+    with ExitStack() as stack:
+        clients = []
+        for address in addresses:
+            client = stack.enter_context(socket.socket())
+            client.bind((address, 0))
+            client.connect(("127.0.0.1", running.port))
+            client.settimeout(0)
+            clients.append(client)
+        assert running.get("/healthz").status == 200, "by then it has accepted them all"
+        deadline = time.monotonic() + 20
+        while (left := sum(map(is_open, clients))) > expected and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+
+def is_open(client: socket.socket) -> bool:
+    try:
+        return bool(client.recv(1))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+@shows("connections", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.program() as running:
+        assert open_connections(running, ["127.0.0.2"] * (most[0] + 9), most[0]) == most[0]
+
+
+@shows("connections", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.program() as running:
+        addresses = [f"127.0.0.{2 + number % 20}" for number in range(most[0] + 20)]
+        own = 1  # to see that the program answers
+        assert open_connections(running, addresses, most[0] - own) == most[0] - own
+
+
+@shows("bytes of a request", "each request")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    body, head = (each * 1024 for each in most)
+    with bound.house() as house:
+        for more, status in ((0, 200), (1, 413)):
+            assert house.send("/api/chat", b'{"message": "Why?"}'.ljust(body + more)).status == status
+        for size, status in ((head - 500, 200), (head, 431)):
+            assert house.get("/", X_Long="x" * size).status == status
+
+
+# ---- The card
+
+
+@shows("the card, with reports of browsers", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        sent = [house.send("/check", {}).status for _ in range(most[0] + 5)]
+        assert sent == [204] * most[0] + [429] * 5
+        assert 0 < int(house.send("/check", {}).headers["Retry-After"]) <= 61
+        assert house.at("127.0.0.2").send("/check", {}).status == 204
+
+
+@shows("the card, with reports of browsers", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, in_a_minute, kept = most
+    with bound.house() as house:
+        clients = [house.at(f"127.0.0.{number}") for number in range(2, 12)]
+        sent = [client.send("/check", {}).status for client in clients for _ in range(20)]
+        assert sent == [204] * at_once + [429] * (200 - at_once)
+        assert 0 < int(house.send("/check", {}).headers["Retry-After"]) <= 60 / in_a_minute + 1
+        assert len(house.reports.latest()) == kept
+
+
+@shows("the card, by reading", "everybody")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        house.ask("Why?")
+        with house.follow("/answers/1") as follow:
+            assert follow.read_to_end() == b"Yes."
+        files = [bound.folder / f"chats.sqlite{each}" for each in ("", "-wal")]
+        before = [each.read_bytes() for each in files]
+        for _ in range(10):
+            for path in ("/", "/chats", "/chats/1/1", STREAM, f"{STREAM}&wait=0", "/check", "/check/reports"):
+                assert house.get(path).status == 200
+            house.post("/look", {"look": "5", "back": "/"})
+        assert [each.read_bytes() for each in files] == before and not most
+
+
+# ---- Wrong PINs
+
+
+def wrong_pins(house: House, count: int) -> list[int]:
+    return [house.get("/chats", Authorization="Bearer 0000").status for _ in range(count)]
+
+
+@shows("wrong PINs", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house(gate=Gate(PIN, b"s" * 32)) as house:
+        assert 429 not in wrong_pins(house, most[0] - 1)
+        assert wrong_pins(house, 1) == [429]
+        assert house.get("/chats", Authorization=f"Bearer {PIN}").status == 429
+        assert house.at("127.0.0.2").get("/chats", Authorization=f"Bearer {PIN}").status == 200
+
+
+@shows("wrong PINs", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house(gate=Gate(PIN, b"s" * 32)) as house:
+        signed_in = house.post("/pin", {"pin": PIN, "back": "/"}).headers["Set-Cookie"].partition(";")[0]
+        for number in range(most[0] - 1):
+            wrong_pins(house.at(f"127.0.0.{2 + number}"), 1)
+        fresh = house.at("127.0.0.200")
+        assert fresh.get("/chats", Authorization=f"Bearer {PIN}").status == 200
+        wrong_pins(house.at("127.0.0.201"), 1)
+        assert fresh.get("/chats", Authorization=f"Bearer {PIN}").status == 429
+        assert house.get("/chats", Cookie=signed_in).status == 200
