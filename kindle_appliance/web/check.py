@@ -52,11 +52,12 @@ class Check:
 
     def stream(self) -> HTTPResponse:
         """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
+        if request.method == "HEAD":
+            return replies.stream(iter(()), frames.EVENT_STREAM)
         seat = self.seats.take(visitor.source())
         if seat is None:
             return HTTPResponse(status=503, headers=replies.TRY_SOON)
-        body = seat.hold(_pieces(visitor.is_gone()))
-        return HTTPResponse(body, headers={"Content-Type": frames.EVENT_STREAM})
+        return replies.stream(seat.hold(_pieces(visitor.is_gone())), frames.EVENT_STREAM)
 
     def add_report(self) -> HTTPResponse:
         """`POST /check`: what the page found, as JSON."""

@@ -5,7 +5,9 @@ The page reads the event stream (`text/event-stream`). `data` is always JSON on 
 - `state`: a sentence that says what the answer waits for before it has text; empty when it waits no longer.
 - `text`: a string, the next part of the raw text.
 - `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the raw text on the page is empty.
-- `end`: `{"finish", "note", "model"}`, once, as the last event.
+- `end`: `{"finish", "note", "model"}`, once, as the last event; its id is `end`.
+
+An EventSource sends the last id back when it connects again (HTML standard, 9.2).
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from ..ending import Ending
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
+
+END_ID = "end"
+"""The id of the last event, in the place of an offset: a client that brings it has everything."""
 
 PADDING = b":" + b" " * 1024 + b"\n\n"
 """A comment at the start of a stream. Chromium holds the text back until it has 1,024 bytes, unless a header tells
@@ -33,7 +38,7 @@ def events(news: News, language: str) -> bytes:
     if news.text:
         frames.append(_event("text", news.text))
     if news.ending is not None:
-        frames.append(_event("end", end_fields(news.ending, language)))
+        frames.append(_event("end", end_fields(news.ending, language), END_ID))
     return b"".join(frames)
 
 
@@ -47,7 +52,7 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def _event(name: str, data: object, event_id: int | None = None) -> bytes:
+def _event(name: str, data: object, event_id: int | str | None = None) -> bytes:
     # JSON escapes CR and LF, so the data is one line. Unicode's line separators do not end a line of a stream.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     head = f"event: {name}\n" + (f"id: {event_id}\n" if event_id is not None else "")

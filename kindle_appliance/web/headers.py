@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+UNBUFFERED = ("X-Accel-Buffering", "no")
+"""For a response that goes on: nginx passes each piece at once, and does not collect some KB first."""
+
 POLICY = "Content-Security-Policy"
 
 NO_PAGE = (POLICY, "default-src 'none'; frame-ancestors 'none'")

@@ -49,8 +49,8 @@ class Reading:
 
     def follow(self, answer: str) -> HTTPResponse:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
-        or, with `wait=0`, as far as it goes now. Without a free seat events say to come again with `wait=0`, and
-        text is a 503: half of it would look like all of it.
+        or, with `wait=0`, as far as it goes now. `Last-Event-ID` counts before `from`. Without a free seat events
+        say to come again with `wait=0`, and text is a 503: half of it would look like all of it.
         """
         found = self.desk.find(int(answer))
         if found is None:
@@ -58,24 +58,31 @@ class Reading:
         offset = request.query.get("from", "0")
         if not is_number(offset):
             raise HTTPError(400, Sentence("“from” must be an offset: a whole number from 0 on."))
+        last = request.get_header("Last-Event-ID", "")
+        if last == frames.END_ID:
+            return HTTPResponse(status=204)  # after any other status, an EventSource would come again
+        if is_number(last):
+            offset = last  # it connects again to the old address, with the old offset in it
         accepts_events = "text/event-stream" in request.get_header("Accept", "")
         wanted = request.query.get("as") or ("events" if accepts_events else "text")
         if wanted not in ("events", "text"):
             raise HTTPError(400, Sentence("“as” must be “events” or “text”."))
         as_events = wanted == "events"
-        headers = {"Content-Type": frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT}
+        kind = frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT
         language = self.visitors.language()
         start = int(offset)
         if request.query.get("wait") == "0" or found.ending is not None:
             now = events_now(found, start, language) if as_events else found.text(start).encode()
-            return HTTPResponse(now, headers=headers)
+            return HTTPResponse(now, headers={"Content-Type": kind})
+        if request.method == "HEAD":
+            return replies.stream(iter(()), kind)
         is_gone = visitor.is_gone()
         body = follow_events(found, start, language, is_gone) if as_events else follow_text(found, start, is_gone)
         if seat := self.seats.take(visitor.source()):
-            return HTTPResponse(seat.hold(body), headers=headers)
+            return replies.stream(seat.hold(body), kind)
         if as_events:
-            return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers=headers)
-        return HTTPResponse(BUSY.to(language), 503, {**headers, **replies.TRY_SOON})
+            return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers={"Content-Type": kind})
+        return HTTPResponse(BUSY.to(language), 503, {"Content-Type": kind, **replies.TRY_SOON})
 
     def stop(self, answer: str) -> HTTPResponse:
         """`POST /answers/<id>/stop`: write no more; back to the turn."""

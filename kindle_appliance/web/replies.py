@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from bottle import HTTPResponse, request
 
@@ -13,7 +13,7 @@ from ..answers.answer import Answer
 from ..ending import Finish
 from ..errors import LimitError, ReaderError, UpstreamError, UpstreamSilent
 from ..sentences import Sentence
-from .headers import POLICY
+from .headers import POLICY, UNBUFFERED
 from .templates import Page
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,13 @@ def to_json(value: object, status: int = 200, headers: Mapping[str, str] | None 
     """A value as JSON."""
     text = json.dumps(value, ensure_ascii=False)
     return HTTPResponse(text, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+def stream(body: Iterator[bytes], content_type: str) -> HTTPResponse:
+    """A response that goes on while an answer is written. HEAD gets its headers and starts nothing."""
+    if request.method == "HEAD":
+        body = iter([b"\n"])  # dropped later; if there were none, the headers would tell a length of 0
+    return HTTPResponse(body, headers=dict([("Content-Type", content_type), UNBUFFERED]))
 
 
 def json_error(

@@ -65,7 +65,7 @@ class Scripts:
         body = seat.hold(self._stream(answer, visitor.is_gone()))
         next(body)  # up to the first text, or to the end without one
         if answer.length or answer.ending is None:
-            return HTTPResponse(body, headers={"Content-Type": frames.PLAIN_TEXT})
+            return replies.stream(body, frames.PLAIN_TEXT)
         body.close()
         sentence = answer.ending.note or OWN_MISTAKE
         return replies.json_error(replies.status_of(answer), sentence, language, replies.retry_after(answer.error))

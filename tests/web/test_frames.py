@@ -26,7 +26,7 @@ def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
     )
     events = parsed(frames.events(news([Block("<p>a</p>", 3), Block("<p>b</p>", 6)], "tail", ending), "en"))
     assert [event.event for event in events] == ["block", "block", "text", "end"]
-    assert [event.id for event in events] == ["3", "6", "6", "6"]
+    assert [event.id for event in events] == ["3", "6", "6", "end"]
     assert [json.loads(event.data) for event in events] == [
         {"html": "<p>a</p>", "upto": 3},
         {"html": "<p>b</p>", "upto": 6},

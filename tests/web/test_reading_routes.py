@@ -15,7 +15,10 @@ from random import Random
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk, quota_failure
 from fakes.house import House, PageState, answered, begin
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from kindle_appliance.upstream.sse import Event, EventStreamParser
 from kindle_appliance.web import streams
 
 LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
@@ -194,6 +197,90 @@ def test_an_invalid_query_gets_a_sentence(gemini: FakeGemini, house: House, quer
     answered(gemini, house, "A.")
     response = house.get("/answers/1?" + query)
     assert response.status == 400 and "must be" in response.data.decode()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, 700), max_size=6), start=st.sampled_from([0, 3, 7, 99_999]))
+def test_a_client_that_brings_the_last_id_gets_every_event_once_wherever_it_was_cut(
+    gemini: FakeGemini, house: House, cuts: list[int], start: int
+) -> None:
+    if house.desk.find(1) is None:
+        answered(gemini, house, LONG)
+    whole = events_of(house.get(f"/answers/1?as=events&from={start}").data)
+    received, last = [], ""
+    for cut in [*cuts, None]:  # an EventSource connects again to the address that it had first
+        body = house.get(f"/answers/1?as=events&from={start}", Last_Event_ID=last).data
+        received += events_of(body[:cut])
+        last = received[-1].id if received else ""
+    assert received == whole
+    after = house.get(f"/answers/1?as=events&from={start}", Last_Event_ID=last)
+    assert (after.status, after.data) == (204, b""), "only this status keeps an EventSource from coming again"
+
+
+def events_of(body: bytes) -> list[Event]:
+    """The events that have arrived with their ends."""
+    return EventStreamParser().feed(body)
+
+
+def test_the_last_id_counts_before_from_in_every_representation(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, LONG)
+    for query in ("as=events", "as=events&wait=0", "as=text", "wait=0"):
+        rest = house.get(f"/answers/1?{query}&from=7").data
+        assert house.get(f"/answers/1?{query}&from=0", Last_Event_ID="7").data == rest
+        assert house.get(f"/answers/1?{query}", Last_Event_ID="7").data == rest
+        assert house.get(f"/answers/1?{query}", Last_Event_ID="end").status == 204
+    assert house.get("/answers/9", Last_Event_ID="end").status == 404
+
+
+@pytest.mark.parametrize("last", ["", "x", "-1", "1.5", "END", "end, end", "7, 7", "9" * 30, "٧", "\x00", "\udcff"])
+def test_an_id_that_the_appliance_has_never_given_is_ignored(gemini: FakeGemini, house: House, last: str) -> None:
+    """A browser would give up for good after a status of 400 (HTML standard, 9.2.3)."""
+    answered(gemini, house, LONG)
+    headers = {"Last-Event-ID": last.encode("utf-8", "surrogateescape")}
+    if last == "\x00":
+        headers["Last-Event-ID"] = b"7%00"
+    response = house.client.request("GET", house.url + "/answers/1?from=7", headers=headers)  # type: ignore[arg-type]
+    assert (response.status, response.data.decode()) == (200, LONG[7:])
+
+
+def test_only_blocks_and_the_end_have_an_id(gemini: FakeGemini, house: House) -> None:
+    call = begin(house, gemini, "Done.\n\nOpen")
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until("Open")
+        call.finish(".")
+        follow.read_to_end()
+    ids = re.findall(r"event: (\w+)\n(?:id: (.*)\n)?data:", follow.body.decode())
+    assert ids[:2] == [("block", "7"), ("text", "")] and ids[-2:] == [("block", "12"), ("end", "end")]
+    assert {name for name, given in ids if not given} <= {"text", "state"}
+
+
+def test_streams_ask_proxies_not_to_collect_them(gemini: FakeGemini, house: House) -> None:
+    call = begin(house, gemini, "Done.\n\nOpen")
+    for path in ("/answers/1?as=events", "/answers/1?as=text", "/answers/1", "/check/stream"):
+        for method in ("GET", "HEAD"):
+            response = house.client.request(method, house.url + path, preload_content=False)
+            assert response.headers.getlist("X-Accel-Buffering") == ["no"], f"{method} {path}"
+            response.close()
+    call.finish(".")
+    gemini.replies(Reply.answer("Because."))
+    assert house.send("/api/chat", {"message": "Why?"}).headers["X-Accel-Buffering"] == "no"
+    for path in ("/", "/answers/1?wait=0", "/answers/9", "/nothing"):
+        assert "X-Accel-Buffering" not in house.get(path).headers, "a whole response may be collected"
+
+
+@pytest.mark.parametrize("query", ["as=events", "as=text", "as=events&from=99", "as=text&wait=0"])
+def test_head_neither_waits_for_an_answer_nor_takes_a_seat(gemini: FakeGemini, tmp_path: Path, query: str) -> None:
+    with House(gemini.url, tmp_path, followers=1) as house:
+        house.ask("Why?")
+        call = gemini.next_call()
+        for _ in range(3):
+            response = house.client.request("HEAD", f"{house.url}/answers/1?{query}", timeout=10)
+            assert response.status == 200 and response.headers.get("Content-Length", "0") == "0"
+        with house.follow("/answers/1?as=events") as follow:
+            assert house.client.request("HEAD", f"{house.url}/answers/1?{query}", timeout=10).status == 200
+            call.start()
+            call.finish("Because.")
+            assert b"event: end" in follow.read_to_end(), "the only seat was free"
 
 
 def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
