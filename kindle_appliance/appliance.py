@@ -65,7 +65,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
                 settings.questions_per_day,
             ),
             Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts()),
-            language=None if settings.language == "auto" else settings.language,
+            language=_language(settings),
             look=Look(settings.text_size),
             followers=settings.followers,
             addresses=partial(network.addresses, settings.host),
@@ -119,12 +119,17 @@ def _listen(web: Web, guard: Guard, settings: Settings, sockets: Sequence[socket
             settings.followers,
             sockets,
             is_proxy=guard.is_proxy,
+            language=_language(settings),
         )
     except OSError as error:
         raise StartError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."
             " If another program uses the port, choose another with --port."
         ) from error
+
+
+def _language(settings: Settings) -> str | None:
+    return None if settings.language == "auto" else settings.language
 
 
 def _guard(settings: Settings, advertiser: Advertiser) -> Guard:

@@ -84,7 +84,9 @@ web.templates:
 web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
     web.templates
 web.replies: ending errors answers.answer web.headers web.templates
-web.server: errors host.network web.headers web.templates
+web.refusals: errors web.headers web.templates
+web.parser:
+web.server: host.network web.parser web.refusals
 web.visitor: host.network storage.rate_limit web.look web.cookies web.pages
 web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor
@@ -122,7 +124,7 @@ ONLY_IN = {
     "sqlite3": {"storage.database"},
     "markdown_it": {"answers.markdown", "answers.typesetter"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
-    "waitress": {"web.server"},
+    "waitress": {"web.parser", "web.server"},
     "zeroconf": {"host.mdns"},
     "ifaddr": {"host.network"},
     "gettext": {"sentences"},

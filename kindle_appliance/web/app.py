@@ -136,8 +136,8 @@ class Web:
         except ReaderError as error:
             self._log_once(f"refused {visit.peer}: {error}")
             raise HTTPError(error.status, error.sentence) from None
-        if self._sign_in and (response := self._sign_in.check()):
-            raise response
+        if self._sign_in and (locked := self._sign_in.check()):
+            raise locked
 
     def _error(self, error: HTTPError) -> HTTPResponse:
         """Bottle's errors, and ours raised as such: the body is a sentence or nothing of interest."""
@@ -147,8 +147,13 @@ class Web:
         otherwise = OWN_MISTAKE if status >= 500 else NOT_UNDERSTOOD
         sentence = error.body if isinstance(error.body, Sentence) else _BY_STATUS.get(status, otherwise)
         if visitor.wants_json():
-            return replies.json_error(status, sentence, self._visitors.language())
-        return replies.html(self._pages.message(self._visitors.reader(), sentence), status)
+            reply = replies.json_error(status, sentence, self._visitors.language())
+        else:
+            reply = replies.html(self._pages.message(self._visitors.reader(), sentence), status)
+        if allowed := error.headers.get("Allow"):  # bottle names the methods of the routes, and takes HEAD as GET
+            methods = {*allowed.split(","), *(["HEAD"] if "GET" in allowed else [])}
+            reply.headers["Allow"] = ", ".join(sorted(methods))
+        return reply
 
     def _log_once(self, event: str) -> None:
         """Log what may happen many times a second, once."""

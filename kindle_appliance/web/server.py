@@ -1,4 +1,4 @@
-"""The HTTP server: waitress with its threads, limits and timeouts. The only module with waitress.
+"""The HTTP server: waitress with its threads, limits and timeouts. Only `parser.py` beside it knows waitress.
 
 Measured on waitress 3.0.2: each chunk that the application yields is sent at once. A stream occupies a thread until
 it ends, so there is a thread for each follower, and a reserve for pages. `channel_request_lookahead=1` makes it
@@ -11,60 +11,45 @@ timed out, and a client that never reads keeps its connection for ever. So each 
 timeouts of its own, checked once a second: for an idle connection, for a request that arrives slowly, and for a
 response that the client does not read. When there are too many connections, in total or from one address, the
 connection that has been idle longest is closed, or else the one whose client has read nothing for longest. So an
-idle client can only evict itself. Requests rejected before routing get a proper status and a page of one sentence.
+idle client can only evict itself. If all of them are busy, a new client gets a second to send its request, which
+says in which language it is refused.
+
+A response to HEAD has no body (RFC 9110, 9.3.2), also when it is a refusal.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import Error, RequestEntityTooLarge
+from waitress.task import ErrorTask, Task, WSGITask
 
-from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from ..host.network import source_of
-from ..sentences import Sentence, choose_language
-from . import templates
-from .headers import NO_PAGE, SECURITY_HEADERS
+from ..sentences import choose_language
+from .parser import Parser
+from .refusals import refusal
 
 RESERVED_THREADS = 9
 """One thread for the script's seat, and eight for pages and questions, while every follower has a thread."""
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
-MAX_HEADER_FIELDS = 64
-MAX_LINE_BYTES = 2048
-"""The greatest length of a request line. The longest that our pages send has about 40 bytes."""
 
-_MAX_SKIPPED_BYTES = 1024 * 1024
 _WATERMARK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 64 * 1024  # for one connection (Linux doubles it); without it, the buffer grows to 4 MB
 _PROGRESS_BYTES = 8 * 1024
 _CHECK_SECONDS = 1.0
+_SURPLUS_SECONDS = 1.0  # for a request that cannot be served to arrive; then its language is known
+_MOST_SURPLUS = 16
 _USER_TIMEOUT_MS = 60_000
 _TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
-
-_SENTENCES = {
-    400: NOT_UNDERSTOOD,
-    408: Sentence("The request took too long to arrive. Please try again."),
-    413: TOO_MUCH,
-    414: Sentence("This address is too long."),
-    431: Sentence("The browser sends too much along with its request. Deleting its cookies helps."),
-    500: OWN_MISTAKE,
-    503: BUSY,
-}
 
 
 @dataclass(frozen=True)
@@ -91,7 +76,8 @@ class Server:
     """Serves `application` (WSGI) on `host` and `port` (0: any free port), or on sockets that already listen.
 
     `is_proxy`: whether an address is a proxy's; its connections belong to many clients and have no limit per
-    address. Raises OSError if it cannot listen.
+    address. `language`: the house's, for refusals, or None for what each browser asks for. Raises OSError if it
+    cannot listen.
     """
 
     def __init__(
@@ -103,10 +89,12 @@ class Server:
         sockets: Sequence[socket.socket] = (),
         limits: Limits = USUAL_LIMITS,
         is_proxy: Callable[[str], bool] = lambda address: False,
+        language: str | None = None,
     ) -> None:
         if not sockets:
             socket.getaddrinfo(host, port)  # raises OSError for an unknown name; waitress would raise ValueError
         where: dict[str, Any] = {"sockets": list(sockets)} if sockets else {"host": host, "port": port}
+        self.language = language
         self._is_stopping = False
         self._limits = limits
         self._max_connections = limits.connections + followers
@@ -122,7 +110,8 @@ class Server:
             outbuf_high_watermark=_WATERMARK_BYTES,
             max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of exactly this size
             max_request_header_size=MAX_HEADER_BYTES,
-            connection_limit=2 * self._max_connections,  # above it waitress stops accepting; `_accept` acts earlier
+            connection_limit=2
+            * (self._max_connections + _MOST_SURPLUS),  # beyond it, waitress would accept no more
             clear_untrusted_proxy_headers=False,  # the guard checks them
             log_socket_errors=False,
             ident=None,
@@ -199,8 +188,9 @@ class Server:
                 each.end_if_late(now, self._limits)
 
     def _accept(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
-        """Accept a new connection if the limits allow it or another one can be closed for it."""
-        candidates = [each for each in self._channels() if not (each.will_close or each.must_close)]
+        """Accept a connection. Above the limits, another one is closed for it; if all are busy, it is surplus."""
+        open_now = [each for each in self._channels() if not (each.will_close or each.must_close)]
+        candidates = [each for each in open_now if not each.is_surplus]
         own = [each for each in candidates if each.source == source_of(address[0])]
         if len(own) >= self._limits.per_address and not self._is_proxy(address[0]):
             candidates = own
@@ -208,6 +198,10 @@ class Server:
             candidates = []
         waiting = [each for each in candidates if each.awaits_request]
         unread = [each for each in candidates if each.has_unread_response]
+        is_surplus = bool(candidates and not (waiting or unread))
+        surplus = [each for each in open_now if each.is_surplus]
+        if is_surplus and len(surplus) >= _MOST_SURPLUS:
+            unread = surplus
         # It is not closed here: the new connection would get its file descriptor, and with that the events that the
         # poll has found for it.
         if waiting:
@@ -215,78 +209,46 @@ class Server:
         elif unread:
             min(unread, key=lambda each: each.progressed_at).must_close = True
             self._next_check = 0.0
-        elif candidates:
-            with suppress(OSError):
-                client.send(_busy_response())
-            client.close()
-            return
-        _Channel(server, client, address, adj, map)
+        _Channel(self, is_surplus, server, client, address, adj, map)
 
 
-class _Parser(HTTPRequestParser):
-    """Parses a request. Adds limits for the request line and the number of headers to waitress's limits of size."""
+class _Bodiless(Task):
+    """A task that sends no body to HEAD."""
 
-    path = ""  # waitress logs it, even for a request without a path
+    @property
+    def asked(self) -> Parser:
+        """The request as it came: after a bug, waitress makes an empty one."""
+        request: Any = [*self.channel.requests, self.request][0]
+        return cast(Parser, request)
 
-    def __init__(self, adj: Any) -> None:
-        super().__init__(adj)
-        self.begun = time.monotonic()
-        self._to_skip = 0
-
-    def received(self, data: bytes) -> int:
-        if self._to_skip:
-            skipped = min(self._to_skip, len(data))
-            self._to_skip -= skipped
-            self.completed = not self._to_skip
-            return skipped
-        head = b"" if self.headers_finished else self.header_plus + data
-        try:
-            consumed = super().received(data)
-        except ValueError:  # from waitress, for a URL such as http://[
-            self.refuse(400)
-            return len(data)
-        if len(head.lstrip(b"\r\n").partition(b"\n")[0]) > MAX_LINE_BYTES:
-            self.refuse(414)
-        elif self.headers_finished and len(self.headers) > MAX_HEADER_FIELDS:
-            self.refuse(431)
-        elif isinstance(self.error, RequestEntityTooLarge) and not self.expect_continue:
-            # A browser sends a whole form before it reads the response. If we closed the connection earlier, it
-            # would report a lost connection and not show our page.
-            self._to_skip = self.content_length if self.content_length <= _MAX_SKIPPED_BYTES else 0
-            self.completed = not self._to_skip
-        # For a request that it has refused, waitress would send "100 Continue" and parse the same headers again.
-        self.expect_continue = self.expect_continue and self.error is None
-        return consumed
-
-    def refuse(self, status: int) -> None:
-        """Answer this request with an error, however much of it has arrived."""
-        self.error = _Refusal(status)
-        self.completed = True
+    def write(self, data: bytes) -> None:
+        is_head = self.asked.command == "HEAD"
+        super().write(b"" if is_head else data)
+        if is_head:
+            self.chunked_response = False  # the last chunk would be a body, too
 
 
-class _Refusal(Error):
-    def __init__(self, status: int) -> None:
-        super().__init__("")
-        self.code = status
-
-
-class _RefusalTask(ErrorTask):
+class _RefusalTask(ErrorTask, _Bodiless):
     """Answers a request that is rejected before routing, with one sentence."""
 
     def execute(self) -> None:
-        request: Any = self.request
-        accepts_json = "application/json" in request.headers.get("ACCEPT", "")
-        is_script = accepts_json or getattr(request, "request_uri", "").startswith("/api/")
-        language = choose_language(request.headers.get("ACCEPT_LANGUAGE", ""))
-        self.status, headers, body = _refusal(request.error.code, language, is_script)
-        self.response_headers = headers
+        asked, channel, request = self.asked, cast(Any, self.channel), cast(Any, self.request)
+        is_script = "application/json" in asked.headers.get("ACCEPT", "") or asked.request_uri.startswith("/api/")
+        language = choose_language(asked.headers.get("ACCEPT_LANGUAGE", ""), channel.house.language)
+        self.status, self.response_headers, body = refusal(request.error.code, language, is_script)
         self.content_length = len(body)
         self.set_close_on_finish()
         self.write(body)
 
 
-class _Task(WSGITask):
+class _Task(WSGITask, _Bodiless):
     """Answers one request with the application."""
+
+    def set_close_on_finish(self) -> None:
+        # Waitress closes every connection whose response has no length. Without a body it needs none.
+        is_in_step = self.asked.command == "HEAD" and self.version == "1.1"
+        if not is_in_step or self.asked.connection_close:
+            super().set_close_on_finish()
 
     def finish(self) -> None:
         super().finish()
@@ -301,13 +263,24 @@ class _Channel(HTTPChannel):
 
     task_class = _Task
     error_task_class = _RefusalTask
-    parser_class = _Parser
+    parser_class = Parser
 
-    def __init__(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
+    def __init__(
+        self,
+        house: Server,
+        is_surplus: bool,
+        server: BaseWSGIServer,
+        client: socket.socket,
+        address: Any,
+        adj: Any,
+        map: Any,
+    ) -> None:
+        self.house = house
+        self.is_surplus = is_surplus
         self.source = source_of(address[0])
         self.must_close = False  # even if its client has not read everything
         self.waiting_since = self.progressed_at = time.monotonic()
-        self._sent_bytes = self._sent_bytes_then = 0
+        self._sent_bytes = 0  # since then
         super().__init__(server, client, address, adj, map)
 
     @property
@@ -326,44 +299,41 @@ class _Channel(HTTPChannel):
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent = int(super().send(data, do_close=do_close))
         self._sent_bytes += sent
+        if self._sent_bytes >= _PROGRESS_BYTES:
+            self.progressed_at, self._sent_bytes = time.monotonic(), 0
         return sent
+
+    def received(self, data: bytes) -> bool:
+        if not self.is_surplus:
+            return bool(super().received(data))
+        # It has to be answered in this thread, since all others are busy.
+        self.request = self.request or Parser(self.adj)
+        self.request.received(data)
+        if self.request.completed and not self.request.empty:
+            self.refuse(503)
+        return True
+
+    def refuse(self, status: int) -> None:
+        """Answer what has arrived of a request with an error; called only by the loop. It does not block."""
+        request: Any = self.request or Parser(self.adj)
+        request.refuse(status)
+        self.requests, self.request = [request], None
+        self.service()
 
     def end_if_late(self, now: float, limits: Limits) -> None:
         """Close the connection if one of its timeouts has passed; called only by the loop."""
-        if not self.total_outbufs_len or self._sent_bytes - self._sent_bytes_then >= _PROGRESS_BYTES:
-            self.progressed_at, self._sent_bytes_then = now, self._sent_bytes
+        if not self.total_outbufs_len:
+            self.progressed_at, self._sent_bytes = now, 0
         if self.must_close or now - self.progressed_at > limits.stall_seconds:
             self.handle_close()  # `will_close` would wait until the socket can be written to
-        elif self.awaits_request and isinstance(self.request, _Parser):
+        elif self.awaits_request and self.is_surplus and now - self.waiting_since > _SURPLUS_SECONDS:
+            self.refuse(503)
+        elif self.awaits_request and isinstance(self.request, Parser):
             seconds = limits.request_seconds if self.request.headers_finished else limits.head_seconds
             if now - max(self.request.begun, self.waiting_since) > seconds:
-                self.request.refuse(408)
-                self.requests, self.request = [self.request], None
-                self.service()  # in this thread: it does not block, and all other threads may be busy
+                self.refuse(408)
         elif self.awaits_request and now - self.waiting_since > limits.idle_seconds:
             self.will_close = True
-
-
-def _refusal(status: int, language: str, is_script: bool) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Return the status line, headers and body of a rejection."""
-    sentence = _SENTENCES.get(status, _SENTENCES[400]).to(language)
-    if is_script:
-        kind, body = "application/json", json.dumps({"error": sentence}, ensure_ascii=False)
-    else:
-        kind, title = "text/html", f"{status} {HTTPStatus(status).phrase}"
-        body = templates.refusal(language, title, sentence)
-    headers = [("Content-Type", f"{kind}; charset=utf-8"), NO_PAGE, *SECURITY_HEADERS]
-    if status == 503:
-        headers.append(("Retry-After", "2"))
-    return f"{status} {HTTPStatus(status).phrase}", headers, body.encode()
-
-
-def _busy_response() -> bytes:
-    """Return a complete response for a client above the limits."""
-    status, headers, body = _refusal(503, "en", False)
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    lines += ["Connection: close", f"Content-Length: {len(body)}", "", ""]
-    return "\r\n".join(lines).encode() + body
 
 
 def _is_active(each: object) -> bool:

@@ -17,7 +17,7 @@ from .paths import is_own_page
 from .pin import Gate
 from .visitor import Visitors
 
-_OPEN_ROUTES = (("POST", "/pin"), ("GET", "/healthz"))
+_OPEN_ROUTES = (("POST", "/pin"), ("GET", "/healthz"), ("HEAD", "/healthz"))
 _PIN_DIGITS = 12
 
 _PIN_FIRST = Sentence("Please enter the PIN of the house first.")

@@ -1,4 +1,4 @@
-"""A browser's own EventSource follows an answer: every block once, over connections that are cut, and then no more."""
+"""A browser's own EventSource follows an answer: every block once, over cut connections; nothing after the end."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def streams(proxy: Proxy) -> int:
     return sum(b"/answers/1" in line for line in proxy.requests)
 
 
-def test_over_cut_connections_every_block_arrives_once(
-    browser: Browser, gemini: FakeGemini, house: House
-) -> None:
+def test_over_cut_connections_every_block_arrives_once(browser: Browser, gemini: FakeGemini, house: House) -> None:
     cuts = 3
     with Proxy(house.server.port) as proxy:
         browser.open(proxy.url + "/chats")

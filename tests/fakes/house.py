@@ -108,7 +108,8 @@ class House:
             guard=self._guard,
             gate=self._gate,
         )
-        self.server = Server(SCANNER.application(web.application()), "127.0.0.1", 0, self._followers)
+        application = SCANNER.application(web.application())
+        self.server = Server(application, "127.0.0.1", 0, self._followers, language=self._language)
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
         self._thread.start()

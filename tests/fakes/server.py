@@ -15,9 +15,10 @@ def serving(
     followers: int = 4,
     limits: Limits = USUAL_LIMITS,
     is_proxy: Callable[[str], bool] = lambda address: False,
+    language: str | None = None,
 ) -> Iterator[Server]:
     """Serve a WSGI application with our server, on a free port."""
-    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy)
+    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy, language)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

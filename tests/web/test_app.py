@@ -1,12 +1,21 @@
-"""Behaviour of every route: malformed headers, short error pages, compression, languages, and our own bugs."""
+"""Behaviour of every route: malformed headers, methods, short error pages, compression, languages, our own bugs."""
 
 from __future__ import annotations
 
+import http.client
+import re
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bottle import Bottle
 from fakes.gemini import FakeGemini
 from fakes.house import House, answered
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from kindle_appliance.web.pin import Gate
 
 
 @pytest.mark.parametrize(
@@ -75,3 +84,125 @@ def test_a_bug_shows_no_traceback_to_the_reader(
     assert response.status == 500 and "The appliance made a mistake." in page
     assert "Traceback" not in page and "ZeroDivision" not in page
     assert "ZeroDivisionError" in caplog.text, "it is in the log"
+
+
+# ---- Methods
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROXY", "ANY", "X-NEW"]
+PATHS = ["/", "/ask", "/chats", "/chats/1", "/chats/1/1", "/chats/1/delete", "/answers/1", "/answers/1?as=events",
+         "/answers/1?wait=0", "/answers/1/stop", "/api/chat", "/check", "/check/stream", "/healthz", "/nothing",
+         "/answers/1?from=x", "/?chat=9", "http://localhost/chats", "*", "//chats"]  # fmt: skip
+GATE = Gate("1234", b"secret")
+SESSION = f"pin={GATE.open_session(2e9)}"
+
+
+@pytest.fixture
+def routes(monkeypatch: pytest.MonkeyPatch, gemini: FakeGemini, tmp_path: Path) -> Iterator[dict[str, set[str]]]:
+    """The methods of every route of the house, by a path that it takes."""
+    found: dict[str, set[str]] = {}
+    add = Bottle.add_route
+
+    def noting(app: Bottle, route: object) -> None:
+        path = re.sub("<[^>]*(\\[[^]]*][^>]*)?>", "1", route.rule)  # type: ignore[attr-defined]
+        found.setdefault(path, set()).add(route.method)  # type: ignore[attr-defined]
+        add(app, route)
+
+    monkeypatch.setattr(Bottle, "add_route", noting)
+    with House(gemini.url, tmp_path, gate=GATE):
+        pass
+    yield found
+    assert {"/", "/chats/1/1", "/pin", "/healthz"} <= set(found)
+
+
+def test_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has(
+    routes: dict[str, set[str]], gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path, gate=GATE) as house:
+        session = {"Cookie": SESSION}
+        for path, methods in routes.items():
+            allowed = methods | ({"HEAD"} if "GET" in methods else set())
+            for method in set(METHODS) - allowed:
+                response = house.client.request(method, house.url + path, headers=session)
+                assert (response.status, response.headers.get("Allow")) == (405, ", ".join(sorted(allowed))), path
+                assert bool(response.data) == (method != "HEAD")
+            response = house.client.request("DELETE", house.url + path + "/none", headers=session)
+            assert (response.status, "Allow" in response.headers) == (404, False)
+
+
+def ask_all(
+    port: int, requests: list[tuple[str, str]], **headers: str
+) -> Iterator[tuple[int, dict[str, str], int]]:
+    """Send requests over one connection, all at once; return status, headers and length of each response."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    lines = [f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n" for method, path in requests]
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
+        client.sendall("".join(lines).encode())
+        with client.makefile("rb") as file:
+            for method, _ in requests:
+                response = http.client.HTTPResponse(OneFile(file), method=method)  # type: ignore[arg-type]
+                response.begin()
+                assert method == "HEAD" or response.length is not None or response.chunked
+                yield response.status, dict(response.headers.items()), len(response.read())
+                if response.headers.get("Connection") == "close":
+                    return
+
+
+class OneFile:
+    """A socket for `HTTPResponse`, which closes the file of each: that must not end the next one's."""
+
+    def __init__(self, file: object) -> None:
+        self._file = file
+
+    def makefile(self, mode: str) -> OneFile:
+        return self
+
+    def __getattr__(self, name: str) -> object:
+        return (lambda: None) if name == "close" else getattr(self._file, name)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    requests=st.lists(st.tuples(st.sampled_from([*METHODS[:2] * 4, *METHODS]), st.sampled_from(PATHS)), max_size=8)
+)
+@example(requests=[("HEAD", path) for path in PATHS])
+@example(requests=[("HEAD", "/answers/1"), ("GET", "/answers/1"), ("GET", "/chats")])
+def test_responses_stay_in_step_with_requests_of_any_method(
+    gemini: FakeGemini, house: House, requests: list[tuple[str, str]]
+) -> None:
+    """A body behind a response to HEAD would be read as the beginning of the next response."""
+    if not house.chats.recent(1):
+        answered(gemini, house, "One.\n\nTwo.")
+    found = list(ask_all(house.server.port, [*requests, ("GET", "/healthz")]))
+    closing = [number for number, (_, headers, _) in enumerate(found) if headers.get("Connection") == "close"]
+    if not closing:
+        assert len(found) == len(requests) + 1 and found[-1][0] == 200
+    for number in closing:
+        assert requests[number][0] != "HEAD", "the connection stays open"
+
+
+def test_head_has_the_status_and_the_length_of_get_and_no_body(
+    routes: dict[str, set[str]], gemini: FakeGemini, tmp_path: Path
+) -> None:
+    with House(gemini.url, tmp_path) as house:
+        answered(gemini, house, "One.\n\nTwo.")
+    with House(gemini.url, tmp_path, gate=GATE) as house:
+        for cookie in (f"device=abcdefgh; {SESSION}", "device=abcdefgh"):
+            for path in [*routes, "/nothing", "/answers/1?from=x", "/answers/1?as=events", "/answers/1?wait=0"]:
+                (get,) = ask_all(house.server.port, [("GET", path)], Cookie=cookie)
+                head, after = ask_all(house.server.port, [("HEAD", path), ("GET", "/healthz")], Cookie=cookie)
+                if get[0] != 405:
+                    assert head[0] == get[0], path
+                    assert head[1].get("Content-Length") == get[1].get("Content-Length"), path
+                assert head[2] == 0 and after[0] == 200, path
+
+
+def test_of_a_request_for_a_whole_url_its_host_counts(house: House) -> None:
+    """RFC 9112, 3.2.2: the header Host is ignored then."""
+    for target, host, status in (
+        ("http://localhost/chats", "evil.example", 200),
+        ("http://evil.example/chats", "localhost", 421),
+        ("http://evil@localhost/chats", "localhost", 400),
+    ):
+        with socket.create_connection(("127.0.0.1", house.server.port), 20) as client:
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert client.recv(100).startswith(f"HTTP/1.1 {status} ".encode()), target
