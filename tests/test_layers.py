@@ -85,8 +85,9 @@ web.pages: ending host.network host.mdns storage.chats storage.reports answers.w
     web.templates
 web.replies: ending errors answers.answer web.headers web.templates
 web.refusals: errors web.headers web.templates
+web.unread:
 web.parser:
-web.server: host.network web.parser web.refusals
+web.server: host.network web.parser web.refusals web.unread
 web.visitor: host.network storage.rate_limit web.look web.cookies web.pages
 web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor

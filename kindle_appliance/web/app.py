@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bottle import Bottle, HTTPError, HTTPResponse, request
+from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from ..answers.desk import AnswerDesk
 from ..errors import NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH, ReaderError
@@ -173,6 +173,7 @@ def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:
             return start_response(status, [*headers, *policy, *SECURITY_HEADERS], exc_info)
 
         result: Iterable[bytes] = app(environ, start)
+        response.body = None  # else this thread would keep it until its next request
         return result
 
     return application

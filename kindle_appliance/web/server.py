@@ -14,6 +14,10 @@ connection that has been idle longest is closed, or else the one whose client ha
 idle client can only evict itself. If all of them are busy, a new client gets a second to send its request, which
 says in which language it is refused.
 
+What all clients together have not read is bounded, too. Beyond that, connections are closed: first those whose
+client has read nothing for five seconds; of these, those of the address that holds most; of these, the one that has
+read nothing for longest. So a client that reads, however slowly, outlasts a crowd that does not.
+
 A response to HEAD has no body (RFC 9110, 9.3.2), also when it is a refusal.
 """
 
@@ -22,6 +26,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -35,6 +40,7 @@ from ..host.network import source_of
 from ..sentences import choose_language
 from .parser import Parser
 from .refusals import refusal
+from .unread import Unread
 
 RESERVED_THREADS = 9
 """One thread for the script's seat, and eight for pages and questions, while every follower has a thread."""
@@ -45,6 +51,7 @@ MAX_HEADER_BYTES = 16 * 1024
 _WATERMARK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 64 * 1024  # for one connection (Linux doubles it); without it, the buffer grows to 4 MB
 _PROGRESS_BYTES = 8 * 1024
+_STILL_SECONDS = 5.0
 _CHECK_SECONDS = 1.0
 _SURPLUS_SECONDS = 1.0  # for a request that cannot be served to arrive; then its language is known
 _MOST_SURPLUS = 16
@@ -58,7 +65,8 @@ class Limits:
 
     `connections`: the total, besides one for each follower; `per_address`: from one address; `idle_seconds`: until
     a request begins; `head_seconds` and `request_seconds`: from the first byte of a request to the end of its
-    headers, and to its end; `stall_seconds`: for a client to read 8 KB, or the rest of a response if that is less.
+    headers, and to its end; `stall_seconds`: for a client to read 8 KB, or the rest of a response if that is less;
+    `unread_bytes`: of the responses that clients have not read, in all.
     """
 
     connections: int = 368
@@ -67,6 +75,7 @@ class Limits:
     head_seconds: float = 10
     request_seconds: float = 30
     stall_seconds: float = 60
+    unread_bytes: int = 32 * 1024 * 1024
 
 
 USUAL_LIMITS = Limits()
@@ -160,8 +169,7 @@ class Server:
     def stop(self) -> None:
         """Make `run()` return at once; can be called by a signal handler or another thread."""
         self._is_stopping = True
-        for each in self._listening():
-            each.pull_trigger()
+        self._wake()
 
     def close(self, seconds: float) -> None:
         """Accept no new connections, wait up to `seconds` for responses to end, then close all connections."""
@@ -172,6 +180,33 @@ class Server:
             self._run_once(0.02)
         self._server.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map)
+
+    def bound_unread(self) -> None:
+        """Have connections closed until the rest holds no more than the limit; called by any thread."""
+        unread = {each: each.total_outbufs_len for each in self._channels() if not each.must_close}
+        surplus = sum(unread.values()) - self._limits.unread_bytes
+        if surplus <= 0:
+            return
+        held: Counter[str] = Counter()
+        for each, size in unread.items():
+            held[each.source] += size
+        long_ago = time.monotonic() - _STILL_SECONDS
+
+        def order(each: _Channel) -> tuple[bool, bool, int, float]:
+            return not unread[each], each.progressed_at > long_ago, -held[each.source], each.progressed_at
+
+        while surplus > 0:
+            first = min(unread, key=order)
+            first.must_close = True
+            held[first.source] -= unread[first]
+            surplus -= unread.pop(first)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the loop check every connection now."""
+        self._next_check = 0.0
+        for each in self._listening():
+            each.pull_trigger()
 
     def _listening(self) -> list[BaseWSGIServer]:
         return [each for each in list(self._map.values()) if isinstance(each, BaseWSGIServer)]
@@ -265,6 +300,9 @@ class _Channel(HTTPChannel):
     error_task_class = _RefusalTask
     parser_class = Parser
 
+    # Waitress counts here, so that it can begin a buffer of its own when one has grown large.
+    current_outbuf_count = property(lambda self: 0, lambda self, count: None)
+
     def __init__(
         self,
         house: Server,
@@ -282,6 +320,7 @@ class _Channel(HTTPChannel):
         self.waiting_since = self.progressed_at = time.monotonic()
         self._sent_bytes = 0  # since then
         super().__init__(server, client, address, adj, map)
+        self.outbufs: list[Any] = [Unread()]
 
     @property
     def awaits_request(self) -> bool:
@@ -302,6 +341,12 @@ class _Channel(HTTPChannel):
         if self._sent_bytes >= _PROGRESS_BYTES:
             self.progressed_at, self._sent_bytes = time.monotonic(), 0
         return sent
+
+    def write_soon(self, data: bytes) -> int:
+        written = int(super().write_soon(data))
+        if self.total_outbufs_len:
+            self.house.bound_unread()
+        return written
 
     def received(self, data: bytes) -> bool:
         if not self.is_surplus:

@@ -260,8 +260,9 @@ INSIDE = {
         sockets threads
     """,
     "HTTPChannel": """
-        adj close_when_flushed creation_time error_task_class handle_close last_activity
-        parser_class received request requests send service task_class total_outbufs_len will_close
+        adj close_when_flushed creation_time current_outbuf_count error_task_class handle_close last_activity
+        outbufs parser_class received request requests send service task_class total_outbufs_len will_close
+        write_soon
     """,
     "HTTPRequestParser": """
         command completed connection_close content_length error expect_continue header_plus headers headers_finished
