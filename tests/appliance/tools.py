@@ -26,6 +26,8 @@ PACKAGES = {
     "systemd-nspawn": "systemd-container",
     "shellcheck": "shellcheck",
     "systemd-analyze": "systemd",
+    "nginx": "nginx-light",
+    "caddy": "caddy",
 }
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 
