@@ -11,7 +11,8 @@ from .engines import ENGINES
 from .steps import begin
 from .webdriver import Browser
 
-pytestmark = pytest.mark.parametrize("engine", [each for each in ENGINES if each.modern], indirect=True)
+MODERN = [each for each in ENGINES if each.modern]
+pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 
 FOLLOW = """
     window.got = [];

@@ -102,7 +102,8 @@ def length(head: bytes) -> int:
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]))
 def test_whatever_follows_head_there_is_no_body(rest: bytes, blank: bytes) -> None:
-    request = blank + b"HEAD " + rest + b"\r\n" + b"a" * 17_000  # too long, if it is nothing else
+    line = b"HEAD " + rest.replace(b"\n", b"")  # a second line end would make it a whole request
+    request = blank + line + b"\r\n" + b"a" * 17_000  # too long, if it is nothing else
     status, _, body = exchange(SERVED[0], request)
     assert status >= 400 and body == b""
 
