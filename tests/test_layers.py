@@ -66,8 +66,11 @@ settings: conversation errors host.network upstream.dialect upstream.gemini kind
 answers.writing:
 answers.markdown: answers.writing
 answers.typesetter: answers.writing answers.markdown
-answers.answer: ending answers.typesetter
+answers.turns:
+answers.answer: ending answers.typesetter answers.turns
+answers.stored: storage.chats answers.answer answers.turns
 answers.desk: conversation ending errors storage.chats storage.database upstream.fallback answers.answer
+    answers.stored answers.turns
 web.frames: ending answers.answer
 web.guard: errors host.network
 web.headers:
@@ -79,7 +82,7 @@ web.paths: storage.chats
 web.cookies: web.look web.paths
 web.pin:
 web.seats:
-web.streams: answers.answer web.frames
+web.streams: answers.answer answers.typesetter web.frames
 web.templates:
 web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
     web.templates
@@ -94,8 +97,8 @@ web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.p
 web.chats: errors storage.chats answers.desk web.pages web.replies web.visitor
 web.check: errors storage.buckets storage.reports web.frames web.json_body web.seats web.pages web.replies
     web.visitor
-web.reading: errors storage.chats storage.rate_limit answers.answer answers.desk web.frames web.forms web.paths
-    web.cookies web.seats web.streams web.pages web.replies web.visitor
+web.reading: errors storage.chats storage.rate_limit answers.answer answers.desk answers.typesetter web.frames
+    web.forms web.paths web.cookies web.seats web.streams web.templates web.pages web.replies web.visitor
 web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
     web.json_body web.seats web.streams web.replies web.visitor
 web.sign_in: web.paths web.cookies web.pin web.pages web.replies web.visitor

@@ -11,8 +11,6 @@ from conftest import Soak
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers.answer import START
-
 PROMISED = 0.1  # seconds; a few milliseconds are usual, so a slow machine keeps it too
 
 STAGES = {
@@ -38,7 +36,7 @@ def test_stop_closes_the_connection_to_gemini_within_a_tenth_of_a_second(
         answer = house.desk.find(turn.id)
         assert answer is not None
         if has_text:
-            assert answer.news(START, 10).text or answer.length
+            assert answer.wait_for_text(10) and answer.length
         start = time.monotonic()
         stopped = house.post(f"/answers/{turn.id}/stop", {})
         times.append(call.wait_gone() - start)

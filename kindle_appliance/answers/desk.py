@@ -19,6 +19,8 @@ from ..storage.chats import Chats, Turn
 from ..storage.database import Connection
 from ..upstream.fallback import Fallback, Generation
 from .answer import Answer
+from .stored import StoredAnswers
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class AnswerDesk:
         self._chats = chats
         self._fallback = fallback
         self._instruction = instruction
+        self._turns = Turns()
+        self._stored = StoredAnswers(chats, self._turns)
         self._lock = threading.Lock()
         self._busy = threading.Event()  # something is being written
         self._closing = threading.Event()
@@ -104,18 +108,15 @@ class AnswerDesk:
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn: the one being written, or as it is stored."""
         # Two looks: an answer can end and leave the desk between the look at the desk and the one at the store.
-        for is_last_look in (False, True):
+        for _ in range(2):
             live = self._find_writing(turn)
-            if live is not None:
-                return live.answer
-            stored = self._chats.find_turn_by_id(turn)
-            if stored is None:
-                return None
-            # Still without an ending: a power cut broke it off, and the disk has not been writable since.
-            ending = stored.ending or (Ending(Finish.INTERRUPTED, SWITCHED_OFF) if is_last_look else None)
-            if ending is not None:
-                return Answer.of(stored.answer, ending)
-        return None
+            found = live.answer if live is not None else self._stored.find(turn)
+            if found is not None:
+                return found
+        stored = self._chats.find_turn_by_id(turn)
+        # Still without an ending: a power cut broke it off, and the disk has not been writable since.
+        interrupted = Ending(Finish.INTERRUPTED, SWITCHED_OFF)
+        return None if stored is None else Answer.of(stored.answer, stored.ending or interrupted, self._turns)
 
     def stop(self, turn: int) -> None:
         """Close the connection to the model server at once. Harmless when nothing is being written."""
@@ -131,6 +132,7 @@ class AnswerDesk:
         """
         self._stop_chat(chat)
         self._chats.delete(chat)
+        self._stored.drop()
         self._stop_chat(chat)  # a question asked in between; its answer is stored nowhere
 
     def abandon(self, answer: Answer) -> None:
@@ -188,7 +190,7 @@ class AnswerDesk:
     @contextmanager
     def _placed(self, text: str, history: Sequence[Message], turn: Turn | None) -> Iterator[_Writing]:
         """Put a new answer on the desk. It is removed if this context is left by an error."""
-        answer = Answer()
+        answer = Answer(self._turns)
         question = Question(text, tuple(history), self._instruction)
         generation = self._fallback.ask(
             question, lambda waits: answer.tell(*((waiting.after, waiting.sentence) for waiting in waits))

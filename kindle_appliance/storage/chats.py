@@ -99,6 +99,10 @@ class Chats:
         rows = self._database.read(f"{_TURN} WHERE id = ?", (turn,))
         return _turn(rows[0]) if rows else None
 
+    def has_turn(self, turn: int) -> bool:
+        """Whether there is a turn with this id."""
+        return bool(self._database.read("SELECT 1 FROM turns WHERE id = ?", (turn,)))
+
     def turns_before(self, turn: Turn) -> list[Turn]:
         """The earlier turns of the same chat, oldest first."""
         rows = self._database.read(

@@ -134,7 +134,7 @@ class Pages:
         if ending is None:
             scripts.append("live")
             given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0}
-            state = news.position.state or SCRIPT_SENTENCES["writing"]
+            state = next(iter(news.states), None) or SCRIPT_SENTENCES["writing"]
         return self._page(
             reader,
             "reading.html",

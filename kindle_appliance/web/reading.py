@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bottle import HTTPError, HTTPResponse, request
 
-from ..answers.answer import START
+from ..answers.answer import News
 from ..answers.desk import AnswerDesk
+from ..answers.typesetter import Block
 from ..errors import BUSY
 from ..sentences import Sentence
 from ..storage.chats import Chats
@@ -17,8 +18,12 @@ from .forms import new_form_id
 from .pages import Pages
 from .paths import is_number, turn_path
 from .seats import Seats
-from .streams import BEAT_SECONDS, POLL_MS, events_now, follow_events, follow_text
+from .streams import BEAT_SECONDS, POLL_MS, Moments, follow_events, follow_html, follow_text
+from .templates import Page
 from .visitor import Visitors
+
+_BLOCKS = "\0"
+"""Marks where a page has its blocks. No question and no answer has this character, see `chats.clean()`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Reading:
     desk: AnswerDesk
     rate_limit: RateLimit
     seats: Seats
+    moments: Moments = field(default_factory=Moments)
 
     def show(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
@@ -39,11 +45,24 @@ class Reading:
         if turn is None or answer is None:
             raise HTTPError(404)
         count = self.chats.count_turns(turn.chat)
-        news = answer.news(START, 0)
+        follower = answer.follow()
+        news = self.moments.look(follower)
         reader = self.visitors.reader()
         notice = self.rate_limit.notice(visitor.asker())
-        page = replies.html(self.pages.reading(reader, turn, count, news, new_form_id(), notice))
-        if news.ending is not None and turn.id in reader.unread:
+
+        def page_of(news: News) -> Page:
+            return self.pages.reading(reader, turn, count, news, new_form_id(), notice)
+
+        ending, seat = answer.ending, None
+        if news.ending is None and ending is not None and request.method != "HEAD":
+            seat = self.seats.take(visitor.source())
+        if seat is not None:
+            blocks = seat.hold(follow_html(follower, news, visitor.is_gone()))
+            page = replies.html_around(page_of(News([Block(_BLOCKS, 0)], "", ending)), _BLOCKS, blocks)
+        else:  # what there is; if that is not all, the page follows the rest
+            ending = news.ending
+            page = replies.html(page_of(news))
+        if ending is not None and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
         return page
 
@@ -71,9 +90,13 @@ class Reading:
         kind = frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT
         language = self.visitors.language()
         start = int(offset)
-        if request.query.get("wait") == "0" or found.ending is not None:
-            now = events_now(found, start, language) if as_events else found.text(start).encode()
-            return HTTPResponse(now, headers={"Content-Type": kind})
+        is_now = request.query.get("wait") == "0"
+        if not as_events and (is_now or found.ending is not None):
+            return HTTPResponse(found.text(start).encode(), headers={"Content-Type": kind})
+        if as_events and (is_now or found.ending is not None):
+            news = self.moments.look(found.follow(start))
+            if is_now or news.ending is not None:
+                return HTTPResponse(frames.events(news, language), headers={"Content-Type": kind})
         if request.method == "HEAD":
             return replies.stream(iter(()), kind)
         is_gone = visitor.is_gone()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from itertools import chain
 
 from bottle import HTTPResponse, request
 
@@ -21,6 +24,8 @@ log = logging.getLogger(__name__)
 TRY_SOON = {"Retry-After": "2"}
 """For a client that found no seat. Nobody knows when one is free; a page polls in such intervals, too."""
 
+_GZIP = 31  # zlib's window bits for the format of gzip
+
 
 def html(page: Page, status: int = 200) -> HTTPResponse:
     """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
@@ -29,6 +34,25 @@ def html(page: Page, status: int = 200) -> HTTPResponse:
     if "gzip" in request.get_header("Accept-Encoding", ""):
         body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
     return HTTPResponse(body, status, headers)
+
+
+def html_around(page: Page, mark: str, middle: Generator[bytes]) -> HTTPResponse:
+    """A page that is sent piece by piece: `middle` comes in the place of `mark`."""
+    headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding", POLICY: page.policy}
+    is_packed = "gzip" in request.get_header("Accept-Encoding", "")
+    if is_packed:
+        headers["Content-Encoding"] = "gzip"
+    head, _, tail = page.partition(mark)
+    return HTTPResponse(_sent(head.encode(), middle, tail.encode(), is_packed), headers=headers)
+
+
+def _sent(head: bytes, middle: Generator[bytes], tail: bytes, is_packed: bool) -> Iterator[bytes]:
+    deflate = zlib.compressobj(6, wbits=_GZIP)
+    with closing(middle):
+        for piece in chain([head], middle, [tail]):
+            yield deflate.compress(piece) + deflate.flush(zlib.Z_SYNC_FLUSH) if is_packed else piece
+    if is_packed:
+        yield deflate.flush()
 
 
 def to_json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:

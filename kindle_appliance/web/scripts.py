@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bottle import HTTPResponse
 
-from ..answers.answer import START, Answer
+from ..answers.answer import Answer
 from ..answers.desk import AnswerDesk
 from ..conversation import Message
 from ..ending import Finish
@@ -73,8 +73,8 @@ class Scripts:
     def _stream(self, answer: Answer, is_gone: Callable[[], bool]) -> Generator[bytes]:
         """Yields nothing, once, as soon as there is text or an end; then the text."""
         try:
-            while not (answer.length or answer.ending or is_gone()):
-                answer.news(START, BEAT_SECONDS)
+            while not (answer.wait_for_text(BEAT_SECONDS) or is_gone()):
+                pass
             yield b""
             yield from follow_text(answer, 0, is_gone)
         finally:

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ..answers.answer import Answer, Position
+from ..answers.answer import Answer, Follower, News
+from ..answers.typesetter import Block
 from . import frames
 
 BEAT_SECONDS = 1.0  # a follower looks at least this often whether its reader has left
 POLL_MS = 2000
 
 _KEEP_ALIVE_SECONDS = 10.0
+_PIECE_CHARACTERS = 64 * 1024
+_MOMENT_SECONDS = 1.0
+MOST_MOMENTS = 6
+"""At once. Two threads of the reserve are left, for the watchdog and for pages that need not wait."""
 
 
-def events_now(answer: Answer, offset: int, language: str) -> bytes:
-    """What there is behind an offset, as events."""
-    return frames.events(answer.news(answer.position(offset), 0), language)
+class Moments:
+    """Pages and polls that wait a moment, without a seat, until their text is set. Only so many wait at once for a
+    long text and for a short one: they hold threads of the reserve. The others get what has been set.
+    """
+
+    def __init__(self) -> None:
+        self._long, self._short = (threading.BoundedSemaphore(MOST_MOMENTS // 2) for _ in range(2))
+
+    def look(self, follower: Follower) -> News:
+        """All that there is for this reader now, up to a limit."""
+        free = self._long if follower.is_long else self._short
+        if not free.acquire(blocking=False):
+            return follower.now(0)
+        try:
+            return follower.now(_MOMENT_SECONDS)
+        finally:
+            free.release()
 
 
 def follow_events(answer: Answer, offset: int, language: str, is_gone: Callable[[], bool]) -> Iterator[bytes]:
     """The answer from an offset on as events, until it ends or the reader has left."""
     yield frames.PADDING
-    position = answer.position(offset)
+    follower = answer.follow(offset)
     last_sent = time.monotonic()
     while not is_gone():
-        news = answer.news(position, BEAT_SECONDS)
-        position = news.position
+        news = follower.news(BEAT_SECONDS)
         data = frames.events(news, language)
         if not data and time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:
             data = frames.KEEP_ALIVE
@@ -39,12 +58,43 @@ def follow_events(answer: Answer, offset: int, language: str, is_gone: Callable[
 
 def follow_text(answer: Answer, offset: int, is_gone: Callable[[], bool]) -> Iterator[bytes]:
     """The answer's raw text from an offset on, until it ends or the reader has left."""
-    position = Position(0, offset)
     while not is_gone():
-        news = answer.news(position, BEAT_SECONDS)
-        text = answer.text(position.sent)
-        position = Position(news.position.settled, position.sent + len(text))
+        text, ending = answer.more_text(offset, BEAT_SECONDS)
+        offset += len(text)
         if text:
             yield text.encode()
+        if ending is not None:
+            return
+
+
+def follow_html(follower: Follower, news: News, is_gone: Callable[[], bool]) -> Iterator[bytes]:
+    """The blocks of an answer that has been written: those of `news`, then the rest as they are set. Raises
+    ConnectionAbortedError, which cuts the body, when the reader has left.
+    """
+    last_sent = time.monotonic()
+    while True:
+        for piece in _pieces(news.blocks):
+            yield piece
+            last_sent = time.monotonic()
+        if time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:
+            yield b"\n"
+            last_sent = time.monotonic()
         if news.ending is not None:
             return
+        if is_gone():
+            raise ConnectionAbortedError("the reader has left")
+        news = follower.news(BEAT_SECONDS)
+
+
+def _pieces(blocks: Sequence[Block]) -> Iterator[bytes]:
+    """The HTML of blocks in pieces of a bounded size: one block may have megabytes, and many readers."""
+    piece = ""
+    for block in blocks:
+        for start in range(0, len(block.html), _PIECE_CHARACTERS):
+            if len(piece) > _PIECE_CHARACTERS:
+                yield piece.encode()
+                piece = ""
+            piece += block.html[start : start + _PIECE_CHARACTERS]
+        piece += "\n"
+    if piece:
+        yield piece.encode()

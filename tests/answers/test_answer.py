@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
+import time
+from collections.abc import Callable
 
-from kindle_appliance.answers.answer import START, Answer, Position
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kindle_appliance.answers.answer import Answer, Follower, News
+from kindle_appliance.answers.turns import Turns
+from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
 
@@ -16,17 +24,16 @@ TEXT = (
 )
 
 
-def read_all(answer: Answer, position: Position = START) -> tuple[list[str], str, Ending | None]:
+def read_all(follower: Follower) -> tuple[list[str], str, Ending | None]:
     """Follow an answer to its end. Return the settled blocks, the raw tail and the ending."""
     blocks: list[str] = []
     tail = ""
     while True:
-        news = answer.news(position, 5)
+        news = follower.news(5)
         if news.blocks:
             blocks += [block.html for block in news.blocks]
             tail = ""
         tail += news.text
-        position = news.position
         if news.ending:
             return blocks, tail, news.ending
 
@@ -34,20 +41,21 @@ def read_all(answer: Answer, position: Position = START) -> tuple[list[str], str
 def test_a_reader_gets_only_what_it_does_not_have_yet() -> None:
     answer = Answer()
     answer.append("One.\n\nTw")
-    first = answer.news(START, 0)
+    follower = answer.follow()
+    first = follower.news(0)
     assert [block.html for block in first.blocks] == ["<p>One.</p>"] and first.text == "Tw"
     answer.append("o")
-    second = answer.news(first.position, 0)
+    second = follower.news(0)
     assert not second.blocks and second.text == "o"
     answer.append(".\n\nThree")
-    third = answer.news(second.position, 0)
+    third = follower.news(0)
     assert [block.html for block in third.blocks] == ["<p>Two.</p>"] and third.text == "Three"
-    nothing = answer.news(third.position, 0)
+    nothing = follower.news(0)
     assert not nothing.blocks and not nothing.text and nothing.ending is None
 
 
 def test_every_reader_ends_with_the_same_page_whenever_it_joins() -> None:
-    expected = read_all(Answer.of(TEXT, COMPLETE))
+    expected = read_all(Answer.of(TEXT, COMPLETE).follow())
     for seed in range(20):
         assert read_by_three(random.Random(seed)) == [expected] * 3
 
@@ -56,7 +64,7 @@ def read_by_three(chance: random.Random) -> list[tuple[list[str], str, Ending | 
     """Write TEXT in random pieces, with readers that join before it, early and late."""
     answer = Answer()
     results: list[tuple[list[str], str, Ending | None]] = []
-    readers = [threading.Thread(target=lambda: results.append(read_all(answer))) for _ in range(3)]
+    readers = [threading.Thread(target=lambda: results.append(read_all(answer.follow()))) for _ in range(3)]
     for index, reader in enumerate(readers):
         if index:
             answer.append(TEXT[answer.length : answer.length + chance.randrange(20)])
@@ -71,14 +79,12 @@ def read_by_three(chance: random.Random) -> list[tuple[list[str], str, Ending | 
 
 def test_resuming_from_every_offset_gives_the_rest_of_the_same_page() -> None:
     answer = Answer.of(TEXT, COMPLETE)
-    all_blocks, _, _ = read_all(answer)
-    upto = [block.upto for block in answer.news(START, 0).blocks]
+    all_blocks, _, _ = read_all(answer.follow())
+    upto = [block.upto for block in answer.follow().now(5).blocks]
     for offset in range(len(TEXT) + 50):
-        position = answer.position(offset)
         known = sum(1 for end in upto if end <= offset)
-        assert position.settled == (upto[known - 1] if known else 0), "offsets round down to the end of a block"
-        blocks, tail, ending = read_all(answer, position)
-        assert blocks == all_blocks[known:]
+        blocks, tail, ending = read_all(answer.follow(offset))
+        assert blocks == all_blocks[known:], "offsets round down to the end of a block"
         assert tail == "" and ending == COMPLETE
 
 
@@ -93,7 +99,7 @@ def test_the_raw_text_from_any_offset_is_the_rest_of_the_text() -> None:
 
 def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     answer, woken = Answer(), []
-    reader = threading.Thread(target=lambda: woken.append(answer.news(START, 60).text))
+    reader = threading.Thread(target=lambda: woken.append(answer.follow().news(60).text))
     reader.start()
     answer.append("x")
     reader.join(30)
@@ -102,25 +108,209 @@ def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
 
 def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     answer, waits = Answer(), Sentence("Stop")
-    assert answer.news(START, 0).states == ()
+    follower = answer.follow()
+    assert follower.news(0).states == ()
     answer.tell((0, waits))
-    first = answer.news(START, 5)
-    assert first.states == (waits,)
-    assert answer.news(first.position, 0).states == ()
+    assert follower.news(5).states == (waits,)
+    assert follower.news(0).states == ()
     answer.append("x")
-    second = answer.news(first.position, 5)
+    second = follower.news(5)
     assert (second.states, second.text) == ((None,), "x")
-    assert answer.news(second.position, 0).states == ()
-    assert answer.news(START, 0).states == (), "a later reader does not get it"
+    assert follower.news(0).states == ()
+    assert answer.follow().news(0).states == (), "a later reader does not get it"
 
 
 def test_a_delayed_state_is_sent_after_its_delay() -> None:
     answer, waits = Answer(), Sentence("Stop")
-    position = START
+    follower = answer.follow()
     answer.tell((0.2, waits))
-    assert answer.news(position, 0).states == (), "not yet"
-    while not (news := answer.news(position, 0.05)).states:
-        position = news.position
+    assert follower.news(0).states == (), "not yet"
+    while not (news := follower.news(0.05)).states:
+        pass
     assert news.states == (waits,)
     answer.append("x")
-    assert answer.news(news.position, 5).states == (None,)
+    assert follower.news(5).states == (None,)
+
+
+# ---- Nothing wakes a reader twice
+
+
+GROWTH = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from(["x", "\n", "a *b* c\n\n", "- d\n"])),
+        st.tuples(st.just("tell"), st.sampled_from(["Stop", "Ask", "Chats"])),
+        st.tuples(st.just("tell later"), st.just("Stop")),
+    ),
+    max_size=5,
+)
+
+
+@given(growth=GROWTH, offset=st.integers(0, 30))
+def test_a_reader_that_has_all_waits_whatever_has_happened_before(
+    growth: list[tuple[str, str]], offset: int
+) -> None:
+    answer = Answer()
+    follower, late = answer.follow(), answer.follow(offset)
+    for kind, value in growth:
+        if kind == "append":
+            answer.append(value)
+        else:
+            answer.tell((60 if kind == "tell later" else 0, Sentence(value)))
+        follower.news(0)
+    late.news(0)
+    sent = answer.text(offset)
+    assert waits(lambda: is_empty(follower.news(WAIT)))
+    assert waits(lambda: is_empty(late.news(WAIT)))
+    assert waits(lambda: answer.more_text(offset + len(sent), WAIT) == ("", None))
+    assert waits(lambda: not answer.wait_for_text(WAIT)) or answer.length
+
+
+WAIT = 0.003  # seconds; the hundred examples take this a few times
+
+
+def is_empty(news: News) -> bool:
+    return not (news.blocks or news.text or news.ending or news.states)
+
+
+def waits(read: Callable[[], bool]) -> bool:
+    """Whether a reader gets nothing, and has waited for it."""
+    start = time.monotonic()
+    return read() and time.monotonic() - start >= WAIT
+
+
+def test_what_is_waited_for_does_not_wake_a_reader_of_text() -> None:
+    answer = Answer()
+    answer.tell((0, Sentence("Stop")))
+    assert waits(lambda: answer.more_text(0, WAIT) == ("", None))
+    assert waits(lambda: not answer.wait_for_text(WAIT))
+
+
+def test_text_comes_in_parts_and_the_ending_with_the_last() -> None:
+    answer = Answer.of("0123456789" * 20_000, COMPLETE)
+    parts, ending = list[str](), None
+    while ending is None:
+        part, ending = answer.more_text(sum(map(len, parts)), 5)
+        assert part and len(part) < 100_000
+        parts.append(part)
+    assert "".join(parts) == answer.text() and len(parts) > 2
+
+
+# ---- Setting
+
+
+def test_an_answer_that_nobody_reads_as_blocks_is_never_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = list[str]()
+    monkeypatch.setattr(Typesetter, "feed", lambda _, text: fed.append(text))
+    answer = Answer()
+    answer.append(TEXT)
+    assert answer.wait_for_text(5) and answer.more_text(0, 5) == (TEXT, None)
+    answer.end(COMPLETE)
+    assert answer.more_text(0, 5) == (TEXT, COMPLETE) and answer.text() == TEXT
+    assert fed == []
+
+
+def test_neither_the_writer_nor_a_reader_of_text_waits_while_blocks_are_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_setting, go_on = threading.Event(), threading.Event()
+
+    def feed(typesetter: Typesetter, text: str) -> list[object]:
+        is_setting.set()
+        assert go_on.wait(30)
+        return []
+
+    monkeypatch.setattr(Typesetter, "feed", feed)
+    answer = Answer()
+    answer.append("One.\n\n")
+    reader = threading.Thread(target=lambda: answer.follow().news(5))
+    reader.start()
+    assert is_setting.wait(30)
+    answer.append("Two.")
+    assert answer.more_text(6, 5) == ("Two.", None)
+    assert is_empty(answer.follow().now(0)), "and a page that cannot wait gets what there is"
+    answer.end(COMPLETE)
+    go_on.set()
+    reader.join(30)
+
+
+def test_forty_readers_at_once_set_an_answer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed, feed = list[str](), Typesetter.feed
+
+    def counted(typesetter: Typesetter, text: str) -> list[Block]:
+        fed.append(text)
+        return feed(typesetter, text)
+
+    monkeypatch.setattr(Typesetter, "feed", counted)
+    answer = Answer.of(TEXT * 100, COMPLETE)
+    found = list[tuple[list[str], str, Ending | None]]()
+    readers = [threading.Thread(target=lambda: found.append(read_all(answer.follow()))) for _ in range(40)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(60)
+    assert "".join(fed) == TEXT * 100
+    assert found == [whole(TEXT * 100)] * 40
+
+
+def test_a_long_text_is_set_in_turns_and_a_short_one_passes_it() -> None:
+    turns = Turns()
+    long, short = Answer.of(TEXT * 1000, COMPLETE, turns), Answer.of(TEXT, COMPLETE, turns)
+    with turns.take(is_long=True, since=0, timeout=0):
+        assert is_empty(long.follow().now(0.05)), "it is another one's turn"
+        assert short.follow().now(30).ending == COMPLETE
+    follower, count = long.follow(), 0
+    while (news := follower.news(5)).ending is None:
+        count += bool(news.blocks)
+    assert count > 1
+
+
+def test_a_short_text_that_is_slow_work_lets_others_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers.answer.TURN_SECONDS", 0.0)
+    turns = Turns()
+    slow = Answer.of(TEXT * 40, COMPLETE, turns)
+    assert len(slow.text()) < 8192
+    with turns.take(is_long=True, since=0, timeout=0):
+        assert slow.follow().now(0.2).ending is None
+    assert slow.follow().now(30).ending == COMPLETE
+
+
+def test_a_growing_answer_does_not_wait_for_a_stored_one_even_if_it_is_long() -> None:
+    turns = Turns()
+    answer = Answer(turns)
+    follower = answer.follow()
+    with turns.take(is_long=True, since=0, timeout=0):
+        for _ in range(100):
+            answer.append(TEXT + "\n\n")
+            assert follower.news(5).blocks
+        answer.append("The last. " * 100)
+        answer.end(COMPLETE)
+        assert read_all(follower)[2] == COMPLETE
+        news = follower.news(5)
+        assert news.ending == COMPLETE
+
+
+def test_one_page_gets_no_more_html_than_a_connection_buffers_and_loses_none() -> None:
+    answer = Answer.of("A paragraph of *some* words.\n\n" * 20_000, COMPLETE)
+    assert read_all(answer.follow())[2] == COMPLETE
+    first = answer.follow().now(0)
+    assert first.ending is None and 200_000 < sum(len(block.html) for block in first.blocks) < 300_000
+    rest = answer.follow(first.blocks[-1].upto)
+    blocks, _, ending = read_all(rest)
+    assert len(first.blocks) + len(blocks) == 20_000 and ending == COMPLETE
+
+
+def test_a_mistake_while_setting_is_raised_and_a_next_reader_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer.of(TEXT, COMPLETE)
+    with monkeypatch.context() as broken:
+        broken.setattr(Typesetter, "close", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            answer.follow().news(5)
+    assert read_all(answer.follow()) == whole(TEXT)
+
+
+def whole(text: str) -> tuple[list[str], str, Ending | None]:
+    """What a reader has at the end, by the typesetter alone."""
+    typesetter = Typesetter()
+    typesetter.feed(text)
+    typesetter.close()
+    return [block.html for block in typesetter.blocks], "", COMPLETE

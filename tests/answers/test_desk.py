@@ -15,7 +15,6 @@ from fakes.filesystem import files_not_larger_than
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
-from kindle_appliance.answers.answer import START, Position
 from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import StorageError
@@ -29,10 +28,11 @@ def test_a_model_that_is_silent_for_long_is_said_to_be_thinking(
     monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.2)
     house.ask("Why?")
     gemini.next_call()
-    answer, position = house.desk.find(1), START
+    answer = house.desk.find(1)
     assert answer is not None
-    while not (news := answer.news(position, 0.05)).states:
-        position = news.position
+    follower = answer.follow()
+    while not (news := follower.news(0.05)).states:
+        pass
     assert str(news.states[0]) == "Gemini is thinking. That can take a few minutes."
 
 
@@ -194,7 +194,7 @@ def test_stop_closes_the_connection_to_gemini_and_keeps_the_text(gemini: FakeGem
     answer = house.desk.find(turn.id)
     assert answer is not None
     while answer.length < 7:
-        answer.news(Position(0, answer.length), 5)
+        answer.more_text(answer.length, 5)
     house.desk.stop(turn.id)
     call.wait_gone(5)
     assert answer.wait_for_end(5)

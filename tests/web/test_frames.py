@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kindle_appliance.answers.answer import START, Answer, News, Position
+from kindle_appliance.answers.answer import Answer, News
 from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
@@ -17,7 +17,7 @@ def parsed(data: bytes) -> list[Event]:
 
 
 def news(blocks: list[Block], text: str, ending: Ending | None) -> News:
-    return News(blocks, text, ending, Position(0, 0))
+    return News(blocks, text, ending)
 
 
 def test_blocks_come_first_then_the_text_behind_them_then_the_end() -> None:
@@ -71,7 +71,7 @@ def test_the_events_of_a_whole_answer_rebuild_it() -> None:
     answer = Answer()
     answer.append("# Title\n\nSome *text*.\n\nThe last")
     answer.append(" line")
-    now = answer.news(START, 0)
+    now = answer.follow().now(5)
     events = parsed(frames.events(now, "en"))
     html = [json.loads(event.data)["html"] for event in events if event.event == "block"]
     assert html == ["<h1>Title</h1>", "<p>Some <em>text</em>.</p>"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from kindle_appliance.answers.answer import News, Position
+from kindle_appliance.answers.answer import News
 from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.mdns import Snapshot, State
@@ -62,7 +62,7 @@ def turn(question: str = "Why?", ending: Ending | None = None) -> Turn:
 
 def news(ending: Ending | None, *blocks: str) -> News:
     settled = [Block(html, (index + 1) * 10) for index, html in enumerate(blocks)]
-    return News(settled, "the raw tail", ending, Position(0, 0))
+    return News(settled, "the raw tail", ending)
 
 
 def all_pages(pages: Pages, language: str, text: str) -> list[str]:
@@ -131,7 +131,7 @@ def pages_full_of(text: str, language: str) -> list[str]:
         pages.pin(reader, text, text, note),
         pages.addresses(reader, [text], 8080, mdns),
         pages.reports(reader, [Report(NOON, {name: text for name in (*FIGURES, text)})], NOON),
-        pages.reading(reader, turn(text), 2, News([], text, None, Position(0, 0, note)), text),
+        pages.reading(reader, turn(text), 2, News([], text, None, (note,)), text),
     ]
     for finish in Finish:
         ending = Ending(finish, note, model=text, rung=1)
