@@ -6,6 +6,7 @@ import ctypes
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -37,11 +38,15 @@ log = logging.getLogger(__name__)
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
 _M_ARENA_MAX = -8  # malloc.h of glibc
+_SWITCH_SECONDS = 0.0005
+"""How long a thread keeps the interpreter while others wait for it, instead of Python's 5 ms. A page takes the
+interpreter a dozen times, and two threads may be setting long texts (see `answers/turns.py`)."""
 
 
 def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
     _share_one_heap()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with ExitStack() as stops:
         folder = data_folder(settings, environment)
         # Before the database is opened: to migrate it under another appliance would keep that one from starting

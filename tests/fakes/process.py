@@ -1,7 +1,8 @@
-"""The resources of a process, as Linux reports them: threads, descriptors, memory."""
+"""The resources of a process, as Linux reports them: threads, descriptors, memory, processor time."""
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,11 @@ class Process:
             with suppress(OSError):  # the descriptor that lists the folder is closed by now
                 found.append(re.sub(r":\[\d+\]$", "", str(entry.readlink())))
         return sorted(found)
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used so far, in user and system mode."""
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()  # proc(5): the name may have spaces
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
         """Its private memory in MB, swapped pages included."""
