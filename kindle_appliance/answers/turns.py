@@ -59,7 +59,6 @@ class _Lane:
             is_ours = self._changed.wait_for(lambda: not self._is_taken and self._waiting[0] == ticket, timeout)
             self._waiting.remove(ticket)
             self._is_taken |= is_ours
-            self._changed.notify_all()  # somebody else may be first now
             return is_ours
 
     def leave(self) -> None:

@@ -28,7 +28,9 @@ def read_all(follower: Follower) -> tuple[list[str], str, Ending | None]:
     """Follow an answer to its end. Return the settled blocks, the raw tail and the ending."""
     blocks: list[str] = []
     tail = ""
+    deadline = time.monotonic() + 60
     while True:
+        assert time.monotonic() < deadline, "no end"
         news = follower.news(5)
         if news.blocks:
             blocks += [block.html for block in news.blocks]

@@ -82,6 +82,7 @@ def test_the_answers_that_were_read_last_are_kept_up_to_a_number_of_bytes(chats:
         read(stored.find(turn))
         read(stored.find(turns[0]))
         assert 0 < stored.size <= 10_000
+    assert sum(piece.startswith("0 ") for piece in fed) == 1, "it was used in between, and never set again"
     fed.clear()
     read(stored.find(turns[0]))
     read(stored.find(turns[-1]))
