@@ -54,7 +54,7 @@ function drawState() {
   mark(root, 'lost', isLost && !end);
   if (end) {
     setText(state, '');
-    setText(byId('ending'), end.note);
+    setNote('ending', end.note);
     document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
     markRead();
   } else if (isLost) {

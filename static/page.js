@@ -27,6 +27,12 @@ function mark(element, name, isOn) {
   if (element.className !== names) { element.className = names; }
 }
 
+// Shows a note, or hides it if `text` is empty. A class, because PhantomJS (WebKit 534) evaluates `:empty` only once.
+function setNote(id, text) {
+  setText(byId(id), text);
+  mark(byId(id), 'blank', !text);
+}
+
 // ---- Size: the font size of the root is a twentieth of the column (page.css).
 
 // Old Kindles zoom in on a double tap, and a page cannot prevent it. `innerWidth` then becomes smaller. In Chromium it
@@ -140,7 +146,7 @@ function parseJson(text) {
 
 function ask(form, body) {
   isSending = true;
-  setText(byId('sent'), PAGE.say.sending);
+  setNote('sent', PAGE.say.sending);
   post('/ask', body, function (status, text) {
     var reply = {};
     isSending = false;
@@ -150,7 +156,7 @@ function ask(form, body) {
       dropDraft();
       location.href = reply.url;
     } else {
-      setText(byId('sent'), reply.error || PAGE.say.notSent);
+      setNote('sent', reply.error || PAGE.say.notSent);
     }
     fit();
   });
@@ -165,7 +171,7 @@ function leaveChat(form) {
 }
 
 // A page from the browser's back-forward cache still shows the old message.
-window.onpageshow = function (event) { if (event.persisted && byId('sent')) { setText(byId('sent'), ''); } };
+window.onpageshow = function (event) { if (event.persisted && byId('sent')) { setNote('sent', ''); } };
 
 function bindForm(form) {
   var button = null, i;

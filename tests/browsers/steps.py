@@ -112,6 +112,15 @@ def shows(words: str) -> str:
     )
 
 
+def says(identity: str, words: str) -> str:
+    """A JavaScript condition: this element has these words, and a reader sees them."""
+    return (
+        f"(function (element) {{ return element.textContent.indexOf({json.dumps(words)}) >= 0"
+        " && element.offsetHeight > 0 && window.getComputedStyle(element, null).visibility === 'visible'; }"
+        f"(document.getElementById('{identity}')))"
+    )
+
+
 def page_number(browser: Browser) -> tuple[int, int]:
     """The current page of the answer and the number of pages: "page 2 of 5"."""
     words = text_of(browser, "count").split()

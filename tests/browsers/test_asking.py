@@ -22,6 +22,7 @@ from .steps import (
     hurry,
     page_number,
     paragraphs,
+    says,
     shows,
     sizes,
     take,
@@ -31,7 +32,7 @@ from .steps import (
 from .webdriver import Browser
 
 LOOKS = ("1", "2", "3", "4b", "5", "6", "7", "8b")
-NOT_SENT = "document.getElementById('sent').textContent.indexOf('Not sent. Your question is still here.') >= 0"
+NOT_SENT = says("sent", "Not sent. Your question is still here.")
 
 
 def field(browser: Browser) -> str:
@@ -69,7 +70,7 @@ def test_the_page_stays_until_the_appliance_has_taken_the_question(
         write(browser, proxy.url, "Why is the sea salty? 海 & +")
         proxy.stall()
         send(browser)
-        browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
+        browser.wait_until(says("sent", "Sending ..."))
         assert browser.script("return location.pathname") == "/" and "salty" in field(browser)
         proxy.resume()
         browser.wait_until("location.pathname === '/chats/1/1' && !!document.getElementById('answer')")
@@ -94,7 +95,7 @@ def test_a_question_lost_by_a_sleeping_network_stays_in_the_field_and_is_asked_o
         proxy.restore()
         proxy.stall()  # the question gets through later, and the response never
         send(browser)
-        browser.wait_until("document.getElementById('sent').textContent === 'Sending ...'")
+        browser.wait_until(says("sent", "Sending ..."))
         house.post("/ask", {"question": "Why?", "form": form_id(browser)})
         finish(gemini, "Because.")
         proxy.cut()
@@ -173,7 +174,7 @@ def test_a_refused_question_stays_in_the_form(
     browser.open(house.url + "/")
     browser.script("document.getElementById('question').value = arguments[0]", question)
     send(browser)
-    browser.wait_until("document.body.textContent.indexOf('at most 4000 fit') >= 0")
+    browser.wait_until(says("sent", "at most 4000 fit"))
     assert field(browser) == question
     take(browser, engine, screenshots / f"too-long-{engine.name}.png")
     assert browser.errors() == []
@@ -213,7 +214,7 @@ def test_a_failed_answer_is_asked_again_with_one_tap(browser: Browser, gemini: F
     gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
     ask(browser, house.url, 'Say "hello" & <b>bye</b>')
     browser.wait_until(ENDED)
-    assert "did not understand" in text_of(browser, "ending")
+    assert browser.script("return " + says("ending", "did not understand"))
     browser.click(browser.find(".again .anew"))
     browser.wait_until("location.pathname === '/chats/1/2'")
     browser.wait_until(shows("Now it works."))
@@ -236,7 +237,7 @@ def test_an_interrupted_answer_is_continued_in_a_new_turn_with_one_tap(
             follow.read_to_end()
         browser.open(house.url + "/chats/1/1")
     browser.wait_until(ENDED)
-    assert "broke off here" in text_of(browser, "ending")
+    assert browser.script("return " + says("ending", "broke off here"))
     assert page_number(browser) == (1, 1), "the choices stand on the same page as the end"
     shown = [name for name in ("go-on", "retry", "anew") if is_shown(browser, name)]
     assert shown == ["go-on", "retry"]
@@ -293,7 +294,7 @@ def test_a_question_in_a_deleted_chat_starts_a_new_chat(browser: Browser, gemini
     with house.database.write() as connection:
         connection.execute("DELETE FROM chats")
     send(browser)
-    browser.wait_until("document.getElementById('sent').textContent.indexOf('That chat is gone') >= 0")
+    browser.wait_until(says("sent", "That chat is gone"))
     send(browser)
     browser.wait_until("location.pathname === '/chats/2/1'")
     finish(gemini, "Then that.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -18,17 +17,13 @@ from kindle_appliance.web.pages import Pages, Reader
 from kindle_appliance.web.templates import Page
 
 from .engines import CHROMIUM, Engine
-from .steps import alter_pages, take, zoom
+from .steps import alter_pages, says, take, zoom
 from .webdriver import Browser
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TESTED = "document.body.className === 'check tested'"
 DEVICE = 'A <Kindle> | "1.2" \\ é海'
 SIZES = ((600, 706), (1072, 1231))
-
-
-def says(identity: str, words: str) -> str:
-    return f"document.getElementById('{identity}').textContent.indexOf({json.dumps(words)}) >= 0"
 
 
 def send(browser: Browser) -> None:

@@ -22,6 +22,7 @@ from .steps import (
     hurry,
     page_number,
     paragraphs,
+    says,
     shows,
     take,
     text_of,
@@ -78,7 +79,7 @@ def test_after_a_cut_connection_the_text_stays_and_the_page_goes_on_by_itself(
         ask(browser, proxy.url)
         call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open")
         proxy.cut()
-        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0")
+        browser.wait_until(says("state", "Connection lost"))
         assert browser.script("return " + shows("Then the open")), "the text so far stays"
         height = browser.script("return document.querySelector('#state a').getBoundingClientRect().height")
         assert height >= 66, "the link to go on is a centimetre high"
@@ -99,9 +100,9 @@ def test_the_page_says_what_it_waits_for_until_there_is_text(
     gemini.replies(refusal)
     with House(gemini.url, tmp_path, models=("model-a",)) as house:
         ask(browser, house.url)
-        browser.wait_until("document.getElementById('state').textContent.indexOf('asked again in 4 seconds') > 0")
+        browser.wait_until(says("state", "asked again in 4 seconds"))
         call = gemini.next_call(20)
-        browser.wait_until("document.getElementById('state').textContent.indexOf('Gemini is thinking') === 0")
+        browser.wait_until(says("state", "Gemini is thinking"))
         call.start()
         call.text("Because")
         browser.wait_until(shows("Because"))
@@ -152,7 +153,7 @@ def test_stop_ends_the_answer_and_keeps_the_place(browser: Browser, gemini: Fake
     call.wait_gone(10)
     browser.wait_until(ENDED)
     assert browser.script("return window.isSamePage") and page_number(browser)[0] == 2
-    assert "You stopped this answer." in text_of(browser, "ending")
+    assert browser.script("return " + says("ending", "You stopped this answer."))
     assert paragraphs(browser)[-1] == "As far as this"
     assert browser.errors() == []
 
@@ -201,7 +202,7 @@ def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
             "  send.call(xhr, body); };"
         )
         proxy.cut()
-        browser.wait_until("document.getElementById('state').textContent.indexOf('Refresh') >= 0")
+        browser.wait_until(says("state", "Refresh"))
         browser.script("window.firstLink = document.querySelector('#state a')")
         browser.wait_until("window.isGivenUp", 20)
         retries = browser.script("return window.waits")
@@ -227,7 +228,7 @@ def test_the_page_notices_that_the_appliance_is_switched_off(
         call.text("Settled first.\n\nThen the open tail.")
         browser.wait_until(shows("open tail."))
         proxy.vanish()
-        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
+        browser.wait_until(says("state", "Connection lost"), 20)
         assert browser.script("return " + shows("open tail."))
         call.finish("")
     assert browser.errors() == []
@@ -241,7 +242,7 @@ def test_a_link_that_opens_no_page_does_not_hide_a_lost_connection(
         call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
         browser.script("window.onbeforeunload();")  # as for a download
         proxy.cut()
-        browser.wait_until("document.getElementById('state').textContent.indexOf('Connection lost') >= 0", 20)
+        browser.wait_until(says("state", "Connection lost"), 20)
         proxy.restore()
         call.finish("")
         browser.wait_until(ENDED, 40)

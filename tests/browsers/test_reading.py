@@ -22,6 +22,7 @@ from .steps import (
     lines_shown,
     page_number,
     read,
+    says,
     shows,
     tap,
     text_of,
@@ -441,7 +442,7 @@ def test_the_message_about_sending_stands_on_the_page_of_the_tap(
             before = page_number(browser)
             proxy.cut()
             browser.click(browser.find(".more input[value='Shorter']"))
-            browser.wait_until("document.getElementById('sent').textContent.indexOf('Not sent.') >= 0")
+            browser.wait_until(says("sent", "Not sent."))
             assert page_number(browser) == before and "Shorter" in visible_controls(browser)
             below = browser.script(
                 "return document.getElementById('sent').getBoundingClientRect().bottom"

@@ -140,6 +140,16 @@ def pages_full_of(text: str, language: str) -> list[str]:
     return found
 
 
+def test_an_empty_note_is_marked_by_its_class(pages: Pages) -> None:
+    # PhantomJS (WebKit 534) never shows what was once hidden by `:empty`, whatever a script writes into it.
+    found = [
+        (" blank" in each[1], not each[2])
+        for page in pages_full_of("Why?", ENGLISH) + all_pages(pages, ENGLISH, "Why?")
+        for each in re.finditer(r'<p class="(note[^"]*)"[^>]*>([^<]*)</p>', page)
+    ]
+    assert set(found) == {(False, False), (True, True)}
+
+
 @pytest.mark.parametrize("language", [ENGLISH, CHINESE])
 @pytest.mark.parametrize(
     "hostile",

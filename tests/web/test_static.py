@@ -33,7 +33,7 @@ ALLOWED_NAMES = {
 }  # it reports them, and no decision depends on them
 RESERVED = ("delete", "class", "default", "new", "catch", "finally", "return", "throw", "typeof", "in", "do", "if")
 FORBIDDEN_CSS = (
-    "flex", "grid", "calc(", "var(", "vh", "vw", "vmin", "rem;", "position: fixed", "sticky", ":hover",
+    "flex", "grid", "calc(", "var(", "vh", "vw", "vmin", "rem;", "position: fixed", "sticky", ":hover", ":empty",
     "transition", "animation", " transform:", "box-shadow", "text-shadow", "opacity", "rgba", "gradient",
     "@import", "@font-face", "url(", "currentColor", "clip-path", "object-fit",
 )  # fmt: skip
