@@ -31,6 +31,7 @@ class Finish(StrEnum):
 
 STOPPED = Sentence("You stopped this answer.")
 SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
+DELETED = Sentence("This chat was deleted.")
 TOO_LONG = Sentence("The answer reached its greatest length.")
 """Notes of endings that more than one module makes."""
 

@@ -6,7 +6,8 @@ var POLL_EVERY = 2000;
 var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
 var PATIENCE = 3000;       // without a byte; then a poll checks whether the stream holds news back
 var MOST_PATIENCE = 15000;
-var RETRIES = [1000, 2000, 4000, 8000, 16000];
+var PAUSE = 1000, MOST_PAUSE = 60000;   // between tries after a loss: doubled each time, to spare a Kindle's battery
+var HALF_HOUR = 1800000;                // after which there are no more
 var TICK = 2000, SLEEP = 10000;
 var LEAVING = 3000;
 
@@ -22,7 +23,7 @@ var end = null;
 
 // ---- Drawing: at most every half second, only at the end of the text, and always once more after its end.
 
-var drawTimer = null, drawnAt = 0, isLost = false;
+var drawTimer = null, drawnAt = 0;
 
 function wantDraw() {
   if (drawTimer === null) { drawTimer = setTimeout(draw, Math.min(DRAW_EVERY, Math.max(0, drawnAt + DRAW_EVERY - now()))); }
@@ -55,16 +56,18 @@ function drawState() {
   if (end) {
     setText(state, '');
     setNote('ending', end.note);
-    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty');
+    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') + (end.deleted ? ' deleted' : '');
     markRead();
   } else if (isLost) {
-    if (state.getElementsByTagName('a').length) { return; }   // replacing a pressed link loses the tap
-    link = document.createElement('a');
-    link.href = PAGE.url;
-    link.onclick = function () { location.reload(); return false; };
-    setText(link, say.lost + ' ' + say.refresh);
-    setText(state, '');
-    state.appendChild(link);
+    link = state.getElementsByTagName('a')[0];
+    if (!link) {                                 // it stays, because replacing a pressed link loses the tap
+      link = document.createElement('a');
+      link.href = PAGE.url;
+      link.onclick = function () { location.reload(); return false; };
+      setText(state, '');
+      state.appendChild(link);
+    }
+    setText(link, (isTrying ? say.trying : say.lost) + ' ' + say.refresh);
   } else {
     setText(state, waiting || say.writing);
   }
@@ -100,7 +103,8 @@ function EventReader() {
     }
   };
   function take(event, value) {
-    if (isFirst) { raw = waiting = ''; isFirst = false; }    // this response begins after the last block
+    // This response begins after the last block. An end alone takes away nothing that the page has.
+    if (isFirst && event !== 'end') { raw = waiting = ''; isFirst = false; }
     if (event === 'state') { waiting = value; }
     if (event === 'text') { raw += value; }
     if (event === 'block') { arrived.push(value.html); upto = value.upto; raw = ''; }
@@ -128,6 +132,7 @@ function get(query, onText, onClose) {
     read();
     if (xhr.readyState === 4) {
       isOver = true;
+      if (xhr.status === 404) { new EventReader().feed(xhr.responseText); }   // of a deleted chat: nothing but an `end`
       onClose(xhr.status === 200);
     }
   };
@@ -139,7 +144,8 @@ function get(query, onText, onClose) {
 // ---- Following: first a stream; polling if the network or the browser buffers streams. (There is no public report
 //      that streaming works on every Kindle.)
 
-var isLeaving = false, retry = 0, again = stream, timer = null, stopFollowing = null;
+var isLeaving = false, isLost = false, isTrying = false;
+var again = stream, timer = null, pause = PAUSE, lastTry = null, stopFollowing = null;
 
 function stream() {
   var reader = new EventReader(), patience = PATIENCE, silence, probe = null, request;
@@ -204,38 +210,63 @@ function poll() {
   limit = setTimeout(function () { request.stop(); connectionEnded(); }, POLL_LIMIT);
 }
 
+// ---- Losing the connection, and trying again.
+
 function wakeUp() {
-  retry = 0;
   if (isLost) {
     isLost = false;
+    clearTimeout(lastTry);
     wantDraw();
   }
 }
 
 function connectionEnded() {
-  if (end) { return; }
-  if (isLeaving) {
+  if (end) {
+    clearTimeout(lastTry);
+  } else if (isLeaving) {
     timer = setTimeout(connectionEnded, LEAVING + 500);
-    return;
-  }
-  isLost = true;
-  wantDraw();
-  if (retry < RETRIES.length) {
-    timer = setTimeout(again, RETRIES[retry]);
-    retry += 1;
+  } else {
+    if (!isLost) {
+      isLost = true;
+      beginTries();
+    }
+    if (isTrying) {
+      timer = setTimeout(again, pause);
+      pause = Math.min(2 * pause, MOST_PAUSE);
+    }
   }
 }
 
-// A Kindle that slept has lost its connection and often does not notice. A jump of the clock shows that it slept.
+function beginTries() {
+  pause = PAUSE;
+  isTrying = true;
+  wantDraw();
+  clearTimeout(lastTry);
+  lastTry = setTimeout(function () {
+    clearTimeout(timer);
+    isTrying = false;
+    wantDraw();
+  }, HALF_HOUR);
+}
+
+function tryNow() {
+  stopFollowing();
+  clearTimeout(timer);
+  if (isLost) { beginTries(); }
+  again();
+}
+
+// The network is back, or somebody looks at the page again. Old WebKit knows neither `hidden` nor its event.
+window.ononline = window.onfocus = document.onvisibilitychange = function () {
+  if (isLost && !end && !document.hidden) { tryNow(); }
+};
+
+// A Kindle that slept has lost its connection and often does not notice. A jump of the clock shows that it slept, or
+// that the page lay in the browser's back-forward cache.
 function watchClock(before) {
   setTimeout(function () {
     if (end) { return; }
-    if (now() - before > TICK + SLEEP) {
-      stopFollowing();
-      clearTimeout(timer);
-      retry = 0;
-      again();
-    }
+    if (now() - before > TICK + SLEEP) { tryNow(); }
     watchClock(now());
   }, TICK);
 }

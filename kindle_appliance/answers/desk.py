@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 from ..conversation import Message, Question
-from ..ending import STOPPED, SWITCHED_OFF, Ending, Finish
+from ..ending import DELETED, STOPPED, SWITCHED_OFF, Ending, Finish
 from ..errors import BUSY, OWN_MISTAKE, StorageError
 from ..storage.chats import Chats, Turn
 from ..storage.database import Connection
@@ -24,8 +25,13 @@ from .turns import Turns
 
 log = logging.getLogger(__name__)
 
+BY_DELETION = Ending(Finish.STOPPED, DELETED)
+_BY_READER = Ending(Finish.STOPPED, STOPPED)
+_BY_SWITCHING_OFF = Ending(Finish.INTERRUPTED, SWITCHED_OFF)
+"""How an answer ends that the desk cancels, by who wanted that."""
+
 _PATIENCE_SECONDS = 0.5
-"""A cancelled writer gets this time to end by itself. Only one that is still connecting needs longer."""
+"""Cancelled writers get this time to end by themselves. Only one that is still connecting needs longer."""
 
 SAVE_SECONDS = 0.6
 """Between two writes of growing text: even with a slow commit, nothing older than a second is lost."""
@@ -47,7 +53,7 @@ class _Writing:
         self.chat = turn.chat if turn else None
         self.ending: Ending | None = None
         self.stored = 0  # characters
-        self.cut_off = False  # the appliance is stopping
+        self.when_cancelled = _BY_READER
         self.since = time.monotonic()
 
     def __str__(self) -> str:
@@ -122,18 +128,17 @@ class AnswerDesk:
         """Close the connection to the model server at once. Harmless when nothing is being written."""
         live = self._find_writing(turn)
         if live is not None:
-            live.generation.cancel()
-            if not live.answer.wait_for_end(_PATIENCE_SECONDS):
-                self._finish(live, Ending(Finish.STOPPED, STOPPED))
+            self._cancel([live], _BY_READER, _PATIENCE_SECONDS)
 
     def delete(self, chat: int) -> None:
-        """Delete a chat, after stopping the answers being written in it. Raises KeyError for an unknown chat,
-        `StorageError` when it cannot be deleted.
+        """Delete a chat, and stop the answers being written in it, which are stored nowhere then. Raises KeyError
+        for an unknown chat, `StorageError` when it cannot be deleted: its answers go on.
         """
-        self._stop_chat(chat)
         self._chats.delete(chat)
         self._stored.drop()
-        self._stop_chat(chat)  # a question asked in between; its answer is stored nowhere
+        with self._lock:
+            orphans = [live for live in self._writing.values() if live.chat == chat]
+        self._cancel(orphans, BY_DELETION, _PATIENCE_SECONDS)
 
     def abandon(self, answer: Answer) -> None:
         """Stop an unstored answer whose client has left."""
@@ -159,12 +164,7 @@ class AnswerDesk:
         self._busy.set()
         with self._lock:
             writing = list(self._writing.values())
-        for live in writing:
-            live.cut_off = True
-            live.generation.cancel()
-        for live in writing:
-            if not live.answer.wait_for_end(max(0.0, deadline - time.monotonic())):
-                self._finish(live, Ending(Finish.INTERRUPTED, SWITCHED_OFF))
+        self._cancel(writing, _BY_SWITCHING_OFF, timeout)
         self._keeper.join(max(0.1, deadline - time.monotonic()))
 
     def _history(self, turn: Turn) -> list[Message]:
@@ -176,12 +176,15 @@ class AnswerDesk:
                 messages += [Message("user", earlier.question), Message("model", earlier.answer)]
         return messages
 
-    def _stop_chat(self, chat: int) -> None:
-        with self._lock:
-            turns = [live.turn for live in self._writing.values() if live.chat == chat]
-        for turn in turns:
-            if turn is not None:
-                self.stop(turn)
+    def _cancel(self, writing: Sequence[_Writing], ending: Ending, timeout: float) -> None:
+        """End answers before their time: by themselves within `timeout` seconds, or without their writers."""
+        deadline = time.monotonic() + timeout
+        for live in writing:
+            live.when_cancelled = ending
+            live.generation.cancel()
+        for live in writing:
+            if not live.answer.wait_for_end(max(0.0, deadline - time.monotonic())):
+                self._finish(live, ending)
 
     def _find_writing(self, turn: int) -> _Writing | None:
         with self._lock:
@@ -198,8 +201,9 @@ class AnswerDesk:
         live = _Writing(answer, generation, turn)
         with self._lock:
             self._writing[live.answer] = live
-            live.cut_off = self.is_closing
-        if live.cut_off:
+            is_late = self.is_closing
+        if is_late:
+            live.when_cancelled = _BY_SWITCHING_OFF
             live.generation.cancel()
         try:
             yield live
@@ -235,8 +239,8 @@ class AnswerDesk:
             ending = None
         if ending is None:
             ending = Ending(Finish.FAILED, OWN_MISTAKE)
-        if live.cut_off and ending.finish is Finish.STOPPED:
-            ending = Ending(Finish.INTERRUPTED, SWITCHED_OFF, ending.model, ending.tokens)
+        if ending.finish is Finish.STOPPED:
+            ending = replace(live.when_cancelled, model=ending.model, tokens=ending.tokens)
         self._finish(live, ending)
 
     def _finish(self, live: _Writing, ending: Ending) -> None:

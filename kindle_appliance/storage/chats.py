@@ -114,6 +114,19 @@ class Chats:
         """Return the number of turns in a chat; 0 for an unknown one."""
         return int(self._database.read("SELECT count(*) FROM turns WHERE chat = ?", (chat,))[0][0])
 
+    def is_deleted_chat(self, chat: int) -> bool:
+        """Whether there was a chat with this id, and is no more."""
+        return not self.count_turns(chat) and self._was_given("chats", chat)
+
+    def is_deleted_turn(self, turn: int) -> bool:
+        """Whether there was a turn with this id, and is no more."""
+        return self.find_turn_by_id(turn) is None and self._was_given("turns", turn)
+
+    def _was_given(self, table: str, identity: int) -> bool:
+        """Whether a row of this table had this id once. (AUTOINCREMENT: 1, 2, 3 ..., and none is used again.)"""
+        newest = self._database.read("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        return bool(newest) and 0 < identity <= newest[0][0]
+
     def recent(self, most: int, device: str | None = None) -> list[ChatSummary]:
         """Return the chats with the latest questions, newest first; with `device`, only those that it asked in."""
         rows = self._database.read(

@@ -38,14 +38,14 @@ class ChatList:
         """`GET /chats/<chat>`: to its newest turn."""
         count = self.chats.count_turns(int(chat))
         if not count:
-            raise HTTPError(404)
+            raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
         return replies.see_other(f"/chats/{int(chat)}/{count}")
 
     def confirm_deletion(self, chat: str) -> HTTPResponse:
         """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""
         turn, count = self.chats.find_turn(int(chat), 1), self.chats.count_turns(int(chat))
         if turn is None:
-            raise HTTPError(404)
+            raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
         return replies.html(self.pages.deletion(self.visitors.reader(), turn, count))
 
     def delete(self, chat: str) -> HTTPResponse:
@@ -53,7 +53,7 @@ class ChatList:
         try:
             self.desk.delete(int(chat))
         except KeyError:
-            raise HTTPError(404) from None
+            raise replies.not_found(self.chats.is_deleted_chat(int(chat))) from None
         except StorageError as error:
             log.error("web: %s", error)
             raise HTTPError(503, error.sentence) from None

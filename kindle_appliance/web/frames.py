@@ -5,7 +5,8 @@ The page reads the event stream (`text/event-stream`). `data` is always JSON on 
 - `state`: a sentence that says what the answer waits for before it has text; empty when it waits no longer.
 - `text`: a string, the next part of the raw text.
 - `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the raw text on the page is empty.
-- `end`: `{"finish", "note", "model"}`, once, as the last event; its id is `end`.
+- `end`: `{"finish", "note", "model"}`, once, as the last event; its id is `end`. For a deleted chat it has
+  `deleted` besides.
 
 An EventSource sends the last id back when it connects again (HTML standard, 9.2).
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 
 from ..answers.answer import News
-from ..ending import Ending
+from ..ending import DELETED, Ending
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -38,13 +39,19 @@ def events(news: News, language: str) -> bytes:
     if news.text:
         frames.append(_event("text", news.text))
     if news.ending is not None:
-        frames.append(_event("end", end_fields(news.ending, language), END_ID))
+        frames.append(end(news.ending, language))
     return b"".join(frames)
 
 
-def end_fields(ending: Ending, language: str) -> dict[str, str]:
+def end(ending: Ending, language: str) -> bytes:
+    """Encode an ending, the last event of a stream."""
+    return _event("end", end_fields(ending, language), END_ID)
+
+
+def end_fields(ending: Ending, language: str) -> dict[str, str | bool]:
     """Return the fields of an ending that the page gets."""
-    return {"finish": ending.finish.value, "note": ending.words(language), "model": ending.model}
+    deleted = {"deleted": True} if ending.note == DELETED else {}
+    return {"finish": ending.finish.value, "note": ending.words(language), "model": ending.model, **deleted}
 
 
 def retry(milliseconds: int) -> bytes:

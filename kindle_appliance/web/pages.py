@@ -22,6 +22,7 @@ SCRIPT_SENTENCES = {
     "page": Sentence("page {page} of {pages}"),
     "writing": Sentence("Writing ..."),
     "stopping": Sentence("Stopping ..."),
+    "trying": Sentence("Connection lost. The page keeps trying."),
     "lost": Sentence("Connection lost. What has arrived stays here."),
     "refresh": Sentence("Refresh"),
     "zoomed": Sentence("Tap twice quickly to zoom out again."),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from bottle import HTTPError, HTTPResponse, request
 
-from ..answers.answer import News
-from ..answers.desk import AnswerDesk
+from ..answers.answer import Answer, News
+from ..answers.desk import BY_DELETION, AnswerDesk
 from ..answers.typesetter import Block
 from ..errors import BUSY
 from ..sentences import Sentence
@@ -43,7 +43,7 @@ class Reading:
         turn = self.chats.find_turn(int(chat), int(number))
         answer = self.desk.find(turn.id) if turn else None
         if turn is None or answer is None:
-            raise HTTPError(404)
+            raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
         count = self.chats.count_turns(turn.chat)
         follower = answer.follow()
         news = self.moments.look(follower)
@@ -69,34 +69,25 @@ class Reading:
     def follow(self, answer: str) -> HTTPResponse:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
         or, with `wait=0`, as far as it goes now. `Last-Event-ID` counts before `from`. Without a free seat events
-        say to come again with `wait=0`, and text is a 503: half of it would look like all of it.
+        say to come again with `wait=0`, and text is a 503: half of it would look like all of it. As events, even
+        the 404 for a deleted answer ends with an `end`, by which a page knows it from a foreign server's.
         """
-        found = self.desk.find(int(answer))
-        if found is None:
-            raise HTTPError(404)
-        offset = request.query.get("from", "0")
-        if not is_number(offset):
-            raise HTTPError(400, Sentence("“from” must be an offset: a whole number from 0 on."))
-        last = request.get_header("Last-Event-ID", "")
-        if last == frames.END_ID:
-            return HTTPResponse(status=204)  # after any other status, an EventSource would come again
-        if is_number(last):
-            offset = last  # it connects again to the old address, with the old offset in it
-        accepts_events = "text/event-stream" in request.get_header("Accept", "")
-        wanted = request.query.get("as") or ("events" if accepts_events else "text")
-        if wanted not in ("events", "text"):
-            raise HTTPError(400, Sentence("“as” must be “events” or “text”."))
-        as_events = wanted == "events"
+        start, as_events = _wanted()
         kind = frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT
         language = self.visitors.language()
-        start = int(offset)
+        found = self.desk.find(int(answer))
+        if found is None:
+            was_deleted = self.chats.is_deleted_turn(int(answer))
+            if was_deleted and as_events:
+                return HTTPResponse(frames.end(BY_DELETION, language), 404, {"Content-Type": kind})
+            raise replies.not_found(was_deleted)
+        if request.get_header("Last-Event-ID") == frames.END_ID:
+            return HTTPResponse(status=204)  # after any other status, an EventSource would come again
         is_now = request.query.get("wait") == "0"
-        if not as_events and (is_now or found.ending is not None):
-            return HTTPResponse(found.text(start).encode(), headers={"Content-Type": kind})
-        if as_events and (is_now or found.ending is not None):
-            news = self.moments.look(found.follow(start))
-            if is_now or news.ending is not None:
-                return HTTPResponse(frames.events(news, language), headers={"Content-Type": kind})
+        if is_now or found.ending is not None:
+            whole = self._whole(found, start, as_events, is_now)
+            if whole is not None:
+                return HTTPResponse(whole, headers={"Content-Type": kind})
         if request.method == "HEAD":
             return replies.stream(iter(()), kind)
         is_gone = visitor.is_gone()
@@ -107,12 +98,35 @@ class Reading:
             return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers={"Content-Type": kind})
         return HTTPResponse(BUSY.to(language), 503, {"Content-Type": kind, **replies.TRY_SOON})
 
+    def _whole(self, answer: Answer, start: int, as_events: bool, is_now: bool) -> bytes | None:
+        """The answer from `start` on as one body: as far as it goes now, or to its end; None if it is too long for
+        that.
+        """
+        if not as_events:
+            return answer.text(start).encode()
+        news = self.moments.look(answer.follow(start))
+        return frames.events(news, self.visitors.language()) if is_now or news.ending is not None else None
+
     def stop(self, answer: str) -> HTTPResponse:
         """`POST /answers/<id>/stop`: write no more; back to the turn."""
         turn = self.chats.find_turn_by_id(int(answer))
         found = self.desk.find(int(answer))
         if turn is None or found is None:
-            raise HTTPError(404)
+            raise replies.not_found(self.chats.is_deleted_turn(int(answer)))
         self.desk.stop(turn.id)
         found.wait_for_end(BEAT_SECONDS)
         return HTTPResponse(status=204) if visitor.wants_json() else replies.see_other(turn_path(turn))
+
+
+def _wanted() -> tuple[int, bool]:
+    """The offset to begin at, and whether events are wanted. Raises the response for a wrong request."""
+    offset, last = request.query.get("from", "0"), request.get_header("Last-Event-ID", "")
+    if not is_number(offset):
+        raise HTTPError(400, Sentence("“from” must be an offset: a whole number from 0 on."))
+    if is_number(last):
+        offset = last  # an EventSource connects again to its old address, with the old offset in it
+    accepts_events = "text/event-stream" in request.get_header("Accept", "")
+    wanted = request.query.get("as") or ("events" if accepts_events else "text")
+    if wanted not in ("events", "text"):
+        raise HTTPError(400, Sentence("“as” must be “events” or “text”."))
+    return int(offset), wanted == "events"

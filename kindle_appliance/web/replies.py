@@ -10,10 +10,10 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 
-from bottle import HTTPResponse, request
+from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import Answer
-from ..ending import Finish
+from ..ending import DELETED, Finish
 from ..errors import LimitError, ReaderError, UpstreamError, UpstreamSilent
 from ..sentences import Sentence
 from .headers import POLICY, UNBUFFERED
@@ -73,6 +73,11 @@ def json_error(
 ) -> HTTPResponse:
     """An error for a script: `{"error": "a sentence"}`."""
     return to_json({"error": sentence.to(language)}, status, headers)
+
+
+def not_found(was_deleted: bool) -> HTTPError:
+    """The error for a page that is not there; whether it was before its chat was deleted."""
+    return HTTPError(404, DELETED if was_deleted else None)
 
 
 def see_other(path: str) -> HTTPResponse:

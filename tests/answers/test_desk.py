@@ -16,7 +16,7 @@ from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 
 from kindle_appliance.answers.desk import SAVE_SECONDS
-from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.ending import DELETED, Ending, Finish
 from kindle_appliance.errors import StorageError
 from kindle_appliance.storage.chats import Turn
 from kindle_appliance.storage.database import Connection
@@ -216,7 +216,7 @@ def test_deleting_a_chat_stops_its_answer_and_forgets_it(gemini: FakeGemini, hou
         follow.read_until("It is")
         house.desk.delete(chat)
         follow.read_to_end()
-    assert follow.state.end is not None and follow.state.end["finish"] == "stopped"
+    assert follow.state.end is not None and follow.state.end["note"] == "This chat was deleted."
     assert house.chats.find_turn(chat, number) is None and house.desk.find(turn.id) is None
     (gone,) = [call for call in calls if "secret" in str(call.json)]
     gone.wait_gone(5)
@@ -225,6 +225,33 @@ def test_deleting_a_chat_stops_its_answer_and_forgets_it(gemini: FakeGemini, hou
     calls[0].end()
     assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is unchanged"
     assert house.desk.writing == 0
+
+
+def test_a_chat_that_cannot_be_deleted_goes_on(gemini: FakeGemini, house: House) -> None:
+    chat, number = house.ask("Keep this")
+    call = gemini.next_call()
+    call.start()
+    house.database._writer.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageError):
+        house.desk.delete(chat)
+    house.database._writer.execute("PRAGMA query_only = OFF")
+    call.text("Kept.", finish="STOP")
+    call.end()
+    assert wait_for_turn(house, chat, number).finish is Finish.COMPLETE
+
+
+def test_deletion_ends_even_an_answer_that_does_not_react(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, number = house.ask("Think hard")
+    gemini.next_call()
+    answer = house.desk.find(1)
+    assert answer is not None
+    monkeypatch.setattr("kindle_appliance.upstream.fallback.Generation.cancel", lambda generation: None)
+    house.desk.delete(chat)
+    monkeypatch.undo()
+    assert answer.ending is not None and answer.ending.note == DELETED
+    assert house.chats.find_turn(chat, number) is None and house.desk.writing == 0
 
 
 def test_an_unknown_chat_cannot_be_deleted(house: House) -> None:

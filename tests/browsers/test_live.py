@@ -184,40 +184,6 @@ def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
     assert browser.errors() == []
 
 
-def test_a_lost_network_is_retried_five_times_and_then_left_to_the_reader(
-    browser: Browser, gemini: FakeGemini, house: House
-) -> None:
-    with Proxy(house.server.port) as proxy:
-        ask(browser, proxy.url)
-        call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
-        # Retry delays of 1, 2, 4, 8 and 16 s in a twentieth of the time; the request after 16 s is the last one.
-        browser.script(
-            "window.waits = []; window.isGivenUp = false;"
-            "var set = window.setTimeout, send = XMLHttpRequest.prototype.send, isLast = false;"
-            "window.setTimeout = function (action, ms) { window.waits.push(ms); return set(function () {"
-            "  isLast = ms === 16000; action(); isLast = false; }, ms / 20); };"
-            "XMLHttpRequest.prototype.send = function (body) { var xhr = this;"
-            "  if (isLast) { xhr.addEventListener('readystatechange', function () {"
-            "    window.isGivenUp = window.isGivenUp || xhr.readyState === 4; }, false); }"
-            "  send.call(xhr, body); };"
-        )
-        proxy.cut()
-        browser.wait_until(says("state", "Refresh"))
-        browser.script("window.firstLink = document.querySelector('#state a')")
-        browser.wait_until("window.isGivenUp", 20)
-        retries = browser.script("return window.waits")
-        assert [ms for ms in retries if ms in (1000, 4000, 8000, 16000)] == [1000, 4000, 8000, 16000]
-        assert browser.script("return document.querySelector('#state a') === window.firstLink"), (
-            "the link stays for the tap"
-        )
-        assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
-        call.finish("")
-        proxy.restore()
-        browser.click(browser.find("#state a"))
-        browser.wait_until(ENDED, 20)
-        assert paragraphs(browser) == ["Settled first.", "Then the open tail."]
-
-
 def test_the_page_notices_that_the_appliance_is_switched_off(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:

@@ -96,6 +96,11 @@ class Proxy:
         with self._lock:
             self._accepts = False
 
+    def lead_to(self, port: int) -> None:
+        """Forward new connections to another port."""
+        with self._lock:
+            self._port = port
+
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args, name="proxy", daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)

@@ -162,6 +162,8 @@ def test_ids_are_not_used_again_after_a_chat_was_deleted(chats: Chats, database:
     with database.write() as connection:
         connection.execute("DELETE FROM chats WHERE id = ?", (deleted.chat,))
     assert chats.find_turn_by_id(deleted.id) is None  # its turns went with it
+    assert [chats.is_deleted_chat(id) for id in (0, deleted.chat, deleted.chat + 1)] == [False, True, False]
+    assert [chats.is_deleted_turn(id) for id in (0, deleted.id, deleted.id + 1)] == [False, True, False]
     turn, _ = chats.ask("new", None, "3")
     assert turn.chat > deleted.chat
     assert turn.id > deleted.id

@@ -31,9 +31,31 @@ def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: Fak
     gone = house.post("/chats/1/delete", {})
     assert (gone.status, gone.headers["Location"]) == (303, "/chats")
     for path in ("/chats/1/1", "/chats/1", "/chats/1/delete", "/answers/1"):
-        assert house.get(path).status == 404
-    assert house.post("/chats/1/delete", {}).status == 404
+        response = house.get(path)
+        assert response.status == 404 and "This chat was deleted." in response.data.decode()
+    for path in ("/chats/1/delete", "/answers/1/stop"):
+        response = house.post(path, {})
+        assert response.status == 404 and "This chat was deleted." in response.data.decode()
+    assert "There is no such page here." in house.get("/chats/2/1").data.decode(), "nothing has been there"
     assert "Nothing has been asked yet" in house.get("/chats").data.decode()
+
+
+def test_who_follows_a_deleted_answer_is_told_by_an_end_that_comes_as_404(gemini: FakeGemini, house: House) -> None:
+    answered(gemini, house, "Forty-two.")
+    house.post("/chats/1/delete", {})
+    for path in ("/answers/1?as=events&from=5", "/answers/1?as=events&wait=0"):
+        with house.follow(path, Accept_Language="zh") as follow:
+            follow.read_to_end()
+        assert follow.status == 404 and follow.headers["Content-Type"].startswith("text/event-stream")
+        assert follow.state.end == {
+            "finish": "stopped",
+            "note": "这个对话已被删除。",
+            "model": "",
+            "deleted": True,
+        }
+    with house.follow("/answers/2?as=events") as follow:
+        follow.read_to_end()
+    assert follow.status == 404 and follow.state.events == [], "nothing has been there"
 
 
 def test_a_failed_deletion_is_reported(gemini: FakeGemini, house: House) -> None:
