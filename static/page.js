@@ -151,7 +151,8 @@ function ask(form, body) {
     var reply = {};
     isSending = false;
     try { reply = parseJson(text) || {}; } catch (problem) { reply = {}; }   // empty, or from a proxy
-    if (status === 404) { leaveChat(form); }
+    // The chat was deleted: the typed question starts a new one. Its draft stays apart from that of the start page.
+    if (status === 404) { form.elements.chat.value = ''; }
     if (status === 201 && reply.url) {
       dropDraft();
       location.href = reply.url;
@@ -161,13 +162,6 @@ function ask(form, body) {
     fit();
   });
   fit();
-}
-
-// The chat was deleted: the typed question starts a new one.
-function leaveChat(form) {
-  form.elements.chat.value = '';
-  draftKey = 'draft ';
-  if (question) { keepDraft(); }
 }
 
 // A page from the browser's back-forward cache still shows the old message.
@@ -199,11 +193,23 @@ function bindForm(form) {
 }());
 
 // ---- The draft: typed text that has not been sent survives a reload. The id of its form is kept, too: if the question
-//      was stored but the reply was lost, sending it again finds it. localStorage may throw or be wiped.
+//      was stored but the reply was lost, sending it again finds it. The start page and each chat have one. localStorage
+//      may throw or be wiped; the name of the window then holds all drafts.
 
-var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || '');
+var question = byId('question'), draftKey = 'draft ' + (PAGE.chat || ''), BETWEEN = '\u0001';
 
-function namedDraft() { return window.name.indexOf(draftKey + ':') === 0 ? window.name.slice(draftKey.length + 1) : ''; }
+function namedDraft() {
+  var all = BETWEEN + window.name + BETWEEN, at = all.indexOf(BETWEEN + draftKey + ':') + 1;
+  return at ? all.slice(at + draftKey.length + 1, all.indexOf(BETWEEN, at)) : '';
+}
+
+function nameDraft(draft) {
+  var all = window.name.split(BETWEEN), kept = draft ? [draftKey + ':' + draft] : [], i;
+  for (i = 0; i < all.length; i += 1) {
+    if (all[i].indexOf('draft ') === 0 && all[i].indexOf(draftKey + ':') !== 0) { kept.push(all[i]); }
+  }
+  window.name = kept.join(BETWEEN);
+}
 
 function readDraft() {
   try { return namedDraft() || localStorage.getItem(draftKey) || ''; } catch (problem) { return namedDraft(); }
@@ -217,9 +223,9 @@ function storeDraft(draft) {
 function keepDraft() {
   var draft = question.value && question.form.elements.form.value + ':' + question.value;
   if (!storeDraft(draft)) {
-    window.name = draftKey + ':' + draft;
+    nameDraft(draft);
   } else if (namedDraft()) {
-    window.name = '';
+    nameDraft('');
   }
 }
 

@@ -45,7 +45,7 @@ class Asking:
         note = _CHAT_GONE if chat and turn is None else None
         starters = dict(enumerate(self.pages.starters(self.visitors.language())))
         starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
-        page = self._page(404 if note else 200, turn, starter and starter + " ", note)
+        page = self._page(404 if note else 200, turn, starter and starter + " ", note, chat)
         cookies.keep_device(page, cookies.device() or secrets.token_urlsafe(12))
         return page
 
@@ -66,28 +66,36 @@ class Asking:
             asked = self.desk.ask(question, turn.chat if turn else None, sent_form_id(), cookies.device(), charge)
         except ReaderError as error:
             replies.log_refusal(error)
-            refusal = self._refuse(error.status, turn, question, error.sentence)
+            refusal = self._refuse(error.status, turn, question, error.sentence, chat)
             refusal.headers.update(replies.retry_after(error))
             return refusal
         except KeyError:  # deleted in this very moment
-            return self._refuse(404, None, question, _CHAT_GONE)
+            return self._refuse(404, None, question, _CHAT_GONE, chat)
         except StorageError as error:
             log.error("web: %s", error)
-            return self._refuse(503, turn, question, error.sentence)
+            return self._refuse(503, turn, question, error.sentence, chat)
         response = replies.see_other(turn_path(asked))
         if visitor.wants_json():
             response = replies.to_json({"url": turn_path(asked)}, 201)
         cookies.keep_unread(response, [*(each for each in cookies.unread() if each != asked.id), asked.id])
         return response
 
-    def _refuse(self, status: int, chat: Turn | None, question: str, sentence: Sentence) -> HTTPResponse:
+    def _refuse(
+        self, status: int, chat: Turn | None, question: str, sentence: Sentence, meant: str
+    ) -> HTTPResponse:
         if visitor.wants_json():
             return replies.json_error(status, sentence, self.visitors.language())
-        return self._page(status, chat, question, sentence)
+        return self._page(status, chat, question, sentence, meant)
 
     def _page(
-        self, status: int, chat: Turn | None, question: str = "", note: Sentence | None = None
+        self,
+        status: int,
+        chat: Turn | None,
+        question: str = "",
+        note: Sentence | None = None,
+        meant: str = "",
     ) -> HTTPResponse:
+        """The page to ask on. `meant`: the chat that the request names, even if there is none."""
         device = cookies.device()
         page = self.pages.asking(
             self.visitors.reader(),
@@ -96,6 +104,7 @@ class Asking:
             time.time(),
             question=question,
             chat=chat,
+            gone=int(meant) if is_number(meant) else 0,
             note=note or self.rate_limit.notice(visitor.asker()),
             is_first_visit=not device,
         )

@@ -101,16 +101,18 @@ class Pages:
         *,
         question: str = "",
         chat: Turn | None = None,
+        gone: int = 0,
         note: Sentence | None = None,
         is_first_visit: bool = False,
     ) -> Page:
-        """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `question` and
-        `note` bring back what was typed and why it was not sent. `form` is the one-time id of this form.
+        """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `gone`: the id of
+        the deleted chat that was meant, whose draft is not the start page's. `question` and `note` bring back what
+        was typed and why it was not sent. `form` is the one-time id of this form.
         """
         return self._page(
             reader,
             "asking.html",
-            given={"chat": chat.chat if chat else 0},
+            given={"chat": chat.chat if chat else gone},
             chat=chat.chat if chat else "",
             first=_Typed(chat.question) if chat else "",
             question=question,

@@ -287,17 +287,56 @@ def test_a_draft_that_has_already_arrived_is_not_asked_again(
     assert browser.errors() == []
 
 
-def test_a_question_in_a_deleted_chat_starts_a_new_chat(browser: Browser, gemini: FakeGemini, house: House) -> None:
+@pytest.mark.parametrize("stores", [True, False], ids=["localStorage", "no localStorage"])
+def test_a_question_in_a_deleted_chat_starts_a_new_chat_and_leaves_the_start_pages_draft(
+    browser: Browser, gemini: FakeGemini, house: House, stores: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not stores:  # writing to it throws; the driver of an engine needs no storage
+        alter_pages(monkeypatch, "localStorage.", "noStorage.")
     answered(house, gemini, "An answer.")
+    write(browser, house.url, "For later")
     browser.open(house.url + "/?chat=1")
     browser.type(browser.find("textarea"), "And then?")
     with house.database.write() as connection:
         connection.execute("DELETE FROM chats")
     send(browser)
     browser.wait_until(says("sent", "That chat is gone"))
+    assert field(browser) == "And then?"
+    browser.reload()
+    browser.wait_until("document.getElementById('question').value === 'And then?'")
+    assert "That chat is gone" in browser.text
+    browser.open(house.url + "/")
+    browser.wait_until("document.getElementById('question').value === 'For later'")
+    browser.open(house.url + "/?chat=1")
+    browser.wait_until("document.getElementById('question').value === 'And then?'")
     send(browser)
     browser.wait_until("location.pathname === '/chats/2/1'")
     finish(gemini, "Then that.")
+    browser.wait_until(ENDED)
+    browser.open(house.url + "/?chat=1")
+    assert field(browser) == "", "sent"
+    browser.open(house.url + "/")
+    assert field(browser) == "For later"
+    assert browser.errors() == []
+
+
+def test_after_a_refusal_the_next_try_from_the_same_page_starts_a_new_chat(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    answered(house, gemini, "An answer.")
+    write(browser, house.url, "For later")
+    browser.open(house.url + "/?chat=1")
+    browser.type(browser.find("textarea"), "And then?")
+    house.post("/chats/1/delete", {})
+    send(browser)
+    browser.wait_until(says("sent", "That chat is gone"))
+    browser.type(browser.find("textarea"), " And after?")
+    send(browser)
+    browser.wait_until("location.pathname === '/chats/2/1'")
+    assert text_of(browser, "answer").startswith("And then? And after?")
+    finish(gemini, "Then that.")
+    browser.open(house.url + "/")
+    assert field(browser) == "For later"
     assert browser.errors() == []
 
 
