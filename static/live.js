@@ -56,7 +56,9 @@ function drawState() {
   if (end) {
     setText(state, '');
     setNote('ending', end.note);
-    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') + (end.deleted ? ' deleted' : '');
+    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') +
+      (end.deleted ? ' deleted' : '') + (end.next ? ' has-next' : '');
+    byId('rung').value = end.next || 0;
     markRead();
   } else if (isLost) {
     link = state.getElementsByTagName('a')[0];

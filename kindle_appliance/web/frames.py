@@ -6,7 +6,7 @@ The page reads the event stream (`text/event-stream`). `data` is always JSON on 
 - `text`: a string, the next part of the raw text.
 - `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the raw text on the page is empty.
 - `end`: `{"finish", "note", "model"}`, once, as the last event; its id is `end`. For a deleted chat it has
-  `deleted` besides.
+  `deleted` besides, and `next` if the page may offer to ask the model with this number.
 
 An EventSource sends the last id back when it connects again (HTML standard, 9.2).
 """
@@ -48,10 +48,18 @@ def end(ending: Ending, language: str) -> bytes:
     return _event("end", end_fields(ending, language), END_ID)
 
 
-def end_fields(ending: Ending, language: str) -> dict[str, str | bool]:
+def end_fields(ending: Ending, language: str) -> dict[str, str | int]:
     """Return the fields of an ending that the page gets."""
-    deleted = {"deleted": True} if ending.note == DELETED else {}
-    return {"finish": ending.finish.value, "note": ending.words(language), "model": ending.model, **deleted}
+    fields: dict[str, str | int] = {
+        "finish": ending.finish.value,
+        "note": ending.words(language),
+        "model": ending.model,
+    }
+    if ending.note == DELETED:
+        fields["deleted"] = True
+    if ending.next_rung:
+        fields["next"] = ending.next_rung
+    return fields
 
 
 def retry(milliseconds: int) -> bytes:

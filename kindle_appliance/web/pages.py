@@ -150,6 +150,7 @@ class Pages:
             question=_Typed(turn.question),
             blocks=blocks,
             ending=ending,
+            next_rung=ending.next_rung if ending else 0,
             state=state,
             form=form,
             notice=notice,

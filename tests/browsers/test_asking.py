@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from kindle_appliance.answers.answer import Answer
+from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.web.pages import GO_ON
 
 from .engines import Engine
@@ -239,7 +243,7 @@ def test_an_interrupted_answer_is_continued_in_a_new_turn_with_one_tap(
     browser.wait_until(ENDED)
     assert browser.script("return " + says("ending", "broke off here"))
     assert page_number(browser) == (1, 1), "the choices stand on the same page as the end"
-    shown = [name for name in ("go-on", "retry", "anew") if is_shown(browser, name)]
+    shown = [name for name in ("go-on", "retry", "anew") if is_shown(browser, f"again .{name}")]
     assert shown == ["go-on", "retry"]
     browser.click(browser.find(".again .go-on"))
     browser.wait_until("location.pathname === '/chats/1/2'")
@@ -256,16 +260,14 @@ def test_an_answer_interrupted_before_its_first_word_cannot_be_continued(
     with House(gemini.url, tmp_path, models=("model-a",)) as house:
         ask(browser, house.url)
         browser.wait_until(ENDED)
-        assert not is_shown(browser, "go-on") and is_shown(browser, "retry")
+        assert not is_shown(browser, "again .go-on") and is_shown(browser, "again .retry")
         browser.reload()
         assert not browser.script("return document.querySelectorAll('.go-on').length")
     assert browser.errors() == []
 
 
 def is_shown(browser: Browser, name: str) -> bool:
-    return bool(
-        browser.script(f"var e = document.querySelector('.again .{name}'); return !!e && e.offsetHeight > 0")
-    )
+    return bool(browser.script(f"var e = document.querySelector('.{name}'); return !!e && e.offsetHeight > 0"))
 
 
 def test_a_draft_that_has_already_arrived_is_not_asked_again(
@@ -284,6 +286,50 @@ def test_a_draft_that_has_already_arrived_is_not_asked_again(
         send(browser)
         browser.wait_until("location.pathname === '/chats/1/1'")
     assert len(gemini.calls) == 1
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "opened later"])
+def test_after_a_silent_model_the_next_one_is_offered_and_asked_with_one_tap(
+    browser: Browser,
+    engine: Engine,
+    gemini: FakeGemini,
+    house: House,
+    screenshots: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_watched: bool,
+) -> None:
+    end = Answer.end
+
+    def end_with_offer(answer: Answer, ending: Ending) -> None:
+        end(answer, replace(ending, next_rung=2) if ending.finish is Finish.FAILED else ending)
+
+    monkeypatch.setattr(Answer, "end", end_with_offer)
+    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
+    question = 'Say "hello" & <b>bye</b>'
+    if is_watched:
+        ask(browser, house.url, question)
+    else:
+        house.ask(question)
+        with house.follow("/answers/1?as=text") as follow:
+            follow.read_to_end()
+        browser.open(house.url + "/chats/1/1")
+    browser.wait_until(ENDED)
+    take(browser, engine, screenshots / f"another-model-{engine.name}.png")
+    assert (
+        is_shown(browser, "again .anew") and is_shown(browser, "ask-next button") and page_number(browser) == (1, 1)
+    )
+    browser.script(
+        "var send = XMLHttpRequest.prototype.send;"
+        "XMLHttpRequest.prototype.send = function (body) { window.name = body || ''; send.call(this, body); };"
+    )
+    browser.click(browser.find(".ask-next button"))
+    browser.wait_until("location.pathname === '/chats/1/2'")
+    browser.wait_until(ENDED)
+    sent = parse_qs(browser.script("return window.name"))
+    assert sent.keys() == {"chat", "form", "question", "rung"}
+    assert (sent["chat"], sent["question"], sent["rung"]) == (["1"], [question], ["2"])
+    assert not is_shown(browser, "ask-next button"), "nothing to offer here"
     assert browser.errors() == []
 
 

@@ -49,6 +49,12 @@ def test_the_end_is_said_in_the_readers_language() -> None:
     assert json.loads(event.data)["note"] == "您停止了这个回答。"
 
 
+def test_the_end_names_the_next_model_only_where_one_is_offered() -> None:
+    for rung in (0, 3):
+        (event,) = parsed(frames.events(news([], "", Ending(Finish.FAILED, next_rung=rung)), "en"))
+        assert json.loads(event.data).get("next", 0) == rung and ("next" in json.loads(event.data)) == bool(rung)
+
+
 def test_no_text_can_break_out_of_its_line() -> None:
     nasty = 'a\nb\r\nc\rd\u2028e\u2029f\x85g\0"\\ data: x\n\nevent: end\n\n'
     (event,) = parsed(frames.events(news([], nasty, None), "en"))

@@ -140,6 +140,22 @@ def pages_full_of(text: str, language: str) -> list[str]:
     return found
 
 
+def test_the_next_model_is_offered_only_where_there_is_one(pages: Pages) -> None:
+    for rung in (0, 2):
+        ending = Ending(Finish.FAILED, Sentence("Please type a question first."), next_rung=rung)
+        page = pages.reading(ENGLISH_READER, turn("A <b>?", ending), 2, news(ending), "form-id")
+        assert ('class="reading ended failed has-next"' in page) == bool(rung)
+        fields = re.search(r'<form class="ask ask-next".*?</form>', page, re.DOTALL)
+        assert bool(fields) == bool(rung)
+        if fields:
+            assert dict(re.findall(r'name="(\w+)"[^>]* value="([^"]*)"', fields[0])) == {
+                "chat": "3",
+                "form": "form-id-next",  # another question than that of "Ask again"
+                "question": "A &lt;b&gt;?",
+                "rung": "2",
+            }
+
+
 def test_an_empty_note_is_marked_by_its_class(pages: Pages) -> None:
     # PhantomJS (WebKit 534) never shows what was once hidden by `:empty`, whatever a script writes into it.
     found = [
