@@ -83,9 +83,10 @@ class AnswerDesk:
         form: str,
         device: str = "",
         charge: Charge = lambda connection: nullcontext(),
+        first_rung: int = 0,
     ) -> Turn:
         """Store a question and start its answer. A form that is sent twice with the same question starts one
-        answer, and is charged once.
+        answer, and is charged once. `first_rung`: the position of the model to begin with.
 
         Raises KeyError for an unknown chat, `StorageError` when the question cannot be stored, and what `charge`
         raises.
@@ -96,7 +97,8 @@ class AnswerDesk:
         def accept(connection: Connection, turn: Turn) -> Iterator[None]:
             # On the desk before the turn can be seen: a reader would take a turn with neither an ending nor a
             # writer for one that a power cut broke off.
-            with charge(connection), self._placed(turn.question, self._history(turn), turn) as live:
+            placed = self._placed(turn.question, self._history(turn), turn, first_rung)
+            with charge(connection), placed as live:
                 accepted.append(live)
                 yield
 
@@ -191,12 +193,16 @@ class AnswerDesk:
             return next((live for live in self._writing.values() if live.turn == turn), None)
 
     @contextmanager
-    def _placed(self, text: str, history: Sequence[Message], turn: Turn | None) -> Iterator[_Writing]:
+    def _placed(
+        self, text: str, history: Sequence[Message], turn: Turn | None, first_rung: int = 0
+    ) -> Iterator[_Writing]:
         """Put a new answer on the desk. It is removed if this context is left by an error."""
         answer = Answer(self._turns)
         question = Question(text, tuple(history), self._instruction)
         generation = self._fallback.ask(
-            question, lambda waits: answer.tell(*((waiting.after, waiting.sentence) for waiting in waits))
+            question,
+            lambda waits: answer.tell(*((waiting.after, waiting.sentence) for waiting in waits)),
+            first_rung,
         )
         live = _Writing(answer, generation, turn)
         with self._lock:

@@ -50,20 +50,29 @@ class Asking:
         return page
 
     def ask(self) -> HTTPResponse:
-        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id. It leads to the
-        new turn; a script that accepts JSON is told where that is, or why there is none.
+        """`POST /ask`: a form with `question`, `chat` (may be empty) and `form`, its one-time id, and with `rung`,
+        the position of the model to begin with, if that is not the first. It leads to the new turn; a script that
+        accepts JSON is told where that is, or why there is none.
         """
         if not is_form():
             return self._page(415, None, note=NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
         turn = self._first_turn(chat) if chat else None
+        rung = request.forms.get("rung", "")
         try:
             if chat and turn is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
             charge = partial(self.rate_limit.charge, visitor.asker())
-            asked = self.desk.ask(question, turn.chat if turn else None, sent_form_id(), cookies.device(), charge)
+            asked = self.desk.ask(
+                question,
+                turn.chat if turn else None,
+                sent_form_id(),
+                cookies.device(),
+                charge,
+                int(rung) if is_number(rung) else 0,
+            )
         except ReaderError as error:
             replies.log_refusal(error)
             refusal = self._refuse(error.status, turn, question, error.sentence, chat)

@@ -14,6 +14,7 @@ import pytest
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House, answered
 
+from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.pages import Pages
 
@@ -284,3 +285,27 @@ def test_a_reader_sees_how_many_questions_are_left_when_few_are(gemini: FakeGemi
         assert refused.status == 429 and 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
         assert "One more?</textarea>" in refused.data.decode()
     assert len(gemini.calls) == 7
+
+
+def test_the_page_of_a_silent_model_offers_the_next_one_which_is_then_the_first_to_be_asked(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    """Also after a restart; and a position that the list does not have begins with the first model."""
+    gemini.replies(Reply(status=None, ending="stall"), model="model-a")
+    gemini.default = Reply.answer("Because.")
+    with House(gemini.url, tmp_path, clocks=Clocks(connect=10, first_byte=0.5, progress=10)) as house:
+        house.ask("Why?")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_to_end()
+        assert follow.state.end is not None and follow.state.end["next"] == 1
+    with House(gemini.url, tmp_path) as house:
+        page = house.get("/chats/1/1").data.decode()
+        (form,) = re.findall('<form class="ask ask-next".*?</form>', page, re.DOTALL)
+        fields = dict(re.findall('name="(\\w+)"[^>]*value="([^"]*)"', form))
+        assert fields["question"] == "Why?" and "Ask another model" in form
+        for turn, rung in ((2, fields["rung"]), (3, "7"), (4, "x"), (5, "")):
+            sent = house.post("/ask", {**fields, "form": f"form-{turn}-of-this-test", "rung": rung})
+            assert sent.status == 303 and sent.headers["Location"] == f"/chats/1/{turn}"
+            with house.follow(f"/answers/{turn}?as=text") as follow:
+                follow.read_to_end()
+    assert [call.model for call in gemini.calls] == ["model-a", "model-b", "model-a", "model-a", "model-a"]
