@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -11,8 +10,7 @@ from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 from fakes.proxy import Proxy
 
-from kindle_appliance.answers.answer import Answer
-from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web.pages import GO_ON
 
 from .engines import Engine
@@ -215,10 +213,10 @@ def test_an_answer_read_to_its_end_while_written_is_not_offered_as_ready(
 
 
 def test_a_failed_answer_is_asked_again_with_one_tap(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
+    gemini.replies(Reply.error(401, "UNAUTHENTICATED", "no"), Reply([chunk("Now it works.", "STOP")]))
     ask(browser, house.url, 'Say "hello" & <b>bye</b>')
     browser.wait_until(ENDED)
-    assert browser.script("return " + says("ending", "did not understand"))
+    assert browser.script("return " + says("ending", "does not accept the key"))
     browser.click(browser.find(".again .anew"))
     browser.wait_until("location.pathname === '/chats/1/2'")
     browser.wait_until(shows("Now it works."))
@@ -294,18 +292,18 @@ def test_after_a_silent_model_the_next_one_is_offered_and_asked_with_one_tap(
     browser: Browser,
     engine: Engine,
     gemini: FakeGemini,
-    house: House,
+    tmp_path: Path,
     screenshots: Path,
-    monkeypatch: pytest.MonkeyPatch,
     is_watched: bool,
 ) -> None:
-    end = Answer.end
+    gemini.replies(Reply(status=None, ending="stall"), model="model-a")
+    gemini.replies(Reply([chunk("Now it works.", "STOP")]), model="model-b")
+    with House(gemini.url, tmp_path, clocks=Clocks(connect=10, first_byte=2, progress=30)) as house:
+        ask_the_next_model(browser, engine, house, screenshots, is_watched)
+    assert [call.model for call in gemini.calls] == ["model-a", "model-b"]
 
-    def end_with_offer(answer: Answer, ending: Ending) -> None:
-        end(answer, replace(ending, next_rung=2) if ending.finish is Finish.FAILED else ending)
 
-    monkeypatch.setattr(Answer, "end", end_with_offer)
-    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", "no"), Reply([chunk("Now it works.", "STOP")]))
+def ask_the_next_model(browser: Browser, engine: Engine, house: House, screenshots: Path, is_watched: bool) -> None:
     question = 'Say "hello" & <b>bye</b>'
     if is_watched:
         ask(browser, house.url, question)
@@ -328,7 +326,7 @@ def test_after_a_silent_model_the_next_one_is_offered_and_asked_with_one_tap(
     browser.wait_until(ENDED)
     sent = parse_qs(browser.script("return window.name"))
     assert sent.keys() == {"chat", "form", "question", "rung"}
-    assert (sent["chat"], sent["question"], sent["rung"]) == (["1"], [question], ["2"])
+    assert (sent["chat"], sent["question"], sent["rung"]) == (["1"], [question], ["1"])
     assert not is_shown(browser, "ask-next button"), "nothing to offer here"
     assert browser.errors() == []
 
