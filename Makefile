@@ -61,9 +61,10 @@ pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	cp build/screenshots/asking-600-3-phantomjs-2.1.1.png docs/asking.png
 	cp build/screenshots/middle-600-8-phantomjs-2.1.1.png docs/large.png
 
-bench: $(VENV)/tested  ## the figures of the page, on this machine
+bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this machine
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	PYTHONPATH=tests $(BIN)/python -m bench.page
+	$(BIN)/python -m bench.typesetting
 	$(BIN)/python -m bench.markdown_libraries
 
 clean:

@@ -64,8 +64,11 @@ upstream.gemini: conversation ending errors upstream.dialect upstream.gemini_ref
 kinds: host.network
 settings: conversation errors host.network upstream.dialect upstream.gemini kinds
 answers.writing:
-answers.markdown: answers.writing
-answers.typesetter: answers.writing answers.markdown
+answers.budget:
+answers.markdown: answers.budget answers.writing
+answers.fence:
+answers.pieces: answers.fence answers.markdown
+answers.typesetter: answers.budget answers.writing answers.markdown answers.fence answers.pieces
 answers.turns:
 answers.answer: ending answers.typesetter answers.turns
 answers.stored: storage.chats answers.answer answers.turns
@@ -126,7 +129,7 @@ SENTENCES_FOR_ALL = {"sentences"}
 ONLY_IN = {
     "urllib3": {"upstream.call"},
     "sqlite3": {"storage.database"},
-    "markdown_it": {"answers.markdown", "answers.typesetter"},
+    "markdown_it": {"answers.markdown", "answers.pieces", "answers.typesetter"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.parser", "web.server"},
     "zeroconf": {"host.mdns"},

@@ -10,7 +10,7 @@ columns start with the class "stacked".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -18,14 +18,17 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock, blockquote, list_block, table
-from markdown_it.rules_core import StateCore, inline, text_join
+from markdown_it.rules_core import StateCore, text_join
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from .budget import size
 from .writing import may_slant
 
 _MAX_COLUMNS = 20
 """A table with more columns stays plain text. The library pads short rows: 100 columns turn 16 KB into 4 MB."""
+
+_DELIMITERS = {"": "-", "text-align:left": ":-", "text-align:center": ":-:", "text-align:right": "-:"}
 
 _MANY_COLUMNS = 5
 """The rows of a table with at least so many columns are stacked, until a script has measured that the columns fit
@@ -39,10 +42,27 @@ _MAX_LEVEL = 12
 """The deepest nesting of quotations (one level each) and lists (two levels each); what is nested deeper stays plain
 text. The library's own limit would lose it, and after a list all the text that follows, too (version 4.3.0)."""
 
+_MAX_ADDRESS = 2000
+"""The characters of an address, as the library has converted it. What is longer is no link; its text stays."""
+
+_MAX_INLINE = 4000
+"""The characters of a text that are parsed for emphasis, links and code together. A longer text is parsed in parts:
+the library's time may grow with the square of a text that does not pair its marks, and nothing hints at the pair of
+a mark that is so far away."""
+
+_TRIED_SPACES = 40
+"""The spaces that are tried as the end of such a part."""
+
+_PAIRS = ("*", "**", "_", "__", "~~", "`")
+"""Marks that stand before and after a part of a text."""
+
 _ASCII = re.ASCII | re.IGNORECASE
 _WEB = re.compile(r"https?://((?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?)(?=[/?#]|$)", _ASCII)
 """A web address whose host all browsers read the same way. The library has converted it to ASCII; no user name
 stands before the host (`http://bank.example@evil.example`); the host has no escaped characters and is not empty."""
+
+_SCHEME = re.compile(r"\Ahttps?://", _ASCII)
+_SPACE = re.compile(r"\s")
 
 
 def parse_blocks(source: str, env: MutableMapping[str, Any]) -> list[Token]:
@@ -54,40 +74,124 @@ def parse_blocks(source: str, env: MutableMapping[str, Any]) -> list[Token]:
     return tokens
 
 
-def render(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> str:
-    """Render settled block tokens as HTML. Their inline content is parsed here, and only here."""
-    state = StateCore("", _MARKDOWN, env, list(tokens))
-    inline(state)
-    text_join(state)
-    for token in state.tokens:
-        _check_links(token.children or ())
-        _set_upright(token.children or ())
-        style = token.attrs.pop("style", None) if token.type in ("th_open", "td_open") else None
-        if isinstance(style, str):
-            token.attrSet("class", style.removeprefix("text-align:"))
-    html = _MARKDOWN.renderer.render(state.tokens, _MARKDOWN.options, env)
-    return str(html).rstrip("\n")
+def render(tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) -> str | None:
+    """Render settled block tokens as HTML of at most `room` bytes; None if that is impossible.
+
+    Their inline content is parsed here, and only here. What does not fit into the room is rendered again, first
+    without the labels of cells, then with its links as they were written.
+    """
+    addresses = _parse_inline(_MARKDOWN, tokens, env, room)
+    if addresses <= room:
+        html = _html(tokens, env, room)
+        if html is not None:
+            return html
+        labelled = [token for token in tokens if token.attrs.pop("data-label", None) is not None]
+        html = _html(tokens, env, room) if labelled else None
+        if html is not None:
+            return html
+    if not addresses:
+        return None
+    _parse_inline(_UNLINKED, tokens, env, room)
+    return _html(tokens, env, room)
 
 
-def label_cells(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> None:
-    """Label the cells with their columns' headings, for stacked rows; the first cell is its row's own heading."""
+def _parse_inline(markdown: MarkdownIt, tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) -> int:
+    """Parse the inline content of block tokens. Returns how many characters the addresses in it have; breaks off
+    when they have more than `room`.
+    """
+    addresses = 0
+    for token in tokens:
+        if token.type == "inline":
+            token.children = []
+            for part in _parts(token.content):
+                children = _inline(markdown, part, env)
+                addresses += sum(
+                    len(str(child.attrs.get("href") or child.attrs.get("src") or "")) for child in children
+                )
+                if len(part) < len(token.content):  # keep the HTML, which is much smaller than its tokens
+                    content = Token("inline", "", 0, children=children)
+                    html = str(_MARKDOWN.renderer.render([content], _MARKDOWN.options, env))
+                    children = [Token("html_inline", "", 0, content=html)]
+                token.children += children
+                if addresses > room:
+                    return addresses
+    return addresses
+
+
+def _inline(markdown: MarkdownIt, text: str, env: MutableMapping[str, Any]) -> list[Token]:
+    if not markdown.inline.terminator_re.search(text):  # it has no mark
+        return [Token("text", "", 0, content=text)]
+    content = Token("inline", "", 0, children=markdown.inline.parse(text, markdown, env, []))
+    text_join(StateCore("", markdown, env, [content]))
+    children = content.children or []
+    _check_links(children)
+    _set_upright(children)
+    return children
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut a text so that no part has more than `_MAX_INLINE` characters: at one of the last spaces where all marks
+    are paired, or else at the last space.
+    """
+    start = 0
+    while len(text) - start > _MAX_INLINE:
+        part = text[start : start + _MAX_INLINE]
+        spaces = [match.end() for match in re.finditer(r"\s(?=\S)", part[_MAX_INLINE // 2 :])]
+        ends = [_MAX_INLINE // 2 + space for space in spaces[: -_TRIED_SPACES - 1 : -1]] or [_MAX_INLINE]
+        end = next((end for end in ends if _is_paired(part[:end])), ends[0])
+        yield part[:end]
+        start += end
+    yield text[start:]
+
+
+def _is_paired(text: str) -> bool:
+    return text.count("[") == text.count("]") and not any(text.count(mark) % 2 for mark in _PAIRS)
+
+
+def _html(tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) -> str | None:
+    html = str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env)).rstrip("\n")
+    return html if size(html) <= room else None
+
+
+def prepare_tables(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> None:
+    """Align the cells of tables by class, and label them with their columns' headings, for stacked rows; the first
+    cell is its row's own heading.
+    """
+    if not any(token.type == "table_open" for token in tokens):
+        return
     table = tokens[0]
-    heads: list[str] = []
+    labels: list[str] = []
     column = 0
     for token, content in pairwise(tokens):
         if token.type == "table_open":
-            table, heads = token, []
+            table, labels = token, []
         elif token.type == "tr_open":
             column = 0
         elif token.type == "th_open":
-            children = _MARKDOWN.parseInline(content.content, env)[0].children
-            heads.append(_RENDERER.renderInlineAsText(children, _MARKDOWN.options, env))
-            if len(heads) == _MANY_COLUMNS:
+            labels.append(_label(content.content, env))
+            if len(labels) == _MANY_COLUMNS:
                 table.attrJoin("class", "stacked")
         elif token.type == "td_open":
-            if column and content.content and heads[column]:
-                token.attrSet("data-label", heads[column][:_LABEL_CHARACTERS])
+            if column and content.content and labels[column]:
+                token.attrSet("data-label", labels[column])
             column += 1
+        if "style" in token.attrs:
+            token.attrSet("class", str(token.attrs.pop("style")).removeprefix("text-align:"))
+
+
+def _label(heading: str, env: MutableMapping[str, Any]) -> str:
+    children = _inline(_MARKDOWN, heading[:_MAX_INLINE], env)
+    return _RENDERER.renderInlineAsText(children, _MARKDOWN.options, env)[:_LABEL_CHARACTERS].strip()
+
+
+def short_head(table: Sequence[Token], env: MutableMapping[str, Any]) -> tuple[str, str]:
+    """Two lines that begin a table with the columns and labels of this one, however long its head is."""
+    row, delimiters = "|", "|"
+    for token, content in pairwise(table):
+        if token.type == "th_open":
+            row += re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", _label(content.content, env)) + " |"
+            delimiters += _DELIMITERS[str(token.attrs.get("style", ""))] + "|"
+    return row + "\n", delimiters + "\n"
 
 
 def _check_links(tokens: Sequence[Token]) -> None:
@@ -110,19 +214,23 @@ def _check_links(tokens: Sequence[Token]) -> None:
 
 def _set_upright(tokens: Sequence[Token]) -> None:
     """Mark emphasis on text that cannot be set in italics."""
-    open_emphasis: list[int] = []
-    for index, token in enumerate(tokens):
+    open_emphasis: list[tuple[Token, int]] = []
+    upright_count = 0
+    if not any(token.type == "em_open" for token in tokens):
+        return
+    for token in tokens:
+        upright_count += not may_slant(token.content)
         if token.type == "em_open":
-            open_emphasis.append(index)
+            open_emphasis.append((token, upright_count))
         elif token.type == "em_close" and open_emphasis:
-            start = open_emphasis.pop()
-            if not may_slant("".join(each.content for each in tokens[start:index])):
-                tokens[start].attrSet("class", "upright")
+            opening, count_before = open_emphasis.pop()
+            if upright_count > count_before:
+                opening.attrSet("class", "upright")
 
 
 def _is_web(url: str) -> bool:
     """Whether a link leads to a web page, and not to a script, to mail or to this appliance."""
-    return _WEB.match(url) is not None
+    return len(url) <= _MAX_ADDRESS and _WEB.match(url) is not None
 
 
 def _link_to(url: str, text: str) -> tuple[dict[str, str | int | float], str]:
@@ -133,11 +241,14 @@ def _link_to(url: str, text: str) -> tuple[dict[str, str | int | float], str]:
     `noreferrer`: the linked site need not know where the link was.
     """
     web = _WEB.match(url)
-    if web is None:
+    if web is None or not _is_web(url):
         return {}, ""
-    if re.fullmatch(rf"\s*(?:https?://)?{re.escape(web[1])}(?:[/?#]\S*)?\s*", text, re.IGNORECASE):
+    host = web[1].lower()
+    shown = _SCHEME.sub("", text.strip())
+    path = shown[len(host) :]
+    if shown[: len(host)].lower() == host and (not path or path[0] in "/?#") and not _SPACE.search(path):
         return {"href": url, "rel": "noreferrer", "dir": "ltr"}, ""
-    return {"href": url, "rel": "noreferrer"}, f' <span dir="ltr">({escape(web[1].lower())})</span>'
+    return {"href": url, "rel": "noreferrer"}, f' <span dir="ltr">({escape(host)})</span>'
 
 
 class _Markdown(MarkdownIt):
@@ -207,4 +318,5 @@ def _markdown() -> MarkdownIt:
 
 
 _MARKDOWN = _markdown()
+_UNLINKED = _markdown().disable(["link", "image", "autolink"])
 _RENDERER = RendererHTML()

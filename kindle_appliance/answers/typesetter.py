@@ -2,47 +2,69 @@
 
 A block is *settled* when no later text can change it. It is rendered once, with raw HTML disabled, and never
 changed again, so that the text on the reader's screen does not move. The Markdown library decides where a block
-ends: after each line it parses the *open part*, which is the text that has not settled, and every top-level block
-but the last settles. Three kinds of block can grow without limit and would delay their text; they settle in
-pieces: lists by item, and by the blocks inside an item; fences and tables by `PIECE_LINES`. A piece that continues
-the piece before it, and an item that continues the item before it, has the class "on".
+ends: it parses the *open part*, which is the text that has not settled, and every top-level block but the last
+settles, and of the last one what can no longer change (`pieces.py`).
 
 The direction, and the language that selects East Asian glyphs, are written on each block, because old browsers
 cannot work them out.
 
 All decisions are made at line ends and depend on the text only. So any chunking gives the same blocks and the same
-offsets, also when an answer is typeset again after a restart. A long open part is parsed only after it has grown by
-a quarter, which keeps the cost linear.
+offsets, also when an answer is typeset again after a restart. The open part is parsed when a line has come that may
+settle something, if the text that has come since the last times pays for it (`_PAID`): so the cost is linear in the
+length of the text. An open fence is not parsed at all (`fence.py`).
 
-Two differences from rendering the whole text at once are known and accepted. A link reference that is defined
+Four differences from rendering the whole text at once are known and accepted. A link reference that is defined
 further down stays unresolved. A list item does not know whether its list will be loose; the style sheet makes tight
-and loose lists look alike.
+and loose lists look alike. In a paragraph of thousands of characters, emphasis may end where a part of it does
+(`markdown.py`). A text whose HTML would go beyond its budget is set more plainly, at last as its lines
+(`budget.py`).
 """
 
 from __future__ import annotations
 
-import re
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping, Sequence
-from copy import copy
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from html import escape
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from markdown_it.token import Token
 
-from .markdown import label_cells, parse_blocks, render
+from .budget import Budget, size
+from .fence import OpenFence, fence_begun_by
+from .markdown import parse_blocks, prepare_tables, render
+from .pieces import (
+    CONTAINERS,
+    MANY_TOKENS,
+    PIECE_LINES,
+    Continuation,
+    Piece,
+    complete_items,
+    copied,
+    first_line,
+    is_closed_fence,
+    last_item,
+    open_fence,
+    split,
+)
 from .writing import east_asian_language, is_right_to_left
 
-PIECE_LINES = 16
-"""The number of lines of a fence, or rows of a table, that settle together."""
+_LINE = 20
+"""What the library spends on a line beyond its characters. The unit is what it spends on a character of prose."""
 
-_ALWAYS_PARSED = 400
-"""Up to this number of characters, which most paragraphs have, the open part is parsed after every line. With 2,048
-a text whose lines have one character each takes ten times as long."""
+_PARSE = 250
+"""What a parse and a block cost besides."""
 
-_GROWTH = 1.25
-"""The factor by which a larger open part must have grown before it is parsed again."""
+_PAID = 3
+"""A line pays for this much for each of its characters, and for `_LINE`. So a text is parsed a few times in all; if
+its lines are short, twice."""
+
+_CREDIT = 2000
+"""What may be parsed before the text has paid for it: the open part of most answers, after each line."""
+
+_MUCH_CODE = 1000
+_MANY_CODE_LINES = 256
+"""In an item or a quotation, so many characters, or so many lines, of a fence settle together."""
 
 
 class Block(NamedTuple):
@@ -52,37 +74,25 @@ class Block(NamedTuple):
     upto: int
 
 
-@dataclass(frozen=True)
-class _Continuation:
-    """The block that the open part continues: its `opening` lines, which are put before the open part to parse it.
-
-    For a list, `number` is the number of the first item in the open part. `in_item`: that item began in an earlier
-    piece, and the opening is a placeholder for it. `in_inner`: a list inside that item began in an earlier piece,
-    too; its next item has `inner_number`.
-    """
-
-    opening: tuple[str, ...] = ()
-    number: int | None = None
-    in_item: bool = False
-    in_inner: bool = False
-    inner_number: int | None = None
-
-
 class Typesetter:
     """Typesets one answer. `blocks` holds the blocks that have settled so far."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self._partial: list[str] = []  # the incomplete line
-        self._lines: list[str] = []  # the complete lines of the open part
-        self._size = 0  # the number of characters in those lines
-        self._parsed_size = 0  # the size of the open part when it was last parsed
-        self._kind = ""  # the type of its last block then
+        self._raw: list[str] = []  # the complete lines of the open part
+        self._lines: list[str] = []  # the same as the library gets them
+        self._cost = 0  # of parsing the open part
+        self._debt = 0  # what has been parsed and not been paid for
+        self._kind = ""  # the type of the last block of the open part when it was last parsed; empty: none
+        self._leaf = ""  # the type of the last block inside it
+        self._fence: OpenFence | None = None  # a fence that is open at the end of the open part
         self._offset = 0  # the position in the raw text where the open part begins
-        self._continuation: _Continuation | None = None
+        self._continuation: Continuation | None = None
         self._is_rtl: bool | None = None  # the direction of the last block; None before its first letter
         self._language: str | None = None  # the language of the last East Asian piece
         self._references: dict[str, Any] = {}  # the link reference definitions that have settled
+        self._budget = Budget()
 
     def feed(self, text: str) -> list[Block]:
         """Take the next chunk of the text and return the blocks that it settles (often none)."""
@@ -90,8 +100,11 @@ class Typesetter:
         start = 0
         # Only "\n" ends a line: splitlines() would also split at U+2028, form feeds and others.
         while (end := text.find("\n", start)) >= 0:
-            self._partial.append(text[start : end + 1])
-            self._take_line()
+            line = text[start : end + 1]
+            if self._partial:
+                line = "".join((*self._partial, line))
+                self._partial.clear()
+            self._take_line(line)
             start = end + 1
         if start < len(text):
             self._partial.append(text[start:])
@@ -101,183 +114,162 @@ class Typesetter:
         """End the text and return the blocks of the open part. The last block ends where the text ends."""
         count = len(self.blocks)
         if self._partial:
-            self._add_line()
-        if self._lines:
+            self._add_line("".join(self._partial))
+            self._partial.clear()
+        if self._raw:
             self._settle(at_end=True)
         return self.blocks[count:]
 
-    def _take_line(self) -> None:
-        self._add_line()
-        has_grown = self._size <= _ALWAYS_PARSED or self._size >= self._parsed_size * _GROWTH
-        if has_grown or _may_end(self._kind, self._lines[-1]):
-            self._settle(at_end=False)
-            self._parsed_size = self._size
+    def _take_line(self, raw: str) -> None:
+        line = self._add_line(raw)
+        if len(self._lines) == 1 and self._continuation is None:
+            self._kind = ""
+            self._fence = fence_begun_by(line)
+        elif self._fence is not None and not self._fence.holds(line):
+            fence, self._fence = self._fence, None
+            if fence.ends_with(line):  # then nothing settles before the next block in the same container begins
+                return
+        if self._fence is not None and not self._fence.prefix and not self._fence.indent:
+            self._settle_code(self._fence)
+        elif self._may_settle(line):
+            cost = _PARSE + _cost(self._opening) if self._continuation else _PARSE
+            if not self._debt or self._debt + cost + self._cost <= _CREDIT:
+                self._settle(at_end=False)
+                self._debt += cost + self._cost
 
-    def _add_line(self) -> None:
-        line = "".join(self._partial)
-        self._partial.clear()
+    def _add_line(self, raw: str) -> str:
+        line = _without_line_ends(raw) if "\r" in raw or "\0" in raw else raw
+        self._raw.append(raw)
         self._lines.append(line)
-        self._size += len(line)
+        cost = _LINE + len(line)
+        self._cost += cost
+        self._debt = max(0, self._debt - _LINE - _PAID * len(line)) if self._debt else 0
+        return line
+
+    def _settle_code(self, fence: OpenFence) -> None:
+        """Settle the first lines of a fence, which nothing can change any more, if there are enough of them."""
+        end = fence.first + PIECE_LINES
+        if len(self._lines) + len(self._opening) > end:
+            lines = (*self._opening, *self._lines)
+            code = Token("fence", "code", 0, content="".join(lines[fence.first : end]))
+            self._add_piece(Piece([code], end, Continuation((), True, (fence.opening,))), lines, {})
+            self._fence = fence._replace(first=1)
+
+    @property
+    def _opening(self) -> tuple[str, ...]:
+        return self._continuation.opening if self._continuation else ()
+
+    def _may_settle(self, line: str) -> bool:
+        """Whether this line may have ended a block, or a part of one, or have begun a block behind it."""
+        first = line.lstrip(" \t\n")[:1]
+        if self._fence is not None:
+            count = len(self._lines) + len(self._opening) - self._fence.first
+            is_much = not self._fence.prefix or self._cost > _LINE * len(self._lines) + _MUCH_CODE
+            return count > (PIECE_LINES if is_much else _MANY_CODE_LINES)
+        if self._kind == "fence":
+            return True
+        if self._kind == "table_open":
+            is_full = len(self._lines) + len(self._opening) > PIECE_LINES + 2
+            return is_full or not first or first in _FIRST_OF_BLOCKS
+        if self._kind == "code_block":
+            return bool(first) and not line.startswith("    ")
+        if self._kind == _NOTHING:
+            if not first:
+                return False
+            self._kind = ""
+        is_in_container = self._kind in CONTAINERS
+        if not first:
+            return not is_in_container and len(self._lines) > 1
+        if first in _FIRST_OF_BLOCKS or first in "|:":
+            return True
+        if is_in_container:
+            return self._leaf != "paragraph_open" or not self._lines[-2].strip(" \t\n")
+        return not self._kind and line.startswith(("    ", "\t"))  # it may begin indented code
 
     def _settle(self, *, at_end: bool) -> None:
         """Parse the open part and settle what no later text can change."""
-        opening = self._continuation.opening if self._continuation else ()
-        source = "".join(_without_line_ends(line) for line in (*opening, *self._lines))
+        opening = self._opening
+        lines = [*opening, *self._lines]
         fresh: dict[str, Any] = {}
-        env: MutableMapping[str, Any] = {"references": ChainMap(fresh, self._references)}
-        blocks = list(_top_level(parse_blocks(source, env)))
-        settling = _Settling(self, env, len(opening))
-        for number, block in enumerate(blocks):
-            begin = blocks[number + 1][0].map if number + 1 < len(blocks) else None
-            if begin is not None:
-                settling.settle_whole(block, begin[0])
-            elif at_end:
-                settling.settle_whole(block, len(opening) + len(self._lines))
-            elif _is_closed(block, self._lines[-1]):
-                # After a heading, a rule or a fence a link definition may have begun, for which there is no token.
-                ends_blank = block[0].type in ("paragraph_open", "table_open")
-                settling.settle_whole(block, len(opening) + len(self._lines) if ends_blank else _lines(block[0])[1])
-            else:
-                settling.settle_pieces(block, self._lines)
-        self._kind = blocks[-1][0].type if blocks else ""
-        if at_end and settling.settled_lines < len(self._lines):  # what is left is blank lines or definitions
-            settling.add("", len(self._lines))
-        self._advance(settling, fresh, len(opening))
-
-    def _advance(self, settling: _Settling, fresh: dict[str, Any], opening: int) -> None:
-        if not settling.settled_lines:
-            return
+        env: dict[str, Any] = {"references": ChainMap(fresh, self._references)}
+        blocks = list(_top_level(parse_blocks("".join(lines), env)))
+        self._kind, self._leaf, self._fence = "" if blocks else _NOTHING, "", None
+        for block, following in zip_longest(blocks, blocks[1:]):
+            for piece in complete_items(block, self._continuation):
+                self._add_piece(piece, lines, env)
+            rest = last_item(block)
+            end: int | None = len(lines)
+            if following is not None:
+                end = first_line(following[0])
+            elif not at_end:
+                end = _closed_at(block, lines)
+            if end is not None:
+                self._add_piece(Piece(rest, end, None), lines, env)
+                continue
+            self._kind, self._leaf = block[0].type, _leaf(block)
+            self._fence = open_fence(rest, lines) if self._leaf == "fence" else None
+            found = split(rest, lines, self._continuation, env)
+            if found is None and len(rest) > MANY_TOKENS:
+                found = Piece(rest, len(lines), None)
+            if found is not None:
+                self._add_piece(found, lines, env)
+            if self._fence is not None:
+                first = found.end if found and found.rest and found.rest.has_leaf else self._fence.first
+                first += len(self._lines) - len(lines) + len(self._opening)
+                self._fence = self._fence._replace(first=first)
+        if at_end and self._lines:  # what is left is blank lines or definitions
+            self._add_piece(Piece((), len(lines), None), lines, env)
         for label, reference in fresh.items():
-            if reference["map"][1] - opening <= settling.settled_lines:
+            if reference["map"][1] <= len(lines) - len(self._lines):
                 self._references.setdefault(label, reference)
-        del self._lines[: settling.settled_lines]
-        self._size = sum(map(len, self._lines))
-        self._continuation = settling.continuation
 
+    def _add_piece(self, piece: Piece, lines: Sequence[str], env: MutableMapping[str, Any]) -> None:
+        """Settle the first lines of the open part as a block; `lines` has the opening before them."""
+        source = lines[len(lines) - len(self._lines) : piece.end]
+        raw = "".join(self._raw[: len(source)])
+        del self._raw[: len(source)], self._lines[: len(source)]
+        self._cost -= _cost(source)
+        self._offset += len(raw)
+        self._budget.earn(raw)
+        html = self._html(piece.tokens, source, env) if piece.tokens else ""
+        self._budget.spend(html)
+        self.blocks.append(Block(html, self._offset))
+        self._continuation = piece.rest
 
-_LISTS = ("bullet_list_open", "ordered_list_open")
+    def _html(self, block: Sequence[Token], lines: Sequence[str], env: MutableMapping[str, Any]) -> str:
+        """The HTML of the tokens of a piece, or of its lines if that would be beyond the budget."""
+        prepare_tables(block, env)
+        tokens = self._continuation.mark(block) if self._continuation else list(block)
+        if tokens is None:
+            return _as_lines(lines, {}, self._budget.room)
+        attributes = self._attributes(tokens)
+        if attributes:
+            tokens[0] = copied(tokens[0])
+            tokens[0].attrs |= attributes
+        html = render(tokens, env, self._budget.room)
+        return html if html is not None else _as_lines(lines, attributes, self._budget.room)
 
-
-class _Settling:
-    """Settles what it can of one parsed open part.
-
-    The library's line numbers also count the opening lines of the continued block, which stand before the lines of
-    the open part. `opening` is the number of opening lines.
-    """
-
-    def __init__(self, typesetter: Typesetter, env: MutableMapping[str, Any], opening: int) -> None:
-        self.settled_lines = 0
-        self.continuation = typesetter._continuation
-        self._typesetter = typesetter
-        self._env = env
-        self._opening = opening
-
-    def add(self, html: str, lines: int) -> None:
-        """Settle the lines of the open part that stand before line `lines`, with `html` as their block."""
-        raw = self._typesetter._lines[self.settled_lines : lines]
-        self._typesetter._offset += sum(map(len, raw))
-        self._typesetter.blocks.append(Block(html, self._typesetter._offset))
-        self.settled_lines = lines
-
-    def settle_whole(self, block: Sequence[Token], until: int) -> None:
-        """Settle a complete block; the next one begins at the library's line `until`."""
-        continued, self.continuation = self.continuation, None
-        until = max(until - self._opening, 0)
-        self.add(self._render(block, continued), until)
-
-    def settle_pieces(self, block: Sequence[Token], lines: Sequence[str]) -> None:
-        """Settle the pieces of the last block, which may still grow, that can no longer change."""
-        first = block[0]
-        if first.type in _LISTS:
-            self._list_pieces(block, lines)
-        elif first.type == "fence":
-            self._fence_pieces(first, lines)
-        elif first.type == "table_open":
-            self._table_pieces(block, lines)
-
-    def _list_pieces(self, block: Sequence[Token], lines: Sequence[str]) -> None:
-        items = list(_children(block, "list_item_open"))
-        number = _first_number(block[0], self.continuation.number if self.continuation else None)
-        for item, following in pairwise(items):
-            html = self._render([block[0], *item, block[-1]], self.continuation)
-            number = None if number is None else number + 1
-            self.continuation = _Continuation(number=number)
-            self.add(html, _line(following[0]) - self._opening)
-        self._item_pieces(block, items[-1], number, lines)
-
-    def _item_pieces(
-        self, block: Sequence[Token], item: Sequence[Token], number: int | None, lines: Sequence[str]
-    ) -> None:
-        """Settle the blocks inside the last item, but the last of them.
-
-        If that last block is a list, its items settle, too, but the last of them.
+    def _attributes(self, piece: Sequence[Token]) -> dict[str, str]:
+        """The direction and language of a piece. All pieces of a block have the direction of the first one that has
+        any.
         """
-        continued = self.continuation if self.continuation and self.continuation.in_item else None
-        opening = continued.opening if continued else _placeholder(lines[_line(item[0]) - self._opening])
-        children = list(_top_level(item[1:-1], level=2))
-        settled_count = 1 if continued else 0  # the placeholder, whose text has settled already
-        if opening is None or len(children) <= settled_count:
-            return
-        last = children[-1]
-        inner: list[Sequence[Token]] = []
-        inner_number = None
-        if last[0].type in _LISTS:
-            inner = list(_children(last, "list_item_open", 3))
-            is_continued = continued is not None and continued.in_inner and len(children) == settled_count + 1
-            inner_number = _first_number(last[0], continued.inner_number if continued and is_continued else None)
-        settled = [token for child in children[:-1] for token in child]
-        if len(inner) > 1:
-            settled += [last[0], *(token for each in inner[:-1] for token in each), last[-1]]
-        elif len(children) == settled_count + 1:
-            return
-        html = self._render([block[0], item[0], *settled, item[-1], block[-1]], self.continuation)
-        rest = inner[-1] if len(inner) > 1 else last
-        if inner_number is not None:
-            inner_number += len(inner) - 1
-        self.continuation = _Continuation(opening, number, True, len(inner) > 1, inner_number)
-        self.add(html, _line(rest[0]) - self._opening)
-
-    def _fence_pieces(self, block: Token, lines: Sequence[str]) -> None:
-        content = block.content.split("\n")[:-1]
-        opening = self.continuation.opening if self.continuation else (lines[_line(block) - self._opening],)
-        content_line = _line(block) + 1 - self._opening
-        while len(content) > PIECE_LINES:
-            piece = copy(block)
-            piece.content = "\n".join(content[:PIECE_LINES]) + "\n"
-            del content[:PIECE_LINES]
-            content_line += PIECE_LINES
-            html = self._render([piece], self.continuation)
-            self.continuation = _Continuation(opening)
-            self.add(html, content_line)
-
-    def _table_pieces(self, block: Sequence[Token], lines: Sequence[str]) -> None:
-        rows = [row for row in _children(block, "tr_open", 2) if _line(row[0]) >= _line(block[0]) + 2]
-        at = _line(block[0]) - self._opening
-        opening = self.continuation.opening if self.continuation else (lines[at], lines[at + 1])
-        while len(rows) > PIECE_LINES:
-            piece = [token for row in rows[:PIECE_LINES] for token in row]
-            end = _line(rows[PIECE_LINES][0]) - self._opening
-            del rows[:PIECE_LINES]
-            body = next(i for i, token in enumerate(block) if token.type == "tbody_open")
-            table_piece = [*block[: body + 1], *piece, *block[-2:]]
-            html = self._render(table_piece, self.continuation)
-            self.continuation = _Continuation(opening)
-            self.add(html, end)
-
-    def _render(self, block: Sequence[Token], continued: _Continuation | None) -> str:
-        """Render a piece as HTML. All pieces of a block have the direction of the first one that has any."""
-        label_cells(block, self._env)
-        piece = _continuation_tokens(block, continued)
         text = "".join(token.content for token in piece if token.type == "inline")
-        known_direction = self._typesetter._is_rtl if continued else None
-        self._typesetter._is_rtl = is_rtl = is_right_to_left(text) if known_direction is None else known_direction
-        language = east_asian_language(text, self._typesetter._language)
-        self._typesetter._language = language or self._typesetter._language
-        if is_rtl:
-            piece[0].attrSet("dir", "rtl")
-        if language:
-            piece[0].attrSet("lang", language)
-        return render(piece, self._env)
+        if self._continuation is None or self._is_rtl is None:
+            self._is_rtl = is_right_to_left(text)
+        language = east_asian_language(text, self._language)
+        self._language = language or self._language
+        return ({"dir": "rtl"} if self._is_rtl else {}) | ({"lang": language} if language else {})
+
+
+_NOTHING = "nothing"  # the kind of an open part of blank lines and definitions
+
+_FIRST_OF_BLOCKS = "#`~>-+*_=0123456789"
+"""The characters with which a line begins that can interrupt a paragraph or end it; besides, "|" and ":" begin the
+second line of a table."""
+
+
+def _cost(lines: Sequence[str]) -> int:
+    return _LINE * len(lines) + sum(map(len, lines))
 
 
 def _without_line_ends(line: str) -> str:
@@ -286,99 +278,39 @@ def _without_line_ends(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r").replace("\r", " ").replace("\0", "\ufffd") + end
 
 
-def _top_level(tokens: Sequence[Token], level: int = 0) -> Iterator[Sequence[Token]]:
-    """Yield the tokens of each block at `level`."""
+def _top_level(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Yield the tokens of each block that is in no other."""
     start = 0
     for index, token in enumerate(tokens):
-        if token.level == level and token.nesting <= 0:
+        if token.level == 0 and token.nesting <= 0:
             yield tokens[start : index + 1]
             start = index + 1
 
 
-def _children(block: Sequence[Token], kind: str, level: int = 1) -> Iterator[Sequence[Token]]:
-    """Yield the tokens of each block of type `kind` directly inside `block`."""
-    start = 0
-    for index, token in enumerate(block):
-        if token.level != level:
-            continue
-        if token.type == kind:
-            start = index
-        elif token.nesting < 0 and block[start].type == kind:
-            yield block[start : index + 1]
+def _leaf(block: Sequence[Token]) -> str:
+    """The type of the last block inside a block."""
+    return next(token.type for token in reversed(block) if token.nesting >= 0 and token.type != "inline")
 
 
-def _may_end(kind: str, line: str) -> bool:
-    """Whether this line probably ends a block of this type, so that it can settle at once."""
-    if kind == "fence":
-        return line.lstrip().startswith(("```", "~~~"))
-    return kind in ("paragraph_open", "table_open") and _is_blank(line)
-
-
-def _is_blank(line: str) -> bool:
-    return not line.strip(" \t\r\n")
-
-
-def _is_closed(block: Sequence[Token], last_line: str) -> bool:
-    """Whether the last block is complete, although no other block follows."""
+def _closed_at(block: Sequence[Token], lines: Sequence[str]) -> int | None:
+    """The line at which the last block ends, if it is complete although no other block follows."""
     first = block[0]
-    if first.type in ("heading_open", "hr"):
-        return True
-    if first.type in ("paragraph_open", "table_open"):
-        return _is_blank(last_line)
-    if first.type == "fence" and first.map:  # the closing line is counted in its map, not in its content
-        return first.map[1] - first.map[0] - 1 > first.content.count("\n")
-    return False
-
-
-def _continuation_tokens(block: Sequence[Token], continued: _Continuation | None) -> list[Token]:
-    """Return the tokens of a piece, marked as a continuation if its block began in an earlier piece.
-
-    A continuation has no second table head, continues the numbers of a list, and has none of the tokens that come
-    from the opening lines.
-    """
-    if continued is None:
-        return list(block)
-    rest = list(block[1:])
-    if block[0].type == "table_open":
-        rest = rest[next(i for i, token in enumerate(rest) if token.type == "thead_close") + 1 :]
-    if continued.in_item:
-        item, rest = rest[0], rest[4:]  # without the three tokens of the placeholder
-        if continued.in_inner:
-            rest[0] = _mark_continued(rest[0], continued.inner_number)
-        rest.insert(0, _mark_continued(item, None))
-    return [_mark_continued(block[0], continued.number), *rest]
-
-
-def _mark_continued(token: Token, number: int | None) -> Token:
-    token = copy(token)
-    token.attrs = dict(token.attrs)
-    token.attrJoin("class", "on")
-    if number is not None:
-        token.attrs["start"] = number
-    return token
-
-
-def _placeholder(line: str) -> tuple[str, str] | None:
-    """Return lines that open an item like the one that begins with `line`; None if tabs indent it.
-
-    CommonMark 0.31, 5.2: the content begins 1 to 4 spaces after the marker, or else one. The blank line after the
-    placeholder lets any block follow: without it, a list that does not begin with 1 could not interrupt the "x".
-    """
-    match = re.match(r"( {0,3}(?:[-*+]|\d{1,9}[.)]))( {1,4}(?=[^ \t\n])|(?= {5}| *\n))", line)
-    return (match[1] + (match[2] or " ") + "x\n", "\n") if match else None
-
-
-def _first_number(opening: Token, continued_number: int | None) -> int | None:
-    if opening.type != "ordered_list_open":
+    if first.map is None:
         return None
-    return int(opening.attrs.get("start", 1)) if continued_number is None else continued_number
+    if first.type in ("paragraph_open", "table_open"):
+        return len(lines) if not lines[-1].strip(" \t\n") else None
+    # After these a link definition may have begun, for which there is no token.
+    is_closed = first.type in ("heading_open", "hr") or (first.type == "fence" and is_closed_fence(first))
+    return first.map[1] if is_closed else None
 
 
-def _line(token: Token) -> int:
-    return _lines(token)[0]
+def _as_lines(lines: Sequence[str], attributes: Mapping[str, str], room: int) -> str:
+    """The lines as they were written, one below the other, as HTML; without the attributes if that would have more
+    than `room` bytes.
 
-
-def _lines(token: Token) -> list[int]:
-    if token.map is None:
-        raise ValueError(f"the Markdown library gave no line numbers for {token.type}")
-    return token.map
+    A line end becomes 7 bytes and any other character at most 5 for each of its own, so there is always room.
+    """
+    text = escape("".join(lines).strip("\n"), quote=False).replace("\n", "<br />\n")
+    opening = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    html = f"<p{opening}>{text}</p>"
+    return html if size(html) <= room else f"<p>{text}</p>"

@@ -11,6 +11,7 @@ import unicodedata
 _SHARE = 4
 """A text counts as East Asian if more than one letter in four is; fewer are a quoted word."""
 
+_LATIN = re.compile("[A-Za-z]")
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _KANA = re.compile("[\u3041-\u30ff]")
 _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
@@ -26,6 +27,8 @@ def is_right_to_left(text: str) -> bool | None:
 
     This is rule P2 of the Unicode Bidirectional Algorithm.
     """
+    if text.isascii():
+        return False if _LATIN.search(text) else None
     directions = (unicodedata.bidirectional(character) for character in text)
     strong = next((direction for direction in directions if direction in ("L", "R", "AL")), None)
     return None if strong is None else strong != "L"
@@ -37,6 +40,8 @@ def east_asian_language(text: str, previous: str | None = None) -> str | None:
     `previous`: the language of the text before it, if that was East Asian. It decides for a text of Han characters
     only, which may be Japanese or Chinese.
     """
+    if text.isascii():
+        return None
     han, kana, hangul = (len(script.findall(text)) for script in (_HAN, _KANA, _HANGUL))
     if (han + kana + hangul) * _SHARE <= sum(map(str.isalpha, text)):
         return None

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kindle_appliance.answers import pieces as _pieces
+from kindle_appliance.answers import typesetter as _typesetter
 from kindle_appliance.answers.markdown import _MARKDOWN, _check_links
-from kindle_appliance.answers.typesetter import PIECE_LINES, Block, Typesetter
+from kindle_appliance.answers.pieces import PIECE_LINES
+from kindle_appliance.answers.typesetter import Block, Typesetter
 
 KIB = 1024
 
@@ -241,6 +244,74 @@ def test_the_blocks_of_a_recorded_answer_look_like_the_whole_text_rendered_at_on
 @given(st.sampled_from(("", _KNOWN + "\n")), texts(_LINES, "\r\n"))
 def test_the_blocks_together_look_like_the_whole_text_rendered_at_once(known: str, text: str) -> None:
     assert joined(typeset([known + text])) == at_once(known + text)
+
+
+_NESTED = re.split(
+    "¦",
+    "- > a¦> > b¦  > c¦  > - d¦    - e¦      - f¦1. > - g¦  a | b¦  -|-¦  1 | 2¦> a | b¦> -|-¦> 1 | 2¦> ```¦  ```¦"
+    "    ```¦> - ```¦>   ```¦>\tx¦-\ta¦  \t- b¦>¦> ¦  >¦- - - a¦# ¦> # x¦  # x¦- 7. a¦     8. b¦  9) c",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("credit", [0, 10**9])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=texts([*_LINES, *_NESTED], "\r\n"))
+def test_pieces_at_any_depth_look_like_the_whole_text_rendered_at_once(
+    monkeypatch: pytest.MonkeyPatch, credit: int, text: str
+) -> None:
+    """As deep as pieces are in long texts, and parsed as seldom, or as often, as possible."""
+    monkeypatch.setattr(_pieces, "_MANY_LINES", 0)
+    monkeypatch.setattr(_typesetter, "_MUCH_CODE", 0)
+    monkeypatch.setattr(_typesetter, "_CREDIT", credit)
+    assert joined(typeset([text])) == at_once(text)
+    assert typeset([text]) == typeset(pieces(text, [7]))
+
+
+@pytest.mark.parametrize(
+    ("line", "opening", "closing"),
+    [
+        ("> a {}\n>\n", "<blockquote>", "</blockquote>"),
+        ("> - a {}\n", "<blockquote> <ul>", "</ul> </blockquote>"),
+        ("  - a {}\n", "<ul> <li> <ul>", "</ul> </li> </ul>"),
+    ],
+)
+def test_quotations_and_nested_lists_settle_while_they_grow(line: str, opening: str, closing: str) -> None:
+    text = "- b\n" * line.startswith(" ") + "".join(line.format(number) for number in range(200))
+    blocks = settled(text)
+    on = re.sub("<(ul|li|blockquote)>", r'<\1 class="on">', opening)
+    shown = re.findall(r"a \d+", "".join(blocks))
+    assert shown == [f"a {number}" for number in range(len(shown))] and len(shown) > 190
+    assert re.sub(r"\s+", " ", blocks[-1]).startswith(on) and re.sub(r"\s+", " ", blocks[-1]).endswith(closing)
+
+
+@pytest.mark.parametrize("before", ["1. a\n\n   ", "> ", "- > ", "> 1. "])
+def test_a_fence_inside_other_blocks_settles_in_pieces(before: str) -> None:
+    *first, last = before.split("\n")
+    prefix = re.sub(r"[-\d.]", " ", last)
+    code = [f"print({number})  # a line of some length, as usual" for number in range(100)]
+    text = "\n".join([*first, last + "```python", *(prefix + line for line in code)]) + "\n"
+    blocks = settled(text)
+    assert len(blocks) > 2 and all(html.count('<pre class="on">') == 1 for html in blocks[-2:])
+    assert "".join(Look(html).text for html in blocks).count("print(") in range(80, 100)
+    assert (
+        "".join(Look(html).text for html in html_of(text)).split()
+        == ["a"] * ("a" in before) + " ".join(code).split()
+    )
+
+
+def test_the_columns_and_labels_of_a_long_head_stay_in_all_pieces() -> None:
+    head = "| a | *b* \\| `c` [&amp;](http://a.example) " + "d " * 1000 + "|\n|---|--:|\n"
+    tables = html_of(head + "| 1 | 2 |\n" * PIECE_LINES * 5)
+    assert len(tables) > 2
+    for html in tables:
+        assert re.findall('<td data-label="(.*?)" class="right">', html)[-1] == "b | c &amp; " + "d " * 15 + "d"
+
+
+def test_a_quotation_that_cannot_be_split_does_not_fill_the_memory() -> None:
+    text = "> |" + "a|" * 20 + "\n> |" + "-|" * 20 + "\n" + "     > b|\n" * 3000
+    assert settled(text)
+    assert "".join(html_of(text)).count("b") >= 3000
 
 
 def test_the_usual_marks_are_set_and_a_carriage_return_is_a_space() -> None:

@@ -288,6 +288,26 @@ def visible_controls(browser: Browser) -> set[str]:
     )
 
 
+def test_the_pieces_of_a_quotation_look_like_one(
+    browser: Browser, gemini: FakeGemini, house: House, engine: Engine
+) -> None:
+    read(
+        browser,
+        house,
+        gemini,
+        "> one\n>\n> two\n>\n> # head\n>\n> - three\n\nend\n\n- a\n\n  > b\n  >\n  > c\n\nend\n",
+    )
+    styles = browser.script(
+        "var text = document.getElementById('text'), found = [text.getElementsByTagName('blockquote').length], i;"
+        "var all = text.querySelectorAll('blockquote p');"
+        "for (i = 0; i < all.length; i += 1) {"
+        "  found.push(parseFloat(window.getComputedStyle(all[i], null).textIndent) > 0); }"
+        "return found.concat(window.getComputedStyle(text.querySelector('h1'), ':before').display);"
+    )
+    assert styles[0] > 2, "they are in pieces"
+    assert styles[1:] == [False, True, False, False, "block"], "two is a second paragraph, and items have no indent"
+
+
 def test_wide_tables_become_stacked_rows_and_narrow_ones_stay(
     browser: Browser, gemini: FakeGemini, house: House, screenshots: Path, engine: Engine
 ) -> None:

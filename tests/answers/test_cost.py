@@ -1,0 +1,213 @@
+"""What a text may cost, whatever a model writes: CPU time, compared with the Markdown library's, and HTML.
+
+The patterns are those of `bench/`, ordinary and hostile ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pytest
+from conftest import Soak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.patterns import PATTERNS
+from bench.typesetting import ARRIVALS, KIB, library_seconds, prose, seconds, typeset
+from kindle_appliance.answers import budget
+from kindle_appliance.answers.markdown import _MARKDOWN
+
+_TIMES_THE_LIBRARY = 5
+_GROWTH = 1.5
+
+_ROUNDS = 6
+"""Other programs disturb a measurement: it counts if it keeps to the bound in one of so many rounds."""
+
+
+def test_there_are_more_than_a_hundred_patterns_of_any_length() -> None:
+    assert len(PATTERNS) > 100
+    for name, make in PATTERNS.items():
+        for length in (4 * KIB, 16 * KIB):
+            assert 0.9 * length <= len(make(length)) <= 1.1 * length, name
+
+
+@pytest.mark.slow
+@pytest.mark.untraced
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_text_costs_at_most_five_times_what_the_library_needs_for_it_or_for_prose(name: str, soak: Soak) -> None:
+    length = soak(4, full=64) * KIB
+    text, usual = PATTERNS[name](length), prose(length)
+    library = ours = float("inf")
+    for _ in range(_ROUNDS):
+        library = min(library, max(library_seconds(text), library_seconds(usual)))
+        ours = min(ours, max(seconds(arrive(text)) for arrive in ARRIVALS.values()))
+        if ours <= _TIMES_THE_LIBRARY * library:
+            break
+    assert ours <= _TIMES_THE_LIBRARY * library
+
+
+@pytest.mark.slow
+@pytest.mark.untraced
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_kilobyte_costs_no_more_in_a_long_text_than_in_a_short_one(name: str, soak: Soak) -> None:
+    times = soak(8, full=64)
+    short, long = (PATTERNS[name](length * KIB).splitlines(keepends=True) for length in (4, 4 * times))
+    usual = [prose(4 * KIB)]  # for texts whose first 4 KB are nothing but the definition of a link
+    at_4 = at_end = float("inf")
+    for _ in range(_ROUNDS):
+        at_4 = min(at_4, *(max(seconds(short), seconds(usual)) for _ in range(4)))
+        at_end = min(at_end, seconds(long))
+        if at_end <= _GROWTH * times * at_4:
+            break
+    assert at_end <= _GROWTH * times * at_4
+
+
+def size(texts: Iterable[str]) -> int:
+    """Bytes in UTF-8."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+def html_of(text: str) -> str:
+    return "".join(block.html for block in typeset([text]))
+
+
+def assert_bounded(text: str) -> None:
+    html = 0
+    for block in typeset([text]):
+        html += size([block.html])
+        assert html <= budget.HTML_PER_BYTE * size([text[: block.upto]]) + budget.HTML_BESIDES
+
+
+def with_words(text: str) -> str:
+    """The text with a word of its own before each "a"."""
+    first, *parts = text.split("a")
+    return first + "".join(f"word{number} a{part}" for number, part in enumerate(parts))
+
+
+def words_of(html: str) -> list[str]:
+    """The words in the text of the HTML."""
+    return re.findall(r"word\d+", re.sub("<[^>]*>", "", html))
+
+
+def assert_nothing_is_lost(text: str) -> None:
+    """Each word that the library shows is shown, in the same order."""
+    shown = iter(words_of(html_of(text)))
+    in_our_lines = text.replace("\r\n", "\n").replace("\r", " ")
+    assert all(word in shown for word in words_of(_MARKDOWN.render(in_our_lines)))
+
+
+@pytest.fixture
+def narrow_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No HTML besides that for each byte, so that short texts go beyond their budget."""
+    monkeypatch.setattr(budget, "HTML_BESIDES", 0)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_the_html_of_a_text_is_bounded(name: str) -> None:
+    assert_bounded(PATTERNS[name](12 * KIB))
+
+
+@pytest.mark.usefixtures("narrow_budget")
+@pytest.mark.parametrize("name", PATTERNS)
+def test_beyond_the_budget_nothing_is_lost(name: str) -> None:
+    text = with_words(PATTERNS[name](2 * KIB))
+    assert_bounded(text)
+    assert_nothing_is_lost(text)
+
+
+_DEAR = [
+    *("a", "- ", "1. ", "> ", "- - - ", ">>>>>>", "|a" * 6 + "\n" + "|-" * 6 + "\n", '|"&"&"&|&"&"&"|\n:-|:-:\n'),
+    *(
+        "b|\n",
+        "[b] ",
+        "![b]",
+        f"[b]: http://b.example/{'&' * 99}\n\n",
+        "<http://a.example>",
+        "[a](http://a.example)",
+    ),
+    *(
+        "&",
+        '"',
+        "<",
+        "*a*",
+        "*海*",
+        "**",
+        "`a`",
+        " ",
+        "  \n",
+        "\\\n",
+        "\n",
+        "\n\n",
+        "ف",
+        "海",
+        "```\n",
+        "    ",
+        "#",
+    ),
+    *(
+        "\0",
+        "\r",
+        "\t",
+        "***\n",
+        "~~a~~",
+        "\u2028",
+        "\ud800",
+        "- a\n",
+        "  - a\n",
+        "> - a\n",
+        "1. a\n\n   > ```\n   > a\n",
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_budget")
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.builds(str.__mul__, st.sampled_from(_DEAR), st.sampled_from((1, 1, 2, 20))), max_size=40))
+def test_no_text_breaks_the_bound_or_is_lost(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert_bounded(text)
+    assert_nothing_is_lost(with_words(text))
+
+
+def test_beyond_the_budget_labels_go_first_then_links_then_all_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"[c]: http://c.example/{'c' * 100}\n\n| a | &&&&&&&&&& |\n|-|-|\n| [c] | *b* |\n"
+    marks = ("data-label", "<a href", "<table", "<em>")
+    steps: list[list[str]] = []
+    for besides in range(1000, -3000, -10):
+        monkeypatch.setattr(budget, "HTML_BESIDES", besides)
+        html = html_of(text)
+        assert html.count("&amp;") >= 10 and "b" in html and "c" in html
+        kept = [mark for mark in marks if mark in html]
+        steps += [kept] if kept not in steps else []
+    assert steps == [[*marks], [*marks[1:]], [*marks[2:]], []]
+
+
+def test_lines_beyond_the_budget_keep_their_direction_and_language() -> None:
+    text = "|ف" * 20 + "\n" + "|-" * 20 + "\n" + "海|\n" * 3000
+    last = typeset([text])[-2].html
+    assert last.startswith('<p dir="rtl" lang="zh-CN">海|<br />\n海|<br />\n')
+
+
+def test_what_follows_a_dear_text_is_set_as_usual() -> None:
+    dear = "|a" * 20 + "\n" + "|-" * 20 + "\n" + "b|\n" * 3000
+    html = html_of(dear + "\n" + prose(8 * KIB) + "\n\n- an *item*\n")
+    assert "<br />\nb|" in html and html.endswith("<li>an <em>item</em></li>\n</ul>")
+
+
+@pytest.mark.parametrize("form", ["[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"])
+def test_a_long_address_is_no_link_and_its_text_stays(form: str) -> None:
+    longest = "http://a.example/".ljust(2000, "b")
+    assert f'<a href="{longest}"' in html_of(form.format(longest))
+    html = html_of(form.format(longest + "b"))
+    assert "href" not in html and longest + "b" in html
+
+
+@pytest.mark.parametrize(
+    "part", ["**two words** ", "[a link](http://a.example) ", "`two words` ", "plain *words*\n"]
+)
+def test_emphasis_links_and_code_in_a_long_paragraph_are_not_cut(part: str) -> None:
+    html = html_of(part * 2000)
+    assert not re.search(r"[*`\]]", html) and "[" not in html
+    assert html.count(re.findall("</[^>]*>", html_of(part))[0]) >= 2000
