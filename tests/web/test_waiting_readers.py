@@ -169,7 +169,9 @@ class Growing:
                 start, word, seen = time.monotonic(), f"word{len(self.taken)}.", b""
                 self._call.text(f"{word}\n\n")
                 while word.encode() not in seen:
-                    seen += page.read1(65536)
+                    piece = page.read1(65536)
+                    assert piece, f"the answer has ended before {word}"
+                    seen += piece
                 self.taken.append(time.monotonic() - start)
         self._call.finish("The end.")
 
@@ -196,7 +198,7 @@ def test_sixty_looks_at_a_long_answer_delay_nobody_else(
 ) -> None:
     looks, size, times = soak(24, full=60), soak(30_000, full=1_000_000), soak(40, full=200)
     shelf = Shelf(tmp_path / "data")
-    long = shelf.add(PATTERNS[pattern](size))
+    long = [shelf.add(PATTERNS[pattern](size)) for _ in range(soak(8, full=1))]  # so that it takes a while
     short = iter([shelf.add(SHORT) for _ in range(2 * times)])
     shelf.close()
     with ExitStack() as stops:
@@ -208,13 +210,20 @@ def test_sixty_looks_at_a_long_answer_delay_nobody_else(
         appliance.ask("Why?")
         call = gemini.next_call()
         call.start()
-        growing = Growing(call, port, 2 * times + 2)
+        growing = Growing(call, port, len(long) + 2 * times + 1)
         with closing(growing):
             quiet = house.seconds(times)
             quiet["a word of a growing answer"] = growing.taken[:]
             memory = process.memory()
             looking = [
-                readers.submit(look, port, long, "1", ADDRESSES[number % len(ADDRESSES)]) for number in range(looks)
+                readers.submit(
+                    look,
+                    port,
+                    long[number % len(long)],
+                    str(number % len(long) + 1),
+                    ADDRESSES[number % len(ADDRESSES)],
+                )
+                for number in range(looks)
             ]
             busy = house.seconds(times, is_over=lambda: all(each.done() for each in looking))
             busy["a word of a growing answer"] = growing.taken[len(quiet["a word of a growing answer"]) :]
