@@ -26,6 +26,10 @@ MANY_TOKENS = 20_000
 """An open block of so many tokens, about 10 MB, settles although it has not ended, if it cannot be split. That
 takes a quotation that goes on behind more than three spaces, which only this library accepts."""
 
+_MAX_EMPTY_CELLS = 20_000
+"""A table ends behind so many empty cells; further rows are text. The library itself ends one behind 65,536 cells
+that it has added to short rows, which take it three seconds."""
+
 _FEW_CONTAINERS = 3
 """A list inside an item settles by its items. What is nested more deeply settles only when the open part has more
 than `_MANY_LINES` lines: each piece repeats all its containers."""
@@ -54,12 +58,13 @@ class Level(NamedTuple):
 class Continuation:
     """What the open part continues: the containers from the outermost on, and whether also a fence or table inside.
 
-    The lines of the `opening` have a placeholder for each of the items.
+    The lines of the `opening` have a placeholder for each of the items. `empty_cells`: of a table, so far.
     """
 
     levels: tuple[Level, ...]
     has_leaf: bool
     opening: tuple[str, ...]
+    empty_cells: int = 0
 
     def mark(self, tokens: Sequence[Token]) -> list[Token] | None:
         """The tokens of the open part as a continuation, without those that come from the opening: placeholders,
@@ -128,12 +133,19 @@ def split(
     path = _open_path(block)
     begins = continued.begins() if continued else [0]
     leaf = block[path[-1] : len(block) - len(path) + 1]
+    is_on = continued is not None and continued.has_leaf and path[-1] == begins[-1]
     part = _first_lines(leaf)
     place = _place(block, path[:-1], lines, part[1]) if part else None
     opening = _leaf_opening(place, leaf, lines, env) if place else None
     if part and place and opening:
-        rest = Continuation(_levels(block, path, begins, continued), True, (*place.opening, *opening))
-        return Piece([*block[: path[-1]], *part[0], *_closing(block, len(path) - 1)], part[1], rest)
+        tokens, end = part
+        empty = sum(token.type == "inline" and not token.content for token in tokens)
+        empty += continued.empty_cells if continued and is_on else 0
+        goes_on = empty <= _MAX_EMPTY_CELLS
+        levels = _levels(block, path, begins, continued)
+        rest = Continuation(levels, goes_on, (*place.opening, *(opening if goes_on else ())), empty)
+        piece = [*block[: path[-1]], *tokens, *_closing(block, len(path) - 1)]
+        return Piece(piece, end, rest if levels or goes_on else None)
     deepest = len(path) if len(lines) > _MANY_LINES else _FEW_CONTAINERS
     for depth in range(min(deepest, len(path) - 1) - 1, -1, -1):
         inside = path[depth] + 1

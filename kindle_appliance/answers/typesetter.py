@@ -13,11 +13,11 @@ offsets, also when an answer is typeset again after a restart. The open part is 
 settle something, if the text that has come since the last times pays for it (`_PAID`): so the cost is linear in the
 length of the text. An open fence is not parsed at all (`fence.py`).
 
-Four differences from rendering the whole text at once are known and accepted. A link reference that is defined
+Five differences from rendering the whole text at once are known and accepted. A link reference that is defined
 further down stays unresolved. A list item does not know whether its list will be loose; the style sheet makes tight
 and loose lists look alike. In a paragraph of thousands of characters, emphasis may end where a part of it does
-(`markdown.py`). A text whose HTML would go beyond its budget is set more plainly, at last as its lines
-(`budget.py`).
+(`markdown.py`). A table with thousands of empty cells ends (`pieces.py`). A text whose HTML would go beyond its
+budget is set more plainly, at last as its lines (`budget.py`).
 """
 
 from __future__ import annotations

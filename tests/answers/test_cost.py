@@ -103,6 +103,7 @@ def narrow_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "HTML_BESIDES", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_html_of_a_text_is_bounded(name: str) -> None:
     assert_bounded(PATTERNS[name](12 * KIB))
@@ -194,6 +195,16 @@ def test_what_follows_a_dear_text_is_set_as_usual() -> None:
     dear = "|a" * 20 + "\n" + "|-" * 20 + "\n" + "b|\n" * 3000
     html = html_of(dear + "\n" + prose(8 * KIB) + "\n\n- an *item*\n")
     assert "<br />\nb|" in html and html.endswith("<li>an <em>item</em></li>\n</ul>")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["", "> ", "  "])
+def test_a_table_of_empty_cells_ends_after_thousands(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "HTML_BESIDES", 10**9)
+    table = ["|a" * 20, "|-" * 20, *(f"word{number}|" for number in range(3000))]
+    html = html_of("- a\n\n" * (prefix == "  ") + "".join(prefix + line + "\n" for line in table))
+    assert 18_000 < html.count("<td></td>") < 22_000
+    assert words_of(html) == [f"word{number}" for number in range(3000)]
 
 
 @pytest.mark.parametrize("form", ["[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"])
