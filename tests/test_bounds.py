@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.gemini import FakeGemini, Reply
-from fakes.house import House, begin
+from fakes.gemini import FakeGemini, Reply, retry_info
+from fakes.house import House, answered, begin
 from fakes.program import Appliance
 from fakes.secrets import PIN
 
+from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
 from kindle_appliance.web.guard import Guard
@@ -290,6 +293,77 @@ def _(bound: Bound, most: Sequence[int]) -> None:
             assert house.send("/api/chat", b'{"message": "Why?"}'.ljust(body + more)).status == status
         for size, status in ((head - 500, 200), (head, 431)):
             assert house.get("/", X_Long="x" * size).status == status
+
+
+# ---- Reading
+
+
+LONG = "A paragraph of *some* words.\n\n" * 35_000
+
+
+@shows("memory, with responses that are not read", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house, ExitStack() as clients:
+        answered(bound.gemini, house, LONG)
+        for number in range(2 * most[0]):  # of 1 MB each
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.bind((f"127.0.0.{2 + number % 5}", 0))
+            client.connect(("127.0.0.1", house.server.port))
+            client.sendall(b"GET /answers/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert client.recv(1), "the response has begun"
+        held = sum(each.total_outbufs_len for each in house.server._channels() if not each.must_close)
+        assert most[0] / 2 < held / 2**20 <= most[0] + 1, "one more may just have been written"
+
+
+@shows("time of the processor, with pages of answers", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    now, at_once = 0, set[int]()
+    feed = Typesetter.feed
+
+    def counted(typesetter: Typesetter, text: str) -> list[Block]:
+        nonlocal now
+        now += 1
+        at_once.add(now)
+        try:
+            return feed(typesetter, text)
+        finally:
+            now -= 1
+
+    with bound.house() as house, pytest.MonkeyPatch.context() as patch:
+        for number in range(6):
+            answered(bound.gemini, house, LONG[: (100_000, 4000)[number % 2]])
+        patch.setattr(Typesetter, "feed", counted)
+        with ThreadPoolExecutor(24) as readers:
+            paths = [f"/chats/{1 + number % 6}/1" for number in range(24)]
+            assert [reply.status for reply in readers.map(house.get, paths)] == [200] * 24
+    assert at_once and max(at_once) <= most[0]
+
+
+@shows("HTML of an answer", "each answer")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    times, besides = most
+    address = "https://example.org/" + "x" * 1900
+    text = f"[a]: {address}\n\n" + "[a] [a] [a]\n\n" * 2000
+    with bound.house() as house:
+        answered(bound.gemini, house, text)
+        with house.follow(STREAM) as follow:
+            follow.read_to_end()
+        html = "".join(follow.state.blocks)
+    assert 10 < html.count("(example.org)") == 6000 - html.count("[a]"), "the rest is set plainer, and is there"
+    assert len(html.encode()) <= times * len(text.encode()) + besides * 1024
+
+
+@shows("requests to the model server", "each question")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    seconds, times = most
+    assert seconds == USUAL.first_byte_seconds
+    bound.gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "slowly", [retry_info("0.1s")])
+    with bound.house() as house:
+        house.ask("Why?")
+        with house.follow("/answers/1") as follow:
+            follow.read_to_end()
+    assert Counter(call.model for call in bound.gemini.calls) == dict.fromkeys(("model-a", "model-b"), times)
 
 
 # ---- The card
