@@ -80,8 +80,8 @@ def render(tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) ->
     Their inline content is parsed here, and only here. What does not fit into the room is rendered again, first
     without the labels of cells, then with its links as they were written.
     """
-    addresses = _parse_inline(_MARKDOWN, tokens, env, room)
-    if addresses <= room:
+    has_links, fits = _parse_inline(_MARKDOWN, tokens, env, room)
+    if fits:
         html = _html(tokens, env, room)
         if html is not None:
             return html
@@ -89,33 +89,38 @@ def render(tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) ->
         html = _html(tokens, env, room) if labelled else None
         if html is not None:
             return html
-    if not addresses:
+    if not has_links:
         return None
-    _parse_inline(_UNLINKED, tokens, env, room)
-    return _html(tokens, env, room)
+    _, fits = _parse_inline(_UNLINKED, tokens, env, room)
+    return _html(tokens, env, room) if fits else None
 
 
-def _parse_inline(markdown: MarkdownIt, tokens: Sequence[Token], env: MutableMapping[str, Any], room: int) -> int:
-    """Parse the inline content of block tokens. Returns how many characters the addresses in it have; breaks off
-    when they have more than `room`.
+def _parse_inline(
+    markdown: MarkdownIt, tokens: Sequence[Token], env: MutableMapping[str, Any], room: int
+) -> tuple[bool, bool]:
+    """Parse the inline content of block tokens. Returns whether it has links, and whether it may fit into `room`
+    bytes of HTML; breaks off when it cannot.
     """
-    addresses = 0
+    has_links = False
     for token in tokens:
         if token.type == "inline":
             token.children = []
             for part in _parts(token.content):
                 children = _inline(markdown, part, env)
-                addresses += sum(
+                addresses = sum(
                     len(str(child.attrs.get("href") or child.attrs.get("src") or "")) for child in children
                 )
-                if len(part) < len(token.content):  # keep the HTML, which is much smaller than its tokens
+                has_links = has_links or addresses > 0
+                room -= addresses
+                if room >= 0 and len(part) < len(token.content):  # keep the HTML, which is smaller than its tokens
                     content = Token("inline", "", 0, children=children)
                     html = str(_MARKDOWN.renderer.render([content], _MARKDOWN.options, env))
                     children = [Token("html_inline", "", 0, content=html)]
+                    room -= len(html) - addresses
                 token.children += children
-                if addresses > room:
-                    return addresses
-    return addresses
+                if room < 0:
+                    return has_links, False
+    return has_links, True
 
 
 def _inline(markdown: MarkdownIt, text: str, env: MutableMapping[str, Any]) -> list[Token]:
