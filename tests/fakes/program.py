@@ -130,6 +130,6 @@ def end_event(body: bytes) -> dict[str, str]:
     """The data of a stream's last event, which must be `end`."""
     last = body.decode().rstrip("\n").rpartition("\n\n")[2]
     name, _, data = last.partition("\ndata: ")
-    assert name == "event: end", body
+    assert name == "event: end\nid: end", body
     found: dict[str, str] = json.loads(data)
     return found
