@@ -11,7 +11,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.server import serving
 
-from .engines import Engine
+from .engines import ENGINES, Engine
 from .steps import (
     ENDED,
     LONG,
@@ -27,6 +27,8 @@ from .steps import (
     turn,
 )
 from .webdriver import Browser, ChromiumBrowser
+
+MODERN = [each for each in ENGINES if each.modern]
 
 TIMES = 300  # ten minutes of the page's pauses take 2 s
 TRYING = says("state", "Connection lost. The page keeps trying. Refresh")
@@ -129,9 +131,9 @@ def knows_visibility(browser: Browser) -> bool:
     return bool(browser.script("return 'onvisibilitychange' in document.implementation.createHTMLDocument('')"))
 
 
+@pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 def test_a_modern_browser_says_when_its_network_is_back(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    if not isinstance(browser, ChromiumBrowser):
-        pytest.skip("no PhantomJS notices its network")
+    assert isinstance(browser, ChromiumBrowser)
     browser.devtools("Network.enable")
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail.")
