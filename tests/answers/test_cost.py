@@ -5,8 +5,9 @@ The patterns are those of `bench/`, ordinary and hostile ones.
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 from conftest import Soak
@@ -23,6 +24,17 @@ _GROWTH = 1.5
 
 _ROUNDS = 10
 """Other programs disturb a measurement: it counts if it keeps to the bound in one of so many rounds."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_the_objects_of_other_tests() -> Iterator[None]:
+    """Python's collector looks at them again and again while a long text is set: thousands of collected tests make
+    that a good part of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_there_are_more_than_a_hundred_patterns_of_any_length() -> None:
