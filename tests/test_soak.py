@@ -139,6 +139,9 @@ class Kindle:
             assert reader.end and reader.end["finish"] == outcome.finish, question
             assert reader.tail == "" and reader.blocks == page_of(text if outcome.has_text else ""), question
             page = client.request("GET", address).data.decode()
+            deadline = time.monotonic() + 30
+            while '"reading writing"' in page and time.monotonic() < deadline:  # not set in time: it follows
+                page = client.request("GET", address).data.decode()
             assert f'"reading ended {outcome.finish}"' in page and "\n".join(reader.blocks) in page, question
 
     def _follow(self, reader: Reader) -> None:

@@ -18,11 +18,14 @@ _PIECE_CHARACTERS = 64 * 1024
 _MOMENT_SECONDS = 1.0
 MOST_MOMENTS = 6
 """At once. Two threads of the reserve are left, for the watchdog and for pages that need not wait."""
+_IN_LINE_SECONDS = 0.1
+"""For so long, others may wait for a short text: it takes milliseconds, and a page without it would be empty."""
 
 
 class Moments:
     """Pages and polls that wait a moment, without a seat, until their text is set. Only so many wait at once for a
-    long text and for a short one: they hold threads of the reserve. The others get what has been set.
+    long text and for a short one: they hold threads of the reserve. The others get what has been set; for a short
+    text they stand in line before.
     """
 
     def __init__(self) -> None:
@@ -30,8 +33,9 @@ class Moments:
 
     def look(self, follower: Follower) -> News:
         """All that there is for this reader now, up to a limit."""
-        free = self._long if follower.is_long else self._short
-        if not free.acquire(blocking=False):
+        is_long = follower.is_long
+        free = self._long if is_long else self._short
+        if not free.acquire(timeout=0 if is_long else _IN_LINE_SECONDS):
             return follower.now(0)
         try:
             return follower.now(_MOMENT_SECONDS)
