@@ -45,7 +45,7 @@ class Reading:
         if turn is None or answer is None:
             raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
         count = self.chats.count_turns(turn.chat)
-        follower = answer.follow()
+        follower, ending = answer.follow(), answer.ending  # if it ends only now, the page follows it
         news = self.moments.look(follower)
         reader = self.visitors.reader()
         notice = self.rate_limit.notice(visitor.asker())
@@ -53,7 +53,7 @@ class Reading:
         def page_of(news: News) -> Page:
             return self.pages.reading(reader, turn, count, news, new_form_id(), notice)
 
-        ending, seat = answer.ending, None
+        seat = None
         if news.ending is None and ending is not None and request.method != "HEAD":
             seat = self.seats.take(visitor.source())
         if seat is not None:
