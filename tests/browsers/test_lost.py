@@ -30,7 +30,7 @@ from .webdriver import Browser, ChromiumBrowser
 
 MODERN = [each for each in ENGINES if each.modern]
 
-TIMES = 100  # ten minutes of the page's pauses take 6 s: a busy machine must not miss half an hour of them
+TIMES = 200  # ten minutes of the page's pauses take 3 s; all of it must fit into the 30 s of the house's clocks
 TRYING = says("state", "Connection lost. The page keeps trying. Refresh")
 GIVEN_UP = says("state", "Connection lost. What has arrived stays here. Refresh")
 DELETED = says("ending", "This chat was deleted.")
