@@ -52,12 +52,13 @@ upstream.demo:
 upstream.dialect: conversation ending errors
 upstream.history: conversation
 upstream.rung: conversation upstream.call upstream.dialect
-upstream.portal:
+upstream.portal: errors
 upstream.attempt: conversation ending errors upstream.portal upstream.rung
 upstream.catalogue: errors upstream.dialect upstream.portal upstream.rung
 upstream.trial: errors upstream.portal upstream.rung
 upstream.quotas: errors storage.database upstream.rung
-upstream.fallback: conversation ending errors upstream.history upstream.rung upstream.attempt upstream.quotas
+upstream.fallback: conversation ending errors upstream.call upstream.history upstream.rung upstream.attempt
+    upstream.quotas
 upstream.sse:
 upstream.gemini_refusals: errors
 upstream.gemini: conversation ending errors upstream.dialect upstream.gemini_refusals upstream.sse

@@ -33,12 +33,12 @@ def open_fallback(settings: Settings, stops: ExitStack, database: Database | Non
         rungs = open_rungs(settings, clocks, settings.key or "")
         for upstream in {rung.place.upstream for rung in rungs}:
             stops.callback(upstream.close)
-        return Fallback(rungs, Quotas(database), settings.first_byte_seconds)
+        return Fallback(rungs, Quotas(database), clocks.first_byte)
     server = DemoGemini(STATIC / "demo_answers.md")
     stops.callback(server.close)
     upstream = Upstream(server.url, clocks, provider=Gemini.provider)
     stops.callback(upstream.close)
-    return Fallback([Rung(Gemini(), Place(upstream), demo.MODEL)], Quotas(), settings.first_byte_seconds)
+    return Fallback([Rung(Gemini(), Place(upstream), demo.MODEL)], Quotas(), clocks.first_byte)
 
 
 def open_rungs(settings: Settings, clocks: Clocks, key: str) -> list[Rung]:

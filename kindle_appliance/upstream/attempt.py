@@ -18,14 +18,13 @@ from ..errors import (
     ApplianceError,
     Cancelled,
     OwnerError,
-    SignInPage,
     UpstreamBusy,
     UpstreamError,
     UpstreamSilent,
     UpstreamUnreachable,
     UpstreamUnreadable,
 )
-from .portal import is_web_page, visible
+from . import portal
 from .rung import Rung
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ class Attempt:
         if status != 200:
             seconds = min(rung.place.upstream.clocks.connect, max(0.0, self._deadline - time.monotonic()))
             body = self._call.read_short(_ERROR_BODY_BYTES, seconds)
-            self._check_for_page(status, body)
+            portal.check(rung.provider, status, self._call.headers, body)
             raise rung.dialect.refusal(status, self._call.headers, body)
         yield from self._body()
 
@@ -143,7 +142,7 @@ class Attempt:
         cut: UpstreamError | None = None
         start, size, length = b"", 0, 0
         progress, since, idle = 0, time.monotonic(), 0
-        self._check_for_page(200, start)
+        portal.check(self.rung.provider, 200, self._call.headers, start)
         while reader.error is None and length < _MOST_CHARACTERS:
             if reader.progress != progress:
                 progress, since, idle = reader.progress, time.monotonic(), 0
@@ -162,9 +161,9 @@ class Attempt:
             if size > _MOST_BYTES or idle > _MOST_IDLE_BYTES:
                 cut = UpstreamUnreadable(self.rung.provider, f"{size} bytes, {idle} of them without progress")
                 break
-            if not visible(start):
+            if not portal.visible(start):
                 start = data
-                self._check_for_page(200, start)
+                portal.check(self.rung.provider, 200, self._call.headers, start)
             text = reader.feed(data)
             length += len(text)
             if text:
@@ -184,8 +183,3 @@ class Attempt:
         if self._reader.has_ended:
             return since + _LINGERING_SECONDS
         return since + self.rung.place.upstream.clocks.progress if self._reader.has_text else self._deadline
-
-    def _check_for_page(self, status: int, start: bytes) -> None:
-        """Raise `SignInPage` if the response is not the server's."""
-        if is_web_page(status, self._call.headers, start):
-            raise SignInPage(self.rung.provider, f"a web page with status {status}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from ..errors import ApplianceError, SignInPage, UpstreamUnreachable
+from ..errors import ApplianceError, UpstreamUnreachable
+from . import portal
 from .dialect import Dialect
-from .portal import is_web_page
 from .rung import Place
 
 _MOST_BYTES = 4 * 1024 * 1024  # some 60 models have 60 KB
@@ -37,8 +37,7 @@ def fetch_catalogue(dialect: Dialect, place: Place) -> Catalogue:
         headers = call.headers
         date = _date(headers)
         body = call.read_short(_MOST_BYTES, place.upstream.clocks.progress)
-        if is_web_page(status, headers, body):
-            raise SignInPage(dialect.provider, f"a web page with status {status}")
+        portal.check(dialect.provider, status, headers, body)
         if status == 200:
             return Catalogue(dialect.read_catalogue(body), date)
         error = dialect.refusal(status, headers, body)

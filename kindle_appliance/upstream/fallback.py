@@ -31,14 +31,12 @@ from ..errors import (
 )
 from ..sentences import Moment, Sentence
 from .attempt import Attempt
+from .call import Clocks
 from .history import trim
 from .quotas import Quotas
 from .rung import Place, Rung
 
 log = logging.getLogger(__name__)
-
-FIRST_TEXT_SECONDS = 300.0
-"""From a question to its first text."""
 
 _MOST_WAITING_SECONDS = 20.0
 """For how long, in all, a question waits until a rung may be asked again."""
@@ -72,7 +70,7 @@ class Fallback:
     text.
     """
 
-    def __init__(self, rungs: Sequence[Rung], quotas: Quotas, patience: float = FIRST_TEXT_SECONDS) -> None:
+    def __init__(self, rungs: Sequence[Rung], quotas: Quotas, patience: float = Clocks.first_byte) -> None:
         self._rungs = tuple(rungs)
         self._quotas = quotas
         self._patience = patience

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..errors import SignInPage
+
 _BEFORE_TEXT = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"  # white space, byte order marks, and what UTF-16 puts between
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
-def is_web_page(status: int, headers: Mapping[str, str], start: bytes) -> bool:
-    """Whether a response is a page of somebody else's, by its headers (names in lower case) and its first bytes."""
+def check(provider: str, status: int, headers: Mapping[str, str], start: bytes) -> None:
+    """Raise `SignInPage` if a response is not the server's but a page, by its headers (names in lower case) and its
+    first bytes.
+    """
     if not (200 <= status < 300 or 400 <= status < 500) or status == 429:
-        return False
+        return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in _PAGES or visible(start)[:1] == b"<"
+    if kind in _PAGES or visible(start)[:1] == b"<":
+        raise SignInPage(provider, f"a web page with status {status}")
 
 
 def visible(start: bytes) -> bytes:

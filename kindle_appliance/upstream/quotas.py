@@ -67,13 +67,13 @@ class Quotas:
 
     def model(self, rung: Rung) -> Model:
         """The model of a rung: the version that answered under its name last, else the name itself."""
-        asked = Model(rung.place.identity, rung.model)
+        asked = _asked(rung)
         return Model(asked.place, self._versions.get(asked, asked.name))
 
     def learn(self, rung: Rung, version: str) -> None:
         """`version` answered under this rung's name. Aliases move, so the last one counts."""
         with self._lock:
-            self._versions[Model(rung.place.identity, rung.model)] = version
+            self._versions[_asked(rung)] = version
 
     def set_out(self, rung: Rung, until: float) -> None:
         """The quota of this rung's model is used up until then (Unix time), under all the names it is known by."""
@@ -97,11 +97,11 @@ class Quotas:
     def set_unknown(self, rung: Rung) -> None:
         """Its place does not have the model of this rung."""
         with self._lock:
-            self._unknown_until[Model(rung.place.identity, rung.model)] = self._ticks() + UNKNOWN_SECONDS
+            self._unknown_until[_asked(rung)] = self._ticks() + UNKNOWN_SECONDS
 
     def is_unknown(self, rung: Rung) -> bool:
         """Whether the place of this rung did not have its model within the last day."""
-        return self._unknown_until.get(Model(rung.place.identity, rung.model), 0.0) > self._ticks()
+        return self._unknown_until.get(_asked(rung), 0.0) > self._ticks()
 
     def forget_unknown(self) -> None:
         """Let every model be asked for again."""
@@ -111,7 +111,7 @@ class Quotas:
     def out_until(self, rung: Rung) -> float | None:
         """When the quota of this rung's model is back (Unix time); None if it may be asked now."""
         now = self._clock()
-        for model in (Model(rung.place.identity, rung.model), self.model(rung)):
+        for model in (_asked(rung), self.model(rung)):
             outage = self._outages.get(model)
             if outage is not None and outage.said <= now < outage.until:
                 return outage.until
@@ -135,3 +135,8 @@ class Quotas:
                 return None
             found.append(Back(rung, until))
         return min(found, key=lambda each: each.at, default=None)
+
+
+def _asked(rung: Rung) -> Model:
+    """The model of a rung under the name by which it is asked."""
+    return Model(rung.place.identity, rung.model)

@@ -6,8 +6,8 @@ spending cap or a region are told only when something is asked.
 
 from __future__ import annotations
 
-from ..errors import ApplianceError, SignInPage, UpstreamError
-from .portal import is_web_page
+from ..errors import ApplianceError, UpstreamError
+from . import portal
 from .rung import Rung
 
 _MOST_BYTES = 64 * 1024
@@ -22,8 +22,7 @@ def find_refusal(rung: Rung) -> ApplianceError | None:
     try:
         status = call.open(request.path, request.headers, request.body, patience)
         body = call.read_short(_MOST_BYTES, patience)
-        if is_web_page(status, call.headers, body):
-            return SignInPage(rung.provider, f"a web page with status {status}")
+        portal.check(rung.provider, status, call.headers, body)
         if status != 200:
             return rung.dialect.refusal(status, call.headers, body)
         reader = rung.dialect.reader(rung.model)
