@@ -7,7 +7,6 @@ line's third column.
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from conftest import ROOT
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House, answered, begin
 from fakes.program import Appliance
+from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
 
 from kindle_appliance.answers.typesetter import Block, Typesetter
@@ -250,25 +250,12 @@ def open_connections(running: Appliance, addresses: Sequence[str], expected: int
     with ExitStack() as stack:
         clients = []
         for address in addresses:
-            client = stack.enter_context(socket.socket())
-            client.bind((address, 0))
-            client.connect(("127.0.0.1", running.port))
-            client.settimeout(0)
-            clients.append(client)
+            clients.append(stack.enter_context(connect(running.port, address)))
         assert running.get("/healthz").status == 200, "by then it has accepted them all"
         deadline = time.monotonic() + 20
         while (left := sum(map(is_open, clients))) > expected and time.monotonic() < deadline:
             time.sleep(0.05)
         return left
-
-
-def is_open(client: socket.socket) -> bool:
-    try:
-        return bool(client.recv(1))
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
 
 
 @shows("connections", "one address")
@@ -306,10 +293,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
     with bound.house() as house, ExitStack() as clients:
         answered(bound.gemini, house, LONG)
         for number in range(2 * most[0]):  # of 1 MB each
-            client = clients.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.bind((f"127.0.0.{2 + number % 5}", 0))
-            client.connect(("127.0.0.1", house.server.port))
+            client = clients.enter_context(connect(house.server.port, f"127.0.0.{2 + number % 5}", takes=4096))
             client.sendall(b"GET /answers/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert client.recv(1), "the response has begun"
         held = sum(each.total_outbufs_len for each in house.server._channels() if not each.must_close)

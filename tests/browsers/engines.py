@@ -382,6 +382,7 @@ ENGINES: tuple[Engine, ...] = (
     # phones and the newest engines
     CHROMIUM,
 )
+MODERN = tuple(each for each in ENGINES if each.modern)
 
 
 def matches(path: Path, sha256: str) -> bool:

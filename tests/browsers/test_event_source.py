@@ -7,11 +7,10 @@ from fakes.gemini import FakeGemini
 from fakes.house import House, answered
 from fakes.proxy import Proxy
 
-from .engines import ENGINES
+from .engines import MODERN
 from .steps import begin
 from .webdriver import Browser
 
-MODERN = [each for each in ENGINES if each.modern]
 pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 
 FOLLOW = """

@@ -11,7 +11,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.server import serving
 
-from .engines import ENGINES, Engine
+from .engines import MODERN, Engine
 from .steps import (
     ENDED,
     LONG,
@@ -27,8 +27,6 @@ from .steps import (
     turn,
 )
 from .webdriver import Browser, ChromiumBrowser
-
-MODERN = [each for each in ENGINES if each.modern]
 
 TIMES = 200  # ten minutes of the page's pauses take 3 s; all of it must fit into the 30 s of the house's clocks
 TRYING = says("state", "Connection lost. The page keeps trying. Refresh")

@@ -20,6 +20,7 @@ from fakes.gemini import Call, FakeGemini
 from fakes.house import Follow, House
 from fakes.process import Process
 from fakes.program import Appliance
+from fakes.raw_client import connect, is_open, read_to_end
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
 from fakes.server import serving
@@ -36,27 +37,6 @@ def page(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     body = environ["wsgi.input"].read()
     start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(4 + len(body)))])
     return [b"page" + body]
-
-
-def connect(port: int, address: str = "127.0.0.1", takes: int | None = None) -> socket.socket:
-    """A connection from `address`; `takes`: the bytes that its kernel buffers unread, by default many."""
-    client = socket.socket()
-    if takes:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
-    client.settimeout(30)
-    client.bind((address, 0))
-    client.connect(("127.0.0.1", port))
-    return client
-
-
-def read_to_end(client: socket.socket) -> bytes:
-    received = bytearray()
-    try:
-        while data := client.recv(65536):
-            received += data
-    except ConnectionError:  # the server has closed with bytes still unread
-        pass
-    return bytes(received)
 
 
 def read_until(client: socket.socket, end: bytes) -> None:
@@ -83,19 +63,6 @@ def is_served(port: int, address: str = "127.0.0.1") -> bool:
     with connect(port, address) as client:
         client.sendall(WELL + b"\r\n")
         return parts(read_to_end(client))[0] == 200
-
-
-def is_open(client: socket.socket) -> bool:
-    """Whether the server keeps this idle connection open."""
-    client.setblocking(False)
-    try:
-        return bool(client.recv(1))
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
-    finally:
-        client.settimeout(30)
 
 
 # ---- Requests that are too large or malformed

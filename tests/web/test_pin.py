@@ -289,28 +289,24 @@ def test_a_script_with_a_wrong_pin_must_wait_like_every_client(locked: House) ->
         assert paused.status == 429 and "1 minute" in paused.json()["error"] and "Retry-After" in paused.headers
 
 
-def test_a_client_cannot_forge_its_address(gemini: FakeGemini, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tries", "same", "another"),
+    [
+        ([f"10.0.0.{number}, 192.168.1.9" for number in range(OWN_TRIES)], "192.168.1.9", "192.168.1.10"),
+        ([f"fe80::{number + 1:x}" for number in range(OWN_TRIES)], "fe80::ffff", "fd00::1"),
+    ],
+    ids=["a forged address", "many addresses of one IPv6 link"],
+)
+def test_a_client_with_many_addresses_has_the_tries_of_one(
+    gemini: FakeGemini, tmp_path: Path, tries: list[str], same: str, another: str
+) -> None:
     """Behind a proxy, wrong PINs count for the last address that it names. The client wrote those before it."""
     guard, gate = Guard(proxies=("127.0.0.1",)), Gate(PIN, SECRET)
     with House(gemini.url, tmp_path, guard=guard, gate=gate) as house:
-        for number in range(OWN_TRIES):
-            headers = {"X-Forwarded-For": f"10.0.0.{number}, 192.168.1.9", "Authorization": "Bearer 0000"}
-            tried = house.get("/chats", **headers)
-        assert tried.status == house.get("/chats", X_Forwarded_For="192.168.1.9").status == 429
-        assert house.get("/chats", X_Forwarded_For="192.168.1.10", Authorization=f"Bearer {PIN}").status == 200
-
-
-def test_a_client_with_many_addresses_of_one_ipv6_link_has_the_tries_of_one(
-    gemini: FakeGemini, tmp_path: Path
-) -> None:
-    guard, gate = Guard(proxies=("127.0.0.1",)), Gate(PIN, SECRET)
-    with House(gemini.url, tmp_path, guard=guard, gate=gate) as house:
-        for number in range(OWN_TRIES):
-            headers = {"X-Forwarded-For": f"fe80::{number + 1:x}", "Authorization": "Bearer 0000"}
-            tried = house.get("/chats", **headers)
-        assert tried.status == house.get("/chats", X_Forwarded_For="fe80::ffff").status == 429
-        right = f"Bearer {PIN}"
-        assert house.get("/chats", X_Forwarded_For="fd00::1", Authorization=right).status == 200
+        for address in tries:
+            tried = house.get("/chats", **{"X-Forwarded-For": address, "Authorization": "Bearer 0000"})
+        assert tried.status == house.get("/chats", X_Forwarded_For=same).status == 429
+        assert house.get("/chats", X_Forwarded_For=another, Authorization=f"Bearer {PIN}").status == 200
 
 
 def test_the_pin_is_in_no_log_and_in_no_page(locked: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from fakes.raw_client import read_to_end
 from fakes.server import serving
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,13 +52,7 @@ def exchange(port: int, request: bytes) -> tuple[int, bytes, bytes]:
 
 
 def parts(client: socket.socket) -> tuple[int, bytes, bytes]:
-    received = bytearray()
-    try:
-        while data := client.recv(65536):
-            received += data
-    except ConnectionError:  # closed with bytes of the request still unread
-        pass
-    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    head, _, body = read_to_end(client).partition(b"\r\n\r\n")
     return int(head.split(b" ")[1]), head, body
 
 

@@ -17,6 +17,7 @@ from conftest import Soak
 from fakes.gemini import FakeGemini
 from fakes.process import Process
 from fakes.program import Appliance
+from fakes.raw_client import connect, read_to_end
 from fakes.secrets import KEY
 from fakes.server import serving
 from hypothesis import given
@@ -71,24 +72,14 @@ def large(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]
 
 def ask(port: int, address: str, path: str = "/") -> socket.socket:
     """Ask from this address. The client's kernel takes little, so that the server's must hold the rest."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(30)
-    client.bind((address, 0))
-    client.connect(("127.0.0.1", port))
+    client = connect(port, address, takes=4096)
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     return client
 
 
 def rest(client: socket.socket) -> int:
     """The number of bytes until the end, or until the server has closed the connection."""
-    count = 0
-    try:
-        while data := client.recv(65536):
-            count += len(data)
-    except ConnectionError:
-        pass
-    return count
+    return len(read_to_end(client))
 
 
 def eventually(happens: Callable[[], object]) -> None:
