@@ -123,8 +123,7 @@ class AnswerDesk:
                 return found
         stored = self._chats.find_turn_by_id(turn)
         # Still without an ending: a power cut broke it off, and the disk has not been writable since.
-        interrupted = Ending(Finish.INTERRUPTED, SWITCHED_OFF)
-        return None if stored is None else Answer.of(stored.answer, stored.ending or interrupted, self._turns)
+        return None if stored is None else Answer.of(stored.answer, stored.ending or _BY_SWITCHING_OFF, self._turns)
 
     def stop(self, turn: int) -> None:
         """Close the connection to the model server at once. Harmless when nothing is being written."""

@@ -53,7 +53,7 @@ class Check:
     def stream(self) -> HTTPResponse:
         """`GET /check/stream`: a few pieces, and silence behind each, to see which of them come before the end."""
         if request.method == "HEAD":
-            return replies.stream(iter(()), frames.EVENT_STREAM)
+            return replies.head_of_stream(frames.EVENT_STREAM)
         seat = self.seats.take(visitor.source())
         if seat is None:
             return HTTPResponse(status=503, headers=replies.TRY_SOON)

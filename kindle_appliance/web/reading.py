@@ -89,7 +89,7 @@ class Reading:
             if whole is not None:
                 return HTTPResponse(whole, headers={"Content-Type": kind})
         if request.method == "HEAD":
-            return replies.stream(iter(()), kind)
+            return replies.head_of_stream(kind)
         is_gone = visitor.is_gone()
         body = follow_events(found, start, language, is_gone) if as_events else follow_text(found, start, is_gone)
         if seat := self.seats.take(visitor.source()):
