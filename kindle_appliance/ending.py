@@ -40,7 +40,7 @@ TOO_LONG = Sentence("The answer reached its greatest length.")
 class Ending:
     """The end of an answer: why, what to tell the reader (or nothing), which model answered, how many tokens it
     took, and the model's position in the list of models (0: the first choice). `next_rung`: the position of a model
-    that the reader can have asked, because the last one stayed silent; 0 if there is none.
+    that the reader can have asked, because the time was over before it was; 0 if there is none.
     """
 
     finish: Finish

@@ -142,9 +142,7 @@ class Generation:
                 self._attempt.cancel()
 
     def _ask_round(self) -> Generator[str, None, list[Attempt] | None]:
-        """Ask rung by rung until one answers, or is silent until the deadline: None. If all refuse, their
-        refusals.
-        """
+        """Ask rung by rung until one answers, or until the deadline: None. If all refuse, their refusals."""
         now = time.monotonic()
         tried = [*self._given_up, *(rung for rung, ready_at in self._ready_at.items() if ready_at > now)]
         refusals: list[Attempt] = []
@@ -178,6 +176,10 @@ class Generation:
                 self._has_been_empty = True
                 following = following or rung
             rung = following
+            if rung is not None and self._passed() >= self._patience:
+                self._report(refusals)
+                self._offer(rung)
+                return None
         return refusals
 
     def _begin(self, rung: Rung) -> Attempt:
@@ -223,8 +225,12 @@ class Generation:
         if attempt.has_text:
             self.ending = replace(self.ending, rung=self._all_rungs.index(attempt.rung))
         elif attempt.is_silent:
-            following = self._quotas.find_next(self._rungs, tried)
-            self.ending = replace(self.ending, next_rung=self._all_rungs.index(following) if following else 0)
+            self._offer(self._quotas.find_next(self._rungs, tried))
+
+    def _offer(self, following: Rung | None) -> None:
+        """Leave it to the reader whether this rung is asked, too."""
+        if self.ending is not None and following is not None:
+            self.ending = replace(self.ending, next_rung=self._all_rungs.index(following))
 
     def _report(self, refusals: Sequence[Attempt]) -> None:
         """Report the most promising failure, so that a retired model does not mask a busy one. If every quota is

@@ -734,6 +734,22 @@ def test_one_deadline_covers_all_attempts_and_a_silent_model_is_the_last(
     assert asked(gemini)[2:] == ["old"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "late", [Reply([b"{"], 503, ending="stall"), replace(EMPTY[0], ending="stall")], ids=["refusal", "no text"]
+)
+def test_a_refusal_at_the_end_of_the_time_is_told_and_the_next_model_offered(
+    gemini: FakeGemini, open_upstream: Open, late: Reply
+) -> None:
+    gemini.replies(late)
+    generation = ask(open_upstream(gemini.url, QUICK))
+    assert "".join(generation) == ""
+    assert asked(gemini) == ["flash"]
+    assert generation.ending is not None and not isinstance(generation.error, UpstreamSilent)
+    assert generation.ending.note is not None and "in time" not in str(generation.ending.note)
+    assert generation.ending.next_rung == 1
+
+
 def test_after_the_last_rung_there_is_no_next_one_to_offer(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.default = Reply([chunk("Hm…", thought=True)], ending="stall")
     generation = ask(open_upstream(gemini.url, QUICK), ["flash"])
