@@ -158,33 +158,34 @@ class Generation:
                 self._conclude(attempt, tried)
                 return None
             log.warning("fallback: %s did not answer: %s", rung.model, attempt.error or "no text")
-            if self._may_be_shortened(attempt):
-                self._shortened.add(rung)
-                continue
+            if attempt.is_empty and self._has_been_empty:
+                self._conclude(attempt)
+                return None
+            self._has_been_empty |= attempt.is_empty
             refusals.append(attempt)
-            if attempt.rules_out_place:
-                self._rule_out(rung.place, tried)
-            elif attempt.retry_after is None:
-                self._given_up.append(rung)
-            else:
-                self._ready_at[rung] = time.monotonic() + attempt.retry_after
-            following = self._quotas.find_next(self._rungs, tried)
-            if attempt.is_empty:
-                if self._has_been_empty:
-                    self._conclude(attempt, tried)
-                    return None
-                self._has_been_empty = True
-                following = following or rung
-            rung = following
+            rung = self._following(attempt, tried)
             if rung is not None and self._passed() >= self._patience:
                 self._report(refusals)
                 self._offer(rung)
                 return None
         return refusals
 
+    def _following(self, attempt: Attempt, tried: list[Rung]) -> Rung | None:
+        """The rung to ask after this refusal; None if there is none in this round."""
+        rung = attempt.rung
+        if self._may_be_shortened(attempt):
+            self._shortened.add(rung)
+            return rung
+        if attempt.rules_out_place:
+            self._rule_out(rung.place, tried)
+        elif attempt.retry_after is None:
+            self._given_up.append(rung)
+        else:
+            self._ready_at[rung] = time.monotonic() + attempt.retry_after
+        return self._quotas.find_next(self._rungs, tried) or (rung if attempt.is_empty else None)
+
     def _begin(self, rung: Rung) -> Attempt:
-        characters = rung.limits.history_characters
-        question = trim(self._question, characters)
+        question = trim(self._question, rung.limits.history_characters)
         if rung in self._shortened:
             question = trim(question, _length(question) // _SHORTER)
         attempt = Attempt(rung, question, self._begun + self._patience)

@@ -750,6 +750,15 @@ def test_a_refusal_at_the_end_of_the_time_is_told_and_the_next_model_offered(
     assert generation.ending.next_rung == 1
 
 
+@pytest.mark.slow
+def test_a_chat_is_not_cut_and_asked_again_at_the_end_of_the_time(gemini: FakeGemini, open_upstream: Open) -> None:
+    gemini.replies(Reply([error_body(400, "INVALID_ARGUMENT", TOO_LONG[0])], 400, ending="stall"))
+    question = Question("And then?", (Message("user", "Why?"), Message("model", "Because.")))
+    generation = fallback_to(open_upstream(gemini.url, QUICK)).ask(question)
+    assert "".join(generation) == ""
+    assert asked(gemini) == ["flash"] and isinstance(generation.error, ContextExceeded)
+
+
 def test_after_the_last_rung_there_is_no_next_one_to_offer(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.default = Reply([chunk("Hm…", thought=True)], ending="stall")
     generation = ask(open_upstream(gemini.url, QUICK), ["flash"])
