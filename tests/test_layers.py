@@ -99,12 +99,13 @@ web.visitor: host.network storage.rate_limit web.look web.cookies web.pages
 web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor
 web.chats: errors storage.chats answers.desk web.pages web.replies web.visitor
-web.check: errors storage.buckets storage.reports web.frames web.json_body web.seats web.pages web.replies
-    web.visitor
+web.check: errors storage.buckets storage.reports web.frames web.headers web.json_body web.seats web.pages
+    web.replies web.visitor
 web.reading: errors storage.chats storage.rate_limit answers.answer answers.desk answers.typesetter web.frames
-    web.forms web.paths web.cookies web.seats web.streams web.templates web.pages web.replies web.visitor
+    web.headers web.forms web.paths web.cookies web.seats web.streams web.templates web.pages web.replies
+    web.visitor
 web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
-    web.json_body web.seats web.streams web.replies web.visitor
+    web.headers web.json_body web.seats web.streams web.replies web.visitor
 web.sign_in: web.paths web.cookies web.pin web.pages web.replies web.visitor
 web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
 web.app: errors host.mdns storage.buckets storage.chats storage.rate_limit storage.reports answers.desk web.guard

@@ -14,6 +14,7 @@ from ..sentences import Sentence
 from ..storage.buckets import Buckets
 from ..storage.reports import Reports
 from . import frames, replies, visitor
+from .headers import TRY_SOON
 from .json_body import read_json
 from .pages import Pages
 from .seats import Seats
@@ -56,7 +57,7 @@ class Check:
             return replies.head_of_stream(frames.EVENT_STREAM)
         seat = self.seats.take(visitor.source())
         if seat is None:
-            return HTTPResponse(status=503, headers=replies.TRY_SOON)
+            return HTTPResponse(status=503, headers=TRY_SOON)
         return replies.stream(seat.hold(_pieces(visitor.is_gone())), frames.EVENT_STREAM)
 
     def add_report(self) -> HTTPResponse:

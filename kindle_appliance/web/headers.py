@@ -1,9 +1,14 @@
-"""The security headers of every response: of pages, of streams, and of what the server refuses before routing."""
+"""The headers that responses share: of pages, of streams, and of what the server refuses before routing."""
 
 from __future__ import annotations
 
 UNBUFFERED = ("X-Accel-Buffering", "no")
 """For a response that goes on: nginx passes each piece at once, and does not collect some KB first."""
+
+TRY_SOON = {"Retry-After": "2"}
+"""For a client that found all threads or seats busy. Nobody knows when one is free; a page polls in such intervals,
+too.
+"""
 
 POLICY = "Content-Security-Policy"
 

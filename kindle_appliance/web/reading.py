@@ -15,6 +15,7 @@ from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
 from . import cookies, frames, replies, visitor
 from .forms import new_form_id
+from .headers import TRY_SOON
 from .pages import Pages
 from .paths import is_number, turn_path
 from .seats import Seats
@@ -96,7 +97,7 @@ class Reading:
             return replies.stream(seat.hold(body), kind)
         if as_events:
             return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers={"Content-Type": kind})
-        return HTTPResponse(BUSY.to(language), 503, {"Content-Type": kind, **replies.TRY_SOON})
+        return HTTPResponse(BUSY.to(language), 503, {"Content-Type": kind, **TRY_SOON})
 
     def _whole(self, answer: Answer, start: int, as_events: bool, is_now: bool) -> bytes | None:
         """The answer from `start` on as one body: as far as it goes now, or to its end; None if it is too long for

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from ..errors import BUSY, NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH
 from ..sentences import Sentence
 from . import templates
-from .headers import NO_PAGE, SECURITY_HEADERS
+from .headers import NO_PAGE, SECURITY_HEADERS, TRY_SOON
 
 _SENTENCES = {
     400: NOT_UNDERSTOOD,
@@ -31,5 +31,5 @@ def refusal(status: int, language: str, is_script: bool) -> tuple[str, list[tupl
         body = templates.refusal(language, title, sentence)
     headers = [("Content-Type", f"{kind}; charset=utf-8"), NO_PAGE, *SECURITY_HEADERS]
     if status == 503:
-        headers.append(("Retry-After", "2"))
+        headers += TRY_SOON.items()
     return f"{status} {HTTPStatus(status).phrase}", headers, body.encode()

@@ -21,29 +21,28 @@ from .templates import Page
 
 log = logging.getLogger(__name__)
 
-TRY_SOON = {"Retry-After": "2"}
-"""For a client that found no seat. Nobody knows when one is free; a page polls in such intervals, too."""
-
 _GZIP = 31  # zlib's window bits for the format of gzip
 
 
 def html(page: Page, status: int = 200) -> HTTPResponse:
     """A page, packed for a browser that takes it so: it then fits the first flight of a TCP connection."""
-    body, headers = page.encode(), {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
-    headers[POLICY] = page.policy
-    if "gzip" in request.get_header("Accept-Encoding", ""):
-        body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
-    return HTTPResponse(body, status, headers)
+    headers, is_packed = _headers(page)
+    body = page.encode()
+    return HTTPResponse(gzip.compress(body, 6, mtime=0) if is_packed else body, status, headers)
 
 
 def html_around(page: Page, mark: str, middle: Generator[bytes]) -> HTTPResponse:
     """A page that is sent piece by piece: `middle` comes in the place of `mark`."""
-    headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding", POLICY: page.policy}
-    is_packed = "gzip" in request.get_header("Accept-Encoding", "")
-    if is_packed:
-        headers["Content-Encoding"] = "gzip"
+    headers, is_packed = _headers(page)
     head, _, tail = page.partition(mark)
     return HTTPResponse(_sent(head.encode(), middle, tail.encode(), is_packed), headers=headers)
+
+
+def _headers(page: Page) -> tuple[dict[str, str], bool]:
+    """The headers of a page, and whether it is packed."""
+    headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding", POLICY: page.policy}
+    is_packed = "gzip" in request.get_header("Accept-Encoding", "")
+    return headers | ({"Content-Encoding": "gzip"} if is_packed else {}), is_packed
 
 
 def _sent(head: bytes, middle: Generator[bytes], tail: bytes, is_packed: bool) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from ..sentences import Sentence
 from ..storage.chats import check_question, clean
 from ..storage.rate_limit import RateLimit
 from . import frames, replies, visitor
+from .headers import TRY_SOON
 from .json_body import read_json
 from .seats import Seats
 from .streams import BEAT_SECONDS, follow_text
@@ -49,7 +50,7 @@ class Scripts:
             question, history = _conversation(read_json())
             seat = self.seats.take_for_script(visitor.source())
             if seat is None:
-                return replies.json_error(503, BUSY, language, replies.TRY_SOON)
+                return replies.json_error(503, BUSY, language, TRY_SOON)
             try:
                 self.rate_limit.take(visitor.asker())
                 answer = self.desk.converse(question, history)

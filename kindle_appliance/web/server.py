@@ -119,8 +119,8 @@ class Server:
             outbuf_high_watermark=_WATERMARK_BYTES,
             max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of exactly this size
             max_request_header_size=MAX_HEADER_BYTES,
-            connection_limit=2
-            * (self._max_connections + _MOST_SURPLUS),  # beyond it, waitress would accept no more
+            # Beyond it, waitress would accept no more.
+            connection_limit=2 * (self._max_connections + _MOST_SURPLUS),
             clear_untrusted_proxy_headers=False,  # the guard checks them
             log_socket_errors=False,
             ident=None,
