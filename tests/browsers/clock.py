@@ -82,6 +82,15 @@ def take_clock(browser: Browser) -> None:
     browser.wait_until("clock.hasTick()")
 
 
+def shift_clock(browser: Browser, seconds: int) -> None:
+    """Set the clock forward, or back, and leave the timers as they are: so it is after a machine has slept."""
+    browser.script(
+        "var getTime = Date.prototype.getTime, ms = arguments[0] * 1000;"
+        "Date.prototype.getTime = function () { return getTime.call(this) + ms; };",
+        seconds,
+    )
+
+
 def pass_minutes(browser: Browser, minutes: float) -> int:
     """Let so many minutes of the page pass, and the requests in them end. Returns the number of requests."""
     browser.script("clock.tries = 0; clock.leapTo(clock.now() + arguments[0] * 60000);", minutes)

@@ -11,6 +11,7 @@ from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .clock import shift_clock
 from .engines import Engine, W3m
 from .steps import (
     ENDED,
@@ -172,11 +173,7 @@ def test_a_kindle_that_slept_resumes_the_answer_at_its_last_settled_block(
         proxy.forget()
         call.finish(" tail.\n\nWritten while it slept.")
         before = len(proxy.requests)
-        # After a sleep a machine's clock is further ahead than its timers.
-        browser.script(
-            "var getTime = Date.prototype.getTime;"
-            "Date.prototype.getTime = function () { return getTime.call(this) + 3600000; };"
-        )
+        shift_clock(browser, 3600)
         browser.wait_until(ENDED, 20)
         assert paragraphs(browser) == ["Settled first.", "Then the open tail.", "Written while it slept."]
         streams = [line for line in proxy.requests[before:] if b"/answers/" in line and b"wait=0" not in line]
@@ -218,10 +215,7 @@ def test_a_link_that_opens_no_page_does_not_hide_a_lost_connection(
 def test_a_clock_set_back_does_not_stop_the_page(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, "Settled first.\n\nThen")
-    browser.script(
-        "var getTime = Date.prototype.getTime;"
-        "Date.prototype.getTime = function () { return getTime.call(this) - 3600000; };"
-    )
+    shift_clock(browser, -3600)
     call.finish(" the rest.")
     browser.wait_until(ENDED)
     assert paragraphs(browser) == ["Settled first.", "Then the rest."]

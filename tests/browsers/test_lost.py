@@ -11,7 +11,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.server import serving
 
-from .clock import pass_minutes, take_clock
+from .clock import pass_minutes, shift_clock, take_clock
 from .engines import MODERN, Engine
 from .steps import (
     ENDED,
@@ -87,11 +87,7 @@ def test_after_half_an_hour_the_page_waits_for_an_event_and_then_begins_anew(
         assert browser.script("return window.link === document.querySelector('#state a')")
         assert pass_minutes(browser, 60) == 0, "none after half an hour"
         assert browser.script("return " + shows("Then the open tail.")), "the text so far stays"
-        # A machine that wakes: its clock is further ahead than its timers.
-        browser.script(
-            "var getTime = Date.prototype.getTime;"
-            "Date.prototype.getTime = function () { return getTime.call(this) + 3600000; };"
-        )
+        shift_clock(browser, 3600)
         browser.wait_until("clock.tries > 0")
         browser.wait_until(TRYING)
         for target, event in [("window", "online"), ("window", "focus"), ("document", "visibilitychange")]:

@@ -10,6 +10,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .clock import shift_clock
 from .engines import Engine
 from .steps import (
     ENDED,
@@ -265,10 +266,7 @@ def test_a_hurried_second_tap_does_not_press_a_control_that_has_just_appeared(
     for _ in range(3):
         tap(browser, x, y)
     assert page_number(browser) == last and browser.url.partition("#")[0] == before
-    browser.script(
-        "var getTime = Date.prototype.getTime;"
-        "Date.prototype.getTime = function () { return getTime.call(this) + 2000; };"
-    )
+    shift_clock(browser, 2)
     tap(browser, x, y)
     browser.wait_until("location.pathname === '/'")
 
