@@ -444,7 +444,7 @@ def test_chats_on_a_read_only_or_full_filesystem_are_still_shown_and_a_new_quest
         call.start()
         call.text("Because of")
         with closing(sqlite3.connect(filesystem / "chats.sqlite")) as other:
-            while not other.execute("SELECT answer FROM turns WHERE id = 2").fetchone()[0]:
+            while not other.execute("SELECT text FROM pieces WHERE turn = 2").fetchone():
                 time.sleep(0.05)
         appliance.process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         appliance.process.wait(10)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from ..conversation import Message, Question
 from ..ending import DELETED, STOPPED, SWITCHED_OFF, Ending, Finish
 from ..errors import BUSY, OWN_MISTAKE, StorageError
-from ..storage.chats import Chats, Turn
+from ..storage.chats import Chats, Piece, Turn
 from ..storage.database import Connection
 from ..upstream.fallback import Fallback, Generation
 from .answer import Answer
@@ -33,8 +33,10 @@ _BY_SWITCHING_OFF = Ending(Finish.INTERRUPTED, SWITCHED_OFF)
 _PATIENCE_SECONDS = 0.5
 """Cancelled writers get this time to end by themselves. Only one that is still connecting needs longer."""
 
-SAVE_SECONDS = 0.6
-"""Between two writes of growing text: even with a slow commit, nothing older than a second is lost."""
+SAVE_SECONDS = 1.1
+"""From one write of growing text to the next. Each costs a page of the card, however little text there is."""
+_LOST_SECONDS = 1.25
+"""So old may text be when it is stored. As a commit takes its time too, slow ones begin earlier."""
 _MOST_PAUSE_SECONDS = 30.0
 """A full card is tried, and logged, ever more seldom."""
 
@@ -274,34 +276,37 @@ class AnswerDesk:
 
     def _keep(self) -> None:
         """Store growing text at intervals, as long as there is any."""
-        took = 0.0  # seconds of the last write: on a busy machine the disk is slow, too
-        pause = SAVE_SECONDS
-        while self._busy.wait() and not self._closing.wait(max(pause / 4, pause - took)):
+        pause = after_failure = SAVE_SECONDS
+        while self._busy.wait() and not self._closing.wait(pause):
             start = time.monotonic()
-            pause = min(2 * pause, _MOST_PAUSE_SECONDS)
+            is_stored = False
             try:
-                if self._store_growth():
-                    pause = SAVE_SECONDS
+                is_stored = self._store_growth()
             except StorageError as error:
                 log.error("answers: cannot store growing text: %s", error)
             except Exception:
                 log.exception("answers: a mistake while storing")
-            took = time.monotonic() - start
+            if is_stored:
+                took = time.monotonic() - start
+                after_failure = SAVE_SECONDS
+                pause = max(SAVE_SECONDS / 4, min(SAVE_SECONDS - took, _LOST_SECONDS - 2 * took))
+            else:
+                pause = after_failure = min(2 * after_failure, _MOST_PAUSE_SECONDS)
 
     def _store_growth(self) -> bool:
-        """Store all growing texts in one transaction, and try again what could not be stored at its end. Returns
-        whether all is stored.
+        """Store what is new of all growing texts in one transaction, and try again what could not be stored at its
+        end. Returns whether all is stored.
         """
         with self._lock:
             writing = [live for live in self._writing.values() if live.turn is not None]
         ended = [(live, live.answer.ending) for live in writing if live.answer.ending is not None]
         is_stored = all([self._leave_desk(live, ending) for live, ending in ended])
         grown = [live for live in writing if live.ending is None and live.answer.length > live.stored]
-        texts = {live.turn: live.answer.text() for live in grown if live.turn is not None}
-        if texts:
-            self._chats.store_texts(texts)
-        for live in grown:
-            live.stored = len(texts[live.turn or 0])
+        pieces = [Piece(live.turn or 0, live.stored, live.answer.text(live.stored)) for live in grown]
+        if pieces:
+            self._chats.store_pieces(pieces)
+        for live, piece in zip(grown, pieces, strict=True):
+            live.stored += len(piece.text)
         return is_stored
 
 

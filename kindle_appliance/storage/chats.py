@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..ending import SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
@@ -42,6 +43,14 @@ class ChatSummary:
     asked: float
     writing: bool
     newest: int
+
+
+class Piece(NamedTuple):
+    """A piece of growing text: what the answer of a `turn` has from `at` on, an offset in characters."""
+
+    turn: int
+    at: int
+    text: str
 
 
 Accept = Callable[[Connection, Turn], AbstractContextManager[object]]
@@ -144,18 +153,26 @@ class Chats:
             if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
                 raise KeyError(chat)
 
-    def store_texts(self, texts: Mapping[int, str]) -> None:
-        """Store the texts so far of the answers with these turn ids, in one transaction."""
+    def store_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Store more of growing answers, in one transaction. What was stored of an answer from `at` on is replaced:
+        a piece that is stored twice is stored once. Nothing is added to an answer that has ended.
+        """
         with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE turns SET answer = ? WHERE id = ? AND finish IS NULL",
-                [(text, turn) for turn, text in texts.items()],
-            )
+            for piece in pieces:
+                connection.execute("DELETE FROM pieces WHERE turn = :turn AND at >= :at", piece._asdict())
+                connection.execute(
+                    "INSERT INTO pieces (turn, at, text) SELECT id, :at, :text FROM turns"
+                    " WHERE id = :turn AND finish IS NULL",
+                    piece._asdict(),
+                )
 
     def store_ending(self, turn: int, text: str, ending: Ending) -> None:
         """Store a complete answer and how it ended."""
         note = ending.note.to_json() if ending.note else None
         with self._database.write() as connection:
+            # The front of the log, up to what another answer still needs: taking rows out of its middle would write
+            # a page for each second. First, because the answer then takes the pages that are set free.
+            connection.execute(_TRIM_LOG, (turn,))
             connection.execute(
                 "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ?, next_rung = ?"
                 " WHERE id = ?",
@@ -166,9 +183,12 @@ class Chats:
         """Mark answers that a crash or power cut left unfinished as interrupted, and return their number."""
         note = SWITCHED_OFF.to_json()
         with self._database.write() as connection:
-            return connection.execute(
-                "UPDATE turns SET finish = ?, note = ? WHERE finish IS NULL", (Finish.INTERRUPTED, note)
+            interrupted = connection.execute(
+                f"UPDATE turns SET answer = {_GROWN}, finish = ?, note = ? WHERE finish IS NULL",  # noqa: S608 - ours
+                (Finish.INTERRUPTED, note),
             ).rowcount
+            connection.execute("DELETE FROM pieces")
+            return interrupted
 
 
 def clean(text: str) -> str:
@@ -196,7 +216,27 @@ def check_question(question: str) -> None:
         )
 
 
-_TURN = "SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung FROM turns"
+_GROWN = """
+    answer || coalesce(
+        (SELECT group_concat(text, '') FROM (SELECT text FROM pieces WHERE turn = turns.id ORDER BY at)), ''
+    )
+"""
+"""The text of an answer without an ending. (SQLite keeps the order of the subquery: its ticket 2942, of 2008.)"""
+
+_TURN = (
+    f"SELECT id, chat, number, question, asked, CASE WHEN finish IS NULL THEN {_GROWN} ELSE answer END AS answer,"  # noqa: S608
+    " finish, note, model, tokens, rung, next_rung FROM turns"
+)
+
+_TRIM_LOG = """
+    DELETE FROM pieces WHERE id < coalesce(
+        (
+            SELECT pieces.id FROM pieces JOIN turns ON turns.id = pieces.turn
+            WHERE turns.finish IS NULL AND turns.id != ? ORDER BY pieces.id LIMIT 1
+        ),
+        (SELECT max(id) + 1 FROM pieces)
+    )
+"""
 
 
 def _turn(row: Row) -> Turn:

@@ -96,5 +96,13 @@ CHATS = Schema(
         INSERT INTO asked SELECT day, '', reader, questions FROM asked_before;
         DROP TABLE asked_before;
         """,
+        """
+        CREATE TABLE pieces (  -- a log of growing text: all answers append at its end, which is one page
+            id INTEGER PRIMARY KEY,
+            turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            at INTEGER NOT NULL,   -- characters of the answer before this piece
+            text TEXT NOT NULL
+        ) STRICT;
+        """,
     ),
 )

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from fakes.house import House
 
+from kindle_appliance.storage.chats import Piece
 from kindle_appliance.upstream.demo import DemoGemini
 from kindle_appliance.web.templates import STATIC
 
@@ -51,7 +52,7 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 with house.follow(f"/answers/{each.newest}?as=text") as follow:
                     follow.read_to_end()
             cut, _ = house.chats.ask("Why did it go dark?", None, "form")
-            house.chats.store_texts({cut.id: "It went dark because"})
+            house.chats.store_pieces([Piece(cut.id, 0, "It went dark because")])
             house.chats.interrupt_unfinished()
             yield house
     finally:

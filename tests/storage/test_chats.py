@@ -20,7 +20,7 @@ from conftest import ROOT
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage import chats as module
-from kindle_appliance.storage.chats import Chats, Turn
+from kindle_appliance.storage.chats import Chats, Piece, Turn
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 
@@ -204,7 +204,7 @@ def test_every_text_comes_back_exactly_as_it_was_written(chats: Chats, text: str
     assert turn.question == stored(chats, turn).question == text
     assert chats.recent(1)[0].title == text
     assert chats.ask(text, None, "form") == (turn, False)
-    chats.store_texts({turn.id: text})
+    chats.store_pieces([Piece(turn.id, 0, text)])
     assert stored(chats, turn).answer == text
     chats.store_ending(turn.id, text + text, COMPLETE)
     assert stored(chats, turn).answer == text + text
@@ -215,11 +215,42 @@ def test_growing_text_is_stored_but_never_overwrites_an_ended_answer(chats: Chat
     growing, _ = chats.ask("two", None, "2")
     untouched, _ = chats.ask("three", None, "3")
     chats.store_ending(ended.id, "All of it.", COMPLETE)
-    chats.store_texts({ended.id: "All of", growing.id: "Some"})
-    chats.store_texts({growing.id: "Some more"})
+    chats.store_pieces([Piece(ended.id, 0, "All of"), Piece(growing.id, 0, "Some")])
+    chats.store_pieces([Piece(growing.id, 4, " more")])
     assert (stored(chats, ended).answer, stored(chats, ended).ending) == ("All of it.", COMPLETE)
     assert (stored(chats, growing).answer, stored(chats, growing).ending) == ("Some more", None)
     assert stored(chats, untouched) == untouched
+
+
+def test_a_piece_that_is_stored_twice_or_cut_differently_is_in_the_text_once(chats: Chats) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    for at, text in ((0, "Ink"), (3, " and"), (3, " and"), (3, " and paper"), (0, "Ink, "), (5, "海 and water")):
+        chats.store_pieces([Piece(turn.id, at, text)])
+    assert stored(chats, turn).answer == "Ink, 海 and water"
+
+
+def test_an_answer_that_ends_leaves_no_pieces_but_those_of_answers_that_began_before(
+    chats: Chats, database: Database
+) -> None:
+    turns = [chats.ask("Why?", None, str(number))[0] for number in range(3)]
+    for second in range(4):
+        chats.store_pieces([Piece(turn.id, second, str(second)) for turn in turns[: second + 1]])
+    chats.store_ending(turns[1].id, "0123", COMPLETE)
+    assert [stored(chats, turn).answer for turn in turns] == ["0123", "0123", "23"]
+    chats.store_ending(turns[0].id, "0123", COMPLETE)
+    assert [tuple(row) for row in database.read("SELECT DISTINCT turn FROM pieces WHERE at = 2")] == [
+        (turns[2].id,)
+    ]
+    chats.store_ending(turns[2].id, "23", COMPLETE)
+    assert database.read("SELECT * FROM pieces") == []
+
+
+def test_a_deleted_chat_takes_its_growing_text_with_it(chats: Chats, database: Database) -> None:
+    turn, other = (chats.ask("Why?", None, form)[0] for form in "ab")
+    chats.store_pieces([Piece(turn.id, 0, "Because."), Piece(other.id, 0, "Why not?")])
+    chats.delete(turn.chat)
+    chats.store_pieces([Piece(turn.id, 8, " It"), Piece(other.id, 8, " Indeed.")])
+    assert [row["text"] for row in database.read("SELECT text FROM pieces")] == ["Why not?", " Indeed."]
 
 
 @pytest.mark.parametrize("finish", Finish)
@@ -280,7 +311,8 @@ def test_an_answer_cut_by_a_crash_is_interrupted_with_its_text_and_no_other_is_t
     begun, _ = chats.ask("two", None, "2")
     silent, _ = chats.ask("three", None, "3")
     chats.store_ending(ended.id, "All of it.", COMPLETE)
-    chats.store_texts({begun.id: "Some"})
+    chats.store_pieces([Piece(begun.id, 0, "So"), Piece(ended.id, 0, "Late.")])
+    chats.store_pieces([Piece(begun.id, 2, "me")])
     assert chats.interrupt_unfinished() == 2
     assert stored(chats, ended).ending == COMPLETE
     for turn, text in ((begun, "Some"), (silent, "")):
