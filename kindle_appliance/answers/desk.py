@@ -72,10 +72,12 @@ class AnswerDesk:
         self._turns = Turns()
         self._stored = StoredAnswers(chats, self._turns)
         self._lock = threading.Lock()
-        self._busy = threading.Event()  # something is being written
+        self._busy = threading.Event()  # something is being written, or has been deleted
+        self._has_freed = True  # there may be space to give back to the card, also from before
         self._closing = threading.Event()
         self._writing: dict[Answer, _Writing] = {}
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._busy.set()
         self._keeper.start()
 
     def ask(
@@ -141,6 +143,8 @@ class AnswerDesk:
         self._stored.drop()
         with self._lock:
             orphans = [live for live in self._writing.values() if live.chat == chat]
+            self._has_freed = True
+            self._busy.set()
         self._cancel(orphans, BY_DELETION, _PATIENCE_SECONDS)
 
     def abandon(self, answer: Answer) -> None:
@@ -222,8 +226,12 @@ class AnswerDesk:
     def _remove(self, live: _Writing) -> None:
         with self._lock:
             self._writing.pop(live.answer, None)  # writer and keeper may both have come this far
-            if not self._writing and not self.is_closing:
-                self._busy.clear()
+            self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        """Let the keeper wait if it has nothing to do. Called with `_lock`."""
+        if not self._writing and not self._has_freed and not self.is_closing:
+            self._busy.clear()
 
     def _start(self, live: _Writing) -> None:
         self._busy.set()
@@ -275,13 +283,14 @@ class AnswerDesk:
         return True
 
     def _keep(self) -> None:
-        """Store growing text at intervals, as long as there is any."""
+        """Store growing text, and give back space, at intervals, as long as there is any."""
         pause = after_failure = SAVE_SECONDS
         while self._busy.wait() and not self._closing.wait(pause):
             start = time.monotonic()
             is_stored = False
             try:
                 is_stored = self._store_growth()
+                self._give_back()
             except StorageError as error:
                 log.error("answers: cannot store growing text: %s", error)
             except Exception:
@@ -292,6 +301,19 @@ class AnswerDesk:
                 pause = max(SAVE_SECONDS / 4, min(SAVE_SECONDS - took, _LOST_SECONDS - 2 * took))
             else:
                 pause = after_failure = min(2 * after_failure, _MOST_PAUSE_SECONDS)
+
+    def _give_back(self) -> None:
+        """Give back a part of the space that deletions have left. After an error the next deletion tries again."""
+        with self._lock:
+            has_more, self._has_freed = self._has_freed, False
+        try:
+            has_more = has_more and self._chats.give_back()
+        except StorageError as error:
+            has_more = False
+            log.error("answers: cannot give back the space of deleted chats: %s", error)
+        with self._lock:
+            self._has_freed = self._has_freed or has_more
+            self._rest_if_idle()
 
     def _store_growth(self) -> bool:
         """Store what is new of all growing texts in one transaction, and try again what could not be stored at its

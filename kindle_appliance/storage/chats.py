@@ -153,6 +153,10 @@ class Chats:
             if not connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount:
                 raise KeyError(chat)
 
+    def give_back(self) -> bool:
+        """Give back a part of the space that deletions have left free. Returns whether there is more to do."""
+        return self._database.give_back()
+
     def store_pieces(self, pieces: Iterable[Piece]) -> None:
         """Store more of growing answers, in one transaction. What was stored of an answer from `at` on is replaced:
         a piece that is stored twice is stored once. Nothing is added to an answer that has ended.

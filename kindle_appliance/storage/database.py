@@ -8,10 +8,11 @@ completed survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchr
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,15 @@ class Schema:
 
 _BUSY_SECONDS = 5.0
 
+_INCREMENTAL = 2  # of PRAGMA auto_vacuum: free pages leave the file when asked to
+_FREE_PAGES = 32
+"""So many free pages stay in the file, for the next answers: 128 KB."""
+_PAGES_AT_ONCE = 256
+"""So many pages are given back in one transaction: 1 MB, which others wait for."""
+_MOST_REWRITTEN = 100 * 1024 * 1024
+"""A larger file of an older version keeps its free pages: rewriting it takes longer than systemd waits for a start.
+A backup that is restored has been rewritten, too."""
+
 _DISK_TROUBLE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_READONLY,
@@ -80,6 +90,7 @@ class Database:
         self._read_lock = threading.RLock()
         self._write_lock = threading.RLock()
         self._open: list[sqlite3.Connection] = []
+        self._has_shrunk = False  # since the write-ahead log was folded into the file
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
             as_is = _is_as_is(path)
@@ -91,9 +102,12 @@ class Database:
                 self._open.pop().close()
                 self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
             if not as_is:
+                if not self._is_incremental():  # of a new file; of another one at its next VACUUM
+                    self._writer.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
                 self._writer.execute("PRAGMA journal_mode=WAL")
             if schema is not None:
                 self._migrate(path, schema)
+                self._rewrite(path)
             if is_alone:
                 self._reader, self._read_lock = self._writer, self._write_lock
             else:
@@ -125,6 +139,21 @@ class Database:
                 if self._writer.in_transaction:  # a full disk may have ended it already
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def give_back(self) -> bool:
+        """Give some of the pages that deletions have left free back to the file system. Returns whether there is
+        more to do. Raises `StorageError`.
+        """
+        free = int(self.read("PRAGMA freelist_count")[0][0]) - _FREE_PAGES
+        if free > 0 and self.read("PRAGMA auto_vacuum")[0][0] == _INCREMENTAL:
+            with self.write() as connection:
+                for _ in range(min(free, _PAGES_AT_ONCE)):  # one each, as sqlite3 asks such a statement for one row
+                    connection.execute("PRAGMA incremental_vacuum(1)")
+            self._has_shrunk = True
+            return True
+        if self._has_shrunk:
+            self._has_shrunk = not self._fold_log()
+        return self._has_shrunk
 
     def close(self) -> None:
         """Close the file; SQLite folds the write-ahead log into it."""
@@ -163,6 +192,32 @@ class Database:
             self._writer.executescript(
                 f"BEGIN IMMEDIATE;{schema.migrations[step]};PRAGMA user_version = {step + 1};COMMIT;"
             )
+
+    def _is_incremental(self) -> bool:
+        (mode,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
+        return bool(mode == _INCREMENTAL)
+
+    def _rewrite(self, path: Path) -> None:
+        """Rewrite a file that an older version made, once, so that it can give pages back. If there is no room for
+        that, a later start does it; the file is good as it is.
+        """
+        size = path.stat().st_size
+        if not self._is_incremental() and size < _MOST_REWRITTEN and shutil.disk_usage(path.parent).free > 3 * size:
+            with suppress(sqlite3.Error, StorageError):
+                self._writer.execute("VACUUM")
+                self._fold_log()
+
+    def _fold_log(self) -> bool:
+        """Fold the write-ahead log into the file, which ends where it should only then. Returns whether that could
+        be done: it waits for no program that reads.
+        """
+        with self._write_lock, _as_storage_error():
+            self._writer.execute("PRAGMA busy_timeout=0")
+            try:
+                (is_busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
+            return not is_busy
 
 
 def _is_as_is(path: Path) -> bool:
@@ -236,6 +291,7 @@ def compact(path: Path) -> None:
     """Vacuum a database that no program has open, and leave it as one file. Raises `StorageError`."""
     with _as_storage_error(), closing(_attach(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
         connection.execute("VACUUM")
 
 

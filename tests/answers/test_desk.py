@@ -333,6 +333,25 @@ def test_a_full_filesystem_does_not_fill_the_log(
     assert len(times) == 4 and times[3] - times[2] > 2 * SAVE_SECONDS, times
 
 
+def test_the_space_of_a_deleted_chat_is_given_back_to_the_card(house: House, tmp_path: Path) -> None:
+    files = [tmp_path / "chats.sqlite", tmp_path / "chats.sqlite-wal"]
+    chats = []
+    for number in range(8):
+        turn, _ = house.chats.ask("Why?", None, f"form {number}")
+        house.chats.store_ending(turn.id, "Ink and paper. " * 40_000, Ending(Finish.COMPLETE))
+        chats.append(turn.chat)
+    assert sum(file.stat().st_size for file in files) > 5_000_000
+    for chat in chats:
+        house.desk.delete(chat)
+    pause = threading.Event()
+    for _ in range(400):
+        if sum(file.stat().st_size for file in files) < 400_000:
+            break
+        pause.wait(0.05)
+    else:
+        raise AssertionError(files)
+
+
 def test_a_bug_ends_the_answer_with_a_sentence(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

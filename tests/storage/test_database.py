@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.filesystem import files_not_larger_than
+from fakes.filesystem import files_not_larger_than, mounted, remount
 
 from kindle_appliance.errors import OwnerError, StorageError
 from kindle_appliance.storage.database import Database
@@ -229,6 +229,128 @@ def test_the_log_is_synced_to_the_disk_before_write_returns(path: Path, tmp_path
     assert rest
     assert "pwrite64" in log_calls
     assert log_calls[-1] in ("fsync", "fdatasync")
+
+
+# Space that is given back
+
+
+def size(path: Path) -> int:
+    """The bytes on the card: the file, and its write-ahead log."""
+    return sum(each.stat().st_size for each in path.parent.iterdir() if "-shm" not in each.name)
+
+
+def fill(database: Database, megabytes: int) -> None:
+    for number in range(megabytes * 5):
+        with database.write() as connection:
+            chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
+            turn = "INSERT INTO turns (chat, number, question, form, asked, answer) VALUES (?, 1, '?', ?, 0, ?)"
+            connection.execute(turn, (chat, str(number), "Ink and paper. " * (200 * 1024 // 15)))
+
+
+def delete_all(database: Database) -> int:
+    """Delete all chats but the first, and give their space back. Returns the number of transactions for that."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM chats WHERE id > 1")
+    steps = 0
+    while database.give_back():
+        steps += 1
+    return steps
+
+
+def test_the_space_of_deleted_chats_is_given_back_in_steps_while_readers_read(
+    path: Path, database: Database
+) -> None:
+    fill(database, 5)
+    assert size(path) > 5_000_000
+    is_over = threading.Event()
+
+    def read() -> int:
+        times = 0
+        while not is_over.is_set():
+            assert len(database.read("SELECT answer FROM turns WHERE chat = 1")[0][0]) > 200_000
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(read) for _ in range(2)]
+        steps = delete_all(database)
+        is_over.set()
+        assert all(each.result() for each in reading)
+    assert size(path) < 600_000
+    assert 5 <= steps <= 9
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+    assert count_chats(database) == 1
+
+
+def test_a_few_free_pages_stay_for_the_next_answers(path: Path, database: Database) -> None:
+    add_turn(database, "Why? " * 10_000)
+    with database.write() as connection:
+        connection.execute("DELETE FROM chats")
+    log = path.with_name(path.name + "-wal").stat().st_size
+    assert not database.give_back()
+    assert path.with_name(path.name + "-wal").stat().st_size == log, "nothing is written"
+
+
+def test_the_log_is_folded_once_another_program_has_read(path: Path, database: Database) -> None:
+    fill(database, 1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM turns").fetchone()
+        with database.write() as connection:
+            connection.execute("DELETE FROM chats WHERE id > 1")
+        assert all(database.give_back() for _ in range(4)), "there is more to do as long as it reads"
+        assert size(path) > 1_000_000
+        other.execute("COMMIT")
+        while database.give_back():
+            pass
+        assert size(path) < 600_000
+
+
+def make_old(path: Path) -> None:
+    """A file as older versions made it: it keeps its free pages."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("PRAGMA journal_mode=WAL")
+        older.executescript("".join(CHATS.migrations[:9]) + "PRAGMA user_version = 9")
+
+
+def test_a_file_of_an_older_version_is_rewritten_once_and_gives_space_back_too(path: Path) -> None:
+    make_old(path)
+    with closing(Database(path, CHATS)) as database:
+        fill(database, 2)
+        assert delete_all(database) > 1
+        assert size(path) < 600_000
+    schema = look(path, "PRAGMA schema_version")
+    Database(path, CHATS).close()
+    assert look(path, "PRAGMA schema_version") == schema, "VACUUM would have raised it"
+
+
+def test_a_full_card_leaves_a_file_of_an_older_version_as_it_is_and_a_later_start_rewrites_it(
+    tmp_path: Path,
+) -> None:
+    with mounted(tmp_path / "card", "size=6m") as card:
+        check_that_a_later_start_rewrites(card, card / "chats" / "chats.sqlite")
+
+
+def check_that_a_later_start_rewrites(card: Path, old: Path) -> None:
+    make_old(old)
+    with closing(sqlite3.connect(old)) as older:
+        older.executemany(
+            "INSERT INTO turns (chat, number, question, form, asked, answer) VALUES (1, ?, '', ?, 0, ?)",
+            [(number, str(number), "x" * 100_000) for number in range(20)],
+        )
+        older.execute("INSERT INTO chats DEFAULT VALUES")
+        older.commit()
+    with closing(Database(old, CHATS)) as database:
+        with database.write() as connection:
+            connection.execute("DELETE FROM chats")
+        assert not database.give_back()
+    assert look(old, "PRAGMA auto_vacuum") == [(0,)]
+    remount(card, "size=20m")
+    with closing(Database(old, CHATS)) as database:
+        assert look(old, "PRAGMA auto_vacuum") == [(2,)]
+        assert not database.give_back()
+    assert size(old) < 200_000
 
 
 # A full or failing filesystem, and a folder without permission
