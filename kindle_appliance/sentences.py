@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import gettext
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+
+from . import clock
 
 ENGLISH = "en"
 CHINESE = "zh-CN"
@@ -30,11 +31,14 @@ _LOCALE = Path(__file__).parent / "locale"
 
 class Moment(float):
     """A Unix time in a sentence, shown in the appliance's time zone and relative to the moment of reading:
-    "tomorrow" becomes "today" when it is read a day later.
+    "tomorrow" becomes "today" when it is read a day later. One that is not believed is a vague "tomorrow", because
+    it is the end of some day.
     """
 
     def to(self, language: str) -> str:
-        moment, today = datetime.fromtimestamp(self), datetime.fromtimestamp(time.time()).date()
+        if not clock.is_believed(self):
+            return Sentence("tomorrow").to(language)
+        moment, today = datetime.fromtimestamp(self), datetime.fromtimestamp(clock.now()).date()
         if moment.date() == today:
             phrase = Sentence("%(time)s today", time=moment.strftime("%H:%M"))
         elif moment.date() == today + timedelta(days=1):

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "kindle_appliance"
 
-VOCABULARY = ("sentences", "conversation", "ending", "errors")
+VOCABULARY = ("clock", "sentences", "conversation", "ending", "errors")
 """The vocabulary: at the root, because every module may use it."""
 
 FLOW = (
@@ -31,7 +31,8 @@ FLOW = (
 """The order of imports: a folder or root module imports only earlier ones, and the vocabulary."""
 
 TABLE = """
-sentences:
+clock:
+sentences: clock
 conversation:
 ending:
 errors:
@@ -41,27 +42,27 @@ host.mdns: errors host.network
 host.systemd:
 storage.buckets:
 storage.database: errors
-storage.chats: ending errors storage.database
+storage.chats: clock ending errors storage.database
 storage.lock: errors
-storage.rate_limit: errors storage.buckets storage.database
-storage.reports: errors storage.database
+storage.rate_limit: clock errors storage.buckets storage.database
+storage.reports: clock errors storage.database
 storage.schema: storage.database
 storage.backup: errors storage.database storage.lock storage.schema
-upstream.call: errors
+upstream.call: clock errors
 upstream.demo:
 upstream.dialect: conversation ending errors
 upstream.history: conversation
 upstream.rung: conversation upstream.call upstream.dialect
 upstream.portal: errors
 upstream.attempt: conversation ending errors upstream.portal upstream.rung
-upstream.catalogue: errors upstream.dialect upstream.portal upstream.rung
+upstream.catalogue: clock errors upstream.dialect upstream.portal upstream.rung
 upstream.trial: errors upstream.portal upstream.rung
-upstream.quotas: errors storage.database upstream.rung
-upstream.fallback: conversation ending errors upstream.call upstream.history upstream.rung upstream.attempt
+upstream.quotas: clock errors storage.database upstream.rung
+upstream.fallback: clock conversation ending errors upstream.call upstream.history upstream.rung upstream.attempt
     upstream.quotas
 upstream.sse:
-upstream.gemini_refusals: errors
-upstream.gemini: conversation ending errors upstream.dialect upstream.gemini_refusals upstream.sse
+upstream.gemini_refusals: clock errors
+upstream.gemini: clock conversation ending errors upstream.dialect upstream.gemini_refusals upstream.sse
 kinds: host.network
 settings: conversation errors host.network upstream.dialect upstream.gemini kinds
 answers.writing:
@@ -88,7 +89,7 @@ web.pin:
 web.seats:
 web.streams: answers.answer answers.typesetter web.frames
 web.templates:
-web.pages: ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
+web.pages: clock ending host.network host.mdns storage.chats storage.reports answers.writing answers.answer web.look
     web.templates
 web.replies: ending errors answers.answer web.headers web.templates
 web.refusals: errors web.headers web.templates
@@ -96,17 +97,17 @@ web.unread:
 web.parser:
 web.server: host.network web.parser web.refusals web.unread
 web.visitor: host.network storage.rate_limit web.look web.cookies web.pages
-web.asking: errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
+web.asking: clock errors storage.chats storage.rate_limit answers.desk web.forms web.paths web.cookies web.pages
     web.replies web.visitor
-web.chats: errors storage.chats answers.desk web.pages web.replies web.visitor
-web.check: errors storage.buckets storage.reports web.frames web.headers web.json_body web.seats web.pages
+web.chats: clock errors storage.chats answers.desk web.pages web.replies web.visitor
+web.check: clock errors storage.buckets storage.reports web.frames web.headers web.json_body web.seats web.pages
     web.replies web.visitor
 web.reading: errors storage.chats storage.rate_limit answers.answer answers.desk answers.typesetter web.frames
     web.headers web.forms web.paths web.cookies web.seats web.streams web.templates web.pages web.replies
     web.visitor
 web.scripts: conversation ending errors storage.chats storage.rate_limit answers.answer answers.desk web.frames
     web.headers web.json_body web.seats web.streams web.replies web.visitor
-web.sign_in: web.paths web.cookies web.pin web.pages web.replies web.visitor
+web.sign_in: clock web.paths web.cookies web.pin web.pages web.replies web.visitor
 web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
 web.app: errors host.mdns storage.buckets storage.chats storage.rate_limit storage.reports answers.desk web.guard
     web.headers web.health web.forms web.look web.paths web.cookies web.pin web.seats web.pages web.replies
@@ -116,7 +117,7 @@ owner.installation: errors settings
 owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
     upstream.fallback upstream.gemini settings web.templates
 owner.service: errors host.network owner.installation
-owner.doctor: errors host.network storage.database storage.schema upstream.rung upstream.catalogue
+owner.doctor: clock errors host.network storage.database storage.schema upstream.rung upstream.catalogue
     upstream.trial settings owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
@@ -263,6 +264,15 @@ def test_the_environment_is_read_by_the_command_line_only() -> None:
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"):
                 is_wsgi = getattr(node.value, "id", "") == "request"
                 assert name == "__main__" or is_wsgi, f"{name} reads the environment in line {node.lineno}"
+
+
+def test_the_clock_on_the_wall_is_read_in_one_place() -> None:
+    readings = {"time.time", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                is_reading = f"{node.value.id}.{node.attr}" in readings
+                assert not is_reading or name == "clock", f"{name} reads the clock in line {node.lineno}"
 
 
 def test_modules_hold_only_definitions() -> None:

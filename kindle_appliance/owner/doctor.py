@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .. import clock
 from ..errors import OwnerError, UpstreamUnreachable
 from ..host.network import is_in, parse_address, parse_networks
 from ..settings import OPTIONS, Settings
@@ -247,17 +247,18 @@ def _fetch_catalogues(patient: Patient) -> list[tuple[Rung, Catalogue]]:
 
 
 def _clock(catalogues: Sequence[tuple[Rung, Catalogue]]) -> Finding:
-    now = datetime.now().astimezone()
-    zone = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2] or now.tzname()
-    text = f"here it is {now:%Y-%m-%d %H:%M:%S}, time zone {zone} (UTC{now:%z})."
+    zone = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2] or clock.face("%Z")
+    text = f"here it is {clock.face('%Y-%m-%d %H:%M:%S')}, time zone {zone} (UTC{clock.face('%z')})."
     for rung, catalogue in catalogues:
         if catalogue.error and _CERTIFICATE_TIME_ERROR.search(catalogue.error.detail):
             text += f" The certificate of {rung.provider} is not valid at that time: the clock is wrong."
             return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
-        if catalogue.date and abs(off := (now - catalogue.date).total_seconds()) > _MAX_CLOCK_SECONDS:
+        if catalogue.date and abs(off := clock.shown() - catalogue.date.timestamp()) > _MAX_CLOCK_SECONDS:
             theirs = f"{catalogue.date.astimezone():%Y-%m-%d %H:%M:%S}"
             text += f" The clock of {rung.provider} says {theirs}: {abs(off):.0f} s away."
             return Finding(Verdict.FAILURE, "clock", text, _SET_CLOCK)
+    if not clock.is_believed(clock.shown()):
+        return Finding(Verdict.FAILURE, "clock", f"{text} That cannot be right.", _SET_CLOCK)
     return Finding(Verdict.OK, "clock", text)
 
 

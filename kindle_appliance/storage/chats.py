@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..clock import now
 from ..ending import SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
@@ -92,7 +92,7 @@ class Chats:
                     "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
                     " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question,"
                     " :form, :now, :device)",
-                    {"chat": chat, "question": question, "form": form, "now": time.time(), "device": device},
+                    {"chat": chat, "question": question, "form": form, "now": now(), "device": device},
                 ).lastrowid
                 turn = _turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone())
                 accepted.enter_context(accept(connection, turn))

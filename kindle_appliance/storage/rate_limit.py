@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from datetime import time as time_of_day
+from typing import NamedTuple
 
+from ..clock import UNKNOWN, is_believed, shown
 from ..errors import LimitError
 from ..sentences import Moment, Sentence
 from .buckets import Buckets
@@ -26,11 +28,13 @@ from .database import Connection, Database, Row
 _PER_ADDRESS = 4
 """An address may ask as many questions in a minute as so many devices."""
 _MINUTE = 60.0  # seconds
-_KEEP_DAYS = 7
-"""An address that has asked within so many days has a part of today's questions kept for it.
-
-So the counts of earlier days are kept; also because an earlier date becomes today again when a clock that was ahead
-is corrected. A clock that lags, as after a power cut, deletes nothing. A day has at most as many rows as questions.
+_DAY = 24 * 3600.0  # seconds
+_LATELY_DAYS = 7
+"""An address that has asked within so many days has a part of today's questions kept for it."""
+_KEPT_DAYS = 1 + _LATELY_DAYS
+"""So many days keep their counts: those that were counted on last, whatever their dates. So a clock that jumps to
+another year and back finds the counts of today as it left them, and those of that year are forgotten in their turn.
+A day has at most as many rows as questions.
 """
 _FEW_LEFT = 5
 """A reader who has so many questions left for today, or fewer, is told how many."""
@@ -57,7 +61,7 @@ class RateLimit:
         per_minute: int,
         per_device: int | None,
         per_day: int | None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = shown,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -98,9 +102,11 @@ class RateLimit:
             connection.execute(
                 "INSERT INTO asked (day, address, reader, questions) VALUES (?, ?, ?, 1)"
                 " ON CONFLICT DO UPDATE SET questions = questions + 1",
-                (today.isoformat(), asker.address, asker.reader),
+                (today.name, asker.address, asker.reader),
             )
-            connection.execute("DELETE FROM asked WHERE day < ?", (_oldest(today),))
+            if connection.execute(_TURN_TO_DAY, (today.name,)).rowcount:
+                connection.execute(_FORGET_DAYS, (_KEPT_DAYS,))
+                connection.execute("DELETE FROM asked WHERE day NOT IN (SELECT day FROM days)")
             yield
         except BaseException:
             self._buckets.give_back(buckets)
@@ -119,19 +125,18 @@ class RateLimit:
             "%(count)d question left for today.", plural="%(count)d questions left for today.", count=left
         )
 
-    def _left(self, counts: Row, today: date) -> int | None:
+    def _left(self, counts: Row, today: _Day) -> int | None:
         """Return the number of questions left for today, None without a limit.
 
         Raises `LimitError` if none is left.
         """
-        midnight = Moment(datetime.combine(today + timedelta(days=1), time_of_day.min).timestamp())
         limits = (
             (
                 self._per_device,
                 counts["reader"],
                 Sentence(
                     "This device has asked all its questions for today. New questions from %(moment)s.",
-                    moment=midnight,
+                    moment=today.end,
                 ),
             ),
             (
@@ -139,7 +144,7 @@ class RateLimit:
                 counts["house"],
                 Sentence(
                     "The questions of this house for today are used up. New questions from %(moment)s.",
-                    moment=midnight,
+                    moment=today.end,
                 ),
             ),
             (
@@ -148,32 +153,43 @@ class RateLimit:
                 Sentence(
                     "The rest of today's questions is kept for other devices of this house. New questions from"
                     " %(moment)s.",
-                    moment=midnight,
+                    moment=today.end,
                 ),
             ),
         )
         for most, asked, sentence in limits:
             if most is not None and asked >= most:
-                raise LimitError(sentence, max(0.0, midnight - self._clock()))
+                raise LimitError(sentence, today.left)
         return min((most - asked for most, asked, _ in limits if most is not None), default=None)
 
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self._clock()).date()
+    def _today(self) -> _Day:
+        now = self._clock()
+        if not is_believed(now):  # it still tells the days apart, so that no limit lasts for ever
+            number = now // _DAY
+            return _Day(f"day {number:.0f}", "", Moment(UNKNOWN), (number + 1) * _DAY - now)
+        today = datetime.fromtimestamp(now).date()
+        end = datetime.combine(today + timedelta(days=1), time_of_day.min).timestamp()
+        return _Day(
+            today.isoformat(), (today - timedelta(days=_LATELY_DAYS)).isoformat(), Moment(end), max(0.0, end - now)
+        )
 
 
-def _values(asker: Asker, today: date) -> Mapping[str, object]:
+class _Day(NamedTuple):
+    """A day on which questions are counted.
+
+    `name`: its date, or a number if that is not known; `lately`: the name of the first day that is not long ago;
+    `end`: its midnight; `left`: the seconds until then.
+    """
+
+    name: str
+    lately: str
+    end: Moment
+    left: float
+
+
+def _values(asker: Asker, today: _Day) -> Mapping[str, object]:
     """The values for `_COUNTS`."""
-    return {
-        "reader": asker.reader,
-        "address": asker.address,
-        "today": today.isoformat(),
-        "oldest": _oldest(today),
-    }
-
-
-def _oldest(today: date) -> str:
-    """The first of the days whose counts are kept."""
-    return (today - timedelta(days=_KEEP_DAYS)).isoformat()
+    return {"reader": asker.reader, "address": asker.address, "today": today.name, "lately": today.lately}
 
 
 _COUNTS = """
@@ -181,7 +197,15 @@ _COUNTS = """
         coalesce(sum(questions), 0) AS house,
         coalesce(sum(questions * (reader = :reader)), 0) AS reader,
         coalesce(sum(questions * (address = :address)), 0) AS address,
-        EXISTS (SELECT 1 FROM asked WHERE day >= :oldest AND address NOT IN (:address, '')) AS others
+        EXISTS (SELECT 1 FROM asked WHERE day >= :lately AND address NOT IN (:address, '')) AS others
     FROM asked WHERE day = :today
 """
 """The questions of today, and whether another address has asked lately ('': not known, from an older version)."""
+
+_TURN_TO_DAY = """
+    INSERT INTO days (day, number) VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM days))
+    ON CONFLICT DO UPDATE SET number = excluded.number WHERE number < (SELECT max(number) FROM days)
+"""
+"""Makes a day the last one that was counted on. Changes no row if it is that already."""
+
+_FORGET_DAYS = "DELETE FROM days WHERE day NOT IN (SELECT day FROM days ORDER BY number DESC LIMIT ?)"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..clock import now
 from ..errors import ReaderError
 from ..sentences import Sentence
 from .database import Database
@@ -46,7 +46,7 @@ class Reports:
         text = json.dumps(report, ensure_ascii=False)
         text = text.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, SQLite cannot
         with self._database.write() as connection:
-            connection.execute("INSERT INTO reports (received, report) VALUES (?, ?)", (time.time(), text))
+            connection.execute("INSERT INTO reports (received, report) VALUES (?, ?)", (now(), text))
             connection.execute(
                 "DELETE FROM reports WHERE id NOT IN (SELECT id FROM reports ORDER BY id DESC LIMIT ?)",
                 (REPORTS_KEPT,),

@@ -103,6 +103,11 @@ CHATS = Schema(
             at INTEGER NOT NULL,   -- characters of the answer before this piece
             text TEXT NOT NULL
         ) STRICT;
+        CREATE TABLE days (  -- of `asked`, in the order in which they were counted on: a clock can jump
+            day TEXT PRIMARY KEY,
+            number INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO days SELECT day, row_number() OVER (ORDER BY day) FROM (SELECT DISTINCT day FROM asked);
         """,
     ),
 )

@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from http.client import HTTPResponse
 from typing import Any
 
@@ -33,6 +32,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProxyError, ReadTimeoutError, SSLError
 
+from ..clock import face
 from ..errors import (
     ApplianceError,
     Cancelled,
@@ -354,7 +354,7 @@ def _insecure(error: Exception, provider: str) -> Sentence:
             "The secure connection to %(provider)s failed. After a power cut the clock of the appliance can"
             " be wrong: it says %(now)s. It mends itself when the internet is back.",
             provider=provider,
-            now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+            now=face(),
         )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return Sentence(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from ..clock import is_believed
 from ..errors import ApplianceError, UpstreamUnreachable
 from . import portal
 from .dialect import Dialect
@@ -53,6 +54,7 @@ def fetch_catalogue(dialect: Dialect, place: Place) -> Catalogue:
 def _date(headers: Mapping[str, str]) -> datetime | None:
     """The server's clock, as a response tells it (RFC 9110, 6.6.1)."""
     try:
-        return parsedate_to_datetime(headers.get("date", "")).replace(tzinfo=UTC)  # HTTP knows no other zone
+        date = parsedate_to_datetime(headers.get("date", "")).replace(tzinfo=UTC)  # HTTP knows no other zone
     except ValueError:
         return None
+    return date if is_believed(date.timestamp()) else None

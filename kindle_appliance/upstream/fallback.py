@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ..clock import now
 from ..conversation import Question
 from ..ending import STOPPED, Ending, Finish
 from ..errors import (
@@ -244,7 +245,7 @@ class Generation:
         back = self._quotas.first_back(known)
         if back is None or any(each.rules_out_place for each in refusals):  # the owner must hear of a refused key
             return
-        wait = max(0.0, back.at - time.time())
+        wait = max(0.0, back.at - now())
         self.error = QuotaExhausted(back.rung.provider, until=back.at, retry_after=wait)
         note = Sentence(
             "%(provider)s's free questions for today are used up. New questions from %(moment)s.",

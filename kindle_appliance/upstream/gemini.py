@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from ..clock import now
 from ..conversation import GenerationOptions, Question
 from ..ending import TOO_LONG, Ending, Finish
 from ..errors import ApplianceError, UpstreamError, UpstreamUnreadable
@@ -73,7 +73,7 @@ class Gemini:
     provider = PROVIDER
     options = frozenset({"temperature", "max_output_tokens", "thinking_level", "thinking_budget"})
 
-    def __init__(self, clock: Clock = time.time) -> None:
+    def __init__(self, clock: Clock = now) -> None:
         self._clock = clock
 
     def check_options(self, options: GenerationOptions) -> None:
@@ -158,7 +158,7 @@ class Gemini:
 class AnswerReader:
     """The body of one 200 response of `model`, as `StreamReader` says."""
 
-    def __init__(self, model: str, *, clock: Clock = time.time, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, model: str, *, clock: Clock = now, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.progress = 0
         self.model = model
         self.tokens = 0

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ..clock import UNKNOWN, is_believed
 from ..errors import (
     ApplianceError,
     ContextExceeded,
@@ -209,7 +210,9 @@ class _Refusal:
 
 
 def _next_midnight(moment: float) -> float:
-    """The Pacific midnight after a moment; both Unix time."""
+    """The Pacific midnight after a moment; both Unix time. Nobody knows it of a moment that is not believed."""
+    if not is_believed(moment):
+        return UNKNOWN
     day = datetime.fromtimestamp(moment, ZoneInfo(_PACIFIC)).date() + timedelta(days=1)
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(_PACIFIC)).timestamp()
 

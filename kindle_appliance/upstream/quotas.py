@@ -3,8 +3,9 @@ model, and one model can have several names.
 
 A quota that is used up is remembered across restarts, together with the moment at which the server said so. After a
 jump of the clock that moment lies in the future, or the quota's end has passed, and the model is simply asked
-again. Another key is another place, with quotas of its own. That a place does not have a model is remembered for a
-day, and only in memory: a restart, as after a change of the settings, asks for it again.
+again; so it is as long as the time is not known. Another key is another place, with quotas of its own. That a
+place does not have a model is remembered for a day, and only in memory: a restart, as after a change of the
+settings, asks for it again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
+from ..clock import is_believed, now
 from ..errors import StorageError
 from ..storage.database import Database
 from .rung import Rung
@@ -53,7 +55,7 @@ class Quotas:
     def __init__(
         self,
         database: Database | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -63,7 +65,9 @@ class Quotas:
         self._unknown_until: dict[Model, float] = {}
         self._versions: dict[Model, str] = {}
         rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
-        self._outages = {Model(row[0], row[1]): _Outage(row[2], row[3]) for row in rows}
+        self._outages = {
+            Model(place, model): _Outage(said, until) for place, model, said, until in rows if is_believed(until)
+        }
 
     def model(self, rung: Rung) -> Model:
         """The model of a rung: the version that answered under its name last, else the name itself."""

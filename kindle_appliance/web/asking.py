@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import time
 from dataclasses import dataclass
 from functools import partial
 
 from bottle import HTTPResponse, request
 
 from ..answers.desk import AnswerDesk
+from ..clock import now
 from ..errors import NOT_UNDERSTOOD, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.chats import Chats, Turn, check_question, clean
@@ -110,7 +110,7 @@ class Asking:
             self.visitors.reader(),
             new_form_id(),
             () if chat or not device else self.chats.recent(_RECENT_CHATS, device),
-            time.time(),
+            now(),
             question=question,
             chat=chat,
             gone=int(meant) if is_number(meant) else 0,

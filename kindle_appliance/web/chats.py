@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 
 from bottle import HTTPError, HTTPResponse
 
 from ..answers.desk import AnswerDesk
+from ..clock import now
 from ..errors import StorageError
 from ..storage.chats import Chats
 from . import replies
@@ -31,7 +31,7 @@ class ChatList:
 
     def show(self) -> HTTPResponse:
         """`GET /chats`."""
-        page = self.pages.list(self.visitors.reader(), self.chats.recent(_MOST_CHATS), time.time())
+        page = self.pages.list(self.visitors.reader(), self.chats.recent(_MOST_CHATS), now())
         return replies.html(page)
 
     def go_to_newest(self, chat: str) -> HTTPResponse:

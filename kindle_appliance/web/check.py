@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
+from ..clock import now, shown
 from ..errors import TOO_MUCH, LimitError, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.buckets import Buckets
@@ -46,9 +47,9 @@ class Check:
 
     def show(self) -> HTTPResponse:
         """`GET /check`: the page that tests the browser which opens it."""
-        now = time.time()
-        response = replies.html(self.pages.check(self.visitors.reader(), now))
-        response.set_cookie("server", str(int(now * 1000)), path="/check")  # to be found by the script
+        moment = shown()  # the page compares two clocks, and believes neither
+        response = replies.html(self.pages.check(self.visitors.reader(), moment))
+        response.set_cookie("server", str(int(moment * 1000)), path="/check")  # to be found by the script
         return response
 
     def stream(self) -> HTTPResponse:
@@ -86,7 +87,7 @@ class Check:
 
     def list_reports(self) -> HTTPResponse:
         """`GET /check/reports`: what browsers have said of themselves."""
-        page = self.pages.reports(self.visitors.reader(), self.reports.latest(), time.time())
+        page = self.pages.reports(self.visitors.reader(), self.reports.latest(), now())
         return replies.html(page)
 
 

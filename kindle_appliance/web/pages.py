@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..answers.answer import News
 from ..answers.writing import east_asian_language, is_right_to_left, may_slant
+from ..clock import is_believed
 from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
 from ..host.network import web_address
@@ -184,10 +186,9 @@ class Pages:
         return self._page(reader, "addresses.html", urls=urls, state=state)
 
     def check(self, reader: Reader, now: float) -> Page:
-        """The page that tests the browser which opens it. `now`: the appliance's clock (Unix time)."""
-        zone = datetime.fromtimestamp(now).astimezone().utcoffset() or timedelta()
-        minutes = zone // timedelta(minutes=1)
-        return self._page(reader, "check.html", scripts=("check",), now=int(now * 1000), zone=minutes)
+        """The page that tests the browser which opens it. `now`: what the appliance's clock shows (Unix time)."""
+        zone = time.localtime(now).tm_gmtoff // 60
+        return self._page(reader, "check.html", scripts=("check",), now=int(now * 1000), zone=zone)
 
     def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> Page:
         """What browsers have reported of themselves, newest first."""
@@ -295,7 +296,11 @@ def _go_on_from(answer: str) -> Sentence:
 
 
 def when(moment: float, now: float) -> Sentence:
-    """A moment as the people of the house say it, in the time zone of the appliance. Both are Unix times."""
+    """A moment as the people of the house say it, in the time zone of the appliance. Both are Unix times, and `now`
+    is one that is believed, or `UNKNOWN`.
+    """
+    if not is_believed(moment):
+        return Sentence("on an unknown day")
     then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now)
     if then.date() == today.date():
         return Sentence("today, %(time)s", time=then.strftime("%H:%M"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bottle import HTTPResponse, request
 
+from ..clock import now
 from ..sentences import Sentence
 from . import cookies, replies, visitor
 from .pages import Pages
@@ -46,7 +47,7 @@ class SignIn:
 
     def is_signed_in(self) -> bool:
         """Whether a browser has brought its session, or a script the PIN."""
-        if self.gate.is_session(cookies.session(), time.time()):
+        if self.gate.is_session(cookies.session(), now()):
             return True
         scheme, _, pin = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return scheme.lower() == "bearer" and self.gate.is_right(pin.strip(), visitor.source(), time.monotonic())
@@ -71,7 +72,7 @@ class SignIn:
         if not self.gate.is_right(digits, visitor.source(), time.monotonic()):
             return self._locked(back, _WRONG_PIN)
         response = replies.see_other(back)
-        cookies.keep_session(response, self.gate.open_session(time.time() + cookies.YEAR_SECONDS))
+        cookies.keep_session(response, self.gate.open_session(now() + cookies.YEAR_SECONDS))
         return response
 
     def _locked(self, back: str, note: Sentence | None) -> HTTPResponse:

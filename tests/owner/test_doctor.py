@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -212,6 +213,16 @@ def test_a_clock_that_differs_from_googles_is_a_failure_with_the_difference(
     seconds = re.search(r"(\d+) s away", finding.text)
     assert seconds and abs(int(seconds[1]) - abs(off.total_seconds())) < 30
     assert "timedatectl" in finding.remedy
+
+
+@pytest.mark.parametrize("shown", [5.0, 4.2e9, 253_402_300_800.0])
+def test_a_clock_that_cannot_be_right_is_a_failure_also_without_internet(
+    healthy: Patient, monkeypatch: pytest.MonkeyPatch, shown: float
+) -> None:
+    monkeypatch.setattr("kindle_appliance.clock.shown", lambda: shown)
+    finding = found(replace(healthy, rungs=()))["clock"]
+    assert finding.verdict == "failure" and "timedatectl" in finding.remedy
+    assert time.strftime("%Y-%m-%d", time.localtime(shown)) in finding.text
 
 
 def test_a_certificate_that_is_not_yet_valid_is_blamed_on_the_clock(healthy: Patient, tmp_path: Path) -> None:

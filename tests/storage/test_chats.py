@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -62,7 +61,7 @@ def stored(chats: Chats, turn: Turn) -> Turn:
 def test_a_question_without_a_chat_starts_one_and_is_found_again(
     chats: Chats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 1234.5))
+    monkeypatch.setattr(module, "now", lambda: 1234.5)
     turn, is_new = chats.ask("Why?", None, "form")
     assert is_new
     assert (turn.number, turn.question, turn.asked, turn.answer, turn.ending) == (1, "Why?", 1234.5, "", None)
@@ -331,7 +330,7 @@ def test_the_list_shows_the_most_recently_asked_chats_first_with_title_count_and
     chats: Chats, form: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(100)
-    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: float(next(clock))))
+    monkeypatch.setattr(module, "now", lambda: float(next(clock)))
     assert chats.recent(10) == []
     first, _ = chats.ask("first title", None, next(form))
     second, _ = chats.ask("second title", None, next(form))

@@ -115,7 +115,9 @@ def test_a_temporarily_wrong_clock_does_not_reset_the_daily_limit(database: Data
     rate_limit = opened(database, clock, per_day=2)
     ask(rate_limit), ask(rate_limit)
     right = clock.now
-    for wrong in (right - 86400, right + 86400, 86400.0):  # the last one is the time on a board without a battery
+    year = 365 * 86400
+    # 86400 is the time on a board without a battery; the last one is in the year 11476.
+    for wrong in (right - 86400, right + 86400, right + year, right + 70 * year, 86400.0, 3e11):
         clock.now = wrong
         assert ask(rate_limit) == 0
     clock.now = right
@@ -127,7 +129,35 @@ def test_the_counts_of_old_days_are_deleted(database: Database, clock: Clock) ->
     for _ in range(20):
         ask(rate_limit)
         clock.now += 86400
-    assert len(database.read("SELECT day FROM asked")) == 8
+    assert len(database.read("SELECT day FROM asked")) == len(database.read("SELECT day FROM days")) == 8
+
+
+def test_days_of_a_clock_that_was_ahead_are_forgotten_after_a_week_like_all_others(
+    database: Database, clock: Clock
+) -> None:
+    rate_limit = opened(database, clock)
+    clock.now += 365 * 86400
+    ask(rate_limit)
+    clock.now -= 365 * 86400
+    for _ in range(8):
+        ask(rate_limit)
+        clock.now += 86400
+    assert {row["day"][:4] for row in database.read("SELECT day FROM asked")} == {"2026"}
+
+
+@pytest.mark.parametrize("now", [-1.0, 0.0, 1.5e9, 4.2e9, 253_402_300_800.0, 1e15])
+def test_a_day_that_nobody_knows_has_its_limit_and_ends_after_24_hours(
+    database: Database, clock: Clock, now: float
+) -> None:
+    clock.now = now
+    rate_limit = opened(database, clock, per_day=2)
+    assert ask(rate_limit) == ask(rate_limit) == 0
+    wait = ask(rate_limit)
+    assert 0 < wait <= 86400
+    with pytest.raises(LimitError, match="New questions from tomorrow"):
+        rate_limit.take(Asker("kindle", HOME))
+    clock.now += wait
+    assert ask(rate_limit) == 0
 
 
 def test_made_up_readers_share_the_bucket_of_their_address(database: Database, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta
@@ -31,16 +32,17 @@ LIMITS = st.one_of(st.none(), st.integers(1, 8))
 
 
 class Limits(RuleBasedStateMachine):
-    """`asked`: the questions of each day that are remembered, by reader and address. `bursts`: the tokens of each
-    bucket, of which none is ever forgotten.
+    """`asked`: the questions of each day that is remembered, by reader and address; that of the last question comes
+    last. `bursts`: the tokens of each bucket, of which none is ever forgotten.
     """
 
     @initialize(per_minute=st.sampled_from((1, 3, 100)), per_device=LIMITS, per_day=LIMITS)
     def begin(self, per_minute: int, per_device: int | None, per_day: int | None) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.now, self.ticks = datetime(2026, 11, 25, 21, 0).timestamp(), 1000.0
+        self.begun = self.now - self.ticks
         self.limits = per_minute, per_device, per_day
-        self.asked: dict[date, Counter[tuple[str, str]]] = {}
+        self.asked: dict[date | int, Counter[tuple[str, str]]] = {}
         self.database = Database(Path(self.folder.name) / "chats.sqlite", CHATS)
         self.restart()
 
@@ -67,11 +69,11 @@ class Limits(RuleBasedStateMachine):
             found = ""
         assert (expected in found) if expected else not found, (expected, found)
         if not found and is_stored:
-            today = self.today()
             for name in self.names(reader, address):
                 self.bursts[name] = self.tokens(name) - 1, self.ticks
-            self.asked = {day: each for day, each in self.asked.items() if day >= today - timedelta(days=7)}
-            self.asked.setdefault(today, Counter())[reader, address] += 1
+            counts = self.asked.pop(self.today(), Counter())
+            counts[reader, address] += 1
+            self.asked = dict([*self.asked.items(), (self.today(), counts)][-8:])  # the last days counted on
 
     @rule(address=ADDRESSES, times=st.integers(2, 9))
     def ask_again_and_again(self, address: str, times: int) -> None:
@@ -83,10 +85,14 @@ class Limits(RuleBasedStateMachine):
         self.now += seconds
         self.ticks += seconds
 
-    @rule(days=st.sampled_from((-20000, -8, -1, 1, 6, 7, 8, 400)))
+    @rule(days=st.sampled_from((-20000, -8, -1, 1, 6, 7, 8, 400, 3_000_000)))
     def the_clock_jumps(self, days: int) -> None:
-        if 0 < self.now + days * 86400 < 4e9:
+        if 0 < self.now + days * 86400 < 3e11:  # the year 11476
             self.now += days * 86400
+
+    @rule()
+    def the_clock_is_corrected(self) -> None:
+        self.now = self.begun + self.ticks
 
     @precondition(lambda self: hasattr(self, "database"))
     @rule()
@@ -100,8 +106,9 @@ class Limits(RuleBasedStateMachine):
         """Words of the sentence that refuses a question; "" for one that is admitted."""
         _, per_device, per_day = self.limits
         asked = self.asked.get(self.today(), Counter())
-        since = self.today() - timedelta(days=7)
-        others = any(where != address for day, each in self.asked.items() if day >= since for _, where in each)
+        others = any(
+            where != address for day, each in self.asked.items() if self.is_lately(day) for _, where in each
+        )
         if per_device is not None and sum(n for (who, _), n in asked.items() if who == reader) >= per_device:
             return "This device has asked all"
         if per_day is not None and asked.total() >= per_day:
@@ -121,14 +128,23 @@ class Limits(RuleBasedStateMachine):
         tokens, since = self.bursts.get(name, (size, self.ticks))
         return min(size, tokens + (self.ticks - since) * size / 60 + 1e-12)
 
-    def today(self) -> date:
-        return datetime.fromtimestamp(self.now).date()
+    def today(self) -> date | int:
+        """The date; the number of the day in years that are not believed."""
+        is_believed = 2020 <= time.gmtime(self.now).tm_year < 2100
+        return datetime.fromtimestamp(self.now).date() if is_believed else int(self.now // 86400)
+
+    def is_lately(self, day: date | int) -> bool:
+        """Whether a day is not long before today. Nobody knows that of days without a date."""
+        today = self.today()
+        if isinstance(today, int) or isinstance(day, int):
+            return True
+        return day >= today - timedelta(days=7)
 
     @invariant()
     def the_stored_counts_are_those_of_the_model(self) -> None:
         if hasattr(self, "database"):
             rows = self.database.read("SELECT day, reader, address, questions FROM asked")
-            stored = {(date.fromisoformat(row[0]), row[1], row[2]): row[3] for row in rows}
+            stored = {(day_of(row[0]), row[1], row[2]): row[3] for row in rows}
             assert stored == {(day, *who): n for day, each in self.asked.items() for who, n in each.items()}
 
     @invariant()
@@ -141,6 +157,10 @@ class Limits(RuleBasedStateMachine):
                     assert refusal in said
                 else:
                     assert not said or "left for today" in said
+
+
+def day_of(name: str) -> date | int:
+    return int(name.removeprefix("day ")) if name.startswith("day ") else date.fromisoformat(name)
 
 
 def test_the_rate_limit_is_that_of_a_model_that_keeps_every_question(soak: Soak) -> None:

@@ -1,0 +1,37 @@
+"""The clock on the wall, as far as it is believed.
+
+A Raspberry Pi has no clock that runs without power: until the network tells it the time, it may be in any year.
+Between 2020 and 2100 the clock is taken at its word, although it can jump. Outside, the time is not known: nothing
+is dated by it or expires by it, and what an old row or a server says about such years is not shown.
+"""
+
+from __future__ import annotations
+
+import time
+
+FIRST, LAST = 1_577_836_800.0, 4_102_444_800.0
+"""The begin of 2020, and that of 2100 (UTC), between which a Unix time is believed."""
+
+UNKNOWN = 0.0
+"""The Unix time of what happened when the time was not known."""
+
+
+def is_believed(moment: float) -> bool:
+    """Whether a Unix time can be true."""
+    return FIRST <= moment < LAST
+
+
+def now() -> float:
+    """The Unix time, in seconds; `UNKNOWN` if the clock is not believed."""
+    moment = shown()
+    return moment if is_believed(moment) else UNKNOWN
+
+
+def shown() -> float:
+    """The Unix time as the clock shows it, believed or not. Everything else that reads the clock reads it here."""
+    return time.time()
+
+
+def face(form: str = "%Y-%m-%d %H:%M %Z") -> str:
+    """What the clock shows, believed or not, in a form of strftime(3). (Python's dates end with the year 9999.)"""
+    return time.strftime(form, time.localtime(shown()))
