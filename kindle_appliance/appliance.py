@@ -22,6 +22,7 @@ from .settings import Settings, data_folder
 from .storage.chats import Chats
 from .storage.database import Database
 from .storage.lock import FolderLock
+from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
 from .storage.schema import CHATS
@@ -52,6 +53,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         # Before the database is opened: to migrate it under another appliance would keep that one from starting
         # again.
         lock = stops.enter_context(FolderLock(folder))
+        keep_private(folder)
         database = stops.enter_context(closing(Database(folder / "chats.sqlite", CHATS)))
         chats = Chats(database)
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)

@@ -44,6 +44,7 @@ storage.buckets:
 storage.database: errors
 storage.chats: clock ending errors storage.database
 storage.lock: errors
+storage.privacy:
 storage.rate_limit: clock errors storage.buckets storage.database
 storage.reports: clock errors storage.database
 storage.schema: storage.database

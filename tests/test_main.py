@@ -267,6 +267,37 @@ def test_a_browser_stays_signed_in_through_a_restart_but_not_through_a_change_of
     assert len(secret.read_bytes()) == 32
 
 
+def test_only_their_owner_can_read_the_files_of_the_chats_whoever_started_the_program(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.default = Reply.answer("Because.")
+    data = tmp_path / "data"
+    arguments = ("--data", str(data), "--gemini-url", gemini.url)
+    more = {"GEMINI_API_KEY": KEY, "KINDLE_APPLIANCE_PIN": PIN}
+
+    def modes() -> dict[str, int]:
+        """With a question that is being answered, so that all files are there."""
+        with closing(Appliance(tmp_path, *arguments, **more)) as appliance:
+            appliance.sign_in(str(appliance.post("/pin", pin=PIN).headers["Set-Cookie"]).partition(";")[0])
+            appliance.ask("Why?")
+            return {each.name: stat.S_IMODE(each.stat().st_mode) for each in data.iterdir()}
+
+    private = dict.fromkeys(("chats.sqlite", "chats.sqlite-wal", "chats.sqlite-shm", "lock", "pin-secret"), 0o600)
+    umask = os.umask(0o022)
+    try:
+        assert modes() == private
+        foreign = data / "holidays.txt"
+        foreign.touch()
+        for each in data.iterdir():
+            each.chmod(0o644)
+        assert modes() == private | {"holidays.txt": 0o644}
+        code, output, errors = run(tmp_path, "backup", "--data", str(data), str(tmp_path / "saved"))
+        assert not code, output + errors
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "saved").stat().st_mode) == 0o600
+
+
 def test_the_pin_can_be_entered_when_the_filesystem_is_read_only(tmp_path: Path, filesystem: Path) -> None:
     with closing(Appliance(tmp_path, "--data", str(filesystem))) as appliance:
         appliance.rest()

@@ -1,0 +1,29 @@
+"""Takes the files of the chats away from other users of the machine.
+
+What the program creates is its owner's alone, whatever umask it was started with: the command line sees to that.
+This is for files from before: an older version left them readable for all when it was started by hand.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_OURS = ("lock", "pin-secret", "chats*.sqlite*", "before-restore.sqlite*")
+"""The folder can be one with other files, too. SQLite gives the files beside a database the mode that it has."""
+
+
+def keep_private(folder: Path) -> None:
+    """Let only their owner read and write our files in `folder`. What cannot be changed stays as it is: on a
+    read-only card, or if another user owns it.
+    """
+    for path in (path for pattern in _OURS for path in folder.glob(pattern)):
+        with suppress(OSError):
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                path.chmod(0o600)
+                log.warning("other users could read %s; now only its owner can", path)
