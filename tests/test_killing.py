@@ -8,6 +8,8 @@ import shutil
 import sqlite3
 import threading
 import time
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -16,10 +18,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from conftest import Soak
+from appliance import tools
+from conftest import Soak, unavailable
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.house import Follow
-from fakes.program import UNLIMITED, Appliance
+from fakes.program import PROGRAM, UNLIMITED, Appliance
 from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
@@ -99,11 +102,13 @@ def stored(folder: Path) -> dict[str, Stored]:
     shutil.copytree(folder, copy)
     with closing(sqlite3.connect(copy / "chats.sqlite")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        pieces = dict(database.execute("SELECT turn, group_concat(text, '') FROM pieces GROUP BY turn"))
+        pieces: defaultdict[int, str] = defaultdict(str)
+        for turn, text in database.execute("SELECT turn, text FROM pieces ORDER BY at"):
+            pieces[turn] += zlib.decompress(text).decode()
         rows = database.execute("SELECT id, question, answer, finish FROM turns").fetchall()
     shutil.rmtree(copy)
     return {
-        question: Stored(answer if finish else answer + pieces.get(turn, ""), finish)
+        question: Stored(answer if finish else answer + pieces[turn], finish)
         for turn, question, answer, finish in rows
     }
 
@@ -121,10 +126,19 @@ def check_after_restart(appliance: Appliance, asked: list[Asked], kept: dict[str
         assert answer and appliance.get(f"/answers/{answer[1]}?as=text").read().decode() == was.answer
 
 
+SLOW = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fdatasync:delay_enter=150ms"]
+"""A card on which each commit takes as long."""
+
+
+@pytest.mark.parametrize("card", ["quick", "slow"])
 def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_the_promise(
-    tmp_path: Path, soak: Soak
+    tmp_path: Path, soak: Soak, card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = soak(8, full=200)
+    if card == "slow":
+        if reason := tools.missing("strace"):
+            unavailable(reason)
+        monkeypatch.setattr("fakes.program.PROGRAM", [*SLOW, *PROGRAM])
+    kills = soak(8, full=200) // (1 if card == "quick" else 4)
     promised = soak(30, full=13) / 10  # seconds until settled text is stored; a loaded machine gets more of them
     chance = random.Random(9)
     accepted, finished, oldest_lost = 0, 0, 0.0
@@ -165,6 +179,6 @@ def test_a_kill_at_any_instant_loses_no_question_and_no_text_older_than_the_prom
         with closing(Appliance(tmp_path, *options, **UNLIMITED)) as appliance:
             check_after_restart(appliance, asked, kept)
     soak.tell(
-        f"{kills} kills, {accepted} questions accepted, {finished} answers ended, none lost; the settled text"
-        f" that was lost had been there for at most {oldest_lost:.2f} s"
+        f"{kills} kills on a {card} card, {accepted} questions accepted, {finished} answers ended, none lost; the"
+        f" settled text that was lost had been there for at most {oldest_lost:.2f} s"
     )

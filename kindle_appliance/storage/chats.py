@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -163,11 +164,12 @@ class Chats:
         """
         with self._database.write() as connection:
             for piece in pieces:
-                connection.execute("DELETE FROM pieces WHERE turn = :turn AND at >= :at", piece._asdict())
+                packed = zlib.compress(piece.text.encode())
+                connection.execute("DELETE FROM pieces WHERE turn = ? AND at >= ?", (piece.turn, piece.at))
                 connection.execute(
-                    "INSERT INTO pieces (turn, at, text) SELECT id, :at, :text FROM turns"
-                    " WHERE id = :turn AND finish IS NULL",
-                    piece._asdict(),
+                    "INSERT INTO pieces (turn, at, text)"
+                    " SELECT id, ?, ? FROM turns WHERE id = ? AND finish IS NULL",
+                    (piece.at, packed, piece.turn),
                 )
 
     def store_ending(self, turn: int, text: str, ending: Ending) -> None:
@@ -187,12 +189,13 @@ class Chats:
         """Mark answers that a crash or power cut left unfinished as interrupted, and return their number."""
         note = SWITCHED_OFF.to_json()
         with self._database.write() as connection:
-            interrupted = connection.execute(
-                f"UPDATE turns SET answer = {_GROWN}, finish = ?, note = ? WHERE finish IS NULL",  # noqa: S608 - ours
-                (Finish.INTERRUPTED, note),
-            ).rowcount
+            turns = [_turn(row) for row in connection.execute(f"{_TURN} WHERE finish IS NULL")]
+            connection.executemany(
+                "UPDATE turns SET answer = ?, finish = ?, note = ? WHERE id = ?",
+                [(turn.answer, Finish.INTERRUPTED, note, turn.id) for turn in turns],
+            )
             connection.execute("DELETE FROM pieces")
-            return interrupted
+            return len(turns)
 
 
 def clean(text: str) -> str:
@@ -220,17 +223,15 @@ def check_question(question: str) -> None:
         )
 
 
-_GROWN = """
-    answer || coalesce(
-        (SELECT group_concat(text, '') FROM (SELECT text FROM pieces WHERE turn = turns.id ORDER BY at)), ''
-    )
+_TURN = """
+    SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung,
+    CASE WHEN finish IS NULL THEN
+        (SELECT group_concat(hex(text), ' ') FROM (SELECT text FROM pieces WHERE turn = turns.id ORDER BY at))
+    END AS pieces FROM turns
 """
-"""The text of an answer without an ending. (SQLite keeps the order of the subquery: its ticket 2942, of 2008.)"""
-
-_TURN = (
-    f"SELECT id, chat, number, question, asked, CASE WHEN finish IS NULL THEN {_GROWN} ELSE answer END AS answer,"  # noqa: S608
-    " finish, note, model, tokens, rung, next_rung FROM turns"
-)
+"""`pieces`: what the log has of an answer without an ending. (SQLite keeps the order of the subquery: see its
+ticket 2942, of 2008.)
+"""
 
 _TRIM_LOG = """
     DELETE FROM pieces WHERE id < coalesce(
@@ -248,4 +249,6 @@ def _turn(row: Row) -> Turn:
     if row["finish"] is not None:
         note = Sentence.from_json(row["note"]) if row["note"] else None
         ending = Ending(Finish(row["finish"]), note, row["model"], row["tokens"], row["rung"], row["next_rung"])
-    return Turn(row["id"], row["chat"], row["number"], row["question"], row["asked"], row["answer"], ending)
+    pieces = [zlib.decompress(bytes.fromhex(piece)).decode() for piece in (row["pieces"] or "").split()]
+    answer = "".join([row["answer"], *pieces])
+    return Turn(row["id"], row["chat"], row["number"], row["question"], row["asked"], answer, ending)

@@ -101,7 +101,7 @@ CHATS = Schema(
             id INTEGER PRIMARY KEY,
             turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
             at INTEGER NOT NULL,   -- characters of the answer before this piece
-            text TEXT NOT NULL
+            text BLOB NOT NULL     -- packed by zlib: each further page of the log costs the card four
         ) STRICT;
         CREATE TABLE days (  -- of `asked`, in the order in which they were counted on: a clock can jump
             day TEXT PRIMARY KEY,

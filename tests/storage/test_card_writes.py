@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Soak
+from appliance import tools
+from conftest import ROOT, Soak, unavailable
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.program import PROGRAM, UNLIMITED, Appliance
 
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.timeout(180)]
 
 TRACE = ("strace", "-D", "-f", "-y", "-qq", "-e", "trace=pwrite64,write,fsync,fdatasync")
 PIECES_PER_SECOND = 5
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8") * 8  # English, as a model writes it
 
 
 class Cost(NamedTuple):
@@ -48,13 +50,13 @@ def write_at_a_rate(call: Call) -> Reply:
     """An answer as its question wants it: "kilobytes seconds"."""
     kilobytes, seconds = map(int, call.json["contents"][-1]["parts"][0]["text"].split()[:2])
     count = seconds * PIECES_PER_SECOND
-    piece = ("Ink and paper. " * 1000)[: kilobytes * 1024 // count]
+    size = kilobytes * 1024 // count
 
     def body() -> Iterator[bytes]:
         since = time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, since + number / PIECES_PER_SECOND - time.monotonic()))  # as a model does
-            yield chunk(piece)
+            yield chunk(TEXT[number * size : (number + 1) * size])
         yield chunk(None, "STOP")
 
     return Reply(body())
@@ -64,6 +66,8 @@ def trace_answers(
     folder: Path, kilobytes: int, seconds: int, answers: int, monkeypatch: pytest.MonkeyPatch
 ) -> Cost:
     """What so many answers at once cost, on a card that has chats already."""
+    if reason := tools.missing("strace"):
+        unavailable(reason)
     folder.mkdir()
     trace, data = folder / "trace", folder / "data"
     with FakeGemini() as gemini:
@@ -97,7 +101,7 @@ def test_growing_text_costs_the_card_a_page_a_second_and_each_character_twice(
     short = trace_answers(tmp_path / "short", 80, 4, 1, monkeypatch)
     long = trace_answers(tmp_path / "long", 160, 8, 1, monkeypatch)
     assert long.syncs - short.syncs <= 4, "at most one a second"
-    # The text goes to the log as pieces, then as an answer, and at the end to the file. Rewritten each time, twice
+    # The text goes to the log in pieces, then as an answer, and at the end to the file. Rewritten each time, twice
     # the text in twice the time costs four times as much.
     assert long.bytes < 2.2 * short.bytes
     assert long.bytes < 4.5 * 160 * 1024
