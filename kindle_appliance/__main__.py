@@ -13,7 +13,7 @@ from typing import NoReturn
 from . import __version__, settings
 from .appliance import serve
 from .errors import OwnerError, ReaderError, SettingsError, StartError
-from .host import journal
+from .host import journal, terminal
 from .kinds import SWITCH
 from .owner import commands
 from .owner.installation import Installation
@@ -43,6 +43,7 @@ FLAGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 not possible, 2 a wrong command line or setting."""
     os.umask(0o077)  # chats, keys and backups are their owner's alone, also when a user starts the program
+    terminal.guard()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
@@ -77,7 +78,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
             return commands.tell_of_settings(error)
     # At a terminal only the command's own output matters.
     level = values.log_level if given.command == "serve" else "error"
-    journal.start(level, sys.stderr, _is_journal(environment))
+    journal.start(level, sys.__stderr__ or sys.stderr, _is_journal(environment))
     folder = settings.data_folder(values, environment)
     match given.command:
         case "ask":

@@ -18,6 +18,7 @@ from typing import Any
 from .conversation import GenerationOptions
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS
+from .host.terminal import mask, mask_address
 from .kinds import (
     HOST,
     HOST_LABEL,
@@ -264,7 +265,8 @@ def _checked(option: Option, value: object, origin: str) -> object:
 
 def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
     # Some type the key where its file belongs.
-    shown = "(a secret, not shown)" if option.secret or option.kind is SECRET_PATH else f"{value!r}"[:200]
+    shown = "(a secret, not shown)" if option.secret or option.kind is SECRET_PATH else f"{value!r}"
+    shown = (mask_address if option.kind is WEB_ADDRESS else mask)(shown)[:200]
     return SettingsError(
         f"{option.name} = {shown}, from {origin}, is not allowed. Allowed is {option.kind.allowed}."
     )

@@ -36,8 +36,9 @@ sentences: clock
 conversation:
 ending:
 errors:
-host.journal:
 host.network:
+host.terminal:
+host.journal: host.terminal
 host.mdns: errors host.network
 host.systemd:
 storage.buckets:
@@ -65,7 +66,7 @@ upstream.sse:
 upstream.gemini_refusals: clock errors
 upstream.gemini: clock conversation ending errors upstream.dialect upstream.gemini_refusals upstream.sse
 kinds: host.network
-settings: conversation errors host.network upstream.dialect upstream.gemini kinds
+settings: conversation errors host.network host.terminal upstream.dialect upstream.gemini kinds
 answers.writing:
 answers.budget:
 answers.markdown: answers.budget answers.writing
@@ -118,7 +119,8 @@ owner.installation: errors settings
 owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
     upstream.fallback upstream.gemini settings web.templates
 owner.service: errors host.network owner.installation
-owner.doctor: clock errors host.network storage.database storage.schema upstream.rung upstream.catalogue
+owner.doctor: clock errors host.network host.terminal storage.database storage.schema upstream.rung
+    upstream.catalogue
     upstream.trial settings owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
@@ -139,7 +141,7 @@ ONLY_IN = {
     "zeroconf": {"host.mdns"},
     "ifaddr": {"host.network"},
     "gettext": {"sentences"},
-    "os": {"settings", "owner.credential", "host.systemd", "owner.commands", "__main__"},
+    "os": {"settings", "owner.credential", "host.systemd", "host.terminal", "__main__"},
 }
 
 

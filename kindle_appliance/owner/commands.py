@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import io
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
@@ -16,6 +14,7 @@ from ..ending import Finish
 from ..errors import OwnerError, SettingsError, StartError
 from ..host.mdns import resolve
 from ..host.network import EVERYWHERE, addresses
+from ..host.terminal import give_up_stdout, mask, one_line
 from ..sentences import ENGLISH
 from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
 from ..storage import backup
@@ -73,9 +72,7 @@ def _tell(waits: Sequence[Waiting]) -> None:
 
 
 def _print(texts: Iterable[str]) -> bool:
-    """Print each text as it comes; False if the reader of the pipe has gone. Ctrl-C ends it cleanly."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
+    """Print each text as it comes; False if the terminal or the pipe's reader has gone. Ctrl-C ends it cleanly."""
     has_text = False
     try:
         for text in texts:
@@ -83,12 +80,15 @@ def _print(texts: Iterable[str]) -> bool:
             has_text = True
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:  # as with `| head`; without this Python would complain again when it closes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # as with `| head`
+        give_up_stdout()
         return False
     finally:
         if has_text:
-            print()
+            try:
+                print(flush=True)
+            except OSError:
+                give_up_stdout()
     return True
 
 
@@ -96,10 +96,10 @@ def show_settings(values: Settings) -> int:
     """Print every setting, its value in force, and the origin of that value."""
     widest = max(len(option.name) for option in OPTIONS)
     for option in OPTIONS:
-        shown = " ".join(option.describe(getattr(values, option.name)).split())
+        shown = mask(" ".join(option.describe(getattr(values, option.name)).split()))
         if len(shown) > _SHOWN_CHARACTERS:
             shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
-        print(f"{option.name:<{widest}}  {shown:<{_SHOWN_CHARACTERS}}  {values.origins[option.name]}")
+        print(one_line(f"{option.name:<{widest}}  {shown:<{_SHOWN_CHARACTERS}}  {values.origins[option.name]}"))
     return 0
 
 

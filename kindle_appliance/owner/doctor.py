@@ -23,6 +23,7 @@ from typing import Any
 from .. import clock
 from ..errors import OwnerError, UpstreamUnreachable
 from ..host.network import is_in, parse_address, parse_networks
+from ..host.terminal import one_line
 from ..settings import OPTIONS, Settings
 from ..storage.database import SQLITE, inspect
 from ..storage.schema import CHATS
@@ -62,7 +63,7 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verdict:<8} {self.subject:<9} {self.text} {self.remedy}".rstrip()
+        return one_line(f"{self.verdict:<8} {self.subject:<9} {self.text} {self.remedy}".rstrip())
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ _T = TypeVar("_T")
 
 def event(data: object) -> bytes:
     """Any JSON as one event of the stream, with the CRLF CRLF that Gemini ends it with."""
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\r\n\r\n"
+    return b"data: " + _encode(json.dumps(data, ensure_ascii=False)) + b"\r\n\r\n"
 
 
 def chunk(
@@ -83,7 +83,12 @@ def error_body(
 ) -> bytes:
     """Gemini's JSON error, pretty-printed as it is on the wire; `wrapped` puts it into an array."""
     error = {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
-    return json.dumps([error] if wrapped else error, indent=2, ensure_ascii=False).encode() + b"\n"
+    return _encode(json.dumps([error] if wrapped else error, indent=2, ensure_ascii=False)) + b"\n"
+
+
+def _encode(text: str) -> bytes:
+    """JSON as bytes; half a character, which no encoding has, as its escape."""
+    return text.encode(errors="backslashreplace")
 
 
 def retry_info(delay: str) -> dict[str, Any]:

@@ -42,16 +42,19 @@ def test_text_in_other_scripts_stays_readable() -> None:
     assert Lines(False).format(record("fallback: %s", "海 é")) == "WARNING fallback: 海 é"
 
 
-def test_each_line_of_a_traceback_has_its_level() -> None:
+def test_each_line_of_a_traceback_has_its_level_and_none_looks_like_an_event() -> None:
     told = record("web: a mistake", level=logging.ERROR)
     try:
-        raise ZeroDivisionError("in two\nlines")
+        raise ZeroDivisionError("in two\n<0>lines\x1b[2J\rERROR http://me:secret@proxy")
     except ZeroDivisionError:
         told.exc_info = sys.exc_info()
     lines = Lines(True).format(told).splitlines()
     assert lines[0] == "<3>web: a mistake"
-    assert lines[-2:] == ["<3>ZeroDivisionError: in two", "<3>lines"]
-    assert all(line.startswith("<3>") for line in lines)
+    assert lines[-2:] == [
+        "<3>    ZeroDivisionError: in two",
+        r"<3>    <0>lines\x1b[2J\rERROR http://***@proxy",
+    ]
+    assert all(line.startswith("<3>    ") for line in lines[1:])
 
 
 @pytest.mark.slow
