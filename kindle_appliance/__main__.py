@@ -13,7 +13,7 @@ from typing import NoReturn
 from . import __version__, settings
 from .appliance import serve
 from .errors import OwnerError, ReaderError, SettingsError, StartError
-from .host import journal, terminal
+from .host import journal, signals, terminal
 from .kinds import SWITCH
 from .owner import commands
 from .owner.installation import Installation
@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # systemd tells the service itself where its files are, and it may not look anywhere else.
     installation = None if "CREDENTIALS_DIRECTORY" in os.environ else Installation.find(Path(sys.prefix))
     try:
-        return _run(_parser().parse_args(arguments), installation, os.environ)
+        given = _parser().parse_args(arguments)
+        # To systemd, a service that stops while it starts has done well.
+        signals.end_by_exception(0 if given.command == "serve" else None)
+        return _run(given, installation, os.environ)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from functools import partial
 from . import __version__
 from .answers.desk import AnswerDesk
 from .errors import StartError, StorageError
-from .host import network
+from .host import network, signals, terminal
 from .host.mdns import Advertiser
 from .host.systemd import Watch, handed_over_sockets
 from .owner.models import needs_demo, open_fallback
@@ -45,7 +44,7 @@ interpreter a dozen times, and two threads may be setting long texts (see `answe
 
 
 def serve(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Run the appliance until SIGTERM or SIGINT. Raises `OwnerError` or `StartError`."""
+    """Run the appliance until SIGTERM, SIGINT or SIGHUP. Raises `OwnerError` or `StartError`."""
     _share_one_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     with ExitStack() as stops:
@@ -85,8 +84,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: server.stop())
+        signals.end_by(server.stop)
         try:
             if interrupted := chats.interrupt_unfinished():
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
@@ -159,4 +157,7 @@ def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")
-    print("\n".join(lines), flush=True)
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError:  # nobody reads it
+        terminal.give_up_stdout()

@@ -37,6 +37,7 @@ conversation:
 ending:
 errors:
 host.network:
+host.signals:
 host.terminal:
 host.journal: host.terminal
 host.mdns: errors host.network
@@ -120,8 +121,7 @@ owner.models: conversation storage.database upstream.call upstream.demo upstream
     upstream.fallback upstream.gemini settings web.templates
 owner.service: errors host.network owner.installation
 owner.doctor: clock errors host.network host.terminal storage.database storage.schema upstream.rung
-    upstream.catalogue
-    upstream.trial settings owner.service
+    upstream.catalogue upstream.trial settings owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
 

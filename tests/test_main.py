@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import pty
 import re
 import shutil
 import signal
@@ -416,7 +417,7 @@ def test_chats_that_cannot_be_opened_end_the_program_with_a_sentence_and_status_
 # Stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_program_within_5_s_and_reader_and_store_keep_the_text_so_far(
     tmp_path: Path, gemini: FakeGemini, number: signal.Signals
 ) -> None:
@@ -441,6 +442,93 @@ def test_a_signal_ends_the_program_within_5_s_and_reader_and_store_keep_the_text
         assert again["finish"] == "interrupted"
         assert "switched off" in again["note"]
         assert "Traceback" not in appliance.errors.read_text()
+
+
+SIGNALLED = """
+import os, sys
+from kindle_appliance import __main__, appliance
+from kindle_appliance.storage import database
+place, number = sys.argv[1], int(sys.argv[2])
+where = next(each for each in (appliance, database.Database) if hasattr(each, place))
+begin = getattr(where, place)
+def begin_and_signal(*arguments, **more):
+    os.kill(os.getpid(), number)
+    begun = begin(*arguments, **more)
+    os.kill(os.getpid(), number)
+    return begun
+setattr(where, place, begin_and_signal)
+sys.exit(__main__.main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "place", ["data_folder", "FolderLock", "_migrate", "_connect", "_listen", "Advertiser", "_greet", "Watch"]
+)
+def test_a_signal_in_any_phase_of_the_start_ends_the_program_as_later(
+    tmp_path: Path, place: str, number: signal.Signals
+) -> None:
+    options = ["--demo", "--host", "127.0.0.1", "--port", str(free_port())]
+    command = [sys.executable, "-B", "-c", SIGNALLED, place, str(int(number)), *options]
+    status, _, errors = complete(command, environment(tmp_path))
+    assert (status, "Traceback" in errors) == (0, False), errors
+    with closing(Appliance(tmp_path, "--demo")) as appliance:
+        appliance.ask("Why?")
+
+
+@pytest.mark.parametrize("command", ["serve", "ask"])
+def test_a_program_under_nohup_outlives_its_terminal(tmp_path: Path, gemini: FakeGemini, command: str) -> None:
+    options = ["--gemini-url", gemini.url]
+    options += ["Why?"] if command == "ask" else ["--host", "127.0.0.1", "--port", str(free_port())]
+    env = environment(tmp_path, GEMINI_API_KEY=KEY)
+    with subprocess.Popen(
+        ["nohup", *PROGRAM, command, *options], cwd=ROOT, env=env, stdout=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        if command == "serve":
+            program.stdout.readline()
+            program.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                program.wait(timeout=1)
+            program.terminate()
+        else:
+            call = gemini.next_call()
+            call.start()
+            call.text("Because ")
+            assert program.stdout.read(8) == b"Because "
+            program.send_signal(signal.SIGHUP)
+            call.finish("of 海.")
+            assert program.stdout.read().decode() == "of 海.\n"
+        assert program.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("through_the_appliance", [True, False])
+def test_a_closed_terminal_ends_ask_and_the_answer_that_it_was_waiting_for(
+    tmp_path: Path, gemini: FakeGemini, through_the_appliance: bool
+) -> None:
+    with ExitStack() as stops:
+        options = ["--gemini-url", gemini.url]
+        if through_the_appliance:
+            stops.enter_context(closing(Appliance(tmp_path, *options, GEMINI_API_KEY=KEY)))
+            options = []
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(ROOT)
+            errors = os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT, 0o600)
+            os.dup2(errors, 2)
+            env = environment(tmp_path, GEMINI_API_KEY=KEY)
+            os.execve(sys.executable, [*PROGRAM, "ask", "Why?", *options], env)
+        call = gemini.next_call()
+        call.start()
+        call.text("Because ")
+        shown = b""
+        while b"Because " not in shown:
+            shown += os.read(terminal, 100)
+        os.close(terminal)
+        call.wait_gone()
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+        assert (tmp_path / "said").read_text() == ""
 
 
 def test_an_answer_cut_by_a_kill_is_interrupted_after_the_restart(tmp_path: Path, gemini: FakeGemini) -> None:

@@ -88,7 +88,12 @@ def stopped() -> Iterator[None]:
     before runs afterwards. Raises `StartError` if it does not stop.
     """
     units = [unit for unit in (SOCKET, SERVICE) if _state(unit) not in ("inactive", "failed")]
-    if units and _systemctl("stop", *units) is None:
+    try:
+        is_stopped = not units or _systemctl("stop", *units) is not None
+    except (KeyboardInterrupt, SystemExit):  # it may be stopping all the same
+        _systemctl("start", *units)
+        raise
+    if not is_stopped:
         raise StartError("systemd could not stop the service: see `systemctl status kindle-appliance`.")
     try:
         yield

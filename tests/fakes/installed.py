@@ -24,6 +24,7 @@ echo "$*" >>told
 case "$*" in
 "show --property=Listen "*) cat listens ;;
 "show --property=ActiveState --value "*) cat state ;;
+"stop "*) while test -e held; do sleep 0.02; done; test ! -e broken ;;
 *) test ! -e broken ;;
 esac
 """
@@ -54,14 +55,20 @@ class Installed:
         (self._systemd / "systemctl").chmod(0o755)
         self.systemd(state="active")
 
-    def systemd(self, *, port: int | None = None, state: str | None = None, broken: bool = False) -> None:
-        """Set the replies of systemctl: the port of the socket, the state of both units, or failure."""
+    def systemd(
+        self, *, port: int | None = None, state: str | None = None, broken: bool = False, held: bool = False
+    ) -> None:
+        """Set the replies of systemctl: the port of the socket, the state of both units, failure, or a stop that
+        takes its time.
+        """
         if port is not None or not (self._systemd / "listens").exists():
             (self._systemd / "listens").write_text(f"Listen=0.0.0.0:{port} (Stream)\n" if port else "Listen=\n")
         if state is not None:
             (self._systemd / "state").write_text(f"{state}\n")
         if broken:
             (self._systemd / "broken").touch()
+        if held:
+            (self._systemd / "held").touch()
 
     def told(self) -> list[str]:
         """The commands that systemctl got, in order, without queries."""

@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -367,6 +368,25 @@ def test_the_service_starts_again_when_a_restore_fails(installed: Installed, tmp
     assert (status, printed) == (1, "")
     assert "Stop it first" in errors
     assert [line.partition(" ")[0] for line in installed.told()] == ["stop", "start"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_the_service_starts_again_when_the_terminal_is_closed_during_a_restore(
+    installed: Installed, tmp_path: Path, number: signal.Signals
+) -> None:
+    file = tmp_path / "backup"
+    write_chats(tmp_path / "chats.sqlite", "Why?")
+    back_up(tmp_path / "chats.sqlite", file, {})
+    installed.systemd(held=True)
+    command = installed.command("restore", str(file))
+    with subprocess.Popen(command, cwd=ROOT, env=installed.environment, stderr=subprocess.PIPE) as restoring:
+        while not installed.told():
+            time.sleep(0.02)
+        restoring.send_signal(number)
+        _, errors = restoring.communicate(timeout=20)
+    assert (restoring.returncode, errors) == (128 + number, b"")
+    units = "kindle-appliance.socket kindle-appliance.service"
+    assert installed.told() == [f"stop {units}", f"start {units}"]
 
 
 def test_a_restore_is_refused_when_the_service_cannot_be_stopped(installed: Installed, tmp_path: Path) -> None:
