@@ -139,7 +139,6 @@ ONLY_IN = {
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.parser", "web.server"},
     "zeroconf": {"host.mdns"},
-    "ifaddr": {"host.network"},
     "gettext": {"sentences"},
     "os": {"settings", "owner.credential", "host.systemd", "host.terminal", "__main__"},
 }
@@ -255,7 +254,7 @@ def test_each_library_is_used_in_one_place() -> None:
 
 
 def test_no_library_is_imported_that_is_not_declared() -> None:
-    declared = {"bottle", "ifaddr", "markdown_it", "urllib3", "waitress", "zeroconf"}
+    declared = {"bottle", "markdown_it", "urllib3", "waitress", "zeroconf"}
     for name, tree in modules().items():
         foreign = {module for module, is_ours in imports(name, tree) if not is_ours} - set(sys.stdlib_module_names)
         assert foreign <= declared, f"{name} imports {foreign - declared}"

@@ -1,11 +1,13 @@
 """The network as this machine sees it: its interfaces, and the addresses that the house reaches it at.
 
-The kernel is asked each time: Wi-Fi comes late, leases change, adapters are pulled out and put back. ifaddr lists
-names and addresses; this is the only module with it. IPv4 only: no old Kindle knows another.
+The kernel is asked each time: Wi-Fi comes late, leases change, adapters are pulled out and put back. IPv4 only: no
+old Kindle knows another. The library ifaddr does not do: it reads no interface at all if the name of one is not
+UTF-8, and the kernel takes any bytes for it.
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import socket
@@ -24,8 +26,10 @@ Network = IPv4Network | IPv6Network
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 _RESOLVER = Path("/etc/resolv.conf")
-_SIOCGIFFLAGS = 0x8913  # netdevice(7)
+_SIOCGIFCONF, _SIOCGIFFLAGS = 0x8912, 0x8913  # netdevice(7)
+_IFCONF = struct.Struct("@iP")  # the size and the place of a list
 _IFREQ = struct.Struct("@16sH22x")  # a name and its flags, in the 40 bytes of a 64-bit struct ifreq
+_LISTED = struct.Struct(f"@16s4x4s{struct.calcsize('@LLHBBB0L') - 8}x")  # a name and its address (linux/if.h)
 
 _IS_UP, _IS_LOOPBACK, _IS_POINT_TO_POINT, _IS_RUNNING, _IS_MULTICAST = 0x1, 0x8, 0x10, 0x40, 0x1000
 _INNER = ("docker", "br-", "veth", "virbr", "vnet", "lxc", "lxd", "podman", "cni", "vmnet", "vboxnet")
@@ -47,28 +51,35 @@ class Interface:
 
 def interfaces() -> list[Interface]:
     """All that have an address. One that vanishes meanwhile is left out."""
-    import ifaddr  # here: it looks for the C library with ldconfig, 20 ms that most commands need not wait
-
     found = []
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kernel:
-        for adapter in ifaddr.get_adapters():
-            name = adapter.name.partition(":")[0]  # an alias is called eth0:1
+        for label, address in _LISTED.iter_unpack(_list(kernel)):
+            name = label.partition(b"\0")[0].partition(b":")[0]  # an alias is called eth0:1
             with contextlib.suppress(OSError):
-                flags = _flags(name, kernel)
-                if adapter.index is not None:
-                    addresses = [each.ip for each in adapter.ips if isinstance(each.ip, str)]  # IPv6: a tuple
-                    found += [Interface(adapter.index, name, address, flags) for address in addresses]
+                index, flags = socket.if_nametoindex(name), _flags(name, kernel)
+                found.append(Interface(index, name.decode(errors="replace"), socket.inet_ntoa(address), flags))
     return found
 
 
-def _flags(name: str, kernel: socket.socket) -> int:
-    """The flags of an interface, which ifaddr does not tell. Raises OSError if there is none of that name.
+def _list(kernel: socket.socket) -> bytes:
+    """The kernel's list of all IPv4 addresses."""
+    size, length = 0, 0
+    while length == size:  # there may be more than had room
+        size += 64 * _LISTED.size
+        room = array.array("B", bytes(size))
+        length = int(
+            _IFCONF.unpack(fcntl.ioctl(kernel, _SIOCGIFCONF, _IFCONF.pack(size, room.buffer_info()[0])))[0]
+        )
+    return room.tobytes()[:length]
+
+
+def _flags(name: bytes, kernel: socket.socket) -> int:
+    """The flags of an interface. Raises OSError if there is none of that name.
 
     /sys/class/net does not do: it shows the network namespace in which /sys was mounted, which in a container may
     be another one, and its `flags` lack IFF_RUNNING.
     """
-    said = fcntl.ioctl(kernel, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0))
-    return int(_IFREQ.unpack(said)[1])
+    return int(_IFREQ.unpack(fcntl.ioctl(kernel, _SIOCGIFFLAGS, _IFREQ.pack(name, 0)))[1])
 
 
 def of_the_house(found: Iterable[Interface], host: str = EVERYWHERE[0]) -> tuple[Interface, ...]:

@@ -105,6 +105,18 @@ def test_the_name_is_found_within_6_s_on_a_late_network_or_a_new_device(lan: Lan
     desk.ask_until("kindle.local", {PI}, CHANGE_SECONDS)
 
 
+@pytest.mark.parametrize("device", ["\udcff\udcfe", "büro-wlan", "fifteen-letters"])
+def test_a_device_with_an_odd_name_is_one_like_others(lan: Lan, desk: Host, device: str) -> None:
+    pi = lan.host(PI)
+    pi.ip("link set dev eth0 down")
+    pi.ip(f"link set dev eth0 name {device}")
+    pi.ip(f"link set dev {device} up")
+    serving = pi.serve()
+    desk.resolve("kindle.local", PI, START_SECONDS)
+    serving.wait_for(UP.format("kindle.local", PI))
+    assert f"http://{PI}:8080/" in desk.get(f"http://{PI}:8080/addresses")
+
+
 def test_a_name_of_another_computer_stays_with_that_computer(lan: Lan, desk: Host) -> None:
     lan.host(OTHER).start_avahi("kindle")
     pi = lan.host(PI)

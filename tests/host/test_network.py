@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
-from pathlib import Path
+from typing import Any
 
-import ifaddr
 import pytest
-from appliance import lan as network
+from appliance.conftest import lan
 from appliance.lan import Lan
-from conftest import unavailable
 
 from kindle_appliance.host.network import (
     Interface,
@@ -21,6 +19,8 @@ from kindle_appliance.host.network import (
     source_of,
     web_address,
 )
+
+__all__ = ["lan"]  # a fixture
 
 USABLE = 0x1 | 0x40 | 0x1000  # up, running, multicast (netdevice(7))
 ETH = Interface(2, "eth0", "192.168.1.23", USABLE)
@@ -36,45 +36,73 @@ def test_the_kernel_names_the_loopback_interface_with_its_address() -> None:
     assert loopback not in of_the_house(interfaces())
 
 
-def test_an_interface_that_vanishes_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def adapter(name: str, address: str, index: int | None) -> ifaddr.Adapter:
-        return ifaddr.Adapter(name, name, [ifaddr.IP(address, 24, name)], index)
+def test_an_interface_that_vanishes_meanwhile_is_left_out(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi = lan.host("10.83.0.20")
+    index_of = socket.if_nametoindex
 
-    without_index = adapter("lo", "192.0.2.7", None)  # vanished before ifaddr asked for its index
-    without_flags = adapter("gone0", "192.0.2.8", 4711)  # vanished before we asked for its flags
-    there = adapter("lo", "127.0.0.1", 1)
-    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [without_index, without_flags, there])
-    assert [(each.name, each.address) for each in interfaces()] == [("lo", "127.0.0.1")]
+    def unplug_and_look(name: Any) -> int:
+        if name == b"eth0":
+            pi.unplug()  # after the list has been read
+        return index_of(name)
+
+    monkeypatch.setattr(socket, "if_nametoindex", unplug_and_look)
+    assert [each.name for each in pi.within(interfaces)] == ["lo"]
 
 
-def test_only_devices_with_a_link_count_and_an_alias_counts_as_its_device(tmp_path: Path) -> None:
-    if reason := network.missing():
-        unavailable(reason)
-    with Lan(tmp_path) as lan:
-        pi = lan.host("10.83.0.20")
-        pi.ip("address add 10.83.0.21/24 dev eth0 label eth0:1")
-        pi.ip("link add eth1 type veth peer name far")
-        pi.ip("address add 10.84.0.20/24 dev eth1")
-        pi.ip("link set eth1 up")
+def test_all_addresses_are_found_also_more_than_had_room_at_first(lan: Lan) -> None:
+    pi = lan.host("10.83.0.20")
+    for number in range(1, 131):
+        pi.ip(f"address add 10.84.0.{number}/24 dev eth0")
+    found = {each.address for each in pi.within(interfaces)}
+    assert found == {"127.0.0.1", "10.83.0.20", *(f"10.84.0.{number}" for number in range(1, 131))}
 
-        def counts() -> list[str]:
-            return [f"{each.name} {each.address}" for each in pi.within(lambda: of_the_house(interfaces()))]
 
-        def count_soon(*expected: str) -> None:
-            deadline = time.monotonic() + 10  # the kernel takes up to a second to report a cable
-            while (found := counts()) != list(expected):
-                assert time.monotonic() < deadline, found
-                time.sleep(0.02)
+ODD_NAMES = ["exactly-15-byte", "büro-wlan", "\udcff\udcfe", "a'b\"$(c)", "-x", "a@b.5", "\x1b[2J", "📚"]
+"""The kernel takes all bytes but spaces, slashes and colons; some of these are not UTF-8."""
 
-        count_soon("eth0 10.83.0.20", "eth0 10.83.0.21")
-        assert len({each.index for each in pi.within(interfaces) if each.name == "eth0"}) == 1
-        pi.ip("link set far up")
-        count_soon("eth0 10.83.0.20", "eth0 10.83.0.21", "eth1 10.84.0.20")
-        pi.ip("link set eth0 down")
-        assert counts() == ["eth1 10.84.0.20"]
-        pi.ip("link set far down")
-        count_soon()
-        assert {each.name for each in pi.within(interfaces)} >= {"eth0", "eth1"}, "they keep their addresses"
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_interface_may_have_any_name(lan: Lan, name: str) -> None:
+    pi = lan.host("10.83.0.20")
+    pi.ip("link add other type veth peer name far")
+    pi.ip("link set far up")
+    pi.ip(f"link set dev other name {name}")
+    pi.ip(f"address add 10.84.0.20/24 dev {name}")
+    pi.ip(f"link set dev {name} up")
+    assert {each.address for each in pi.within(interfaces)} == {"127.0.0.1", "10.83.0.20", "10.84.0.20"}
+    deadline = time.monotonic() + 10  # the kernel takes up to a second to report a cable
+    while len(pi.within(lambda: of_the_house(interfaces()))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for each in pi.within(interfaces):
+        each.name.encode()
+
+
+def test_only_devices_with_a_link_count_and_an_alias_counts_as_its_device(lan: Lan) -> None:
+    pi = lan.host("10.83.0.20")
+    pi.ip("address add 10.83.0.21/24 dev eth0 label eth0:1")
+    pi.ip("link add eth1 type veth peer name far")
+    pi.ip("address add 10.84.0.20/24 dev eth1")
+    pi.ip("link set eth1 up")
+
+    def counts() -> list[str]:
+        return [f"{each.name} {each.address}" for each in pi.within(lambda: of_the_house(interfaces()))]
+
+    def count_soon(*expected: str) -> None:
+        deadline = time.monotonic() + 10  # the kernel takes up to a second to report a cable
+        while (found := counts()) != list(expected):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+
+    count_soon("eth0 10.83.0.20", "eth0 10.83.0.21")
+    assert len({each.index for each in pi.within(interfaces) if each.name == "eth0"}) == 1
+    pi.ip("link set far up")
+    count_soon("eth0 10.83.0.20", "eth0 10.83.0.21", "eth1 10.84.0.20")
+    pi.ip("link set eth0 down")
+    assert counts() == ["eth1 10.84.0.20"]
+    pi.ip("link set far down")
+    count_soon()
+    assert {each.name for each in pi.within(interfaces)} >= {"eth0", "eth1"}, "they keep their addresses"
 
 
 def test_devices_of_a_home_network_count() -> None:
