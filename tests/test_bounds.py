@@ -6,7 +6,9 @@ line's third column.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fakes import mdns_packets
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House, answered, begin
 from fakes.program import Appliance
@@ -24,6 +27,7 @@ from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
 
 from kindle_appliance.answers.typesetter import Block, Typesetter
+from kindle_appliance.host.sieve import Sieve, place
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
 from kindle_appliance.web.guard import Guard
@@ -393,6 +397,45 @@ def _(bound: Bound, most: Sequence[int]) -> None:
 
 def wrong_pins(house: House, count: int) -> list[int]:
     return [house.get("/chats", Authorization="Bearer 0000").status for _ in range(count)]
+
+
+class Reading(asyncio.DatagramProtocol):
+    """A listener of asyncio in the place of zeroconf's: the sources of the packets that it gets to read."""
+
+    def __init__(self) -> None:
+        self.sources: list[str] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.sources.append(addr[0])
+
+
+@shows("multicast DNS packets that are read", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    in_a_second, of_one, size = most
+    question = mdns_packets.packet(0, [mdns_packets.question(mdns_packets.name("kindle", "local"), 1)], [])
+    reading, errors = Reading(), list[BaseException]()
+    loop = asyncio.new_event_loop()
+    try:
+        opening = loop.create_datagram_endpoint(lambda: reading, ("127.0.0.1", 0))
+        transport, _ = loop.run_until_complete(opening)
+        # The time stands still: this is one second.
+        place(Sieve(("kindle",), (), lambda: 0.0), loop, [transport], errors.append)
+        loop.run_until_complete(asyncio.sleep(0))
+        address = transport.get_extra_info("sockname")
+        for number in range(1, 21):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as machine:
+                machine.bind((f"127.0.1.{number}", 0))
+                machine.sendto(question.ljust(size + 1, b"\0"), address)
+                for _ in range(of_one + 3 if number == 1 else 4):
+                    machine.sendto(question.ljust(size, b"\0"), address)
+            loop.run_until_complete(asyncio.sleep(0.01))
+    finally:
+        transport.close()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    assert not errors
+    assert Counter(reading.sources)["127.0.1.1"] == of_one
+    assert len(reading.sources) == in_a_second
 
 
 @shows("wrong PINs", "one address")

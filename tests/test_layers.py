@@ -40,7 +40,8 @@ host.network:
 host.signals:
 host.terminal:
 host.journal: host.terminal
-host.mdns: errors host.network
+host.sieve:
+host.mdns: errors host.network host.sieve
 host.systemd:
 storage.buckets:
 storage.database: errors

@@ -1,13 +1,15 @@
 """Announces the appliance's name by multicast DNS (RFC 6762); the only module with zeroconf.
 
-zeroconf answers queries for the name. Three things that it does not do are done here:
+zeroconf answers queries for the name. Four things that it does not do are done here:
 
 - It does not check whether a host name is free: one-shot queries do (RFC 6762, 6.7).
 - It does not notice an interface that appears later: the interfaces are read every second, and after a change the
   announcement is set up again.
 - It would announce the addresses of docker's bridges: it is given a list of addresses.
+- It reads and keeps what any machine sends: a sieve gets it only what it needs.
 
-All of this runs in a separate thread, which also imports the library: no error there stops the appliance.
+All of this runs in a separate thread, which also imports the library: no error there stops the appliance, or the
+thread.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ from ..errors import ApplianceError, OwnerError
 from ..sentences import Sentence
 from . import network
 from .network import Interface
+from .sieve import Sieve, place
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +44,10 @@ _CLOSE_SECONDS = 3.0
 _QUERIES = 3
 _ANSWER_SECONDS = 0.25
 _MAX_NAMES = 20
+_LOGGED_SECONDS, _LOGGED_LINES = 600.0, 10  # at most so many lines of the log in so long, whatever the network does
 _GROUP = ("224.0.0.251", 5353)
 _TYPE_A, _CLASS_IN = 1, 1  # RFC 1035, 3.2
+_TYPE_LABELS = ("_http", "_services")  # RFC 6763, 7 and 9
 
 
 class State(StrEnum):
@@ -91,6 +97,7 @@ class Advertiser:
         self._label = label
         self._version = version
         self._snapshot = self._logged = Snapshot()
+        self._log_times = deque[float](maxlen=_LOGGED_LINES)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mdns", daemon=True)
 
@@ -120,26 +127,45 @@ class Advertiser:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            interfaces = self._find_interfaces()
+            interfaces: tuple[Interface, ...] = ()
             try:
+                interfaces = self._find_interfaces()
                 if interfaces:
                     self._announce(interfaces)
                 else:
                     self._set_snapshot(Snapshot(State.NO_NETWORK))
                     self._wait_for_change(interfaces)
-            except Exception as error:  # of any kind: pages are still served
+            except BaseException as error:  # of any kind: the next try may succeed
                 log.debug("mdns: %s", error, exc_info=True)
                 system_error = Sentence("The system says: %(error)s", error=str(error) or type(error).__name__)
                 reason = error.sentence if isinstance(error, ApplianceError) else system_error
                 self._set_snapshot(Snapshot(State.FAILED, reason=reason))
-                self._wait_for_change(interfaces, _RETRY_SECONDS)
+                self._pause(interfaces)
         self._set_snapshot(Snapshot())
+
+    def _pause(self, known: tuple[Interface, ...]) -> None:
+        """Wait before another try, for less long if the interfaces change."""
+        try:
+            self._wait_for_change(known, _RETRY_SECONDS)
+        except BaseException:  # the interfaces cannot be read
+            self._stopping.wait(_RETRY_SECONDS)
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         if snapshot.state is not State.PROBING and snapshot != self._logged:
-            log.log(logging.WARNING if snapshot.state is State.FAILED else logging.INFO, "mdns: %s", snapshot)
-            self._logged = snapshot
+            level = logging.WARNING if snapshot.state is State.FAILED else logging.INFO
+            if self._log(level, str(snapshot)):
+                self._logged = snapshot
+
+    def _log(self, level: int, event: str) -> bool:
+        """Log an event, unless there have been too many; return whether it was logged."""
+        now = time.monotonic()
+        is_busy = len(self._log_times) == _LOGGED_LINES and now < self._log_times[0] + _LOGGED_SECONDS
+        if is_busy and not self._stopping.is_set():
+            return False
+        self._log_times.append(now)
+        log.log(level, "mdns: %s", event)
+        return True
 
     def _find_interfaces(self) -> tuple[Interface, ...]:
         return network.of_the_house(network.interfaces(), self._host)
@@ -174,6 +200,9 @@ class Advertiser:
             )
             raise OwnerError(sentence) from error
         try:
+            sieve = Sieve((*_TYPE_LABELS, name.removesuffix(".local")), addresses)
+            transports = [reader.transport for reader in zeroconf.engine.readers]
+            place(sieve, zeroconf.loop, transports, self._tell_of)
             info = ServiceInfo(
                 "_http._tcp.local.",
                 # Unique without another query: it contains our host name and port.
@@ -205,7 +234,15 @@ class Advertiser:
                 if self._wait_for_change(interfaces, pause):
                     return
         finally:
-            zeroconf.close()
+            try:
+                zeroconf.close()
+            except Exception:  # it may have done a part of it; a second call does the rest
+                zeroconf.close()
+
+    def _tell_of(self, error: BaseException) -> None:
+        """Log what a packet or a timer of zeroconf has raised. It goes on by itself."""
+        log.debug("mdns: %s", error, exc_info=error)
+        self._log(logging.WARNING, f"zeroconf made a mistake: {error or type(error).__name__}")
 
     def _choose_name(self, addresses: Collection[str]) -> tuple[str, Sentence | None]:
         """Return the first name that no other machine uses, and why it is not the configured one."""

@@ -128,6 +128,7 @@ class Ear(Lines):
 
     def __init__(self, address: str) -> None:
         super().__init__()
+        self._is_closing = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -138,11 +139,12 @@ class Ear(Lines):
         self._thread.start()
 
     def _listen(self) -> None:
-        while data := self._socket.recv(9000):
+        while (data := self._socket.recv(9000)) or not self._is_closing:  # a packet may be empty
             for record in DNSIncoming(data).answers():
                 self.say(f"{record.name} {record.ttl} {_address_of(record)}")
 
     def close(self) -> None:
+        self._is_closing = True
         if self._thread.is_alive():
             with contextlib.suppress(OSError):  # it is not connected, but this wakes the reading thread
                 self._socket.shutdown(socket.SHUT_RD)
@@ -210,12 +212,12 @@ class Host:
 
     # ---- Its programs
 
-    def serve(self, *options: str) -> Program:
-        """Start the appliance on port 8080."""
+    def serve(self, *options: str, program: tuple[str, ...] = ("-m", "kindle_appliance")) -> Program:
+        """Start the appliance on port 8080; `program`: what Python runs."""
         data = ["--data", str(self._folder / "data")]
-        program = self.start(sys.executable, "-B", "-m", "kindle_appliance", *data, *options)
-        program.wait_for("^On this machine")
-        return program
+        serving = self.start(sys.executable, "-B", *program, *data, *options)
+        serving.wait_for("^On this machine")
+        return serving
 
     def start_avahi(self, name: str) -> Program:
         """Start avahi under that host name, with a bus of its own; returns as soon as it answers."""
