@@ -341,13 +341,10 @@ build() {
     pack | tar --extract --directory="${folder}/source"
     cp -R "${folder}/source/." "${folder}/tmp/source"  # pip writes files into the folder where it builds
     set -- --requirement "${folder}/source/requirements.txt" "${folder}/tmp/source"
-    machine=$(uname -m)
-    if [ "${machine}" = armv6l ]; then
-        # There is no zeroconf wheel for a Raspberry Pi 1 or Zero. Compiling it there takes 20 minutes; the pure Python
-        # version is built in 5 seconds.
-        export SKIP_CYTHON=1
-        set -- --no-binary zeroconf "$@"
-    fi
+    # zeroconf has no wheel for some machines, such as a Raspberry Pi 1 or Zero. Neither the kernel nor Debian's name for
+    # the processor tells which, so pip decides. Where it has to build zeroconf, this makes it pure Python, in 5 seconds;
+    # compiling it there takes 20 minutes.
+    export SKIP_CYTHON=1
     "${python}" -m venv "${folder}" > "${log}" 2>&1 || explain_failure
     TMPDIR=${folder}/tmp "${folder}/bin/python" -IBm pip install --disable-pip-version-check --no-input --no-cache-dir \
         --retries 2 --progress-bar off "$@" >> "${log}" 2>&1 || explain_failure
