@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 WORKERS := -n 2 --dist loadfile
 ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance
 
-.PHONY: run quick coverage test soak check messages pictures bench clean
+.PHONY: run quick coverage test soak arm check messages pictures bench clean
 
 run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes options on
 	@exec $(BIN)/python -m kindle_appliance $(ARGS)
@@ -43,6 +43,9 @@ soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half 
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
 	$(BIN)/pytest -m soak --soak $(ARGS)
+
+arm: $(VENV)/tested  ## install and use the appliance on three kinds of Raspberry Pi, emulated; as root; half an hour
+	@PYTHONPATH=tests $(BIN)/python -m appliance.arm $(ARGS)
 
 check: $(VENV)/tested  ## style, types; the shell scripts too, where shellcheck is installed
 	$(BIN)/ruff check

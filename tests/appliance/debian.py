@@ -50,13 +50,13 @@ class Debian:
     @property
     def system(self) -> Path:
         """The folder of the pristine system; its name changes with the packages in it."""
-        return _cache() / f"{self.suite}-{_digest(_INCLUDED)}"
+        return cache() / f"{self.suite}-{digest(_INCLUDED)}"
 
     @property
     def wheels(self) -> Path:
         """The packages for pip, for this processor."""
         requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-        return _cache() / f"wheels-{self.python}-{_digest(requirements)}"
+        return cache() / f"wheels-{self.python}-{digest(requirements)}"
 
     def missing(self) -> str | None:
         """One sentence with the reason why no machine of this release can run here, or None."""
@@ -70,16 +70,16 @@ class Debian:
 
     def install(self) -> None:
         """Make the missing folders. Raises `SetUpError`."""
-        _cache().mkdir(parents=True, exist_ok=True)
-        with _made(self.system) as folder:
+        cache().mkdir(parents=True, exist_ok=True)
+        with made(self.system) as folder:
             if folder:
                 # debootstrap takes three times as long.
                 wanted = ["--variant=essential", f"--include={_INCLUDED}", "--dpkgopt=force-unsafe-io"]
-                _do(["mmdebstrap", "--quiet", "--mode=root", *wanted, self.suite, str(folder)])
-        with _made(self.wheels) as folder:
+                do(["mmdebstrap", "--quiet", "--mode=root", *wanted, self.suite, str(folder)])
+        with made(self.wheels) as folder:
             if folder:
                 download(folder, self.python, platform.machine(), "--requirement", "requirements.txt", "setuptools")
-                _download_pure_zeroconf(folder, self.python)
+                download_pure_zeroconf(folder, self.python, platform.machine())
 
 
 DEBIANS = (Debian("bookworm", "3.11"), Debian("trixie", "3.13"))
@@ -89,16 +89,16 @@ def download(folder: Path, python: str, machine: str, *wanted: str) -> None:
     """Downloads, as wheels only, what pip would install on `machine` (`uname -m`). Raises `SetUpError`."""
     platforms = [f"--platform={tag}_{machine}" for tag in _MANYLINUX]
     where = ["--only-binary=:all:", f"--python-version={python}", *platforms, f"--dest={folder}"]
-    _do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *where, *wanted])
+    do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *where, *wanted])
 
 
-def _download_pure_zeroconf(folder: Path, python: str) -> None:
-    """Downloads zeroconf's source and its build tools, for a Raspberry Pi Zero."""
+def download_pure_zeroconf(folder: Path, python: str, machine: str) -> None:
+    """Downloads zeroconf's source and its build tools, for machines without a wheel of it. Raises `SetUpError`."""
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (zeroconf,) = (line for line in pins if line.startswith("zeroconf=="))
     source = ["--no-deps", "--no-binary=zeroconf", f"--dest={folder}", zeroconf]
-    _do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *source])
-    download(folder, python, platform.machine(), "poetry-core", "setuptools", "wheel", "cython")
+    do([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *source])
+    download(folder, python, machine, "poetry-core", "setuptools", "wheel", "cython")
 
 
 class Machine:
@@ -119,7 +119,7 @@ class Machine:
         for each in (self.root, self.changes, self._work):
             each.mkdir()
         layers = f"lowerdir={debian.system},upperdir={self.changes},workdir={self._work}"
-        _do(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)])
+        do(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)])
         (self.root / "wheels").mkdir()
         self._nspawn: subprocess.Popen[bytes] | None = None
 
@@ -168,7 +168,7 @@ class Machine:
 
     def close(self) -> None:
         self.stop()
-        _do(["umount", "--lazy", str(self.root)])
+        do(["umount", "--lazy", str(self.root)])
         for each in (self.changes, self._work):
             shutil.rmtree(each)
 
@@ -221,10 +221,10 @@ class Machine:
         """Give it a network device with this address, such as 192.168.1.23/24; nothing is at its other end."""
         network = ["nsenter", f"--target={self._init()}", "--net", "ip"]
         device = ["eth0", "address", "dc:a6:32:01:02:03", "type", "veth", "peer", "name", "wall"]
-        _do([*network, "link", "add", *device])
-        _do([*network, "address", "add", address, "dev", "eth0"])
+        do([*network, "link", "add", *device])
+        do([*network, "address", "add", address, "dev", "eth0"])
         for each in ("wall", "eth0"):
-            _do([*network, "link", "set", each, "up"])
+            do([*network, "link", "set", each, "up"])
 
     def _hear_journal(self) -> None:
         if self._nspawn and self._nspawn.poll() is None:
@@ -257,8 +257,8 @@ class Machine:
 
 
 @contextlib.contextmanager
-def _made(folder: Path) -> Iterator[Path | None]:
-    """A fresh folder that becomes `folder` on success; None if `folder` exists already."""
+def made(folder: Path) -> Iterator[Path | None]:
+    """Yields a fresh folder that becomes `folder` on success; None if `folder` exists already."""
     if folder.is_dir():
         yield None
         return
@@ -269,15 +269,18 @@ def _made(folder: Path) -> Iterator[Path | None]:
     fresh.rename(folder)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """The folder of what is kept for the next time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kindle-appliance"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """A short name for a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _do(command: list[str]) -> None:
+def do(command: list[str]) -> None:
+    """Run a command to its end. Raises `SetUpError` if it fails."""
     done = subprocess.run(command, check=False, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise SetUpError(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-2000:]}")

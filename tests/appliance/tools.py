@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 
 from fakes.debian_packages import SetUpError, install_packages
 
@@ -29,6 +30,13 @@ PACKAGES = {
     "nginx": "nginx-light",
     "caddy": "caddy",
 }
+FOR_ARM = {
+    # Only `make arm` needs these, with some of the others.
+    "qemu-aarch64-static": "qemu-user-static",
+    "qemu-arm-static": "qemu-user-static",
+    "arch-test": "arch-test",
+    "setpriv": "util-linux",
+}
 _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on the path of everybody
 
 
@@ -42,19 +50,25 @@ def missing(*programs: str) -> str | None:
     lacking = [program for program in programs if find(program) is None]
     if not lacking:
         return None
-    packages = " ".join(sorted({PACKAGES[program] for program in lacking}))
+    known = {**PACKAGES, **FOR_ARM}
+    packages = " ".join(sorted({known[program] for program in lacking}))
     return f"{', '.join(lacking)} missing: install what Debian calls {packages}, or run `{SET_UP}` as root"
+
+
+def set_up(packages: Mapping[str, str]) -> str | None:
+    """Install the missing ones. Returns one sentence if any is still missing, or None."""
+    lacking = sorted({package for program, package in packages.items() if find(program) is None})
+    try:
+        if lacking:
+            install_packages(*lacking)
+    except SetUpError as error:
+        return str(error)
+    return missing(*packages)
 
 
 def main() -> int:
     """Installs what is missing; prints a line; 0 if all is there."""
-    lacking = sorted({package for program, package in PACKAGES.items() if find(program) is None})
-    try:
-        if lacking:
-            install_packages(*lacking)
-        reason = missing(*PACKAGES)
-    except SetUpError as error:
-        reason = str(error)
+    reason = set_up(PACKAGES)
     print(f"tools: {reason or 'ready'}")
     return 0 if reason is None else 1
 
