@@ -34,7 +34,7 @@ from .lan import Program
 from .tools import FOR_ARM, PACKAGES, set_up
 
 TOOLS = {program: PACKAGES[program] for program in ("mmdebstrap", "unshare", "ip")} | FOR_ARM
-DEBIAN = DEBIANS[0]  # the oldest release for which the appliance is made; the last one with an armel
+DEBIAN = DEBIANS[0]  # the oldest release for which the appliance is made
 INSTALLER = "/project/install.sh"  # inside a system
 STEPS = ("find_source", "find_python", "find_what_is_there", "build")
 """The functions of install.sh that build a version, in their order. The others need a booted machine."""
@@ -128,13 +128,14 @@ ARCHITECTURES = (
 def wheels() -> Path:
     """The folder of packages for pip: for each processor that has its own, and the source of zeroconf."""
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    with made(cache() / f"wheels-arm-{DEBIAN.python}-{digest(pins)}") as folder:
+    place = cache() / f"wheels-arm-{DEBIAN.python}-{digest(pins)}"
+    with made(place) as folder:
         if folder:
             for each in ARCHITECTURES:
                 if each.has_zeroconf:
                     download(folder, DEBIAN.python, each.machine, "--requirement", "requirements.txt", "setuptools")
             download_pure_zeroconf(folder, DEBIAN.python, "armv6l")
-    return cache() / f"wheels-arm-{DEBIAN.python}-{digest(pins)}"
+    return place
 
 
 def testing() -> Path:
@@ -178,7 +179,7 @@ class Pi:
     """A system of an architecture with a layer of its own. It sees this checkout in /project, without writing."""
 
     def __init__(self, architecture: Architecture, folder: Path, packages: Path, testing: Path) -> None:
-        self._architecture = architecture
+        self.architecture = architecture
         self._root = folder / "root"
         parts = [self._root, folder / "changes", folder / "work"]
         for each in parts:
@@ -192,7 +193,6 @@ class Pi:
             if source.is_dir():
                 (self._root / name).mkdir()
                 do(["mount", "--bind", "-o", "ro", str(source.resolve()), str(self._root / name)])
-
         (self._root / "qemu").mkdir()
         (self._root / "qemu" / "sitecustomize.py").write_text(_FOR_QEMU, encoding="utf-8")
 
@@ -204,7 +204,7 @@ class Pi:
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": "/qemu",
-            "QEMU_CPU": self._architecture.processor,
+            "QEMU_CPU": self.architecture.processor,
         }
         settings = [f"{name}={value}" for name, value in (usual | variables).items()]
         return ["chroot", str(self._root), "env", "-i", *settings, *command]
@@ -243,15 +243,16 @@ def use(pi: Pi) -> Iterator[tuple[str, str]]:
     """Install the appliance and use it; yields each step that went well with its result."""
     _connect()
     with ExitStack() as stops:
-        yield "uname -m", pi.run("uname", "-m").strip()
+        assert pi.run("uname", "-m") == f"{pi.architecture.machine}\n"
         yield "SQLite with FTS5", pi.run("python3", "-c", _PROBE).strip()
 
         started = time.monotonic()
         version = pi.install()
         yield "installed", f"{time.monotonic() - started:.0f} s"
         compiled = "import glob, zeroconf; print(len(glob.glob(zeroconf.__path__[0] + '/**/*.so', recursive=True)))"
-        count = int(pi.run(f"{version}/bin/python", "-c", compiled))
-        yield "zeroconf", "wheel" if count else "pure Python"
+        is_compiled = pi.run(f"{version}/bin/python", "-c", compiled) != "0\n"
+        assert is_compiled == pi.architecture.has_zeroconf
+        yield "zeroconf", "wheel" if is_compiled else "pure Python"
 
         port, command = free_port(), f"{version}/source/systemd/launcher"
         pi.run("sh", "-ec", _INSTALL_THE_REST, "sh", version, str(port))
