@@ -9,8 +9,20 @@ from __future__ import annotations
 
 import time
 
-FIRST, LAST = 1_577_836_800.0, 4_102_444_800.0
-"""The begin of 2020, and that of 2100 (UTC), between which a Unix time is believed."""
+_2020, _2038, _2100 = 1_577_836_800.0, 2_145_916_800.0, 4_102_444_800.0  # their begins, in UTC
+
+
+def _last() -> float:
+    """The begin of 2100, or that of 2038 where dates end in that January, as in Debian 12 with 32 bits."""
+    try:
+        time.gmtime(_2100)
+    except OverflowError:
+        return _2038
+    return _2100
+
+
+FIRST, LAST = _2020, _last()
+"""A Unix time is believed from the first of these on, and before the last."""
 
 UNKNOWN = 0.0
 """The Unix time of what happened when the time was not known."""

@@ -41,4 +41,4 @@ def test_the_installer_builds_a_version_in_the_steps_that_it_takes() -> None:
 
 
 def test_the_tests_that_it_runs_exist() -> None:
-    assert [each for each in TESTS if not (ROOT / each).is_file()] == []
+    assert [each for each in TESTS if not (ROOT / each.partition("::")[0]).is_file()] == []
