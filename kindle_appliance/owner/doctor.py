@@ -42,6 +42,9 @@ _CERTIFICATE_TIME_ERROR = re.compile(
     "certificate is not yet valid|certificate has expired"
 )  # X509_verify_cert_error_string(3)
 _SET_CLOCK = "Set it: sudo timedatectl set-ntp true, or without internet sudo date -s 'YYYY-MM-DD HH:MM'."
+_RESTART = (
+    "Restart it: sudo systemctl restart kindle-appliance. If that is not enough: journalctl -u kindle-appliance."
+)
 _LOCAL_TIME = Path("/etc/localtime")
 
 
@@ -194,17 +197,19 @@ def _network(patient: Patient) -> Finding:
 
 def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
     if patient.service is not None and health is not None:
-        if health["status"] != "ok":
-            remedy = "See the line about the database, and: journalctl -u kindle-appliance."
-            return Finding(Verdict.FAILURE, "port", f"{patient.service.url} answers, but serves no pages.", remedy)
-        outside = patient.service
+        url, outside = patient.service.url, patient.service
+        if fault := patient.service.find_page_fault():
+            return Finding(Verdict.FAILURE, "port", f"{url} answers, but serves no pages: {fault}.", _RESTART)
         if patient.settings.host == "0.0.0.0" and patient.lan_address:  # noqa: S104 - compared, not bound
             outside = outside.seen_from(patient.lan_address)
-        if outside.health() is None:
-            text = f"{patient.service.url} answers, but {outside.url} does not, where Kindles come to."
-            return Finding(
-                Verdict.FAILURE, "port", text, "Is there a firewall on this machine? Let the port through."
-            )
+        if fault := outside.find_page_fault():
+            text = f"{url} serves pages, but {outside.url}, where Kindles come to, does not: {fault}."
+            remedy = "Is there a firewall on this machine? Let the port through."
+            return Finding(Verdict.FAILURE, "port", text, remedy)
+        if health["status"] != "ok":
+            text = f"pages are served at {outside.url}, but something is wrong in the appliance."
+            remedy = "See the line about the database, and: journalctl -u kindle-appliance."
+            return Finding(Verdict.FAILURE, "port", text, remedy)
         return Finding(Verdict.OK, "port", f"pages are served at {outside.url}")
     if patient.is_installed:
         where = patient.service.url if patient.service else "no port of systemd's"

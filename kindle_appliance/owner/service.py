@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from ..errors import StartError
 from ..host.network import web_address
@@ -19,8 +19,13 @@ from .installation import SERVICE, SOCKET
 
 _HEALTH_SECONDS = 10.0
 _HEALTH_BYTES = 64 * 1024
+_PAGE_BYTES = 1024 * 1024
 _ANSWER_SECONDS = 900.0  # the appliance has clocks of its own, shorter ones
 _SYSTEMD_SECONDS = 120.0
+_LIKE_A_KINDLE = {
+    "User-Agent": "Mozilla/5.0 (Linux; U; en-US) AppleWebKit/531.2+",
+    "Accept": "text/html, */*;q=0.5",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Service:
     pin: str | None = None
 
     def health(self, host: str | None = None) -> dict[str, Any] | None:
-        """Asks for /healthz; its `status` is "ok" if pages can be served. None if no appliance answers.
+        """Asks for /healthz; its `status` is "ok" if nothing is wrong. None if no appliance answers.
 
         `host` is a Host header instead of the one of `url`: an appliance answers only to names that it knows.
         """
@@ -42,6 +47,22 @@ class Service:
         except (OSError, http.client.HTTPException, ValueError):
             return None
         return facts if isinstance(facts, dict) and "status" in facts else None
+
+    def find_page_fault(self, host: str | None = None) -> str | None:
+        """Fetches the first page as a Kindle would, through the page of the PIN if that is asked for. None if it
+        comes with status 200, else what came in its place, as the end of a sentence. It changes nothing in the
+        appliance, except that a wrong PIN counts as one. `host` is as for `health`.
+        """
+        try:
+            status, _ = self._fetch("GET", "/", host)
+            if status == 403 and self.pin:
+                status, cookie = self._fetch("POST", "/pin", host, body=urlencode({"pin": self.pin, "back": "/"}))
+                if not cookie:
+                    return f"the PIN is not taken (status {status})"
+                status, _ = self._fetch("GET", "/", host, Cookie=cookie)
+        except (OSError, http.client.HTTPException) as error:
+            return f"no page comes ({type(error).__name__})"
+        return None if status == 200 else f"the first page has status {status}"
 
     def ask(self, question: str) -> Generator[str]:
         """Its answer, while it is written; closing it stops it. Raises `StartError` with its sentence."""
@@ -61,6 +82,21 @@ class Service:
     def seen_from(self, address: str) -> Service:
         """The same, as other machines reach it."""
         return replace(self, url=web_address(address, urlsplit(self.url).port or 80))
+
+    def _fetch(
+        self, method: str, path: str, host: str | None, body: str | None = None, **headers: str
+    ) -> tuple[int, str]:
+        """The status of a page that came whole, and the session in its cookies, "" if there is none."""
+        with closing(self._connect(_HEALTH_SECONDS)) as connection:
+            form = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
+            name = {} if host is None else {"Host": host}
+            connection.request(method, path, body, _LIKE_A_KINDLE | form | name | headers)
+            response = connection.getresponse()
+            page = response.read(_PAGE_BYTES)
+            if response.length:
+                raise http.client.IncompleteRead(page, response.length)
+            cookies = [each.partition(";")[0] for each in response.headers.get_all("Set-Cookie", [])]
+            return response.status, next((each for each in cookies if each.startswith("pin=")), "")
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

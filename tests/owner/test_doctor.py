@@ -318,6 +318,34 @@ def test_a_service_that_only_this_machine_reaches_is_a_failure(healthy: Patient)
     assert "firewall" in finding.remedy
 
 
+def test_a_version_that_answers_pages_with_500_is_a_failure(
+    healthy: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.web.pages.Pages.asking", None)
+    finding = found(healthy)["port"]
+    assert finding.verdict == "failure"
+    assert finding.text.endswith(" answers, but serves no pages: the first page has status 500.")
+
+
+def test_pages_are_fetched_with_the_pin(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path, gate=Gate(PIN, b"secret")) as house:
+        settings = Settings("127.0.0.1", demo=True)
+        assert found(patient(settings, tmp_path, Service(f"{house.url}/", PIN)))["port"].verdict == "ok"
+        finding = found(patient(settings, tmp_path, Service(f"{house.url}/", PIN[::-1])))["port"]
+    assert finding.verdict == "failure"
+    assert "the PIN is not taken" in finding.text and "systemctl restart" in finding.remedy
+
+
+def test_an_appliance_that_serves_pages_without_being_well_is_a_failure(
+    healthy: Patient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill = replace(house.health.check(), facts={"status": "failing"})
+    monkeypatch.setattr(type(house.health), "check", lambda self: ill)
+    finding = found(healthy)["port"]
+    assert finding.verdict == "failure"
+    assert "pages are served at" in finding.text and "line about the database" in finding.remedy
+
+
 def test_a_silent_installed_service_is_a_failure_with_the_command_for_its_status(
     healthy: Patient,
 ) -> None:
