@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,8 +40,11 @@ FLAGS = {
 """The settings for which a command has flags; a command that is not named here has them all."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 not possible, 2 a wrong command line or setting."""
+def main(arguments: Sequence[str] | None = None, on_ready: Callable[[], None] = lambda: None) -> int:
+    """Run one command. Returns the exit status: 0 done, 1 not possible, 2 a wrong command line or setting.
+
+    `on_ready` is called when `serve` has told systemd that it serves pages.
+    """
     os.umask(0o077)  # chats, keys and backups are their owner's alone, also when a user starts the program
     terminal.guard()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _parser().parse_args(arguments)
         # To systemd, a service that stops while it starts has done well.
         signals.end_by_exception(0 if given.command == "serve" else None)
-        return _run(given, installation, os.environ)
+        return _run(given, installation, os.environ, on_ready)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
         return 2
@@ -64,7 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(given: argparse.Namespace, installation: Installation | None, environment: Mapping[str, str]) -> int:
+def _run(
+    given: argparse.Namespace,
+    installation: Installation | None,
+    environment: Mapping[str, str],
+    on_ready: Callable[[], None],
+) -> int:
     if installation:
         environment = installation.environment(environment)
     # A user without access to the settings can still ask, as every browser of the house can.
@@ -97,7 +105,7 @@ def _run(given: argparse.Namespace, installation: Installation | None, environme
             return commands.back_up(folder, given.file, installation, given.with_secrets)
         case "restore":
             return commands.restore(folder, given.file, installation)
-    serve(values, environment)
+    serve(values, environment, on_ready)
     return 0
 
 

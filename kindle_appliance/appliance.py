@@ -6,7 +6,8 @@ import ctypes
 import logging
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 
@@ -25,6 +26,7 @@ from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
 from .storage.schema import CHATS
+from .web import cookies
 from .web.app import Web
 from .web.guard import Guard
 from .web.health import Health
@@ -37,14 +39,18 @@ log = logging.getLogger(__name__)
 
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
+_SESSION_SECONDS = 600.0  # for one request
 _M_ARENA_MAX = -8  # malloc.h of glibc
 _SWITCH_SECONDS = 0.0005
 """How long a thread keeps the interpreter while others wait for it, instead of Python's 5 ms. A page takes the
 interpreter a dozen times, and two threads may be setting long texts (see `answers/turns.py`)."""
 
 
-def serve(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Run the appliance until SIGTERM, SIGINT or SIGHUP. Raises `OwnerError` or `StartError`."""
+def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run the appliance until SIGTERM, SIGINT or SIGHUP. Raises `OwnerError` or `StartError`.
+
+    `on_ready` is called when systemd has been told that pages are served.
+    """
     _share_one_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     with ExitStack() as stops:
@@ -59,6 +65,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         advertiser = Advertiser(settings.name, __version__)
         is_demo = needs_demo(settings)
         guard = _guard(settings, advertiser)
+        gate = Gate(settings.pin, read_secret(folder)) if settings.pin else None
         web = Web(
             desk,
             chats,
@@ -77,7 +84,7 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             addresses=partial(network.addresses, settings.host),
             mdns=advertiser.snapshot,
             guard=guard,
-            gate=Gate(settings.pin, read_secret(folder)) if settings.pin else None,
+            gate=gate,
         )
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
@@ -97,12 +104,20 @@ def serve(settings: Settings, environment: Mapping[str, str]) -> None:
             _greet(settings, server.port, is_demo, advertiser.is_on)
         lock.announce(network.web_address(server.own_address, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
-        watch = Watch(environment, lambda seconds: server.answers("/healthz", seconds))
+        watch = Watch(environment, partial(_serves_pages, server, gate), on_ready)
         stops.callback(watch.close)
         watch.start()
         server.run()
         log.info("stopping")
     log.info("stopped")
+
+
+def _serves_pages(server: Server, gate: Gate | None, seconds: float) -> bool:
+    """Whether the first page comes, for a browser that has entered the PIN but never been here: so nothing is
+    counted or stored. What does not work behind the pages is told by `/healthz`, because no restart mends it.
+    """
+    session = cookies.with_session(gate.open_session(time.time() + _SESSION_SECONDS)) if gate else ""
+    return server.answers("/", seconds, session)
 
 
 def _share_one_heap() -> None:

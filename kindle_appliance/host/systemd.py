@@ -38,14 +38,21 @@ class Watch:
     """Reports to systemd that pages are served: once at the start (readiness), then regularly (watchdog).
 
     `is_serving` takes a timeout in seconds and returns whether a page was served. While it returns False, the
-    watchdog gets no report; after its timeout systemd restarts the service.
+    watchdog gets no report; after its timeout systemd restarts the service. `on_ready` is called when readiness has
+    been reported.
     """
 
-    def __init__(self, environment: Mapping[str, str], is_serving: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        is_serving: Callable[[float], bool],
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         watched = _is_for_us(environment, "WATCHDOG_PID", otherwise=True)
         self._timeout = int(environment.get("WATCHDOG_USEC", "0")) / 1e6 if watched else 0.0
         self._is_serving = is_serving
+        self._on_ready = on_ready
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -65,6 +72,7 @@ class Watch:
             if self._is_closing.wait(_START_CHECK_SECONDS):
                 return
         self._notify("READY=1")
+        self._on_ready()
         was_serving = True
         while interval and not self._is_closing.wait(interval):
             is_serving = self._check(interval)

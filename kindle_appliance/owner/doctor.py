@@ -198,6 +198,9 @@ def _network(patient: Patient) -> Finding:
 def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
     if patient.service is not None and health is not None:
         url, outside = patient.service.url, patient.service
+        if health["status"] == "failed":
+            text = f"at {url} there is only a page that says that the appliance cannot start."
+            return Finding(Verdict.FAILURE, "port", text, "See why: sudo journalctl -u kindle-appliance.")
         if fault := patient.service.find_page_fault():
             return Finding(Verdict.FAILURE, "port", f"{url} answers, but serves no pages: {fault}.", _RESTART)
         if patient.settings.host == "0.0.0.0" and patient.lan_address:  # noqa: S104 - compared, not bound

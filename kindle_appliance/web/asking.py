@@ -114,10 +114,17 @@ class Asking:
             question=question,
             chat=chat,
             gone=int(meant) if is_number(meant) else 0,
-            note=note or self.rate_limit.notice(visitor.asker()),
+            note=note or self._notice(),
             is_first_visit=not device,
         )
         return replies.html(page, status)
+
+    def _notice(self) -> Sentence | None:
+        """What to know before a question is asked: how few are left, or that none can be stored."""
+        try:
+            return self.rate_limit.notice(visitor.asker())
+        except StorageError as error:
+            return error.sentence
 
     def _first_turn(self, chat: str) -> Turn | None:
         return self.chats.find_turn(int(chat), 1) if is_number(chat) else None

@@ -49,6 +49,11 @@ def session() -> str:
     return str(request.get_cookie("pin", ""))
 
 
+def with_session(token: str) -> str:
+    """The `Cookie` header of a browser with this session."""
+    return f"pin={token}"
+
+
 def keep_device(response: HTTPResponse, name: str) -> None:
     _keep(response, "device", name, httponly=True)
 

@@ -1,6 +1,7 @@
-"""The health check: whether pages can be served, and what the appliance is doing. It sends no request anywhere.
+"""The health check: whether everything works, and what the appliance is doing. It sends no request anywhere.
 
-`/healthz` returns it to the watchdog, the installer, the doctor and monitoring programs.
+`/healthz` returns it to the installer, the doctor and monitoring programs. The watchdog asks for a page instead: no
+restart mends what is told here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _STATM = Path("/proc/self/statm")  # proc(5): the second number is the pages in 
 
 @dataclass(frozen=True)
 class Checkup:
-    """The result. `is_well`: pages can be served; `facts`: values for JSON, `status` included."""
+    """The result. `is_well`: everything works; `facts`: values for JSON, `status` included."""
 
     is_well: bool
     facts: dict[str, Any]
@@ -48,7 +49,7 @@ class Health:
     def check(self) -> Checkup:
         """Check everything now.
 
-        A page needs a thread and the database. The caller runs in such a thread, so the database is left to check.
+        The caller has a thread and makes a page, so the database is left to check.
         """
         trouble = ""
         try:

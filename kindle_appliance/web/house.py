@@ -46,7 +46,7 @@ class HouseWide:
         return response
 
     def check_health(self) -> HTTPResponse:
-        """`GET /healthz`: whether pages can be served, as a status and as JSON; the rest only for the signed-in."""
+        """`GET /healthz`: whether everything works, as a status and as JSON; the rest only for the signed-in."""
         checkup = self.health.check()
         facts = checkup.facts
         if self.sign_in and not self.sign_in.is_signed_in():

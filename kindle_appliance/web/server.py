@@ -151,13 +151,14 @@ class Server:
         """The port on which the server listens."""
         return int(self._listening()[0].getsockname()[1])
 
-    def answers(self, path: str, seconds: float) -> bool:
+    def answers(self, path: str, seconds: float, cookie: str = "") -> bool:
         """Whether the server answers a request to itself with 200. No step may take longer than `seconds`.
 
-        Raises OSError if there is no answer.
+        `cookie`: a header's value. Raises OSError if there is no answer.
         """
+        headers = f"Host: 127.0.0.1\r\nCookie: {cookie}\r\nConnection: close\r\n"
         with socket.create_connection((self.own_address, self.port), seconds) as client:
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            client.sendall(f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode())
             answer = b"".join(iter(lambda: client.recv(65536), b""))
         return answer.startswith(b"HTTP/1.1 200 ")
 

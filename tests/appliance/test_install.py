@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ BROKEN = {
     ),
     "appliance.py": """
 
-def serve(settings, environment):
+def serve(settings, environment, on_ready):
     Database(data_folder(settings, environment) / "chats.sqlite", CHATS).close()
     raise StartError("this version is broken")
 """,
@@ -239,6 +239,74 @@ def test_a_crash_loop_keeps_the_socket_open_and_ends_without_the_owner(machine: 
     assert machine.run("systemctl", "is-active", "kindle-appliance.socket").stdout == "active\n"
     machine.run("mv", "/root/pin", f"{CONFIG}/pin")
     assert "</html>" in get(machine)
+
+
+TELLING = """
+import http.client, json, sys
+client = http.client.HTTPConnection("127.0.0.1", 80, timeout=60)
+client.request("GET", sys.argv[1])
+response = client.getresponse()
+print(json.dumps([response.status, response.getheader("Retry-After"), response.read().decode()]))
+"""
+
+
+def told(machine: Machine, path: str = "/") -> tuple[int, str | None, str]:
+    """The status of a page, when to come back, and what it says; waits up to 60 s, but fails at once if refused."""
+    status, later, text = json.loads(machine.run("python3", "-c", TELLING, path).stdout)
+    return status, later, text
+
+
+def mended_after_the_second_try(machine: Machine, cause: str, mend: Callable[[], object]) -> int:
+    """A service that cannot start serves the page; it serves again when the cause is mended before its third try.
+    Returns how often systemd has started it anew.
+    """
+    machine.run("systemctl", "restart", "kindle-appliance")
+    restarts = int(unit(machine, "NRestarts"))
+    status, later, text = told(machine)
+    machine.run("journalctl", "--sync")
+    tries = journal(machine).count(cause)
+    assert (status, later) == (503, "60") and "The appliance cannot start" in text and "设备无法启动" in text
+    assert json.loads(told(machine, "/healthz")[2])["status"] == "failed"
+    assert unit(machine, "StatusText") == "Cannot start: serves a page that says so, and tries again every minute."
+    while journal(machine).count(cause) == tries:
+        assert told(machine)[0] == 503
+    assert told(machine)[0] == 503
+    assert (unit(machine, "ActiveState"), unit(machine, "SubState")) == ("active", "running")
+    mend()
+    while told(machine)[0] == 503:
+        pass
+    assert "</html>" in get(machine)
+    assert unit(machine, "StatusText") == ""
+    return int(unit(machine, "NRestarts")) - restarts
+
+
+@ON_ONE
+def test_without_its_environment_the_service_is_a_page_until_that_is_mended(machine: Machine) -> None:
+    install(machine)
+    libraries, away = "/opt/kindle-appliance/current/lib", "/opt/kindle-appliance/away"
+    machine.run("mv", libraries, away)
+    cause, process = "the Python of this system has changed", ""
+
+    def mend() -> None:
+        nonlocal process
+        process = unit(machine, "MainPID")
+        machine.run("mv", away, libraries)
+
+    assert mended_after_the_second_try(machine, cause, mend) == 0
+    assert unit(machine, "MainPID") == process
+
+
+@ON_ONE
+def test_with_wrong_settings_the_service_is_a_page_until_they_are_mended(machine: Machine) -> None:
+    install(machine)
+    settings = machine.run("cat", f"{CONFIG}/settings.toml").stdout
+    machine.run("tee", f"{CONFIG}/settings.toml", input="port = 0\n")
+
+    def mend() -> None:
+        machine.run("tee", f"{CONFIG}/settings.toml", input=settings)
+
+    # systemd reads the settings only when it starts a process, so each try is one.
+    assert mended_after_the_second_try(machine, "port = 0, from ", mend) == 2
 
 
 def test_the_watchdog_restarts_a_server_that_hangs(machine: Machine) -> None:

@@ -5,47 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import urllib3
-from conftest import ROOT
 from fakes.program import PROGRAM, environment
+from fakes.systemd import Notified, service
 
 from kindle_appliance.host.systemd import Watch, handed_over_sockets
 
 OURS = str(os.getpid())
 OTHERS = str(os.getppid())
-
-
-class Notified:
-    """The socket on which systemd receives its services' notifications."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
-        self._socket.settimeout(20)
-
-    def next(self) -> str:
-        return self._socket.recv(1000).decode()
-
-    def nothing_more(self) -> bool:
-        self._socket.setblocking(False)
-        try:
-            with suppress(BlockingIOError):
-                return self._socket.recv(1000) == b""
-        finally:
-            self._socket.settimeout(20)
-        return True
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture
@@ -71,8 +44,8 @@ class Page:
 
 
 @contextmanager
-def watching(page: Page, **variables: str) -> Iterator[Watch]:
-    watch = Watch(variables, page)
+def watching(page: Page, on_ready: Callable[[], None] = lambda: None, **variables: str) -> Iterator[Watch]:
+    watch = Watch(variables, page, on_ready)
     watch.start()
     try:
         yield watch
@@ -89,6 +62,19 @@ def test_readiness_is_notified_when_a_page_is_served_and_not_before(notified: No
         assert notified.next() == "READY=1"
         watch.close()
         assert notified.next() == "STOPPING=1"
+
+
+def test_who_started_it_is_told_of_readiness_after_systemd(notified: Notified) -> None:
+    told: list[str] = []
+    ready = threading.Event()
+
+    def on_ready() -> None:
+        told.append(notified.next())
+        ready.set()
+
+    with watching(Page(), on_ready, NOTIFY_SOCKET=notified.address):
+        assert ready.wait(20)
+    assert told == ["READY=1"]
 
 
 def test_the_watchdog_is_fed_only_while_a_page_is_served(notified: Notified) -> None:
@@ -143,30 +129,6 @@ def test_sockets_for_another_process_are_left_alone() -> None:
 
 # The real program, started as systemd starts it
 
-HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-own = str(os.getpid())
-os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": own, "WATCHDOG_PID": own})
-"""
-
-
-@contextmanager
-def started(folder: Path, door: socket.socket, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program with `door` as its descriptor 3. An intermediate step sets the process ids, as systemd would."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HAND_OVER, str(door.fileno()), *PROGRAM],
-        cwd=ROOT,
-        env=environment(folder, **variables),
-        pass_fds=[door.fileno()],
-        stdout=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
@@ -175,15 +137,12 @@ def test_the_program_serves_a_handed_over_socket_feeds_the_watchdog_and_notifies
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
         told = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "400000"}
-        with started(tmp_path, door, **told) as process:
+        with service(PROGRAM, door, environment(tmp_path, **told)) as process:
             assert notified.next() == "READY=1"
             assert urllib3.request("GET", f"http://127.0.0.1:{door.getsockname()[1]}/", timeout=20).status == 200
             assert notified.next() == notified.next() == "WATCHDOG=1"
             process.send_signal(signal.SIGTERM)
-            said = notified.next()
-            while said == "WATCHDOG=1":
-                said = notified.next()
-            assert said == "STOPPING=1"
+            assert notified.next_but("WATCHDOG=1") == "STOPPING=1"
             # The advice for a terminal on how to set a key does not belong in the journal.
             assert process.communicate(timeout=20)[0] == b""
             assert process.returncode == 0
@@ -195,11 +154,11 @@ def test_a_client_that_connects_between_two_runs_is_served_by_the_next_one(
     tmp_path: Path, notified: Notified
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
-        with started(tmp_path, door, NOTIFY_SOCKET=notified.address) as process:
+        with service(PROGRAM, door, environment(tmp_path, NOTIFY_SOCKET=notified.address)) as process:
             assert notified.next() == "READY=1"
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         with socket.create_connection(door.getsockname(), timeout=20) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-            with started(tmp_path, door):
+            with service(PROGRAM, door, environment(tmp_path)):
                 assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")

@@ -346,6 +346,16 @@ def test_an_appliance_that_serves_pages_without_being_well_is_a_failure(
     assert "pages are served at" in finding.text and "line about the database" in finding.remedy
 
 
+def test_a_service_that_cannot_start_is_a_failure_with_the_command_for_its_log(
+    healthy: Patient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = replace(house.health.check(), facts={"status": "failed"})
+    monkeypatch.setattr(type(house.health), "check", lambda self: page)
+    finding = found(healthy)["port"]
+    assert finding.verdict == "failure"
+    assert "only a page that says" in finding.text and "journalctl" in finding.remedy
+
+
 def test_a_silent_installed_service_is_a_failure_with_the_command_for_its_status(
     healthy: Patient,
 ) -> None:
