@@ -77,7 +77,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 settings.device_questions_per_day,
                 settings.questions_per_day,
             ),
-            Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts()),
+            Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts(), folder=folder),
             language=_language(settings),
             look=Look(settings.text_size),
             followers=settings.followers,

@@ -141,7 +141,7 @@ ONLY_IN = {
     "waitress": {"web.parser", "web.server"},
     "zeroconf": {"host.mdns"},
     "gettext": {"sentences"},
-    "os": {"settings", "owner.credential", "host.systemd", "host.terminal", "__main__"},
+    "os": {"settings", "owner.credential", "host.systemd", "host.terminal", "web.health", "__main__"},
 }
 
 

@@ -211,7 +211,7 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
             return Finding(Verdict.FAILURE, "port", text, remedy)
         if health["status"] != "ok":
             text = f"pages are served at {outside.url}, but something is wrong in the appliance."
-            remedy = "See the line about the database, and: journalctl -u kindle-appliance."
+            remedy = "See the lines about the disk and the database, and: journalctl -u kindle-appliance."
             return Finding(Verdict.FAILURE, "port", text, remedy)
         return Finding(Verdict.OK, "port", f"pages are served at {outside.url}")
     if patient.is_installed:

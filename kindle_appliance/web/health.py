@@ -7,7 +7,9 @@ restart mends what is told here.
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from ..storage.database import Database
 
 log = logging.getLogger(__name__)
 
+_LEAST_FREE_BYTES = 1024 * 1024
 _STATM = Path("/proc/self/statm")  # proc(5): the second number is the pages in memory
 
 
@@ -36,7 +39,7 @@ class Health:
     """The parts of the appliance that are checked.
 
     `mdns` returns the state of the mDNS announcement as values for JSON; `since`: the start of the appliance, on
-    time.monotonic().
+    time.monotonic(); `folder`: where the chats are stored, None to leave that out.
     """
 
     version: str
@@ -45,6 +48,7 @@ class Health:
     is_demo: bool = False
     mdns: Callable[[], Mapping[str, object]] = lambda: {"state": "off"}
     since: float = field(default_factory=time.monotonic)
+    folder: Path | None = None
 
     def check(self) -> Checkup:
         """Check everything now.
@@ -57,17 +61,29 @@ class Health:
         except StorageError as error:
             log.error("health: %s", error)
             trouble = "cannot be read"
+        storage = _storage_trouble(self.folder) if self.folder else ""
         facts = {
-            "status": "failing" if trouble else "ok",
+            "status": "failing" if trouble or storage else "ok",
             "version": self.version,
             "uptime_seconds": int(time.monotonic() - self.since),
             "database": trouble or "ok",
+            "storage": storage or "ok",
             "mdns": dict(self.mdns()),
             "answers_being_written": self.desk.writing,
             "demo": self.is_demo,
             "memory_bytes": _memory_bytes(),
         }
-        return Checkup(not trouble, facts)
+        return Checkup(not (trouble or storage), facts)
+
+
+def _storage_trouble(folder: Path) -> str:
+    """Why nothing can be stored there, "" if something can. Nothing is written, to spare the card."""
+    try:
+        if not os.access(folder, os.W_OK):
+            return "cannot be written to"
+        return "full" if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES else ""
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror})"
 
 
 def _memory_bytes() -> int | None:

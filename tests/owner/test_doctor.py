@@ -343,7 +343,7 @@ def test_an_appliance_that_serves_pages_without_being_well_is_a_failure(
     monkeypatch.setattr(type(house.health), "check", lambda self: ill)
     finding = found(healthy)["port"]
     assert finding.verdict == "failure"
-    assert "pages are served at" in finding.text and "line about the database" in finding.remedy
+    assert "pages are served at" in finding.text and "lines about the disk and the database" in finding.remedy
 
 
 def test_a_service_that_cannot_start_is_a_failure_with_the_command_for_its_log(

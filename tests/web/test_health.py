@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.filesystem import mounted, remount
 from fakes.gemini import FakeGemini
 from fakes.house import House, begin
 
@@ -26,6 +27,7 @@ def test_a_healthy_appliance_reports_its_version_and_state(house: House, gemini:
         "status": "ok",
         "version": "0.0.0",
         "database": "ok",
+        "storage": "ok",
         "mdns": {"state": "off"},
         "answers_being_written": 0,
         "demo": False,
@@ -70,6 +72,24 @@ def test_chats_that_cannot_be_read_are_a_503_that_names_them(
     assert response.json()["status"] == "failing"
     assert response.json()["database"] == "cannot be read"
     assert "health: " in caplog.text
+
+
+def test_a_full_or_read_only_card_is_a_503_that_names_it_while_pages_are_served(
+    house: House, tmp_path: Path
+) -> None:
+    object.__setattr__(house.health, "folder", tmp_path / "card")
+    with mounted(tmp_path / "card", "size=2M") as card:
+        assert house.get("/healthz").json()["storage"] == "ok"
+        (card / "large").write_bytes(bytes(1536 * 1024))
+        response = house.get("/healthz")
+        assert (response.status, response.json()["storage"]) == (503, "full")
+        assert response.json()["status"] == "failing"
+        (card / "large").unlink()
+        assert house.get("/healthz").status == 200
+        remount(card, "ro")
+        response = house.get("/healthz")
+        assert (response.status, response.json()["storage"]) == (503, "cannot be written to")
+        assert house.get("/").status == 200
 
 
 def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:
