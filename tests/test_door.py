@@ -40,12 +40,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 READY = "READY=1\nSTATUS=Cannot start: serves a page that says so, and tries again every minute."
 TRIES_AGAIN = "WATCHDOG=1\nSTATUS="
 LIBRARIES = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+PACKAGE = f"{LIBRARIES}/kindle_appliance"
 
 
 class Version:
-    """An installed version in `folder`: its environment, and the files that it was built from."""
+    """An installed version in `folder`: its environment, and the files that it was built from.
 
-    def __init__(self, folder: Path, try_again: int = 1, last: int = 3) -> None:
+    `constants`: values of door.py that differ in it.
+    """
+
+    def __init__(self, folder: Path, **constants: float) -> None:
         self.folder = folder
         self.libraries = folder / LIBRARIES
         self.package = self.libraries / "kindle_appliance"
@@ -66,7 +70,7 @@ class Version:
         self.settings.write_text("mdns = false\n")
         door = self.launcher.with_name("door.py")
         text = door.read_text(encoding="utf-8")
-        for name, value in (("TRY_AGAIN_SECONDS", try_again), ("_LAST_SECONDS", last)):
+        for name, value in {"TRY_AGAIN_SECONDS": 1, **constants}.items():
             text, count = re.subn(rf"^{name} = [\d.]+", f"{name} = {value}", text, flags=re.MULTILINE)
             assert count == 1, name
         door.write_text(text, encoding="utf-8")
@@ -184,6 +188,11 @@ def content(name: str, said: str, text: str) -> Cause:
     return Cause(said, damage, lambda version: (version.folder / name).write_text(kept[version], encoding="utf-8"))
 
 
+def addition(name: str, said: str, text: str) -> Cause:
+    """A module with a line too many."""
+    return content(f"{PACKAGE}/{name}", said, (ROOT / "kindle_appliance" / name).read_text(encoding="utf-8") + text)
+
+
 def lack(name: str, said: str) -> Cause:
     """A file or folder that is not there."""
     away = "elsewhere"
@@ -204,7 +213,6 @@ def put_a_file_there(version: Version) -> None:
     version.state.touch()
 
 
-PACKAGE = f"{LIBRARIES}/kindle_appliance"
 MEND = "Mend it with: sudo /opt/kindle-appliance/install.sh"
 CAUSES = {
     "newer chats": Cause(
@@ -215,6 +223,7 @@ CAUSES = {
     "a bad package": content(f"{PACKAGE}/__init__.py", "SyntaxError", "def"),
     "an old Python": content(f"{PACKAGE}/__init__.py", ": too old", "import sys\nsys.exit('too old')"),
     "no memory": content(f"{PACKAGE}/errors.py", "MemoryError", "raise MemoryError"),
+    "a late failure": addition("storage/lock.py", "TypeError", "\n\nFolderLock.announce = None\n"),
     "no package": lack(PACKAGE, "No module named 'kindle_appliance'"),
     "no dependencies": lack(f"{LIBRARIES}/packages.pth", "ModuleNotFoundError"),
     "no libraries": lack("lib", MEND),
@@ -361,6 +370,17 @@ def test_damaged_chats_are_bad_health_but_no_reason_to_restart(version: Version)
         assert service.status() == 200
 
 
+def test_a_start_may_take_its_time_but_not_for_ever(tmp_path: Path) -> None:
+    version = Version(tmp_path / "version", _START_SECONDS=1)
+    with (version.package / "errors.py").open("a", encoding="utf-8") as module:
+        module.write("\n__import__('time').sleep(600)\n")
+    with started(version) as service:
+        assert service.notified.next() == service.notified.next() == "WATCHDOG=1"
+        with pytest.raises(TimeoutError):
+            while service.notified.next(seconds=2) == "WATCHDOG=1":
+                pass
+
+
 def test_started_by_hand_it_says_why_and_ends(version: Version) -> None:
     version.settings.write_text("port = 0\n")
     shutil.copy(Path(sys.prefix, "bin", "kindle-appliance"), version.python.parent)
@@ -413,7 +433,7 @@ def test_a_launcher_that_is_gone_does_not_end_the_page(version: Version) -> None
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Service]:
     """The page of an appliance that does not try again during a test."""
-    version = Version(tmp_path / "version", try_again=600)
+    version = Version(tmp_path / "version", TRY_AGAIN_SECONDS=600)
     version.settings.write_text("port = 0\n")
     with started(version) as service:
         assert service.notified.next_but("WATCHDOG=1") == READY
@@ -560,7 +580,7 @@ def test_the_watchdog_is_fed_only_while_requests_are_answered(
 
 
 def test_a_client_that_is_here_when_the_minute_is_over_is_served_first(tmp_path: Path) -> None:
-    version = Version(tmp_path / "version", try_again=2, last=30)
+    version = Version(tmp_path / "version", TRY_AGAIN_SECONDS=2, _LAST_SECONDS=30)
     make_newer(version)
     with started(version) as service:
         assert service.notified.next_but("WATCHDOG=1") == READY

@@ -26,9 +26,9 @@ class Notified:
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
-        self._socket.settimeout(20)
 
-    def next(self) -> str:
+    def next(self, seconds: float = 20) -> str:
+        self._socket.settimeout(seconds)
         return self._socket.recv(1000).decode()
 
     def next_but(self, message: str) -> str:
@@ -39,11 +39,8 @@ class Notified:
 
     def nothing_more(self) -> bool:
         self._socket.setblocking(False)
-        try:
-            with suppress(BlockingIOError):
-                return self._socket.recv(1000) == b""
-        finally:
-            self._socket.settimeout(20)
+        with suppress(BlockingIOError):
+            return self._socket.recv(1000) == b""
         return True
 
     def close(self) -> None:
