@@ -33,7 +33,7 @@ from typing import NoReturn
 TRY_AGAIN_SECONDS = 60
 
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-_WRONG_SETTINGS = 2  # the exit status of the appliance
+_STOPPED, _WRONG_SETTINGS = (0, 130), 2  # exit statuses of the appliance
 _START_SECONDS = 120.0  # as TimeoutStartSec= of the unit, which counts only for the first start
 _CHECKS_PER_TIMEOUT = 4
 _READY_CHECK_SECONDS = 0.05
@@ -80,7 +80,7 @@ def main() -> NoReturn:
     descriptors = range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(os.environ["LISTEN_FDS"]))
     if mode == "start":
         status, has_served = start(arguments, descriptors)
-        if status == 0 or has_served:
+        if status in _STOPPED or has_served:
             sys.exit(status)
         mode = "end" if status == _WRONG_SETTINGS else "wait"
         # In a new process image nothing is left of the one that failed: no thread, lock or memory.

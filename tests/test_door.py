@@ -384,6 +384,29 @@ def test_a_start_may_take_its_time_but_not_for_ever(tmp_path: Path) -> None:
                 pass
 
 
+WAITING = """
+
+def _wait(*_: object) -> None:
+    import sys, time
+    print("waits", file=sys.stderr, flush=True)
+    time.sleep(600)
+
+
+FolderLock.__init__ = _wait
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_a_start_and_no_page_follows(version: Version, number: signal.Signals) -> None:
+    with (version.package / "storage" / "lock.py").open("a", encoding="utf-8") as module:
+        module.write(WAITING)
+    with started(version) as service:
+        while "waits" not in service.errors():
+            pass
+        service.process.send_signal(number)
+        assert service.process.wait(20) in (0, 130, -number)
+
+
 def test_started_by_hand_it_says_why_and_ends(version: Version) -> None:
     version.settings.write_text("port = 0\n")
     shutil.copy(Path(sys.prefix, "bin", "kindle-appliance"), version.python.parent)
