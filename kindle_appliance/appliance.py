@@ -6,13 +6,13 @@ import ctypes
 import logging
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 
 from . import __version__
 from .answers.desk import AnswerDesk
+from .clock import now
 from .errors import StartError, StorageError
 from .host import network, signals, terminal
 from .host.mdns import Advertiser
@@ -116,7 +116,7 @@ def _serves_pages(server: Server, gate: Gate | None, seconds: float) -> bool:
     """Whether the first page comes, for a browser that has entered the PIN but never been here: so nothing is
     counted or stored. What does not work behind the pages is told by `/healthz`, because no restart mends it.
     """
-    session = cookies.with_session(gate.open_session(time.time() + _SESSION_SECONDS)) if gate else ""
+    session = cookies.with_session(gate.open_session(now() + _SESSION_SECONDS)) if gate else ""
     return server.answers("/", seconds, session)
 
 
