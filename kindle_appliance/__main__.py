@@ -104,7 +104,7 @@ def _run(
         case "backup":
             return commands.back_up(folder, given.file, installation, given.with_secrets)
         case "restore":
-            return commands.restore(folder, given.file, installation)
+            return commands.restore(folder, given.file, installation, given.accept_settings, given.roll_back)
     serve(values, environment, on_ready)
     return 0
 
@@ -161,7 +161,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parsers["backup"].add_argument("file", metavar="FILE", type=Path)
     parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the key and the PIN, too")
-    parsers["restore"].add_argument("file", metavar="FILE", type=Path)
+    restore = parsers["restore"]
+    restore.add_argument("file", metavar="FILE", type=Path)
+    restore.add_argument(
+        "--accept-settings",
+        action="store_true",
+        help="do not ask before its settings change where questions go or who may ask",
+    )
+    restore.add_argument(
+        "--roll-back",
+        action="store_true",
+        help="for install.sh: only the chats, as an earlier version left them; keep nothing of those of now",
+    )
     for name in settings.CREDENTIALS:
         secret = parsers[name]
         secret.add_argument(

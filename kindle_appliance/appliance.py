@@ -21,6 +21,7 @@ from .owner.models import needs_demo, open_fallback
 from .settings import Settings, data_folder
 from .storage.chats import Chats
 from .storage.database import Database
+from .storage.folder import CHATS_FILE
 from .storage.lock import FolderLock
 from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
@@ -59,7 +60,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         # again.
         lock = stops.enter_context(FolderLock(folder))
         keep_private(folder)
-        database = stops.enter_context(closing(Database(folder / "chats.sqlite", CHATS)))
+        database = stops.enter_context(closing(Database(folder / CHATS_FILE, CHATS)))
         chats = Chats(database)
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
         advertiser = Advertiser(settings.name, __version__)

@@ -61,6 +61,8 @@ class Option:
     flag: str | None
     env: str
     secret: bool
+    directs: bool
+    """Whether it decides where questions go, or who may ask: a restore changes it only if the owner agrees."""
 
     def describe(self, value: object) -> str:
         """A value for people: masked if it is a secret."""
@@ -72,9 +74,15 @@ class Option:
 
 
 def _option(
-    kind: Kind, default: Any, help: str, flag: str | None = None, env: str = "", secret: bool = False
+    kind: Kind,
+    default: Any,
+    help: str,
+    flag: str | None = None,
+    env: str = "",
+    secret: bool = False,
+    directs: bool = False,
 ) -> Any:
-    metadata = {"kind": kind, "help": help, "flag": flag, "env": env, "secret": secret}
+    metadata = {"kind": kind, "help": help, "flag": flag, "env": env, "secret": secret, "directs": directs}
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -84,32 +92,34 @@ class Settings:
 
     host: str = _option(HOST, "0.0.0.0", "address to listen on", "--host")  # noqa: S104 - the house is to reach it
     port: int = _option(whole(1, 65535), 8080, "port to listen on", "--port")
-    data: str | None = _option(PATH, None, "folder for the chats", "--data")
+    data: str | None = _option(PATH, None, "folder for the chats", "--data", directs=True)
     gemini_url: str = _option(
         WEB_ADDRESS,
         "https://generativelanguage.googleapis.com",
         "address of the Gemini API, or of a server that stands in for it",
         "--gemini-url",
+        directs=True,
     )
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
     name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, without .local", "--name")
     demo: bool = _option(SWITCH, False, "answer with built-in examples instead of asking Gemini", "--demo")
-    key: str | None = _option(KEY, None, "Gemini API key", env="GEMINI_API_KEY", secret=True)
-    key_file: str | None = _option(SECRET_PATH, None, "file that holds only the key")
+    key: str | None = _option(KEY, None, "Gemini API key", env="GEMINI_API_KEY", secret=True, directs=True)
+    key_file: str | None = _option(SECRET_PATH, None, "file that holds only the key", directs=True)
     pin: str | None = _option(
-        PIN, None, "PIN that each browser is asked for once a year (not set: no PIN)", secret=True
+        PIN, None, "PIN that each browser is asked for once a year (not set: no PIN)", secret=True, directs=True
     )
-    pin_file: str | None = _option(SECRET_PATH, None, "file that holds only the PIN")
+    pin_file: str | None = _option(SECRET_PATH, None, "file that holds only the PIN", directs=True)
     networks: tuple[str, ...] = _option(
-        NETWORKS, HOUSE_NETWORKS, "networks whose devices may connect, besides this machine itself"
+        NETWORKS, HOUSE_NETWORKS, "networks whose devices may connect, besides this machine itself", directs=True
     )
     hosts: tuple[str, ...] = _option(
         HOSTS,
         (),
         "further names and addresses that browsers may use; own names and addresses in networks always work",
+        directs=True,
     )
     proxies: tuple[str, ...] = _option(
-        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto headers are trusted"
+        NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto headers are trusted", directs=True
     )
     language: str = _option(
         one_of("auto", *LANGUAGES), "auto", "language of the pages (auto: the browser's language)"
@@ -158,7 +168,7 @@ class Settings:
         whole(1, 100_000), None, "questions that one device may ask in a day (not set: as many as the house)"
     )
     questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
-    proxy: str | None = _option(WEB_ADDRESS, None, "proxy between the appliance and Gemini")
+    proxy: str | None = _option(WEB_ADDRESS, None, "proxy between the appliance and Gemini", directs=True)
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini, in seconds")
     first_byte_seconds: float = _option(
         number(0.1, 3600), 300.0, "longest wait until an answer begins, in seconds, whatever is asked meanwhile"
@@ -182,6 +192,7 @@ OPTIONS: tuple[Option, ...] = tuple(
         flag=each.metadata["flag"],
         env=each.metadata["env"] or f"KINDLE_APPLIANCE_{each.name.upper()}",
         secret=each.metadata["secret"],
+        directs=each.metadata["directs"],
     )
     for each in fields(Settings)
     if each.metadata

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
@@ -16,13 +17,13 @@ from ..host.mdns import resolve
 from ..host.network import EVERYWHERE, addresses
 from ..host.terminal import give_up_stdout, mask, one_line
 from ..sentences import ENGLISH
-from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Settings, load
+from ..settings import OPTIONS, Settings
 from ..storage import backup
-from ..storage.lock import FolderLock, announced_url
+from ..storage.lock import announced_url
 from ..upstream.call import Clocks
 from ..upstream.catalogue import fetch_catalogue
 from ..upstream.fallback import Waiting
-from . import credential, service
+from . import belongings, credential, service
 from .doctor import Finding, Patient, Verdict, examine
 from .installation import Installation
 from .models import needs_demo, open_fallback, open_rungs
@@ -30,7 +31,6 @@ from .service import Service
 
 _SHOWN_CHARACTERS = 60
 _MOST_CHARACTERS = 4096  # of a secret
-_CHATS = "chats.sqlite"
 
 
 def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
@@ -214,49 +214,50 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
 
 def back_up(folder: Path, file: Path, installation: Installation | None, with_secrets: bool) -> int:
     """Write one file with the chats, an installed appliance's settings and, on request, its secrets."""
-    belongings = _belongings(installation) if installation else {}
-    if not with_secrets:
-        belongings = {name: path for name, path in belongings.items() if name not in CREDENTIALS.values()}
-    contents = {name: path.read_bytes() for name, path in belongings.items() if path.is_file()}
     with _told_of_files():
-        found = backup.back_up(folder / _CHATS, file, contents)
+        contents = belongings.gather(installation, with_secrets) if installation else {}
+        found, left_out = backup.back_up(folder, file, contents)
         size = file.stat().st_size / 1e6
     print(f"{file}: {found.rows} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
+    _tell_left_out(left_out)
     return 0
 
 
-def restore(folder: Path, file: Path, installation: Installation | None) -> int:
-    """Restore a backup while the service is stopped."""
-    backup.check(file)  # before the service is stopped for it
-    with _told_of_files(), service.stopped() if installation else nullcontext():
-        try:
-            lock = FolderLock(folder)
-        except StartError:
-            raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
-        with lock:
-            contents = backup.restore(file, folder / _CHATS)
-        print(f"The chats are those of {file} now. What was there is in {folder / backup.KEPT}.")
-        if installation:
-            _bring_back(installation, contents)
+def restore(folder: Path, file: Path, installation: Installation | None, accepts: bool, as_it_was: bool) -> int:
+    """Restore a backup while the service is stopped.
+
+    `accepts`: agree to all that its settings change. `as_it_was`: see `backup.restore`.
+    """
+    with _told_of_files():
+        backup.check(file, folder, belongings.NAMES)  # before the service is stopped for it
+        with service.stopped() if installation else nullcontext():
+            contents, left_out = backup.restore(file, folder, belongings.NAMES, as_it_was)
+            kept = "" if as_it_was else f" What was there is in {folder / backup.KEPT}."
+            print(f"The chats are those of {file} now.{kept}")
+            _tell_left_out(left_out)
+            if installation and not as_it_was:
+                for said in belongings.bring_back(installation, contents, partial(_agree, accepts)):
+                    print(said)
     return 0
 
 
-def _bring_back(installation: Installation, contents: Mapping[str, bytes]) -> None:
-    """Restore settings and secrets, except those with which this version would not start."""
-    texts = {name: content.decode("utf-8", "replace").strip() for name, content in contents.items()}
-    for name, path in _belongings(installation).items():
-        before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
-        if name not in texts or not credential.store(path, texts[name]):
-            continue
-        try:
-            load({}, installation.environment({}))
-        except SettingsError as error:
-            credential.store(path, before)
-            print(f"{path} was left as it is: {error}")
-            continue
-        print(f"{path} was brought back.")
-        if name == SETTINGS_CREDENTIAL and before:
-            credential.store(path.with_name(f"{name}.before-restore"), before)
+def _tell_left_out(rows: int) -> None:
+    if rows:
+        print(f"{rows} rows that cannot be chats were left out.")
+
+
+def _agree(accepts: bool, changes: Sequence[str]) -> bool:
+    """Show what a backup would change of where questions go and who may ask, and ask whether it shall."""
+    print("The backup would change where questions go, or who may ask:", *changes, sep="\n    ", flush=True)
+    if accepts:
+        return True
+    if not sys.stdin.isatty():
+        print("That was left as it is. To change it, too: restore --accept-settings FILE")
+        return False
+    try:
+        return input("Change that? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 @contextmanager
@@ -266,9 +267,3 @@ def _told_of_files() -> Iterator[None]:
         yield
     except OSError as error:
         raise StartError(f"{error.filename or 'this machine'}: {error.strerror}.") from error
-
-
-def _belongings(installation: Installation) -> dict[str, Path]:
-    """The files beside the chats that a backup holds, by their names in it."""
-    secrets = {credential: installation.secret(name) for name, credential in CREDENTIALS.items()}
-    return {SETTINGS_CREDENTIAL: installation.settings, **secrets}

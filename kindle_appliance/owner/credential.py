@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from ..host.plain_files import check_plain, make_private, read_plain, write_private
 
 
 def store(path: Path, secret: str) -> bool:
@@ -11,19 +12,9 @@ def store(path: Path, secret: str) -> bool:
 
     Raises OSError; the file is then unchanged.
     """
-    text = f"{secret}\n" if secret else ""
-    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
-        path.chmod(0o600)
+    content = f"{secret}\n".encode() if secret else b""
+    if check_plain(path) and read_plain(path, len(content) + 1) == content:
+        make_private(path)
         return False
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # a power cut may have left one
-    fresh.touch(0o600, exist_ok=False)
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_private(path, content)
     return True

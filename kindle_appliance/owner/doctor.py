@@ -14,18 +14,21 @@ import socket
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from os import strerror
 from pathlib import Path
 from typing import Any
 
 from .. import clock
-from ..errors import OwnerError, UpstreamUnreachable
+from ..errors import OwnerError, StartError, UpstreamUnreachable
+from ..host.confinement import as_owner
 from ..host.network import is_in, parse_address, parse_networks
 from ..host.terminal import one_line
 from ..settings import OPTIONS, Settings
-from ..storage.database import SQLITE, inspect
+from ..storage.database import SQLITE, Inspection, inspect
+from ..storage.folder import CHATS_FILE, look
 from ..storage.schema import CHATS
 from ..upstream.catalogue import Catalogue, fetch_catalogue
 from ..upstream.rung import Place, Rung
@@ -150,26 +153,44 @@ def _memory(health: dict[str, Any] | None) -> Finding:
 
 def _disk(folder: Path) -> Finding:
     place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    free = shutil.disk_usage(place).free
-    text = f"{free // _MB} MB are free for {folder}."
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(bytes(_MB // 4))
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        free, number = as_owner(place, lambda access: _try_disk(access.settle()))
+    except (StartError, OSError) as error:
+        return _unusable("disk", error)
+    text = f"{free // _MB} MB are free for {folder}."
+    if number:
+        is_full = number in (errno.ENOSPC, errno.EDQUOT)
         remedy = _MAKE_ROOM if is_full else "A card that has turned read-only is worn out: back up, and replace it."
-        return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {error.strerror}.", remedy)
+        return Finding(Verdict.FAILURE, "disk", f"{folder} cannot be written to: {strerror(number)}.", remedy)
     if free < _WARNING_DISK:
         verdict = Verdict.FAILURE if free < _FAILURE_DISK else Verdict.WARNING
         return Finding(verdict, "disk", text, _MAKE_ROOM)
     return Finding(Verdict.OK, "disk", text)
 
 
+def _try_disk(place: Path) -> tuple[int, int]:
+    """The free bytes, and the number of the error with which a file cannot be written."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_MB // 4))
+    except OSError as error:
+        return shutil.disk_usage(place).free, error.errno or errno.EIO
+    return shutil.disk_usage(place).free, 0
+
+
+def _unusable(subject: str, error: StartError | OSError) -> Finding:
+    text = str(error) if isinstance(error, StartError) else f"{error.filename}: {error.strerror}."
+    return Finding(Verdict.FAILURE, subject, text, "What lies there is not the appliance's: move it away.")
+
+
 def _database(patient: Patient) -> Finding:
-    file = patient.folder / "chats.sqlite"
-    if not file.is_file():
+    file = patient.folder / CHATS_FILE
+    try:
+        found = Inspection(**look(patient.folder, lambda chats: asdict(inspect(chats, CHATS))))
+    except FileNotFoundError:
         return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
-    found = inspect(file, CHATS)
+    except (StartError, OSError) as error:
+        return _unusable("database", error)
     if found.is_out_of_reach:
         remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
         return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)

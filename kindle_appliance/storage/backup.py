@@ -2,113 +2,237 @@
 
 A backup is one SQLite file: the chats and, in an extra table, the settings and, on request, the secrets.
 
-Backing up and restoring both copy through SQLite. So the appliance may run during a backup, and no file is replaced
-while a process has it open. A restore first copies the backup to a file beside the chats and migrates it to the
-current schema there. Only when that has succeeded are the chats saved under another name and then replaced, in one
-transaction.
+The chats are read and written with the rights of their folder's owner (`storage/folder.py`), and a backup is a
+stranger's file (`storage/transfer.py`): rows are copied, never files. The appliance may run during a backup.
+
+A restore first copies the rows of the backup to a file beside the chats and migrates it to the current schema
+there. Only when that has succeeded are the chats saved under another name and then replaced, in one transaction. So
+no file is replaced while a process has it open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..errors import StartError, StorageError
-from .database import Database, Inspection, compact, copy, inspect
-from .lock import give_to_owner
+from ..host.confinement import Access, as_owner
+from ..host.plain_files import PRIVATE, check_plain, close_folder, make_private, open_folder, sync, workshop
+from .database import (
+    Connection,
+    Database,
+    Inspection,
+    as_storage_error,
+    attach,
+    compact,
+    copy,
+    inspect,
+    migrate,
+    seed,
+)
+from .folder import CHATS_FILE, SUFFIXES, check_names, find_chats, no_chats
+from .lock import FolderLock, FolderTaken
 from .schema import CHATS
+from .transfer import BELONGINGS, UnreadableFile, copy_rows, guard, new_file, read_belongings
+from .transfer import check as check_content
 
 KEPT = "before-restore.sqlite"
 """The file, in the folder of the chats, that keeps the chats from before a restore."""
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of a database, and of the files that SQLite makes beside it
+MOST_BYTES = 2 * 1024**3
+"""Of a backup; a question with its answer has some 3 KB."""
+_ROOM = 3
+"""A restore needs this many times the size of the backup: two copies, and the log of the transaction."""
 
 
-def back_up(chats: Path, file: Path, belongings: Mapping[str, bytes]) -> Inspection:
-    """Write a backup of the database `chats` to `file`, and return what an inspection of the chats found.
+def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes]) -> tuple[Inspection, int]:
+    """Write a backup of the chats in `folder` to `file`.
 
-    Only the owner can read the file. It replaces an earlier one only when it is complete. `belongings`: the
-    settings and secrets that are stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
+    Returns what an inspection of the chats found, and how many rows had to be left out. Only the owner can read the
+    file. It replaces an earlier one only when it is complete. `belongings`: the settings and secrets that are
+    stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
     """
-    _refuse_same(chats, file)
-    if not chats.is_file():
-        raise StartError(f"there are no chats in {chats.parent} yet.")
+    _refuse_same(folder, file)
+    if not folder.is_dir():
+        raise no_chats(folder)
+    if file.is_dir():
+        raise StartError(f"{file} is a folder. Name a file in it.")
+    with workshop(file) as (place, descriptor):
+
+        def work(access: Access) -> list[Any]:
+            seed()
+            with _named(file), closing(new_file(access.visit(place, descriptor) / file.name)) as new:
+                try:
+                    chats = find_chats(access.settle())
+                except FileNotFoundError:
+                    raise no_chats(folder) from None
+                found = _inspect(chats, folder)
+                with closing(attach(chats)) as old:
+                    return [asdict(found), _fill(new, old, found.version, belongings)]
+
+        try:
+            found, left_out = as_owner(folder, work)
+        except UnreadableFile as error:
+            raise StartError(f"the chats in {folder} are damaged: {error}.") from error
+    return Inspection(**found), left_out
+
+
+def restore(
+    file: Path, folder: Path, known: Collection[str], as_it_was: bool = False
+) -> tuple[dict[str, str], int]:
+    """Replace the chats in `folder`, which nobody else may be using, with those of a backup.
+
+    Returns the settings and secrets that were stored with them, by name, and how many rows were left out because
+    they cannot be used. `known`: the names that belongings may have. `as_it_was`: leave the chats in the version of
+    the backup, for an earlier program, and keep nothing of those replaced. Raises OSError, `OwnerError` or
+    `StartError`; the chats are then unchanged.
+    """
+
+    def work(old: Connection, here: Path) -> list[Any]:
+        version = check_content(old, CHATS)
+        belongings = read_belongings(old, known)
+        try:
+            lock = FolderLock(here, folder)
+        except FolderTaken:
+            raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
+        with lock, _named(folder):
+            return [belongings, _replace(old, version, here / CHATS_FILE, as_it_was)]
+
+    belongings, left_out = _open_backup(file, folder, work)
+    return belongings, left_out
+
+
+def check(file: Path, folder: Path, known: Collection[str]) -> None:
+    """Raise `StartError` unless `file` is a whole backup that this version can restore to `folder`."""
+
+    def work(old: Connection, here: Path) -> None:
+        check_content(old, CHATS)
+        read_belongings(old, known)
+
+    _open_backup(file, folder, work)
+
+
+def _open_backup(file: Path, folder: Path, work: Callable[[Connection, Path], Any]) -> Any:
+    """Call `work` with a connection to a stranger's file and the path of the folder of the chats."""
+    _refuse_same(folder, file)
+    status = check_plain(file)
+    if status is None:
+        raise StartError(f"there is no file {file}.")
+    for suffix in ("-wal", "-journal"):
+        beside = check_plain(other := file.with_name(file.name + suffix))
+        if beside and beside.st_size:
+            raise StartError(f"{file} is not whole: {other} belongs to it. Make a backup with the command for it.")
+    if status.st_size > MOST_BYTES:
+        raise StartError(f"{file} is not a good backup: it has {_mb(status.st_size)} MB.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = open_folder(file.parent)
+
+    def enter(access: Access) -> Any:
+        seed()
+        with closing(attach(access.visit(file.parent, descriptor) / file.name, is_finished=True)) as old:
+            here = access.settle()
+            free = shutil.disk_usage(here).free
+            if free < (needed := _ROOM * status.st_size):
+                raise StartError(f"{_mb(free)} MB are free for {folder}, and a restore needs {_mb(needed)}.")
+            try:
+                guard(old)
+                return work(old, here)
+            except UnreadableFile as error:
+                raise StartError(f"{file} is not a good backup: {error}.") from error
+
+    try:
+        return as_owner(folder, enter)
+    finally:
+        close_folder(descriptor)
+
+
+def _inspect(chats: Path, folder: Path) -> Inspection:
     found = inspect(chats, CHATS)
     if found.trouble:
         state = "cannot be reached" if found.is_out_of_reach else "are damaged"
-        raise StartError(f"the chats in {chats.parent} {state}: {found.trouble}.")
-    if file.is_dir():
-        raise StartError(f"{file} is a folder. Name a file in it.")
-    try:
-        with _temporary_file(file.with_name(f".{file.name}.new")) as fresh:
-            copy(chats, fresh)
-            # Not migrated: after a failed upgrade the earlier version must be able to read the backup.
-            with closing(Database(fresh, None)) as database, database.write() as connection:
-                connection.execute("CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
-                connection.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
-            compact(fresh)
-            fresh.replace(file)
-    except StorageError as error:
-        raise StartError(f"{file} cannot be written: {error.detail}.") from error
+        raise StartError(f"the chats in {folder} {state}: {found.trouble}.")
+    if found.version > CHATS.version:
+        raise StartError(f"the chats in {folder} belong to a newer version of the appliance. Use that one.")
     return found
 
 
-def restore(file: Path, chats: Path) -> dict[str, bytes]:
-    """Replace the chats in `chats`, which nobody else may be using, with those of a backup.
+def _fill(new: Connection, old: Connection, version: int, belongings: Mapping[str, bytes]) -> int:
+    """Write a backup into an empty file; returns how many rows were left out.
 
-    Returns the settings and secrets that were stored with them, by name. Raises OSError, `OwnerError` or
-    `StartError`; the chats are then unchanged.
+    It is not migrated: after a failed upgrade the earlier version gets these chats back.
     """
-    _refuse_same(chats, file)
-    check(file)
+    with as_storage_error():
+        migrate(new, CHATS, version)
+        new.execute("BEGIN")
+    guard(old)
+    old.execute("BEGIN")  # one moment, whatever the appliance writes meanwhile
+    left_out = copy_rows(old, new, CHATS, version)
+    with as_storage_error():
+        new.execute(BELONGINGS)
+        new.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
+        new.execute("COMMIT")
+    return left_out
+
+
+def _replace(old: Connection, version: int, chats: Path, as_it_was: bool) -> int:
     with _temporary_file(chats.with_name(".restore.sqlite")) as fresh:
-        copy(file, fresh)
-        with closing(Database(fresh, CHATS)) as database:
-            tables = database.read("SELECT 1 FROM sqlite_schema WHERE name = 'belongings'")
-            rows = database.read("SELECT name, content FROM belongings") if tables else ()
-            with database.write() as connection:
-                connection.execute("DROP TABLE IF EXISTS belongings")
+        with closing(Database(fresh, CHATS.at(version))) as database, database.write() as new:
+            left_out = copy_rows(old, new, CHATS, version)
+        if not as_it_was:
+            Database(fresh, CHATS).close()
         compact(fresh)
         kept = chats.with_name(KEPT)
-        if chats.is_file() and not inspect(chats, CHATS).trouble:
-            with _temporary_file(chats.with_name(".keep.sqlite")) as copied:
-                copy(chats, copied)
-                copied.replace(kept)
+        found = inspect(chats, CHATS) if check_names(chats) else None
+        if found and not found.trouble:
+            if not as_it_was:
+                with _temporary_file(chats.with_name(".keep.sqlite")) as copied:
+                    _keep(chats, found.version, copied)
+                    copied.replace(kept)
             copy(fresh, chats)
+            make_private(chats)
         else:  # there are no chats, or SQLite cannot read them
-            for suffix in _SUFFIXES:
-                if (old := chats.with_name(chats.name + suffix)).exists():
-                    old.replace(kept.with_name(kept.name + suffix))
+            for suffix in SUFFIXES:
+                if (broken := chats.with_name(chats.name + suffix)).exists() and not as_it_was:
+                    broken.replace(kept.with_name(kept.name + suffix))
+            _delete(chats)
             fresh.replace(chats)
-            give_to_owner(chats)
-    return {row[0]: row[1] for row in rows}
+    return left_out
 
 
-def check(file: Path) -> None:
-    """Raise `StartError` unless `file` is an intact backup that this version can read."""
-    if not file.is_file():
-        raise StartError(f"there is no file {file}.")
-    found = inspect(file, CHATS)
-    if found.version > CHATS.version:
-        raise StartError(
-            f"{file} belongs to a newer version of the appliance (schema {found.version}, known is"
-            f" {CHATS.version}). Install that one first."
-        )
-    if found.trouble:
-        raise StartError(f"{file} is not a good backup: {found.trouble}.")
+def _keep(chats: Path, version: int, file: Path) -> None:
+    """Write a backup of the chats without belongings, which can be restored like any other."""
+    if version > CHATS.version:  # a newer program's: only that one can restore them
+        copy(chats, file)
+        return
+    with closing(new_file(file)) as new, closing(attach(chats)) as old:
+        _fill(new, old, version, {})
+    sync(file)
 
 
-def _refuse_same(chats: Path, file: Path) -> None:
+def _refuse_same(folder: Path, file: Path) -> None:
+    chats = folder / CHATS_FILE
     if file.absolute() == chats.absolute() or (file.exists() and chats.exists() and file.samefile(chats)):
         raise StartError(f"{file} are the chats themselves. Name another file.")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file or folder in trouble with writing it."""
+    try:
+        yield
+    except StorageError as error:
+        raise StartError(f"{path} cannot be written: {error.detail}.") from error
 
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """Create an empty file that only its owner can read, and delete it afterwards if it is still there."""
     _delete(path)  # a power cut may have left one
-    path.touch(0o600, exist_ok=False)
+    path.touch(PRIVATE, exist_ok=False)
     try:
         yield path
     finally:
@@ -116,5 +240,9 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 
 def _delete(path: Path) -> None:
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _mb(size: int) -> int:
+    return size // 1_000_000

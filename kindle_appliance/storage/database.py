@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import OwnerError, StorageError
@@ -34,16 +34,22 @@ class Schema:
 
     `migrations`: the way from an empty file to today's tables; `PRAGMA user_version` counts the steps done.
     `essential`: the tables without which a file is not one of these. `counted`: the one whose rows say how much a
-    file holds.
+    file holds. `remade`: tables without an underscore that are no step of the way, because the appliance makes them
+    anew from others wherever they are missing; none of their content is copied.
     """
 
     migrations: tuple[str, ...]
     essential: frozenset[str]
     counted: str
+    remade: frozenset[str] = frozenset()
 
     @property
     def version(self) -> int:
         return len(self.migrations)
+
+    def at(self, version: int) -> Schema:
+        """The schema as it was at an earlier version."""
+        return replace(self, migrations=self.migrations[:version])
 
 
 _BUSY_SECONDS = 5.0
@@ -123,14 +129,14 @@ class Database:
 
     def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
         """All rows of a query."""
-        with self._read_lock, _as_storage_error():
+        with self._read_lock, as_storage_error():
             rows: list[Row] = self._reader.execute(query, values).fetchall()
             return rows
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: durable when the block ends, rolled back when it raises."""
-        with self._write_lock, _as_storage_error():
+        with self._write_lock, as_storage_error():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -188,10 +194,7 @@ class Database:
                 ),
                 f"schema {version}, known {schema.version}",
             )
-        for step in range(version, schema.version):
-            self._writer.executescript(
-                f"BEGIN IMMEDIATE;{schema.migrations[step]};PRAGMA user_version = {step + 1};COMMIT;"
-            )
+        migrate(self._writer, schema, schema.version)
 
     def _is_incremental(self) -> bool:
         (mode,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
@@ -211,13 +214,30 @@ class Database:
         """Fold the write-ahead log into the file, which ends where it should only then. Returns whether that could
         be done: it waits for no program that reads.
         """
-        with self._write_lock, _as_storage_error():
+        with self._write_lock, as_storage_error():
             self._writer.execute("PRAGMA busy_timeout=0")
             try:
                 (is_busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 self._writer.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
             return not is_busy
+
+
+def migrate(connection: Connection, schema: Schema, version: int) -> None:
+    """Bring a file from the version that it has to a later one, step by step."""
+    (done,) = connection.execute("PRAGMA user_version").fetchone()
+    for step in range(done, version):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{schema.migrations[step]};PRAGMA user_version = {step + 1};COMMIT;"
+        )
+
+
+def seed() -> None:
+    """Let SQLite read its random numbers now, while this process still has the machine's /dev: it reads them anew
+    after a fork, when it opens a file (os_unix.c, randomnessPid).
+    """
+    with closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as connection:
+        connection.execute("SELECT random()")
 
 
 def _is_as_is(path: Path) -> bool:
@@ -235,7 +255,7 @@ def _is_as_is(path: Path) -> bool:
 
 
 @contextmanager
-def _as_storage_error() -> Iterator[None]:
+def as_storage_error() -> Iterator[None]:
     """Turn trouble with the disk or the file into `StorageError`; a wrong statement stays a bug."""
     try:
         yield
@@ -266,7 +286,7 @@ class Inspection:
 def inspect(path: Path, schema: Schema) -> Inspection:
     """Look at a file, also while it is in use; nothing is changed."""
     try:
-        with closing(_attach(path)) as connection:
+        with closing(attach(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
@@ -283,20 +303,20 @@ def copy(source: Path, target: Path) -> None:
     """Copy the contents of `source` to `target`, which other programs may have open. A copy that fails changes
     nothing (https://www.sqlite.org/backup.html, read 2026-11). Raises `StorageError`.
     """
-    with _as_storage_error(), closing(_attach(source)) as old, closing(_attach(target)) as new:
+    with as_storage_error(), closing(attach(source)) as old, closing(attach(target)) as new:
         old.backup(new)
 
 
 def compact(path: Path) -> None:
     """Vacuum a database that no program has open, and leave it as one file. Raises `StorageError`."""
-    with _as_storage_error(), closing(_attach(path)) as connection:
+    with as_storage_error(), closing(attach(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
         connection.execute("VACUUM")
 
 
-def _attach(path: Path) -> sqlite3.Connection:
-    """A connection to an existing file."""
-    how = "immutable=1" if _is_as_is(path) else "mode=rw"
+def attach(path: Path, is_finished: bool = False) -> Connection:
+    """A connection to an existing file. One that `is_finished` is opened at once, alone, and never written."""
+    how = "immutable=1" if is_finished or _is_as_is(path) else "mode=rw"
     address = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

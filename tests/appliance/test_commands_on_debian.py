@@ -106,9 +106,10 @@ def test_a_restore_brings_back_chats_settings_and_secrets_that_the_service_can_u
     command(machine, "pin", "--remove")
     assert "What was first?" in get(machine, page)
     assert machine.run("grep", "-c", "^text_size = 5$", f"{CONFIG}/settings.toml").stdout == "1\n"
-    # The files belong to the service's user, so that it can go on writing.
-    owners = machine.run("find", f"{STATE}/", "-name", "chats.sqlite*", "-printf", "%U\n").stdout.split()
-    assert set(owners) == {machine.run("stat", "--dereference", "--format=%u", STATE).stdout.strip()}
+    # The files belong to the service's user, so that it can go on writing, and nobody else can read them.
+    found = machine.run("find", f"{STATE}/", "-type", "f", "-printf", "%U %m\n").stdout.splitlines()
+    owner = machine.run("stat", "--dereference", "--format=%u", STATE).stdout.strip()
+    assert set(found) == {f"{owner} 600"}
     assert ask(machine, "What was later?") == later
     assert "What was later?" in get(machine, later)
 
@@ -126,6 +127,30 @@ def test_a_restore_replaces_a_broken_database_and_keeps_its_file(machine: Machin
     command(machine, "restore", "/root/backup")
     assert "What is worth keeping?" in get(machine, page)
     assert machine.run("cat", f"{STATE}/before-restore.sqlite").stdout == "broken\n"
+
+
+def test_no_link_of_the_services_user_leads_root_to_its_own_files(machine: Machine) -> None:
+    page = ask(machine, "What is worth keeping now?")
+    command(machine, "backup", "/root/backup")
+    victim = "/etc/issue"
+    before = machine.run("stat", "--format=%U %G %a %s", victim).stdout
+    assert not before.endswith(" 0\n")
+    machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
+    owner = machine.run("stat", "--dereference", "--format=%u:%g", STATE).stdout.strip()
+    # `rest`: what is put back where the link was.
+    for name, rest in (("lock", "none"), ("chats.sqlite", "kept"), (".restore.sqlite", "none")):
+        place = f"{STATE}/{name}"
+        machine.run("sh", "-c", f"mv {place} /root/{rest} || :; ln -s {victim} {place}; chown -h {owner} {place}")
+        for line in (["restore", "/root/backup"], ["backup", "/root/other"], ["doctor"]):
+            done = machine.run("kindle-appliance", *line, is_to_work=False)
+            assert done.returncode in (0, 1), done
+            assert machine.run("stat", "--format=%U %G %a %s", victim).stdout == before, (name, line)
+            if name == "chats.sqlite" or (name, line[0]) == ("lock", "restore"):
+                assert f"{name}" in done.stdout + done.stderr
+                assert "This is a link" in done.stdout + done.stderr
+        machine.run("sh", "-c", f"rm -f {place}; mv /root/kept {place} || :; rm -f /root/none /root/other")
+    machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
+    assert "What is worth keeping now?" in get(machine, page)
 
 
 def test_the_journal_has_levels_and_no_questions(machine: Machine) -> None:

@@ -310,7 +310,7 @@ def test_a_backup_of_the_running_service_is_restored_while_the_service_is_stoppe
 def test_restored_chats_belong_to_the_service(installed: Installed, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
-    back_up(tmp_path / "chats.sqlite", file, {})
+    back_up(tmp_path, file, {})
     os.chown(installed.at.state, 61234, 61234)
     assert installed.run("restore", str(file))[0] == 0
     owners = {path.name: path.stat().st_uid for path in installed.at.state.iterdir()}
@@ -329,7 +329,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
     assert installed.run("backup", "--with-secrets", str(file))[0] == 0
     new = Installed(tmp_path / "new")
     new.at.settings.write_text("text_size = 4\n")
-    status, printed, errors = new.run("restore", str(file))
+    status, printed, errors = new.run("restore", "--accept-settings", str(file))
     assert (status, errors) == (0, "")
     assert printed.count("was brought back") == 3
     assert new.at.settings.read_text() == installed.at.settings.read_text()
@@ -342,7 +342,7 @@ def test_the_secrets_and_settings_of_a_backup_come_back_on_a_new_machine(
 def test_settings_unknown_to_this_version_stay_in_the_backup(installed: Installed, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
-    back_up(tmp_path / "chats.sqlite", file, {"settings.toml": b"colour = true\n"})
+    back_up(tmp_path, file, {"settings.toml": b"colour = true\n"})
     before = installed.at.settings.read_text()
     status, printed, _ = installed.run("restore", str(file))
     assert status == 0
@@ -362,7 +362,7 @@ def test_the_service_is_not_stopped_for_a_file_that_is_no_backup(installed: Inst
 def test_the_service_starts_again_when_a_restore_fails(installed: Installed, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
-    back_up(tmp_path / "chats.sqlite", file, {})
+    back_up(tmp_path, file, {})
     with FolderLock(installed.at.state):  # as if the service still ran
         status, printed, errors = installed.run("restore", str(file))
     assert (status, printed) == (1, "")
@@ -376,7 +376,7 @@ def test_the_service_starts_again_when_the_terminal_is_closed_during_a_restore(
 ) -> None:
     file = tmp_path / "backup"
     write_chats(tmp_path / "chats.sqlite", "Why?")
-    back_up(tmp_path / "chats.sqlite", file, {})
+    back_up(tmp_path, file, {})
     installed.systemd(held=True)
     command = installed.command("restore", str(file))
     with subprocess.Popen(command, cwd=ROOT, env=installed.environment, stderr=subprocess.PIPE) as restoring:
@@ -391,7 +391,7 @@ def test_the_service_starts_again_when_the_terminal_is_closed_during_a_restore(
 
 def test_a_restore_is_refused_when_the_service_cannot_be_stopped(installed: Installed, tmp_path: Path) -> None:
     write_chats(tmp_path / "chats.sqlite", "Why?")
-    back_up(tmp_path / "chats.sqlite", tmp_path / "backup", {})
+    back_up(tmp_path, tmp_path / "backup", {})
     installed.systemd(broken=True)
     status, _, errors = installed.run("restore", str(tmp_path / "backup"))
     assert status == 1

@@ -60,15 +60,16 @@ def test_a_leftover_of_a_power_cut_is_no_obstacle_and_is_not_written_to(tmp_path
 
 
 def test_the_file_is_private_before_the_secret_is_written_to_it(tmp_path: Path) -> None:
-    # Under any umask: others who open the file before its content comes can read it afterwards.
+    # Under any umask: others who open the file before its content comes can read it afterwards. The mode that it is
+    # made with is the one that it has in the end, for nothing changes it between.
     script = (
         "import os, pathlib, sys; from kindle_appliance.owner.credential import store; os.umask(0);"
-        "sys.addaudithook(lambda name, given: name == 'open' and '.new' in str(given[0])"
-        " and os.path.exists(given[0]) and print(oct(os.stat(given[0]).st_mode & 0o777)));"
+        "sys.addaudithook(lambda name, given: name in ('os.chmod', 'os.rename')"
+        " and print(name, oct(os.stat(given[0], dir_fd=given[2]).st_mode & 0o777)));"
         f"store(pathlib.Path({str(tmp_path / 'pin')!r}), {PIN!r})"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["0o600"]
+    assert done.stdout.split() == ["os.rename", "0o600"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def test_chats_locked_by_the_appliance_on_a_full_filesystem_are_not_called_damag
         connection.execute("BEGIN IMMEDIATE")
         finding = found(patient(healthy.settings, folder, healthy.service))["database"]
         with pytest.raises(StartError, match="cannot be reached: database is locked"):
-            back_up(folder / "chats.sqlite", tmp_path / "backup", {})
+            back_up(folder, tmp_path / "backup", {})
     assert finding.verdict == "warning"
     assert "database is locked" in finding.text and "restart" in finding.remedy
 
