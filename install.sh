@@ -143,8 +143,13 @@ uninstall() {
 
 purge() {
     remove_program
-    rm -rf "${CONFIG}" "${STATE}" "${UNITS:?}/${SERVICE}.d" "${UNITS:?}/${SOCKET}.d"
-    rm -f "${STATE_LINK}"
+    # What the service may have left in its folder, such as links and mounts, is not followed.
+    rm -rf --one-file-system "${CONFIG}" "${STATE}" "${UNITS:?}/${SERVICE}.d" "${UNITS:?}/${SOCKET}.d"
+    if [ -L "${STATE_LINK}" ]; then
+        rm -f "${STATE_LINK}"
+    else
+        rm -rf --one-file-system "${STATE_LINK}"  # a folder, before the first start
+    fi
     systemctl daemon-reload
     say "The appliance, its settings, its key and its chats are removed."
 }
@@ -617,14 +622,10 @@ go_back() {
     [ -z "${built}" ] || rm -rf "${built}"
 }
 
-# Restores the chats from before the upgrade. A restore keeps the replaced chats in before-restore.sqlite; here those
-# are the failed version's and are deleted, and such a file of the owner's own is kept.
+# Restores the chats from before the upgrade, for the old version; nothing is kept of what the new one has made of them.
+# The new version's program does it: an old one may follow a link that lies in the service's folder.
 restore_chats() {
-    left=${STATE}/before-restore.sqlite
-    [ ! -e "${left}" ] || mv "${left}" "${kept}.left"
-    "${previous}/bin/kindle-appliance" restore "${kept}" > /dev/null
-    rm -f "${left}"
-    [ ! -e "${kept}.left" ] || mv "${kept}.left" "${left}"
+    "${folder}/bin/kindle-appliance" restore --roll-back "${kept}" > /dev/null
 }
 
 remove_program() {

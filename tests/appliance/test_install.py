@@ -445,6 +445,23 @@ def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
     assert "What if it breaks?" in get(machine, page)
 
 
+@ON_ONE
+def test_a_purge_follows_no_link_in_the_services_folder(machine: Machine) -> None:
+    install(machine)
+    machine.run("sh", "-c", "mkdir /root/keep && echo kept > /root/keep/file")
+    for name, target in (
+        ("folder", "/root/keep"),
+        ("chats.sqlite-old", "/root/keep/file"),
+        ("nothing", "/nowhere"),
+    ):
+        machine.run("ln", "-s", target, f"/var/lib/kindle-appliance/{name}")
+    machine.run("/root/new/install.sh", "--purge")
+    assert machine.run("cat", "/root/keep/file").stdout == "kept\n"
+    machine.run("test", "!", "-e", "/var/lib/private/kindle-appliance")
+    machine.run("test", "!", "-L", "/var/lib/kindle-appliance")
+    machine.run("rm", "-r", "/root/keep")
+
+
 def test_the_appliance_is_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
     install(machine)
     page = ask(machine, "What is left in the morning?")
