@@ -60,7 +60,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         # again.
         lock = stops.enter_context(FolderLock(folder))
         keep_private(folder)
-        database = stops.enter_context(closing(Database(folder / CHATS_FILE, CHATS)))
+        database = stops.enter_context(closing(Database(folder / CHATS_FILE, CHATS, mends=True)))
         chats = Chats(database)
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
         advertiser = Advertiser(settings.name, __version__)
@@ -78,7 +78,15 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 settings.device_questions_per_day,
                 settings.questions_per_day,
             ),
-            Health(__version__, database, desk, is_demo, lambda: advertiser.snapshot().facts(), folder=folder),
+            Health(
+                __version__,
+                database,
+                desk,
+                is_demo,
+                chats.look_further,
+                lambda: advertiser.snapshot().facts(),
+                folder=folder,
+            ),
             language=_language(settings),
             look=Look(settings.text_size),
             followers=settings.followers,

@@ -32,6 +32,8 @@ class Finish(StrEnum):
 STOPPED = Sentence("You stopped this answer.")
 SWITCHED_OFF = Sentence("The appliance was switched off while it wrote this.")
 DELETED = Sentence("This chat was deleted.")
+DAMAGED = Sentence("The card has damaged this answer. What can still be read stands here.")
+LOST = Sentence("The card has lost this answer. Please ask again.")
 TOO_LONG = Sentence("The answer reached its greatest length.")
 """Notes of endings that more than one module makes."""
 

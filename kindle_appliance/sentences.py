@@ -90,12 +90,18 @@ class Sentence:
 
     @classmethod
     def from_json(cls, stored: str) -> Sentence:
-        """The sentence that `to_json()` stored."""
-        english, plural, values = json.loads(stored)
-        for name, value in values.items():
-            if isinstance(value, dict):
-                values[name] = Moment(value["moment"])
-        return cls(english, plural=plural, **values)
+        """The sentence that `to_json()` stored. Raises ValueError for one that cannot be said."""
+        try:
+            english, plural, values = json.loads(stored)
+            for name, value in values.items():
+                if isinstance(value, dict):
+                    values[name] = Moment(value["moment"])
+            sentence = cls(english, plural=plural, **values)
+            for language in LANGUAGES:
+                sentence.to(language)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError) as error:
+            raise ValueError(f"no sentence: {error}") from error
+        return sentence
 
 
 def choose_language(accepted: str, fixed: str | None = None) -> str:

@@ -46,17 +46,22 @@ host.systemd:
 host.plain_files:
 host.confinement: errors
 storage.buckets:
-storage.database: errors
-storage.chats: clock ending errors storage.database
-storage.folder: errors host.confinement host.plain_files storage.database
 storage.lock: errors host.confinement host.plain_files
-storage.transfer: host.terminal storage.database
 storage.privacy:
+storage.damage: clock
+storage.btrees: storage.damage
+storage.migrations:
+storage.salvage: storage.damage storage.btrees storage.migrations
+storage.set_aside: clock storage.damage storage.btrees storage.migrations storage.salvage
+storage.database: clock errors storage.damage storage.migrations storage.salvage storage.set_aside
+storage.chats: clock ending errors storage.damage storage.database
 storage.rate_limit: clock errors storage.buckets storage.database
-storage.reports: clock errors storage.database
-storage.schema: storage.database
-storage.backup: errors host.confinement host.plain_files storage.database storage.folder storage.lock
-    storage.transfer storage.schema
+storage.reports: clock errors storage.damage storage.database
+storage.schema: ending storage.migrations storage.chats storage.reports
+storage.folder: errors host.confinement host.plain_files storage.database
+storage.transfer: host.terminal storage.migrations storage.database
+storage.backup: errors host.confinement host.plain_files storage.database storage.folder
+    storage.lock storage.transfer storage.schema
 upstream.call: clock errors
 upstream.demo:
 upstream.dialect: conversation ending errors
@@ -128,8 +133,8 @@ owner.belongings: errors host.terminal host.plain_files storage.transfer setting
 owner.models: conversation storage.database upstream.call upstream.demo upstream.rung upstream.quotas
     upstream.fallback upstream.gemini settings web.templates
 owner.service: errors host.network owner.installation
-owner.doctor: clock errors host.confinement host.network host.terminal storage.database storage.folder
-    storage.schema upstream.rung
+owner.doctor: clock errors host.confinement host.network host.terminal storage.damage storage.database
+    storage.folder storage.schema upstream.rung
     upstream.catalogue upstream.trial settings owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
@@ -143,7 +148,13 @@ SENTENCES_FOR_ALL = {"sentences"}
 
 ONLY_IN = {
     "urllib3": {"upstream.call"},
-    "sqlite3": {"storage.database", "storage.transfer"},  # the second reads strangers' files
+    "sqlite3": {
+        "storage.database",
+        "storage.migrations",
+        "storage.salvage",
+        "storage.set_aside",
+        "storage.transfer",  # reads strangers' files
+    },
     "markdown_it": {"answers.markdown", "answers.pieces", "answers.typesetter"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.parser", "web.server"},
@@ -156,6 +167,7 @@ ONLY_IN = {
         "host.confinement",
         "host.plain_files",
         "storage.lock",
+        "storage.set_aside",
         "web.health",
         "owner.doctor",
         "__main__",
@@ -308,7 +320,7 @@ def test_modules_hold_only_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 11000
+    assert 1000 < len(lines) < 11600
 
 
 def test_every_module_and_every_public_name_has_a_docstring() -> None:

@@ -103,7 +103,7 @@ class AnswerDesk:
             # writer for one that a power cut broke off.
             placed = self._placed(turn.question, self._history(turn), turn, first_rung)
             with charge(connection), placed as live:
-                accepted.append(live)
+                accepted[:] = [live]  # not also that of a transaction that had to run again
                 yield
 
         turn, _ = self._chats.ask(question, chat, form, device, accept)
@@ -175,11 +175,11 @@ class AnswerDesk:
         self._keeper.join(max(0.1, deadline - time.monotonic()))
 
     def _history(self, turn: Turn) -> list[Message]:
-        """The messages before this turn; a question without an answer is left out."""
+        """The messages before this turn; a question without an answer is left out, and one that cannot be read."""
         messages: list[Message] = []
         for earlier in self._chats.turns_before(turn):
             has_failed = earlier.ending is not None and earlier.ending.finish is Finish.FAILED
-            if earlier.answer and not has_failed:
+            if earlier.question and earlier.answer and not has_failed:
                 messages += [Message("user", earlier.question), Message("model", earlier.answer)]
         return messages
 

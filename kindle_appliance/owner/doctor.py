@@ -27,6 +27,7 @@ from ..host.confinement import as_owner
 from ..host.network import is_in, parse_address, parse_networks
 from ..host.terminal import one_line
 from ..settings import OPTIONS, Settings
+from ..storage.damage import Damage, latest_damage
 from ..storage.database import SQLITE, Inspection, inspect
 from ..storage.folder import CHATS_FILE, look
 from ..storage.schema import CHATS
@@ -186,21 +187,48 @@ def _unusable(subject: str, error: StartError | OSError) -> Finding:
 def _database(patient: Patient) -> Finding:
     file = patient.folder / CHATS_FILE
     try:
-        found = Inspection(**look(patient.folder, lambda chats: asdict(inspect(chats, CHATS))))
+        seen, told = look(patient.folder, _look_at)
     except FileNotFoundError:
         return Finding(Verdict.WARNING, "database", f"there are no chats in {patient.folder} yet.")
     except (StartError, OSError) as error:
         return _unusable("database", error)
+    found, damage = Inspection(**seen), Damage(**told) if told else None
     if found.is_out_of_reach:
         remedy = "When nothing is wrong with the disk: sudo systemctl restart kindle-appliance."
         return Finding(Verdict.WARNING, "database", f"{file} cannot be looked at: {found.trouble}.", remedy)
     if found.trouble:
-        remedy = f"Bring back a backup: {patient.command} restore FILE."
-        return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", remedy)
+        return Finding(Verdict.FAILURE, "database", f"{file} is damaged: {found.trouble}.", _save(patient))
     if found.version > CHATS.version:
         text = f"{file} has schema {found.version}, this version knows {CHATS.version}."
         return Finding(Verdict.FAILURE, "database", text, "Install the newer version again.")
-    return Finding(Verdict.OK, "database", f"{found.rows} chats, intact, schema {found.version}.")
+    text = f"{found.rows} chats, {'not ' if found.damaged else ''}intact, schema {found.version}"
+    if found.damaged:
+        text += f"; {found.damaged} of all questions, answers and reports can be read only in part"
+    if damage:
+        text += (
+            f"; an earlier file was damaged, {damage.saved} questions were saved, and it was set aside as"
+            f" {file.with_name(damage.file)}"
+        )
+    if found.damaged or damage:
+        remedy = "Back up, and replace the card if that happens again."
+        if damage:
+            remedy += f" To delete what was set aside: sudo rm {file.parent}/{file.stem}-damaged-*."
+        return Finding(Verdict.WARNING, "database", f"{text}.", remedy)
+    return Finding(Verdict.OK, "database", f"{text}.")
+
+
+def _look_at(chats: Path) -> list[Any]:
+    damage = latest_damage(chats)
+    return [asdict(inspect(chats, CHATS)), damage.facts() if damage else None]
+
+
+def _save(patient: Patient) -> str:
+    """What to do about a damaged database."""
+    restart = "sudo systemctl restart kindle-appliance" if patient.is_installed else "start the appliance again"
+    return (
+        f"It sets the file aside and saves what can be read when it starts: {restart}. Or bring back a backup:"
+        f" {patient.command} restore FILE."
+    )
 
 
 def _network(patient: Patient) -> Finding:

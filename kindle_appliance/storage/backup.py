@@ -31,7 +31,6 @@ from .database import (
     compact,
     copy,
     inspect,
-    migrate,
     seed,
 )
 from .folder import CHATS_FILE, SUFFIXES, check_names, find_chats, no_chats
@@ -153,8 +152,12 @@ def _open_backup(file: Path, folder: Path, work: Callable[[Connection, Path], An
 def _inspect(chats: Path, folder: Path) -> Inspection:
     found = inspect(chats, CHATS)
     if found.trouble:
-        state = "cannot be reached" if found.is_out_of_reach else "are damaged"
-        raise StartError(f"the chats in {folder} {state}: {found.trouble}.")
+        if found.is_out_of_reach:
+            raise StartError(f"the chats in {folder} cannot be reached: {found.trouble}.")
+        raise StartError(
+            f"the chats in {folder} are damaged: {found.trouble}. The appliance saves what can be read when it"
+            " starts. Restart it, and back up then."
+        )
     if found.version > CHATS.version:
         raise StartError(f"the chats in {folder} belong to a newer version of the appliance. Use that one.")
     return found
@@ -166,7 +169,7 @@ def _fill(new: Connection, old: Connection, version: int, belongings: Mapping[st
     It is not migrated: after a failed upgrade the earlier version gets these chats back.
     """
     with as_storage_error():
-        migrate(new, CHATS, version)
+        CHATS.migrate(new, version)
         new.execute("BEGIN")
     guard(old)
     old.execute("BEGIN")  # one moment, whatever the appliance writes meanwhile

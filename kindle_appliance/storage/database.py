@@ -1,4 +1,4 @@
-"""A SQLite file: connections, schema version, migrations. The only module with sqlite3.
+"""A SQLite file: its two connections, and what becomes of them when the file turns out to be damaged.
 
 Two connections serve all threads, each behind a lock: one writes, one reads. With the write-ahead log a page can be
 read while a question waits for the SD card to confirm. `synchronous=FULL`: a transaction that `write()` has
@@ -8,16 +8,29 @@ completed survives a power cut (https://www.sqlite.org/pragma.html#pragma_synchr
 from __future__ import annotations
 
 import errno
+import functools
+import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+from ..clock import now
 from ..errors import OwnerError, StorageError
 from ..sentences import Sentence
+from . import set_aside
+from .damage import Damage, decode, latest_damage
+from .migrations import Schema
+from .salvage import is_altered, salvage
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 SQLITE = sqlite3.sqlite_version
 
@@ -26,30 +39,6 @@ Row = sqlite3.Row
 
 Connection = sqlite3.Connection
 """The connection of a transaction."""
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The tables of a file.
-
-    `migrations`: the way from an empty file to today's tables; `PRAGMA user_version` counts the steps done.
-    `essential`: the tables without which a file is not one of these. `counted`: the one whose rows say how much a
-    file holds. `remade`: tables without an underscore that are no step of the way, because the appliance makes them
-    anew from others wherever they are missing; none of their content is copied.
-    """
-
-    migrations: tuple[str, ...]
-    essential: frozenset[str]
-    counted: str
-    remade: frozenset[str] = frozenset()
-
-    @property
-    def version(self) -> int:
-        return len(self.migrations)
-
-    def at(self, version: int) -> Schema:
-        """The schema as it was at an earlier version."""
-        return replace(self, migrations=self.migrations[:version])
 
 
 _BUSY_SECONDS = 5.0
@@ -75,76 +64,121 @@ _DISK_TROUBLE = {
     sqlite3.SQLITE_LOCKED,
 }
 
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second where SQLite's message quotes the damage
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_MOST_IN_MEMORY = 64 * 1024 * 1024  # bytes of a damaged file, where the card takes no new one
+
+_MOST_AHEAD = 100  # versions: a file that is further ahead is damaged, not newer
+
 _NO_ROOM_FOR_INDEX = {sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 """A full card cannot take the index of the log. For one connection alone SQLite keeps it in memory
 (https://www.sqlite.org/wal.html, 8, read 2026-11).
 """
 
 
+class Salvaged(StorageError):
+    """A transaction met damage, and nothing of it is stored. What could be read is in a new file now, so it can be
+    tried again, once: see `repeats`.
+    """
+
+
+def repeats(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """A method with a transaction that runs a second time if the first has met damage."""
+
+    @functools.wraps(method)
+    def run(*values: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return method(*values, **named)
+        except Salvaged:
+            return method(*values, **named)
+
+    return run
+
+
 class Database:
     """The file at `path`, made if need be, and migrated to `schema` (None: taken as it is).
 
-    Only one program at a time may migrate a file: take the `FolderLock` first.
+    Only one program at a time may migrate a file, or mend it: take the `FolderLock` first.
 
     On a read-only card the file is opened as it is: reading goes on, and every write is a `StorageError`. On a full
     one too, until there is room again; from then until it is closed no other program can open it.
 
+    `mends`: a file that SQLite cannot use, now or later, is set aside, and what can be read of it is copied into a
+    new one. Meanwhile all threads wait. Where the card takes no new file, what can be read is kept in memory, and
+    every write is a `StorageError`.
+
     Raises `OwnerError` for a file of a newer version, `StorageError` for one that cannot be opened.
     """
 
-    def __init__(self, path: Path, schema: Schema | None) -> None:
-        self._read_lock = threading.RLock()
+    def __init__(self, path: Path, schema: Schema | None, *, mends: bool = False) -> None:
+        self._path = path
+        self._schema = schema
+        self._mends = schema if mends else None
+        self._read_lock = self._own_read_lock = threading.RLock()
         self._write_lock = threading.RLock()
+        self._writing: int | None = None  # the thread that has a transaction
+        self._generation = 0  # of the file: how often it was mended
+        self._in_memory: Damage | None = None
         self._open: list[sqlite3.Connection] = []
         self._has_shrunk = False  # since the write-ahead log was folded into the file
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
-            as_is = _is_as_is(path)
             try:
-                self._writer, is_alone = self._connect(path, as_is), False
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode not in _NO_ROOM_FOR_INDEX:
+                self._begin()
+            except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
+                if not self._mend(self._generation, error):
                     raise
-                self._open.pop().close()
-                self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
-            if not as_is:
-                if not self._is_incremental():  # of a new file; of another one at its next VACUUM
-                    self._writer.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
-                self._writer.execute("PRAGMA journal_mode=WAL")
-            if schema is not None:
-                self._migrate(path, schema)
-                self._rewrite(path)
-            if is_alone:
-                self._reader, self._read_lock = self._writer, self._write_lock
-            else:
-                self._reader = self._connect(path, as_is)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
             self.close()
-            raise StorageError(
-                Sentence("The appliance cannot open its chats in %(path)s.", path=str(path)), str(error)
-            ) from error
+            raise StorageError(_CANNOT_OPEN.having(path=str(path)), str(error)) from error
         except OwnerError:
             self.close()
             raise
 
+    @property
+    def damage(self) -> Damage | None:
+        """What became of the file when it was damaged last, as long as the damaged one lies there."""
+        return self._in_memory or latest_damage(self._path)
+
     def read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
-        """All rows of a query."""
-        with self._read_lock, as_storage_error():
+        """All rows of a query. Text that is damaged comes as `Damaged`."""
+        if self._writing == threading.get_ident():
+            return self._read(query, values)  # what goes wrong is for `write` to mend
+        with as_storage_error():
+            generation = self._generation
+            try:
+                return self._read(query, values)
+            except _ERRORS as error:
+                if not self._mend(generation, error):
+                    raise
+            return self._read(query, values)
+
+    def _read(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Row]:
+        with self._read_lock:
             rows: list[Row] = self._reader.execute(query, values).fetchall()
             return rows
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction: durable when the block ends, rolled back when it raises."""
+        """One transaction: durable when the block ends, rolled back when it raises. Raises `Salvaged` if the file
+        was damaged: nothing is stored, and the block may run again.
+        """
         with self._write_lock, as_storage_error():
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:  # a full disk may have ended it already
-                    self._writer.execute("ROLLBACK")
-                raise
+                self._writing = threading.get_ident()
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._writer
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    if self._writer.in_transaction:  # a full disk may have ended it already
+                        self._writer.execute("ROLLBACK")
+                    raise
+            except _ERRORS as error:
+                if not self._mend(self._generation, error):
+                    raise
+                raise Salvaged(_CANNOT_STORE, str(error)) from error
+            finally:
+                self._writing = None
 
     def give_back(self) -> bool:
         """Give some of the pages that deletions have left free back to the file system. Returns whether there is
@@ -167,6 +201,90 @@ class Database:
             while self._open:
                 self._open.pop().close()
 
+    def _begin(self) -> None:
+        """Open the file and migrate it."""
+        path = self._path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # conversations are private
+        if self._mends:
+            with suppress(PermissionError):  # then it is opened for reading, or not at all
+                set_aside.finish(path)
+            set_aside.check(path)
+        as_is = _is_as_is(path)
+        try:
+            self._writer, is_alone = self._connect(path, as_is), False
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _NO_ROOM_FOR_INDEX:
+                raise
+            self._open.pop().close()
+            self._writer, is_alone = self._connect(path, as_is, is_alone=True), True
+        if not as_is:
+            if not self._is_incremental():  # of a new file; of another one at its next VACUUM
+                self._writer.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+            self._writer.execute("PRAGMA journal_mode=WAL")
+        if self._mends and (trouble := self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise set_aside.Unusable(trouble)
+        if self._schema is not None:
+            self._migrate(path, self._schema)
+            self._rewrite(path)
+        self._read_lock = self._write_lock if is_alone else self._own_read_lock
+        self._reader = self._writer if is_alone else self._connect(path, as_is)
+
+    def _is_damage(self, error: Exception) -> bool:
+        """Whether an error shows that the file is damaged, and is to be mended."""
+        if self._mends is None or self._in_memory:
+            return False
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGE or isinstance(error, set_aside.Unusable):
+            return True
+        if code != sqlite3.SQLITE_ERROR and not isinstance(error, UnicodeDecodeError):
+            return False
+        try:
+            return is_altered(self._open[0], self._mends)
+        except _ERRORS:
+            return True
+
+    def _mend(self, generation: int, error: Exception) -> bool:
+        """If `error` shows that the file of this generation is damaged, set it aside, and open a new one with what
+        can be read. Whether that was done now, or by another thread. Raises `StorageError` and sqlite3.Error.
+        """
+        with self._write_lock, self._own_read_lock:
+            if self._generation != generation:
+                return True
+            schema = self._mends
+            if schema is None or not self._is_damage(error):
+                return False
+            log.error("storage: %s is damaged: %s", self._path, error)
+            self._generation += 1
+            aside = self._path
+            try:
+                aside = set_aside.save(self._path, schema)
+                set_aside.set_aside(self._path, aside)
+                while self._open:
+                    self._open.pop().close()
+                set_aside.replace(self._path, aside)
+                self._begin()
+            except (OSError, sqlite3.Error) as failed:
+                log.error("storage: it stays as it is: %s", failed)
+                self._read_in_memory(self._path if self._path.exists() else aside, schema)
+            return True
+
+    def _read_in_memory(self, file: Path, schema: Schema) -> None:
+        """Have what can be read in memory. Open connections to the file stay: to close them could change it."""
+        sizes = [each.stat().st_size for each in file.parent.glob(f"{file.name}*") if each.is_file()]
+        if sum(sizes) > _MOST_IN_MEMORY:
+            raise StorageError(
+                _CANNOT_OPEN.having(path=str(self._path)),
+                "damaged, and too large for the memory",
+            )
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._open.append(connection)
+        saved = salvage(file, schema, connection)
+        connection.execute("PRAGMA query_only=ON")
+        connection.row_factory = sqlite3.Row
+        self._reader = self._writer = connection
+        self._read_lock = self._write_lock
+        self._in_memory = Damage(now(), "", saved.get(schema.precious, 0))
+
     def _connect(self, path: Path, as_is: bool, is_alone: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}{'?immutable=1' if as_is else ''}",
@@ -177,16 +295,20 @@ class Database:
         )
         self._open.append(connection)
         connection.row_factory = sqlite3.Row
+        connection.text_factory = decode
         if is_alone:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")  # what was deleted cannot come back with a salvage
         connection.execute("PRAGMA cache_size=-512")  # KB, not 2,000: the system caches the file too
         return connection
 
     def _migrate(self, path: Path, schema: Schema) -> None:
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         if version > schema.version:
+            if version > schema.version + _MOST_AHEAD:
+                raise set_aside.Unusable(f"its schema cannot have version {version}")
             raise OwnerError(
                 Sentence(
                     "The chats in %(path)s belong to a newer version of the appliance. Please install that one.",
@@ -194,7 +316,7 @@ class Database:
                 ),
                 f"schema {version}, known {schema.version}",
             )
-        migrate(self._writer, schema, schema.version)
+        schema.migrate(self._writer)
 
     def _is_incremental(self) -> bool:
         (mode,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
@@ -223,21 +345,18 @@ class Database:
             return not is_busy
 
 
-def migrate(connection: Connection, schema: Schema, version: int) -> None:
-    """Bring a file from the version that it has to a later one, step by step."""
-    (done,) = connection.execute("PRAGMA user_version").fetchone()
-    for step in range(done, version):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;{schema.migrations[step]};PRAGMA user_version = {step + 1};COMMIT;"
-        )
-
-
 def seed() -> None:
     """Let SQLite read its random numbers now, while this process still has the machine's /dev: it reads them anew
     after a fork, when it opens a file (os_unix.c, randomnessPid).
     """
     with closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as connection:
         connection.execute("SELECT random()")
+
+
+_CANNOT_OPEN = Sentence("The appliance cannot open its chats in %(path)s.")
+_CANNOT_STORE = Sentence(
+    "The appliance cannot store anything: its card is full or read-only. Its owner can look after it."
+)
 
 
 def _is_as_is(path: Path) -> bool:
@@ -262,29 +381,25 @@ def as_storage_error() -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_TROUBLE:
             raise
-        raise StorageError(
-            Sentence(
-                "The appliance cannot store anything: its card is full or read-only. Its owner can look after it."
-            ),
-            str(error),
-        ) from error
+        raise StorageError(_CANNOT_STORE, str(error)) from error
 
 
 @dataclass(frozen=True)
 class Inspection:
     """The contents of a file: the version of its schema, the rows of the schema's `counted` table, and its trouble
-    ("": none). `is_out_of_reach`: the file may be good, but its card, or a program that holds it alone, keeps it
-    from being read.
+    ("": none). `damaged`: the rows in all tables that can be read only in part; `is_out_of_reach`: the file may be
+    good, but its card, or a program that holds it alone, keeps it from being read.
     """
 
     version: int
     rows: int
     trouble: str
     is_out_of_reach: bool = False
+    damaged: int = 0
 
 
 def inspect(path: Path, schema: Schema) -> Inspection:
-    """Look at a file, also while it is in use; nothing is changed."""
+    """Look at a file, at each of its rows, also while it is in use; nothing is changed."""
     try:
         with closing(attach(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -293,10 +408,21 @@ def inspect(path: Path, schema: Schema) -> Inspection:
             if not schema.essential <= tables:
                 return Inspection(version, 0, f"it holds no {schema.counted} of the appliance")
             (rows,) = connection.execute(f"SELECT count(*) FROM {schema.counted}").fetchone()  # noqa: S608 - our name
-            return Inspection(version, rows, "" if trouble == "ok" else str(trouble))
+            damaged = 0
+            if trouble == "ok" and version == schema.version:
+                damaged = sum(_count_damaged(connection, name, check) for name, check in schema.is_readable.items())
+            return Inspection(version, rows, "" if trouble == "ok" else str(trouble), damaged=damaged)
+    except UnicodeDecodeError:
+        return Inspection(0, 0, "malformed database schema")
     except sqlite3.Error as error:
-        damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in damage)
+        return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE)
+
+
+def _count_damaged(connection: Connection, table: str, is_readable: Callable[[Row], bool]) -> int:
+    """The rows of a table that do not make sense; one of them is in memory at a time."""
+    rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - our name
+    rows.row_factory = sqlite3.Row
+    return sum(not is_readable(row) for row in rows)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -319,4 +445,6 @@ def attach(path: Path, is_finished: bool = False) -> Connection:
     """A connection to an existing file. One that `is_finished` is opened at once, alone, and never written."""
     how = "immutable=1" if is_finished or _is_as_is(path) else "mode=rw"
     address = f"{path.absolute().as_uri()}?{how}"
-    return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection.text_factory = decode
+    return connection

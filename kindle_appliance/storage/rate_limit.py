@@ -23,7 +23,7 @@ from ..clock import UNKNOWN, is_believed, shown
 from ..errors import LimitError
 from ..sentences import Moment, Sentence
 from .buckets import Buckets
-from .database import Connection, Database, Row
+from .database import Connection, Database, Row, repeats
 
 _PER_ADDRESS = 4
 """An address may ask as many questions in a minute as so many devices."""
@@ -71,6 +71,7 @@ class RateLimit:
         self._clock = clock
         self._buckets = Buckets(_MINUTE, ticks)
 
+    @repeats
     def take(self, asker: Asker) -> None:
         """Count one question that is not stored. Raises like `charge`, or `StorageError`."""
         with ExitStack() as charged, self._database.write() as connection:

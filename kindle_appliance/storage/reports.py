@@ -14,7 +14,8 @@ from typing import Any
 from ..clock import now
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .database import Database
+from .damage import LAST_MOMENT
+from .database import Database, Row, repeats
 
 REPORTS_KEPT = 20
 
@@ -39,6 +40,7 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeats
     def add(self, report: object) -> None:
         """Store a report, decoded from JSON, and drop the oldest one. Raises `ReaderError` if it is not valid."""
         if not isinstance(report, dict) or len(report) > _MOST_VALUES or not all(map(_is_small, report.values())):
@@ -53,9 +55,25 @@ class Reports:
             )
 
     def latest(self) -> list[Report]:
-        """All stored reports, newest first."""
+        """All stored reports that can be read, newest first."""
         rows = self._database.read("SELECT received, report FROM reports ORDER BY id DESC")
-        return [Report(row[0], json.loads(row[1])) for row in rows]
+        return [report for report in map(_read, rows) if report is not None]
+
+
+def is_readable(row: Row) -> bool:
+    """Whether a stored report can be read."""
+    return _read(row) is not None
+
+
+def _read(row: Row) -> Report | None:
+    """A stored report; None if the card has damaged it."""
+    try:
+        values = json.loads(row["report"])
+    except (ValueError, TypeError):
+        return None
+    received = row["received"]
+    is_moment = isinstance(received, int | float) and 0 <= received < LAST_MOMENT
+    return Report(received, values) if isinstance(values, dict) and is_moment else None
 
 
 def _is_small(value: object) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from .database import Schema
+from ..ending import DAMAGED, LOST, Finish
+from . import chats, reports
+from .migrations import Schema
 
 CHATS = Schema(
     essential=frozenset({"chats", "turns"}),
     counted="chats",
+    precious="turns",
+    is_readable={"turns": chats.is_readable, "reports": reports.is_readable},
+    marks={"turns": {"finish": Finish.INTERRUPTED.value, "note": DAMAGED.to_json()}},
+    remnants={"turns": {"finish": Finish.FAILED.value, "note": LOST.to_json()}},
     migrations=(
         """
         CREATE TABLE chats (

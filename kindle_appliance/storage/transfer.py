@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..host.terminal import one_line
-from .database import Connection, Schema, as_storage_error, migrate
+from .database import Connection, as_storage_error
+from .migrations import Schema
 
 BELONGINGS = "CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 """The table of a backup with the settings and secrets that go with the chats."""
@@ -177,7 +178,7 @@ def _names(connection: Connection) -> set[str]:
 def _model(schema: Schema, version: int) -> Connection:
     """An empty database of this version, in memory."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection, schema, version)
+    schema.migrate(connection, version)
     return connection
 
 

@@ -66,7 +66,10 @@ class Quotas:
         self._versions: dict[Model, str] = {}
         rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
         self._outages = {
-            Model(place, model): _Outage(said, until) for place, model, said, until in rows if is_believed(until)
+            Model(place, model): _Outage(said, until)
+            for place, model, said, until in rows
+            if isinstance(said, float) and isinstance(until, float)  # a damaged card can make them anything
+            if is_believed(until)
         }
 
     def model(self, rung: Rung) -> Model:

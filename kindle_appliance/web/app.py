@@ -14,7 +14,7 @@ from typing import Any
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from ..answers.desk import AnswerDesk
-from ..errors import NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH, ReaderError
+from ..errors import NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH, ReaderError, StorageError
 from ..host.mdns import Snapshot
 from ..sentences import Sentence
 from ..storage.buckets import Buckets
@@ -61,6 +61,8 @@ _BY_STATUS = {
     405: Sentence("This address cannot be used that way."),
     413: TOO_MUCH,
 }
+
+_CANNOT_READ = Sentence("The appliance cannot read its card at the moment. Its owner can look after it.")
 
 
 class Web:
@@ -142,6 +144,9 @@ class Web:
     def _error(self, error: HTTPError) -> HTTPResponse:
         """Bottle's errors, and ours raised as such: the body is a sentence or nothing of interest."""
         status = error.status_code
+        if isinstance(error.exception, StorageError):
+            log.error("web: %s %s: %s", request.method, request.path, error.exception)
+            status, error = 503, HTTPError(503, _CANNOT_READ)
         if error.exception is not None:
             log.error("web: a mistake in %s %s", request.method, request.path, exc_info=error.exception)
         otherwise = OWN_MISTAKE if status >= 500 else NOT_UNDERSTOOD

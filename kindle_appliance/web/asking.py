@@ -105,17 +105,19 @@ class Asking:
         meant: str = "",
     ) -> HTTPResponse:
         """The page to ask on. `meant`: the chat that the request names, even if there is none."""
-        device = cookies.device()
+        device, moment = cookies.device(), now()
+        recent = () if chat or not device else self.chats.recent(_RECENT_CHATS, device)
         page = self.pages.asking(
             self.visitors.reader(),
             new_form_id(),
-            () if chat or not device else self.chats.recent(_RECENT_CHATS, device),
-            now(),
+            recent,
+            moment,
             question=question,
             chat=chat,
             gone=int(meant) if is_number(meant) else 0,
             note=note or self._notice(),
             is_first_visit=not device,
+            trouble=self.chats.notice(moment),
         )
         return replies.html(page, status)
 
@@ -127,4 +129,4 @@ class Asking:
             return error.sentence
 
     def _first_turn(self, chat: str) -> Turn | None:
-        return self.chats.find_turn(int(chat), 1) if is_number(chat) else None
+        return self.chats.first_turn(int(chat)) if is_number(chat) else None

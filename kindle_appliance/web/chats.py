@@ -31,19 +31,20 @@ class ChatList:
 
     def show(self) -> HTTPResponse:
         """`GET /chats`."""
-        page = self.pages.list(self.visitors.reader(), self.chats.recent(_MOST_CHATS), now())
-        return replies.html(page)
+        chats = self.chats.recent(_MOST_CHATS)  # first: it may be this that meets the damage
+        moment = now()
+        return replies.html(self.pages.list(self.visitors.reader(), chats, moment, self.chats.notice(moment)))
 
     def go_to_newest(self, chat: str) -> HTTPResponse:
         """`GET /chats/<chat>`: to its newest turn."""
-        count = self.chats.count_turns(int(chat))
-        if not count:
+        last = self.chats.place(int(chat), 0).last
+        if not last:
             raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
-        return replies.see_other(f"/chats/{int(chat)}/{count}")
+        return replies.see_other(f"/chats/{int(chat)}/{last}")
 
     def confirm_deletion(self, chat: str) -> HTTPResponse:
         """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""
-        turn, count = self.chats.find_turn(int(chat), 1), self.chats.count_turns(int(chat))
+        turn, count = self.chats.first_turn(int(chat)), self.chats.count_turns(int(chat))
         if turn is None:
             raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
         return replies.html(self.pages.deletion(self.visitors.reader(), turn, count))

@@ -38,14 +38,16 @@ class Checkup:
 class Health:
     """The parts of the appliance that are checked.
 
-    `mdns` returns the state of the mDNS announcement as values for JSON; `since`: the start of the appliance, on
-    time.monotonic(); `folder`: where the chats are stored, None to leave that out.
+    `damaged` looks at some more turns, and returns how many were found damaged so far; `mdns` returns the state of
+    the mDNS announcement as values for JSON; `since`: the start of the appliance, on time.monotonic(); `folder`:
+    where the chats are stored, None to leave that out.
     """
 
     version: str
     database: Database
     desk: AnswerDesk
     is_demo: bool = False
+    damaged: Callable[[], int] = lambda: 0
     mdns: Callable[[], Mapping[str, object]] = lambda: {"state": "off"}
     since: float = field(default_factory=time.monotonic)
     folder: Path | None = None
@@ -56,23 +58,31 @@ class Health:
         The caller has a thread and makes a page, so the database is left to check.
         """
         trouble = ""
+        damaged = 0
         try:
             self.database.read("SELECT max(id) FROM turns")
+            damaged = self.damaged()
         except StorageError as error:
             log.error("health: %s", error)
             trouble = "cannot be read"
         storage = _storage_trouble(self.folder) if self.folder else ""
+        state = f"damaged turns: {damaged}" if damaged else "ok"
+        damage = self.database.damage
+        if damage and not damage.file:
+            state = "damaged, and can only be read"
         facts = {
             "status": "failing" if trouble or storage else "ok",
             "version": self.version,
             "uptime_seconds": int(time.monotonic() - self.since),
-            "database": trouble or "ok",
+            "database": trouble or state,
             "storage": storage or "ok",
             "mdns": dict(self.mdns()),
             "answers_being_written": self.desk.writing,
             "demo": self.is_demo,
             "memory_bytes": _memory_bytes(),
         }
+        if damage:
+            facts["salvaged"] = damage.facts()
         return Checkup(not (trouble or storage), facts)
 
 

@@ -15,7 +15,7 @@ from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
 from ..host.network import web_address
 from ..sentences import Sentence
-from ..storage.chats import ChatSummary, Turn
+from ..storage.chats import ChatSummary, Place, Turn
 from ..storage.reports import Report
 from .look import USUAL_LOOK, Look
 from .templates import Page, Templates
@@ -106,31 +106,34 @@ class Pages:
         gone: int = 0,
         note: Sentence | None = None,
         is_first_visit: bool = False,
+        trouble: Sentence | None = None,
     ) -> Page:
         """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `gone`: the id of
         the deleted chat that was meant, whose draft is not the start page's. `question` and `note` bring back what
-        was typed and why it was not sent. `form` is the one-time id of this form.
+        was typed and why it was not sent. `form` is the one-time id of this form. `trouble`: what all
+        readers must know.
         """
         return self._page(
             reader,
             "asking.html",
             given={"chat": chat.chat if chat else gone},
             chat=chat.chat if chat else "",
-            first=_Typed(chat.question) if chat else "",
+            first=_question(chat.question, reader) if chat else "",
             question=question,
             form=form,
             note=note,
             starters=() if chat else self.starters(reader.language),
             is_first_visit=is_first_visit,
+            trouble=trouble,
             rows=_rows(reader, recent, now),
         )
 
     def reading(
-        self, reader: Reader, turn: Turn, turns: int, news: News, form: str, notice: Sentence | None = None
+        self, reader: Reader, turn: Turn, place: Place, news: News, form: str, notice: Sentence | None = None
     ) -> Page:
         """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
-        `turns`: how many the chat has. `news`: the answer from its beginning on. `form`: the one-time id of the
-        forms that ask again or on. `notice`: what to say beside them.
+        `place`: where it stands in its chat. `news`: the answer from its beginning on. `form`: the one-time id of
+        the forms that ask again or on. `notice`: what to say beside them.
         """
         blocks, ending = news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
@@ -148,25 +151,32 @@ class Pages:
             reload_seconds=_RELOAD_SECONDS if ending is None else None,
             address=address,
             turn=turn,
-            turns=turns,
-            question=_Typed(turn.question),
+            place=place,
+            question=_question(turn.question, reader),
             blocks=blocks,
             ending=ending,
             next_rung=ending.next_rung if ending else 0,
             state=state,
             form=form,
             notice=notice,
-            buttons=_ways_on(turn, ending, bool(blocks), turn.number >= turns, reader.language),
+            buttons=_ways_on(turn, ending, bool(blocks), turn.number >= place.last, reader.language),
             follow_ups=_said(self._follow_ups, FOLLOW_UPS, reader.language),
         )
 
-    def list(self, reader: Reader, chats: Sequence[ChatSummary], now: float) -> Page:
-        """All chats, newest first."""
-        return self._page(reader, "list.html", rows=_rows(reader, chats, now))
+    def lost(self, reader: Reader, chat: int, place: Place) -> Page:
+        """In the place of a turn that was lost among others of its chat."""
+        return self._page(reader, "lost.html", chat=chat, place=place)
+
+    def list(
+        self, reader: Reader, chats: Sequence[ChatSummary], now: float, trouble: Sentence | None = None
+    ) -> Page:
+        """All chats, newest first. `trouble`: what all readers must know."""
+        return self._page(reader, "list.html", rows=_rows(reader, chats, now), trouble=trouble)
 
     def deletion(self, reader: Reader, turn: Turn, turns: int) -> Page:
         """Asks for confirmation before the chat that begins with `turn`, and has so many turns, is deleted."""
-        return self._page(reader, "deletion.html", chat=turn.chat, question=_Typed(turn.question), turns=turns)
+        question = _question(turn.question, reader)
+        return self._page(reader, "deletion.html", chat=turn.chat, question=question, turns=turns)
 
     def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
@@ -244,9 +254,12 @@ class _Typed(str):
 
 
 class _Row(NamedTuple):
-    """A chat in a list. `state`: what becomes of its newest answer, or when it was asked."""
+    """A chat in a list. `last`: the number of its newest turn; `state`: what becomes of its newest answer, or when
+    it was asked.
+    """
 
     chat: int
+    last: int
     title: _Typed
     questions: int
     state: Sentence
@@ -267,8 +280,13 @@ def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[
             state = Sentence("writing")
         else:
             state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-        rows.append(_Row(chat.id, _Typed(chat.title), chat.questions, state))
+        rows.append(_Row(chat.id, chat.last, _question(chat.title, reader), chat.questions, state))
     return rows
+
+
+def _question(text: str, reader: Reader) -> _Typed:
+    """A question as it was typed, or that it cannot be read."""
+    return _Typed(text or Sentence("The card has damaged this question.").to(reader.language))
 
 
 def _ways_on(
@@ -282,9 +300,9 @@ def _ways_on(
     if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and has_text):
         go_on = GO_ON if is_last or not turn.answer else _go_on_from(turn.answer)
         buttons.append(("go-on", go_on.to(language), Sentence("Go on")))
-    if finish in (None, Finish.INTERRUPTED):
+    if finish in (None, Finish.INTERRUPTED) and turn.question:
         buttons.append(("retry", turn.question, Sentence("Try again")))
-    if finish in (None, Finish.FAILED):
+    if finish in (None, Finish.FAILED) and turn.question:
         buttons.append(("anew", turn.question, Sentence("Ask again")))
     return buttons
 

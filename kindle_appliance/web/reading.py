@@ -44,15 +44,15 @@ class Reading:
         turn = self.chats.find_turn(int(chat), int(number))
         answer = self.desk.find(turn.id) if turn else None
         if turn is None or answer is None:
-            raise replies.not_found(self.chats.is_deleted_chat(int(chat)))
-        count = self.chats.count_turns(turn.chat)
+            return self._tell_of_loss(int(chat), int(number))
+        place = self.chats.place(turn.chat, turn.number)
         follower, ending = answer.follow(), answer.ending  # if it ends only now, the page follows it
         news = self.moments.look(follower)
         reader = self.visitors.reader()
         notice = self.rate_limit.notice(visitor.asker())
 
         def page_of(news: News) -> Page:
-            return self.pages.reading(reader, turn, count, news, new_form_id(), notice)
+            return self.pages.reading(reader, turn, place, news, new_form_id(), notice)
 
         seat = None
         if news.ending is None and ending is not None and request.method != "HEAD":
@@ -66,6 +66,13 @@ class Reading:
         if ending is not None and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
         return page
+
+    def _tell_of_loss(self, chat: int, number: int) -> HTTPResponse:
+        """A 404; for a turn that was lost among others of its chat, with ways to those."""
+        place = self.chats.place(chat, number)
+        if not 0 < number < place.last:
+            raise replies.not_found(self.chats.is_deleted_chat(chat))
+        return replies.html(self.pages.lost(self.visitors.reader(), chat, place), 404)
 
     def follow(self, answer: str) -> HTTPResponse:
         """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends

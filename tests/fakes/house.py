@@ -85,7 +85,7 @@ class House:
         self._clients = [self.client]
 
     def start(self) -> None:
-        self.database = Database(self._file, CHATS)
+        self.database = Database(self._file, CHATS, mends=True)
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
@@ -93,7 +93,7 @@ class House:
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
         self.reports = Reports(self.database)
         self.rate_limit = RateLimit(self.database, *self._allowed, ticks=self._ticks)
-        self.health = Health("0.0.0", self.database, self.desk)
+        self.health = Health("0.0.0", self.database, self.desk, damaged=self.chats.look_further)
         web = Web(
             self.desk,
             self.chats,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fakes.certificates import certificate_of_the_future
 from fakes.chats import write_chats
+from fakes.damage import CHATS_KEPT, change, destroyed, write_weeks
 from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, error_info, refusing_url
 from fakes.house import House
@@ -30,6 +31,7 @@ from kindle_appliance.owner.models import open_rungs
 from kindle_appliance.owner.service import Service
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.backup import back_up
+from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.web.pin import Gate
@@ -250,7 +252,31 @@ def test_damaged_chats_are_a_failure_and_a_backup_the_remedy(healthy: Patient, t
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 8192)
     finding = found(patient(healthy.settings, folder, healthy.service))["database"]
     assert finding.verdict == "failure"
+    assert "systemctl restart kindle-appliance" in finding.remedy
     assert "sudo kindle-appliance restore" in finding.remedy
+
+
+def test_damaged_rows_are_counted_and_a_damaged_file_is_named_as_long_as_it_lies_there(
+    healthy: Patient, tmp_path: Path
+) -> None:
+    file = tmp_path / "weeks" / "chats.sqlite"
+    write_weeks(file)
+    change(file, finish="complftd")
+    weeks = patient(healthy.settings, file.parent, healthy.service)
+    finding = found(weeks)["database"]
+    assert finding.verdict == "warning"
+    assert f"{CHATS_KEPT} chats, not intact" in finding.text and "; 1 of all questions" in finding.text
+    change(file, finish="complete")
+    assert found(weeks)["database"].verdict == "ok"
+    file.write_bytes(destroyed(file.read_bytes(), 1, "head"))
+    assert found(weeks)["database"].verdict == "failure"
+    Database(file, CHATS, mends=True).close()
+    finding = found(weeks)["database"]
+    (aside,) = file.parent.glob("chats-damaged-*.sqlite")
+    assert finding.verdict == "warning" and f"{CHATS_KEPT} chats, intact" in finding.text
+    assert "40 questions were saved" in finding.text and str(aside) in finding.text
+    aside.unlink()
+    assert found(weeks)["database"].verdict == "ok"
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_a_backup_replaces_an_earlier_one_only_when_it_is_complete(chats: Path, 
     back_up(chats.parent, file, NOTHING)
     before = file.read_bytes()
     chats.write_bytes(chats.read_bytes()[:4096] + b"\xff" * 8192)
-    with pytest.raises(StartError, match="are damaged"):
+    with pytest.raises(StartError, match="Restart it, and back up then"):
         back_up(chats.parent, file, NOTHING)
     assert file.read_bytes() == before
     assert names(tmp_path) == ["backup", "state"]

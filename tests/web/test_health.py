@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from fakes.filesystem import mounted, remount
 from fakes.gemini import FakeGemini
 from fakes.house import House, begin
 
+from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.web.health import Health
 
 
@@ -60,14 +63,13 @@ def test_it_reports_the_state_of_the_mdns_advertiser(house: House) -> None:
 def test_chats_that_cannot_be_read_are_a_503_that_names_them(
     gemini: FakeGemini, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with House(gemini.url, tmp_path):
-        pass  # stopping moves its writes from the write-ahead log into the file
     with House(gemini.url, tmp_path) as house:
-        file = tmp_path / "chats.sqlite"
-        with file.open("r+b") as damaged:  # all but the first page, which has the header of the file
-            damaged.seek(4096)
-            damaged.write(b"\xff" * (file.stat().st_size - 4096))
-        response = house.get("/healthz")
+        house.database.close()  # as when a card is gone, and with it all that was open on it
+        with closing(Database(tmp_path / "chats.sqlite", CHATS)) as unmended:
+            object.__setattr__(house.health, "database", unmended)
+            destroy_all_but_the_header(tmp_path / "chats.sqlite")
+            unmended.read("PRAGMA shrink_memory")
+            response = house.get("/healthz")
     assert response.status == 503
     assert response.json()["status"] == "failing"
     assert response.json()["database"] == "cannot be read"
@@ -90,6 +92,25 @@ def test_a_full_or_read_only_card_is_a_503_that_names_it_while_pages_are_served(
         response = house.get("/healthz")
         assert (response.status, response.json()["storage"]) == (503, "cannot be written to")
         assert house.get("/").status == 200
+
+
+def test_chats_that_are_destroyed_while_it_runs_are_set_aside_and_told(gemini: FakeGemini, tmp_path: Path) -> None:
+    with House(gemini.url, tmp_path):
+        pass  # stopping moves its writes from the write-ahead log into the file
+    with House(gemini.url, tmp_path) as house:
+        destroy_all_but_the_header(tmp_path / "chats.sqlite")
+        house.database.read("PRAGMA shrink_memory")
+        response = house.get("/healthz")
+    assert response.status == 200
+    facts = response.json()
+    assert (facts["status"], facts["salvaged"]["saved"]) == ("ok", 0)
+    assert (tmp_path / facts["salvaged"]["file"]).is_file()
+
+
+def destroy_all_but_the_header(file: Path) -> None:
+    with file.open("r+b") as damaged:  # the first page has the header of the file
+        damaged.seek(4096)
+        damaged.write(b"\xff" * (file.stat().st_size - 4096))
 
 
 def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:

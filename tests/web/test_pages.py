@@ -16,7 +16,7 @@ from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.mdns import Snapshot, State
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
-from kindle_appliance.storage.chats import ChatSummary, Turn
+from kindle_appliance.storage.chats import ChatSummary, Place, Turn
 from kindle_appliance.storage.reports import Report
 from kindle_appliance.web import templates
 from kindle_appliance.web.pages import Pages, Reader, when
@@ -66,13 +66,15 @@ def news(ending: Ending | None, *blocks: str) -> News:
 
 
 def all_pages(pages: Pages, language: str, text: str) -> list[str]:
-    chats = [ChatSummary(3, text, 2, NOON, True, 9), ChatSummary(2, text, 1, NOON - 86400, False, 8)]
+    chats = [ChatSummary(3, text, 2, NOON, True, 9, 2), ChatSummary(2, text, 1, NOON - 86400, False, 8, 1)]
     note = Sentence("Please type a question first.")
     return [
         pages.asking(Reader(language), "form-id", chats, NOON),
         pages.asking(Reader(language), "form-id", (), NOON, question=text, chat=turn(text), note=note),
-        pages.reading(Reader(language), turn(text), 2, news(None, "<p>one</p>"), "form-id"),
-        pages.reading(Reader(language), turn(text), 2, news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"),
+        pages.reading(Reader(language), turn(text), Place(2, 0, 0), news(None, "<p>one</p>"), "form-id"),
+        pages.reading(
+            Reader(language), turn(text), Place(2, 0, 0), news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"
+        ),
         pages.list(Reader(language), chats, NOON),
         pages.deletion(Reader(language), turn(text), 2),
         pages.message(Reader(language), Sentence("There is no such page here.")),
@@ -123,7 +125,7 @@ def pages_full_of(text: str, language: str) -> list[str]:
     reader = Reader(language)
     note = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason=text)
     mdns = Snapshot(State.UP, text, (), note)
-    chats = [ChatSummary(3, text, 2, NOON, True, 9)]
+    chats = [ChatSummary(3, text, 2, NOON, True, 9, 2)]
     found = [
         *all_pages(pages, language, text),
         pages.asking(reader, text, chats, NOON, question=text, note=note),
@@ -131,19 +133,19 @@ def pages_full_of(text: str, language: str) -> list[str]:
         pages.pin(reader, text, text, note),
         pages.addresses(reader, [text], 8080, mdns),
         pages.reports(reader, [Report(NOON, {name: text for name in (*FIGURES, text)})], NOON),
-        pages.reading(reader, turn(text), 2, News([], text, None, (note,)), text),
+        pages.reading(reader, turn(text), Place(2, 0, 0), News([], text, None, (note,)), text),
     ]
     for finish in Finish:
         ending = Ending(finish, note, model=text, rung=1)
         asked = Turn(7, 3, 1, text, NOON, "It says " + text, ending)
-        found.append(pages.reading(reader, asked, 2, news(ending, "<p>one</p>"), text, note))
+        found.append(pages.reading(reader, asked, Place(2, 0, 0), news(ending, "<p>one</p>"), text, note))
     return found
 
 
 def test_the_next_model_is_offered_only_where_there_is_one(pages: Pages) -> None:
     for rung in (0, 2):
         ending = Ending(Finish.FAILED, Sentence("Please type a question first."), next_rung=rung)
-        page = pages.reading(ENGLISH_READER, turn("A <b>?", ending), 2, news(ending), "form-id")
+        page = pages.reading(ENGLISH_READER, turn("A <b>?", ending), Place(2, 0, 0), news(ending), "form-id")
         assert ('class="reading ended failed has-next"' in page) == bool(rung)
         fields = re.search(r'<form class="ask ask-next".*?</form>', page, re.DOTALL)
         assert bool(fields) == bool(rung)
@@ -190,7 +192,7 @@ def test_foreign_text_is_escaped_in_each_of_its_places(hostile: str, language: s
 
 def test_typeset_html_is_inserted_unchanged(pages: Pages) -> None:
     html = "<pre><code>{{x}} {{!x}} <b>'\"&amp;</b>\n% import os\n<% x %> \\\\\n</code></pre>"
-    page = pages.reading(ENGLISH_READER, turn(), 1, news(None, html, html), "f")
+    page = pages.reading(ENGLISH_READER, turn(), Place(1, 0, 0), news(None, html, html), "f")
     assert f'id="text">{html}\n{html}</div>' in page
 
 
@@ -246,7 +248,7 @@ def test_no_chinese_page_has_an_english_word(pages: Pages) -> None:
 
 
 def test_the_page_of_a_growing_answer_has_its_script_and_the_settled_blocks(pages: Pages) -> None:
-    page = pages.reading(ENGLISH_READER, turn(), 2, news(None, "<p>one</p>", "<p>two</p>"), "f")
+    page = pages.reading(ENGLISH_READER, turn(), Place(2, 0, 0), news(None, "<p>one</p>", "<p>two</p>"), "f")
     assert "<p>one</p>\n<p>two</p>" in page and "the raw tail" not in page
     assert '"answer": 7' in page and '"upto": 20' in page
     assert "2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
@@ -254,15 +256,17 @@ def test_the_page_of_a_growing_answer_has_its_script_and_the_settled_blocks(page
 
 def test_the_page_of_an_ended_answer_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
-    page = pages.reading(ENGLISH_READER, turn(ending=ending), 1, news(ending, "<p>one</p>"), "f")
+    page = pages.reading(ENGLISH_READER, turn(ending=ending), Place(1, 0, 0), news(ending, "<p>one</p>"), "f")
     assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#039;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 
 def test_an_answer_with_text_can_go_on_although_a_full_card_could_not_store_it(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED)
-    assert ">Go on</button>" in pages.reading(ENGLISH_READER, turn(), 2, news(ending, "<p>one</p>"), "f")
-    assert ">Go on</button>" not in pages.reading(ENGLISH_READER, turn(), 2, news(ending), "f")
+    assert ">Go on</button>" in pages.reading(
+        ENGLISH_READER, turn(), Place(2, 0, 0), news(ending, "<p>one</p>"), "f"
+    )
+    assert ">Go on</button>" not in pages.reading(ENGLISH_READER, turn(), Place(2, 0, 0), news(ending), "f")
 
 
 def test_the_addresses_stand_in_the_order_in_which_they_work(pages: Pages) -> None:
@@ -305,7 +309,7 @@ def test_a_report_is_shown_in_words_with_its_unknown_figures(pages: Pages) -> No
 def test_a_question_is_set_as_its_script_wants(
     pages: Pages, question: str, is_upright: bool, is_right_to_left: bool
 ) -> None:
-    page = pages.reading(ENGLISH_READER, turn(question), 1, news(None), "f")
+    page = pages.reading(ENGLISH_READER, turn(question), Place(1, 0, 0), news(None), "f")
     match = re.search(r'<div class="question([^"]*)"([^>]*)>', page)
     assert match
     assert ("upright" in match[1], "rtl" in match[2]) == (is_upright, is_right_to_left)
@@ -313,9 +317,9 @@ def test_a_question_is_set_as_its_script_wants(
 
 def test_long_questions_are_shortened_in_lists_only(pages: Pages) -> None:
     long = "word " * 200
-    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9)], NOON)
+    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9, 1)], NOON)
     assert listed.count("word ") < 20 and "…" in listed
-    assert pages.reading(ENGLISH_READER, turn(long), 1, news(None), "f").count("word ") > 200
+    assert pages.reading(ENGLISH_READER, turn(long), Place(1, 0, 0), news(None), "f").count("word ") > 200
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from calmjs.parse.exceptions import ECMASyntaxError
 from calmjs.parse.unparsers.es5 import minify_print
 
 from kindle_appliance.answers.answer import News
-from kindle_appliance.storage.chats import Turn
+from kindle_appliance.storage.chats import Place, Turn
 from kindle_appliance.web.pages import SCRIPT_SENTENCES, Pages, Reader
 from kindle_appliance.web.templates import STATIC
 
@@ -51,7 +51,9 @@ def test_the_script_is_es5(script: str) -> None:
 
 
 def test_the_scripts_are_sent_unchanged_without_their_comments() -> None:
-    page = Pages(False).reading(Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), 1, News([], "", None), "f")
+    page = Pages(False).reading(
+        Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), Place(1, 0, 0), News([], "", None), "f"
+    )
     sent = page.partition("<script>")[2].partition("</script>")[0]
     first, *_, last = sent.strip().splitlines()
     scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))

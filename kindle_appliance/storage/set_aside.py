@@ -1,0 +1,131 @@
+"""Puts a salvaged database in the place of a damaged one, which is kept untouched under a name with the date.
+
+A power cut at any moment loses nothing. First a new file is filled beside the old one, and gets its name
+`.chats-damaged-<date>.sqlite.ready` when all of it is on the card. Then the old files are renamed, the log first,
+and at last the new one. Whoever finds a file that is ready goes on with that.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from ..clock import now
+from .btrees import has_readable_head
+from .damage import Damage, name_for_damaged
+from .migrations import Schema
+from .salvage import salvage
+
+log = logging.getLogger(__name__)
+
+MOST_SET_ASIDE = 5
+"""Damaged files in a folder. A card that damages more is worn out, and would only be filled."""
+
+_BESIDE = ("-wal", "-journal")  # what SQLite keeps beside a file and needs to read it
+
+
+class Unusable(OSError):
+    """A file that must not be opened."""
+
+
+def check(file: Path) -> None:
+    """Raise `Unusable` for a file that must not be opened, another OSError for one that cannot be. SQLite would
+    delete a log without a file, or pass over one whose header is damaged: what it holds would be gone.
+    """
+    if file.is_dir():
+        raise Unusable("it is a folder")
+    wal = file.with_name(f"{file.name}-wal")
+    if file.is_file() and wal.is_file() and wal.stat().st_size:
+        if not file.stat().st_size:
+            raise Unusable("it is empty, but its log is not")
+        with wal.open("rb") as opened:
+            if not has_readable_head(opened):
+                raise Unusable("its log has no readable header")
+
+
+def save(file: Path, schema: Schema) -> Path:
+    """Salvage a damaged file into a new one. Returns the name that the damaged one gets; `replace` does the rest.
+
+    Raises OSError and sqlite3.Error if nothing can be written; nothing has changed then.
+    """
+    aside = name_for_damaged(file, MOST_SET_ASIDE)
+    if aside is None:
+        raise OSError(errno.EDQUOT, f"{MOST_SET_ASIDE} damaged files have been set aside already")
+    fresh = _unfinished(file)
+    _delete(fresh)
+    try:
+        fresh.touch(0o600)
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as target:
+            target.execute("PRAGMA synchronous=OFF")  # all of it is synced below
+            target.execute("PRAGMA journal_mode=MEMORY")
+            target.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            saved = salvage(file, schema, target)
+        _sync(fresh)
+        damage = Damage(now(), aside.name, saved.get(schema.precious, 0))
+        damage.write(file.parent)
+        fresh.replace(_ready(aside))
+        _sync(file.parent)
+    except BaseException:
+        _delete(fresh)
+        raise
+    told = ", ".join(f"{rows} {table}" for table, rows in saved.items() if rows) or "nothing"
+    log.warning("storage: of the damaged %s was saved: %s; it is %s now", file, told, aside)
+    return aside
+
+
+def replace(file: Path, aside: Path) -> None:
+    """Rename the damaged files, and put the salvaged one in their place. While connections to the damaged file are
+    open, only `set_aside` may be called. Raises OSError.
+    """
+    set_aside(file, aside)
+    file.with_name(f"{file.name}-shm").unlink(missing_ok=True)
+    _ready(aside).replace(file)
+    _sync(file.parent)
+
+
+def set_aside(file: Path, aside: Path) -> None:
+    """Rename the damaged files. Connections to them may be open: SQLite writes nothing more to a file that has
+    been moved when it closes it. Raises OSError.
+    """
+    for suffix in (*_BESIDE, ""):
+        old = file.with_name(file.name + suffix)
+        if old.exists():
+            old.rename(aside.with_name(aside.name + suffix))
+    _sync(file.parent)
+
+
+def finish(file: Path) -> None:
+    """Go on where a power cut or a crash has stopped this. Raises OSError."""
+    if file.parent.is_dir():
+        for ready in file.parent.glob(f".{file.stem}-damaged-*{file.suffix}.ready"):
+            aside = file.with_name(ready.name[1 : -len(".ready")])
+            if not (file.exists() and aside.exists()):  # else an older version has begun a new file since
+                replace(file, aside)
+        _delete(_unfinished(file))
+
+
+def _unfinished(file: Path) -> Path:
+    return file.with_name(f".{file.stem}-salvage{file.suffix}")
+
+
+def _ready(aside: Path) -> Path:
+    return aside.with_name(f".{aside.name}.ready")
+
+
+def _delete(fresh: Path) -> None:
+    for suffix in ("", *_BESIDE):
+        if (path := fresh.with_name(fresh.name + suffix)).exists():  # a read-only card does not even look
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Wait until the card has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
