@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None, on_ready: Callable[[], None] = 
         return _run(given, installation, os.environ, on_ready)
     except (SettingsError, ReaderError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)
+        if isinstance(error, SettingsError) and error.excerpt:
+            print(error.excerpt, file=sys.stderr)
         return 2
     except (OwnerError, StartError) as error:
         print(f"kindle-appliance: {error}", file=sys.stderr)

@@ -38,7 +38,18 @@ class LimitError(ReaderError):
 
 
 class OwnerError(ApplianceError):
-    """Only the owner can mend it: settings, key, billing, disk. Asking again does not help."""
+    """Only the owner can mend it: settings, key, billing, disk. Asking again does not help.
+
+    `advice` takes the place of `sentence` on the owner's terminal, where the mending is done.
+    """
+
+    def __init__(self, sentence: Sentence, detail: str = "", advice: str = "") -> None:
+        super().__init__(sentence, detail)
+        self.advice = advice
+
+    def for_owner(self) -> str:
+        """The text for the owner's terminal, in English."""
+        return f"{self.advice} ({self.detail})" if self.advice and self.detail else self.advice or str(self)
 
 
 class StorageError(OwnerError):
@@ -47,8 +58,13 @@ class StorageError(OwnerError):
 
 class SettingsError(Exception):
     """A setting with which the program does not start. The text names key, value, origin and what is allowed; it is
-    for the owner's terminal, no reader ever sees it.
+    for the owner's terminal, no reader ever sees it. `excerpt` is several lines: the faulty line of the settings
+    file, where the fault is in it, and a right line; "" if the fault is elsewhere.
     """
+
+    def __init__(self, text: str, excerpt: str = "") -> None:
+        super().__init__(text)
+        self.excerpt = excerpt
 
 
 class StartError(Exception):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import secret
 from .host.network import parse_networks
 
 
@@ -113,8 +114,9 @@ def _is_model_list(value: object) -> bool:
 
 
 def _is_key(value: object) -> bool:
-    # Visible ASCII only: anything else cannot stand in a header, and http.client would quote it in its error.
-    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,500}", value) is not None
+    # Visible ASCII only: anything else cannot stand in a header, and http.client would quote it in its error. A
+    # single quote is what is left of a copy of which a part is missing.
+    return isinstance(value, str) and re.fullmatch(r"(?:(?![\"'`])[!-~]){1,500}", value) is not None
 
 
 TEXT = Kind("a text", str, lambda value: isinstance(value, str))
@@ -129,10 +131,14 @@ HOSTS = Kind("a list of names and addresses without ports, or an empty list", _p
 NETWORKS = Kind(
     "a list of addresses and networks such as 192.168.178.0/24, or an empty list", _parse_list, _is_network_list
 )
-KEY = Kind("the key on one line, without spaces", str, _is_key)
+KEY = Kind("the key on one line, without spaces or quotes", secret.parse, _is_key)
 HOST_LABEL = Kind(
     "1 to 30 letters, digits and hyphens",
     str.lower,
     lambda value: isinstance(value, str) and bool(re.fullmatch("[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", value)),
 )
-PIN = Kind("4 to 12 digits", str, lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)))
+PIN = Kind(
+    "4 to 12 digits",
+    secret.parse,
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)),
+)

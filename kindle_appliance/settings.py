@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from . import secret
 from .conversation import GenerationOptions
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS
@@ -39,6 +39,7 @@ from .kinds import (
     whole,
 )
 from .sentences import LANGUAGES
+from .settings_file import SettingsFile
 from .upstream.dialect import Dialect, OptionError
 from .upstream.gemini import Gemini
 
@@ -63,6 +64,15 @@ class Option:
     secret: bool
     directs: bool
     """Whether it decides where questions go, or who may ask: a restore changes it only if the owner agrees."""
+    example: Any
+    instead_of: str | None
+
+    @property
+    def line(self) -> str:
+        """A right line for the settings file: with the default or, if there is none, with an example."""
+        # What JSON calls a text, a number, a list or a truth is one in TOML, too.
+        value = self.example if self.default is None else self.default
+        return f"{self.name} = {json.dumps(value, ensure_ascii=False)}"
 
     def describe(self, value: object) -> str:
         """A value for people: masked if it is a secret."""
@@ -80,9 +90,13 @@ def _option(
     flag: str | None = None,
     env: str = "",
     secret: bool = False,
+    example: Any = None,
+    instead_of: str | None = None,
     directs: bool = False,
 ) -> Any:
+    """`example`: an allowed value, where there is no default; `instead_of`: the option that excludes this one."""
     metadata = {"kind": kind, "help": help, "flag": flag, "env": env, "secret": secret, "directs": directs}
+    metadata |= {"example": example, "instead_of": instead_of}
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -92,7 +106,7 @@ class Settings:
 
     host: str = _option(HOST, "0.0.0.0", "address to listen on", "--host")  # noqa: S104 - the house is to reach it
     port: int = _option(whole(1, 65535), 8080, "port to listen on", "--port")
-    data: str | None = _option(PATH, None, "folder for the chats", "--data", directs=True)
+    data: str | None = _option(PATH, None, "folder for the chats", "--data", example="/srv/chats", directs=True)
     gemini_url: str = _option(
         WEB_ADDRESS,
         "https://generativelanguage.googleapis.com",
@@ -104,11 +118,15 @@ class Settings:
     name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, without .local", "--name")
     demo: bool = _option(SWITCH, False, "answer with built-in examples instead of asking Gemini", "--demo")
     key: str | None = _option(KEY, None, "Gemini API key", env="GEMINI_API_KEY", secret=True, directs=True)
-    key_file: str | None = _option(SECRET_PATH, None, "file that holds only the key", directs=True)
+    key_file: str | None = _option(
+        SECRET_PATH, None, "file that holds only the key", example="/etc/gemini-key", directs=True
+    )
     pin: str | None = _option(
         PIN, None, "PIN that each browser is asked for once a year (not set: no PIN)", secret=True, directs=True
     )
-    pin_file: str | None = _option(SECRET_PATH, None, "file that holds only the PIN", directs=True)
+    pin_file: str | None = _option(
+        SECRET_PATH, None, "file that holds only the PIN", example="/etc/kindle-pin", directs=True
+    )
     networks: tuple[str, ...] = _option(
         NETWORKS, HOUSE_NETWORKS, "networks whose devices may connect, besides this machine itself", directs=True
     )
@@ -126,10 +144,16 @@ class Settings:
     )
     text_size: int = _option(whole(1, 8), 3, "text size until a reader chooses another one with Aa")
     starters: tuple[str, ...] | None = _option(
-        PHRASES, None, "beginnings of questions on the start page, instead of the built-in ones"
+        PHRASES,
+        None,
+        "beginnings of questions on the start page, instead of the built-in ones",
+        example=["Explain in simple words: ", "Who was "],
     )
     follow_ups: tuple[str, ...] | None = _option(
-        PHRASES, None, "questions below an answer, sent with one tap, instead of the built-in ones"
+        PHRASES,
+        None,
+        "questions below an answer, sent with one tap, instead of the built-in ones",
+        example=["Shorter, please", "Give an example"],
     )
     models: tuple[str, ...] = _option(
         MODELS,
@@ -147,7 +171,10 @@ class Settings:
     )
     system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "instruction that Gemini gets with every question")
     temperature: float | None = _option(
-        number(0, 2), None, "how freely Gemini chooses its words (0: least; not set: as Google advises)"
+        number(0, 2),
+        None,
+        "how freely Gemini chooses its words (0: least; not set: as Google advises)",
+        example=1.0,
     )
     max_output_tokens: int = _option(
         whole(1, 1_000_000), 8192, "greatest length of an answer in tokens, besides what a model thinks"
@@ -156,19 +183,33 @@ class Settings:
         one_of("minimal", "low", "medium", "high", "xhigh"),
         None,
         "how much Gemini thinks (not set: as little as each model can; some models do not accept every level)",
+        example="low",
     )
     thinking_budget: int | None = _option(
-        whole(-1, 1_000_000), None, "tokens for thinking, for models without levels (-1: the model decides)"
+        whole(-1, 1_000_000),
+        None,
+        "tokens for thinking, for models without levels (-1: the model decides)",
+        example=1024,
+        instead_of="thinking_level",
     )
     history_characters: int = _option(
         whole(5000, 1_000_000), 24_000, "characters of the chat's history that Gemini gets with a question"
     )
     questions_per_minute: int = _option(whole(1, 1000), 6, "questions that one device may ask in a minute")
     device_questions_per_day: int | None = _option(
-        whole(1, 100_000), None, "questions that one device may ask in a day (not set: as many as the house)"
+        whole(1, 100_000),
+        None,
+        "questions that one device may ask in a day (not set: as many as the house)",
+        example=100,
     )
     questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
-    proxy: str | None = _option(WEB_ADDRESS, None, "proxy between the appliance and Gemini", directs=True)
+    proxy: str | None = _option(
+        WEB_ADDRESS,
+        None,
+        "proxy between the appliance and Gemini",
+        example="http://proxy.home.arpa:3128",
+        directs=True,
+    )
     connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini, in seconds")
     first_byte_seconds: float = _option(
         number(0.1, 3600), 300.0, "longest wait until an answer begins, in seconds, whatever is asked meanwhile"
@@ -193,6 +234,8 @@ OPTIONS: tuple[Option, ...] = tuple(
         env=each.metadata["env"] or f"KINDLE_APPLIANCE_{each.name.upper()}",
         secret=each.metadata["secret"],
         directs=each.metadata["directs"],
+        example=each.metadata["example"],
+        instead_of=each.metadata["instead_of"],
     )
     for each in fields(Settings)
     if each.metadata
@@ -225,7 +268,7 @@ def load(
                 f"{name}, from the environment, is not a setting. Allowed are: {', '.join(sorted(known))}."
             )
     config = config or _find_credential(SETTINGS_CREDENTIAL, environment)
-    from_file = _read_file(config) if config else {}
+    file, from_file = _read_file(config) if config else (None, {})
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
@@ -236,19 +279,41 @@ def load(
             value, origin = environment[option.env], f"the environment, {option.env}"
         elif option.name in from_file:
             value, origin = from_file[option.name], f"{config}"
-        if origin != "default":
+        if file and origin == f"{config}":
+            try:
+                value = _checked(option, value, file.origin(option.name))
+            except SettingsError as error:
+                raise SettingsError(str(error), file.excerpt(option.name)) from None
+        elif origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
     for name, credential in CREDENTIALS.items() if with_secrets else ():
         _find_secret(name, credential, values, origins, environment)
+    try:
+        _check_together(values, origins)
+    except _Contradiction as error:
+        named = [name for name in error.options if file and origins[name] == f"{config}"]
+        raise SettingsError(str(error), file.excerpt(named[-1]) if file and named else "") from None
+    return Settings(**values, origins=origins)
+
+
+class _Contradiction(Exception):
+    """Values that are allowed, but not together. `options`: the names of their options."""
+
+    def __init__(self, text: str, *options: str) -> None:
+        super().__init__(text)
+        self.options = options
+
+
+def _check_together(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     _check_options(Gemini(), values, origins)
     device, house = values["device_questions_per_day"], values["questions_per_day"]
     if device is not None and device > house:
-        raise SettingsError(
+        raise _Contradiction(
             f"device_questions_per_day = {device}, from {origins['device_questions_per_day']}, is more than the"
-            f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}."
+            f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}.",
+            "device_questions_per_day",
         )
-    return Settings(**values, origins=origins)
 
 
 def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
@@ -257,9 +322,8 @@ def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping
         dialect.check_options(GenerationOptions(**{name: values[name] for name in dialect.options}))
     except OptionError as error:
         named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
-        raise SettingsError(
-            f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
-        ) from None
+        text = f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
+        raise _Contradiction(text, *error.options) from None
 
 
 def _checked(option: Option, value: object, origin: str) -> object:
@@ -283,23 +347,25 @@ def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
     )
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+def _read_file(path: Path) -> tuple[SettingsFile, dict[str, Any]]:
     known = {option.name: option for option in OPTIONS}
+    examples = {name: option.line for name, option in known.items() if not option.secret}
+    hidden = frozenset(name for name, option in known.items() if option.kind is SECRET_PATH)
+    file = SettingsFile.read(path, examples, hidden)
+    values = file.parse()
     for name in values:
         if name not in known:  # its value is not shown: it may be the key under another name
-            raise SettingsError(f"{name}, from {path}, is not a setting. Allowed are: {', '.join(sorted(known))}.")
+            raise SettingsError(
+                f"{name}, from {file.origin(name)}, is not a setting. Allowed are: {', '.join(sorted(known))}.",
+                file.excerpt(name),
+            )
         if known[name].secret:
             raise SettingsError(
-                f"{name}, from {path}, does not belong into the settings file: put it into a file of its own that"
-                f" only you can read, and name that as {name}_file."
+                f"{name}, from {file.origin(name)}, does not belong into the settings file: put it into a file of"
+                f" its own that only you can read, and name that as {name}_file.",
+                file.excerpt(name),
             )
-    return values
+    return file, values
 
 
 def _find_secret(
@@ -315,7 +381,7 @@ def _find_secret(
     if path is None:
         return
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
+        text = secret.read(path).strip()
     except OSError as error:
         raise SettingsError(f"The {name} file {path} cannot be read: {error.strerror}.") from error
     if text:
@@ -341,21 +407,24 @@ def template(chosen: Mapping[str, object]) -> str:
     What systemd decides there is left out.
     """
     lines = [
-        "# The settings of the Kindle appliance. Take away the # before a line that you change, and then run:",
-        "#     sudo systemctl restart kindle-appliance",
-        "# Not in here are port, key and PIN. They have commands:",
-        "#     sudo /opt/kindle-appliance/install.sh --port PORT",
-        "#     sudo kindle-appliance key",
-        "#     sudo kindle-appliance pin",
+        "## The settings of the Kindle appliance. Take away the # before a line, change the line, and run:",
+        "##     sudo systemctl restart kindle-appliance",
+        "## Such a line has the default or, where nothing is set at first, an example.",
+        "## Not in here are port, key and PIN. They have commands:",
+        "##     sudo /opt/kindle-appliance/install.sh --port PORT",
+        "##     sudo kindle-appliance key",
+        "##     sudo kindle-appliance pin",
     ]
     for option in OPTIONS:
         if option.secret or option.name in _SET_BY_SYSTEMD:
             continue
-        value = chosen.get(option.name, option.default)
-        # What JSON calls a text, a number, a list or a truth is one in TOML, too.
-        written = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
-        lines += ["", f"# {option.help[0].upper()}{option.help[1:]}; {option.kind.allowed}."]
-        lines.append(f"{'' if option.name in chosen else '# '}{option.name} = {written}")
+        lines += ["", f"## {option.help[0].upper()}{option.help[1:]}; {option.kind.allowed}."]
+        if option.name in chosen:
+            lines.append(f"{option.name} = {json.dumps(chosen[option.name], ensure_ascii=False)}")
+        elif option.instead_of:  # so that all lines with one # are valid together, too
+            lines.append(f"## Only instead of {option.instead_of}, for example: {option.line}")
+        else:
+            lines.append(f"# {option.line}")
     return "\n".join(lines) + "\n"
 
 

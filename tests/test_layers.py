@@ -18,7 +18,9 @@ FLOW = (
     "host",
     "storage",
     "upstream",
+    "secret",
     "kinds",
+    "settings_file",
     "settings",
     "answers",
     "books",
@@ -77,8 +79,11 @@ upstream.fallback: clock conversation ending errors upstream.call upstream.histo
 upstream.sse:
 upstream.gemini_refusals: clock errors
 upstream.gemini: clock conversation ending errors upstream.dialect upstream.gemini_refusals upstream.sse
-kinds: host.network
-settings: conversation errors host.network host.terminal upstream.dialect upstream.gemini kinds
+secret:
+kinds: host.network secret
+settings_file: errors
+settings: conversation errors host.network host.terminal upstream.dialect upstream.gemini secret kinds
+    settings_file
 answers.writing:
 answers.budget:
 answers.markdown: answers.budget answers.writing
@@ -161,6 +166,7 @@ ONLY_IN = {
     "zeroconf": {"host.mdns"},
     "gettext": {"sentences"},
     "os": {
+        "secret",
         "settings",
         "host.systemd",
         "host.terminal",

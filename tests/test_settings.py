@@ -214,7 +214,7 @@ def test_a_bad_value_is_refused_with_its_name_its_origin_and_the_allowed_values(
 ) -> None:
     option = BY_NAME[name]
     config.write_text(f"{name} = {toml(value)}\n", encoding="utf-8")
-    said = {str(config): refused({}, {}, config)}
+    said = {f"{config}, line 1": refused({}, {}, config)}
     if isinstance(value, str) and value:
         said[f"the environment, {option.env}"] = refused({}, {option.env: value})
     if isinstance(value, str) and option.flag:
@@ -254,7 +254,7 @@ def test_an_unknown_name_in_the_file_is_refused_with_the_known_names(config: Pat
     config.write_text("prot = 80\n")
     said = refused({}, {}, config)
     assert said.startswith("prot")
-    assert f"from {config}, is not a setting" in said
+    assert f"from {config}, line 1, is not a setting" in said
     assert all(name in said.partition("Allowed are")[2] for name in BY_NAME if not BY_NAME[name].secret)
 
 
@@ -421,11 +421,129 @@ def test_the_template_explains_each_of_its_settings_and_sets_the_chosen_ones(con
     assert settings == load({"language": "zh-CN"}, {})
     for option in OPTIONS:
         belongs = not option.secret and option.name not in ("host", "port", "data", "key_file", "pin_file")
-        assert bool(re.search(rf"^(# )?{option.name} = ", text, re.MULTILINE)) == belongs, option.name
+        assert (option.line in text or option.name == "language") == belongs, option.name
         assert (option.kind.allowed in text) or not belongs
 
 
-def test_every_line_of_the_template_can_be_uncommented_and_is_the_default(config: Path) -> None:
-    config.write_text(re.sub(r"^# (\w+ = [^(])", r"\1", template({}), flags=re.MULTILINE))
-    assert "language = " in config.read_text()
-    assert load({}, {}, config) == Settings()
+def test_every_line_of_the_template_can_be_uncommented_alone_and_together_with_all_others(config: Path) -> None:
+    lines = template({}).splitlines()
+    changed = [index for index, line in enumerate(lines) if line.startswith("#")]
+    assert len(changed) > 2 * 25
+    uncommented = {index: lines[index].removeprefix("#").removeprefix(" ") for index in changed}
+    names = []
+    for index in changed:
+        config.write_text("\n".join([*lines[:index], uncommented[index], *lines[index + 1 :]]), encoding="utf-8")
+        settings = load({}, {}, config)
+        names += [name for name, origin in settings.origins.items() if origin != "default"]
+        if BY_NAME[names[-1]].default is not None if names else False:
+            assert settings == Settings()
+    assert len(names) == len(set(names)) > 20, "each line with one # sets its option"
+    config.write_text("\n".join(uncommented.get(index, line) for index, line in enumerate(lines)))
+    together = load({}, {}, config)
+    assert {name for name, origin in together.origins.items() if origin != "default"} == set(names)
+
+
+def test_the_example_of_each_option_is_allowed(config: Path) -> None:
+    for option in OPTIONS:
+        if option.secret:
+            continue
+        config.write_text(f"{option.line}\n")
+        if option.name.endswith("_file"):
+            with pytest.raises(SettingsError, match=f"file {option.example} cannot be read"):
+                load({}, {}, config)
+        else:
+            assert load({}, {}, config).origins[option.name] == str(config)
+
+
+# A settings file that is not valid
+
+
+def excerpt(config: Path, text: str | bytes) -> list[str]:
+    """What the owner sees below the sentence, line by line."""
+    config.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError) as error:
+        load({}, {}, config)
+    SCANNER.scan("output", error.value.excerpt)
+    SCANNER.exempt(config)
+    return error.value.excerpt.splitlines()
+
+
+# The faulty file, the number of its faulty line, the faulty place in it, and a right line.
+FAULTS = {
+    "a wrong type": ('mdns = true\nport = "http"\n', 2, '"http"', "port = 8080"),
+    "a value out of range": ("text_size = 9", 1, "9", "text_size = 3"),
+    "a misspelt word": ('# Language\n\nlanguage = "german"', 3, '"german"', 'language = "auto"'),
+    "no quotes": ("language = en\n", 1, "en", 'language = "auto"'),
+    "a colon": ("port: 80", 1, ": 80", "port = 8080"),
+    "no equals sign": ("port 80", 1, "80", "port = 8080"),
+    "no value": ("mdns = true\nport = \n", 2, "", "port = 8080"),
+    "twice": ("port = 80\nname = 'a'\nport = 81", 3, "", "port = 8080"),
+    "an open text": ('name = "kindle\nport = 80', 1, "", 'name = "kindle"'),
+    "an open list": ('hosts = ["a.home",\n', 1, "", "hosts = []"),
+    "a missing comma": ('hosts = [\n  "a.home"\n  "b.home"\n]\n', 3, '"b.home"', None),
+    "an unknown name": ("# a\nprot = {}", 2, "prot", "port = 8080"),
+    "a table": ("[port]\nnumber = 80", 1, "]", "port = 8080"),
+    "a name in quotes": ('"port" = 0', 1, "0", "port = 8080"),
+    "no example set": ("temperature = 9", 1, "9", "temperature = 1.0"),
+    "the same words in a text": ('system_instruction = """\nport = 1\n"""\nport = 0', 4, "0", "port = 8080"),
+    "with line ends of Windows": ('mdns = true\r\nport = "a"\r\n', 2, '"a"', "port = 8080"),
+    "too much for a device": ("device_questions_per_day = 301", 1, "301", "device_questions_per_day = 100"),
+    "both ways to think": ('thinking_level = "low"\nthinking_budget = 0', 2, "0", "thinking_budget = 1024"),
+    "another encoding": (b'mdns = true\nname = "b\xfccher"', 2, "\ufffdcher", 'name = "kindle"'),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "place", "right"), FAULTS.values(), ids=FAULTS)
+def test_the_faulty_line_is_shown_with_the_place_in_it_and_a_right_example(
+    config: Path, text: str | bytes, line: int, place: str, right: str | None
+) -> None:
+    shown = excerpt(config, text)
+    assert shown[0] == f"Line {line} of {config}:"
+    expected = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()[line - 1]
+    assert shown[1] == f"    {expected.replace('{}', '**')}", "under an unknown name may be the key"
+    assert re.fullmatch(" {4,}\\^", shown[2])
+    assert shown[1][shown[2].index("^") :].startswith(place)
+    assert right is None or shown[-2:] == ["A right line, for example:", f"    {right}"]
+
+
+def test_the_place_in_a_line_with_wide_characters_is_under_the_fault(config: Path) -> None:
+    shown = excerpt(config, 'name = "书" x')
+    assert [len(each) for each in shown[1:3]] == [len('    name = "书" x'), len('    name = "书" ^')]
+    assert shown[2].count("\u3000") == 1, "a space as wide as the character"
+
+
+def test_a_long_line_is_shown_around_its_fault(config: Path) -> None:
+    shown = excerpt(config, f'system_instruction = "{"a" * 500}" b{"c" * 500}')
+    assert len(shown[1]) < 110
+    assert shown[1][shown[2].index("^")] == "b"
+
+
+def test_a_line_moves_no_cursor(config: Path) -> None:
+    shown = excerpt(config, 'name = "\x1b[2Jx"')
+    assert all(each.isprintable() for each in shown)
+
+
+SECRET_LINES = {
+    "a key": f'key = "{KEY}"',
+    "without quotes": f"GEMINI_API_KEY={KEY}",
+    "exported": f"export GEMINI_API_KEY={KEY}",
+    "alone": KEY,
+    "alone, in quotes": f'"{KEY}"',
+    "another name": f'api_key = "{KEY}"',
+    "in a table": f'[google]\nkey = "{KEY}"\nkey = 1',
+    "in the place of a file": f'key_file = "{KEY}"',
+    "where a text is": f'system_instruction = "{KEY}" b',
+    "on a line of its own": f'api_key = """\n{KEY}\n"""',
+    "in a list": f'api_keys = [\n"{KEY}"\n"b"]',
+    "a PIN": f"pin = {PIN}",
+    "a PIN in quotes": f'pin = "{PIN}"',
+    "a password": 'proxy = "http://owner:' + PIN + '@proxy:1"',
+}
+
+
+@pytest.mark.parametrize("text", SECRET_LINES.values(), ids=SECRET_LINES)
+def test_a_secret_in_a_faulty_line_is_masked(config: Path, text: str) -> None:
+    shown = "\n".join(excerpt(config, text))
+    assert "Line " in shown
+    assert KEY not in shown and PIN not in shown
+    assert not re.search(re.escape(KEY[:8]), shown)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
-from .. import __version__
+from .. import __version__, secret
 from ..conversation import Question
 from ..ending import Finish
 from ..errors import OwnerError, SettingsError, StartError
@@ -30,7 +30,6 @@ from .models import needs_demo, open_fallback, open_rungs
 from .service import Service
 
 _SHOWN_CHARACTERS = 60
-_MOST_CHARACTERS = 4096  # of a secret
 
 
 def find_service(installation: Installation | None, folder: Path, pin: str | None) -> Service | None:
@@ -118,16 +117,16 @@ def store_secret(
     if not named and not installation:
         raise StartError(f"this appliance is not installed; name a file for the {name} with {name}_file first.")
     place = Path(named) if named or not installation else installation.secret(name)
-    secret = ""
+    new = ""
     if not remove:
-        secret = _read_secret(name, file)
+        new = _read_secret(name, file)
         kind = next(option.kind for option in OPTIONS if option.name == name)
-        if not kind.accepts(secret):
+        if not kind.accepts(new):
             raise StartError(f"that is not a {name}: it has to be {kind.allowed}. Nothing was changed.")
         if name == "key":
-            print(_try_key(values, secret, untried), flush=True)
+            print(_try_key(values, new, untried), flush=True)
     try:
-        is_new = credential.store(place, secret)
+        is_new = credential.store(place, new)
     except OSError as error:
         raise StartError(f"{place} cannot be written: {error.strerror}.") from error
     if not is_new:
@@ -145,19 +144,19 @@ def _read_secret(name: str, file: Path | None) -> str:
     """Read a secret from a file, a pipe, or the terminal without echo."""
     try:
         if file:
-            with file.open(encoding="utf-8-sig", errors="replace") as lines:
-                secret = lines.read(_MOST_CHARACTERS)
+            given = secret.read(file)
         elif sys.stdin.isatty():
-            secret = getpass.getpass(f"The {name} (it is not shown): ")
+            given = getpass.getpass(f"The {name} (it is not shown): ")
         else:
-            secret = sys.stdin.read(_MOST_CHARACTERS).removeprefix("\ufeff")
+            given = sys.stdin.read(secret.MOST_BYTES).removeprefix("\ufeff")
     except OSError as error:
         raise StartError(f"{file or 'what was given'} cannot be read: {error.strerror}.") from error
     except EOFError:
-        secret = ""
-    if not secret.strip():
+        given = ""
+    found = secret.parse(given)
+    if not found:
         raise StartError(f"no {name} was given. Nothing was changed. To have none: {name} --remove")
-    return secret.strip()
+    return found
 
 
 def _try_key(values: Settings, key: str, untried: bool) -> str:
@@ -172,7 +171,7 @@ def _try_key(values: Settings, key: str, untried: bool) -> str:
         return f"{rung.provider} accepts the key and offers {len(catalogue.models)} models."
     said = str(catalogue.error).replace(key, "***")
     if isinstance(catalogue.error, OwnerError):
-        raise StartError(f"{said} Nothing was changed.")
+        raise StartError(f"{catalogue.error.for_owner().replace(key, '***')} Nothing was changed.")
     if not untried:
         raise StartError(
             f"the key could not be tried: {said} Nothing was changed. To store it all the same: --untried"
@@ -189,6 +188,8 @@ def short_clocks(values: Settings) -> Clocks:
 def tell_of_settings(error: SettingsError) -> int:
     """Print the doctor's only finding when the settings cannot be read."""
     print(Finding(Verdict.FAILURE, "settings", str(error), "The rest can be looked at when that is mended."))
+    if error.excerpt:
+        print(error.excerpt)
     return 1
 
 

@@ -334,7 +334,8 @@ def _key(patient: Patient, rung: Rung, catalogue: Catalogue) -> Finding:
     if error:
         is_refused = isinstance(error, OwnerError)
         verdict = Verdict.FAILURE if is_refused or isinstance(error, UpstreamUnreachable) else Verdict.WARNING
-        return Finding(verdict, "key", str(error), f"For another key: {_store_key(patient)}." if is_refused else "")
+        text = error.for_owner() if isinstance(error, OwnerError) else str(error)
+        return Finding(verdict, "key", text, f"For another key: {_store_key(patient)}." if is_refused else "")
     wanted = [each.model for each in patient.rungs if each.place == rung.place]
     unknown = [model for model in wanted if model not in catalogue.models]
     text = f"{rung.provider} accepts it and offers {len(catalogue.models)} models"

@@ -40,6 +40,7 @@ _IS_ABOUT_KEY = re.compile(
     r"|\bvalid API key\b",
     _ANYWHERE,
 )
+_IS_EXPIRED = re.compile(r"\bexpired\b", _ANYWHERE)
 _IS_ABOUT_MODEL = re.compile(r"\bmodels?\b|\bthinking|\binstructions?\b", _ANYWHERE)
 _HAS_NO_MODEL = re.compile(
     r"\bmodels?\b.*\b(?:not found|retired|no longer|does not exist|may not exist)", _ANYWHERE
@@ -95,6 +96,8 @@ _REDIRECTED = Sentence(
     " address of Gemini in the settings."
 )
 _CREDIT_USED_UP = Sentence("The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio.")
+_COPY_KEY_AGAIN = "Google does not know this key. Please copy it again."
+_RENEW_KEY = "This key has expired. Please make a new one in Google AI Studio."
 _FOR_THE_OWNER = {
     401: Sentence("Google does not accept the key of this appliance. Its owner can store a new one."),
     402: _CREDIT_USED_UP,
@@ -155,7 +158,10 @@ class _Refusal:
             sentence = _REDIRECTED
         else:
             sentence = _FOR_THE_OWNER.get(self.status)
-        return None if sentence is None else OwnerError(sentence, self.detail)
+        if sentence is None:
+            return None
+        advice = _RENEW_KEY if _IS_EXPIRED.search(self.message) else _COPY_KEY_AGAIN
+        return OwnerError(sentence, self.detail, advice if sentence is _FOR_THE_OWNER[401] else "")
 
     def models(self, clock: Clock) -> UpstreamError | None:
         """What is about one model: it is unknown, its quota is used up, it does not take this request."""

@@ -66,10 +66,41 @@ def test_a_key_that_google_refuses_is_not_stored_and_googles_reason_is_shown(
     status, printed, errors = installed.run("key", "--untried", given=KEY)
     assert (status, printed) == (1, "")
     assert re.fullmatch(
-        r"kindle-appliance: Google does not accept .*API key not valid.*Nothing was changed.\n", errors
+        r"kindle-appliance: Google does not know this key\. Please copy it again\. \(400 .*API key not valid.*\)"
+        r" Nothing was changed\.\n",
+        errors,
     )
     assert installed.at.secret("key").read_text() == OTHER
     assert installed.told() == []
+
+
+def test_an_expired_key_is_told_apart_from_an_unknown_one(installed: Installed, gemini: FakeGemini) -> None:
+    message = "API key expired. Please renew the API key."
+    gemini.replies(Reply.error(400, "INVALID_ARGUMENT", message, [error_info("API_KEY_INVALID")]))
+    status, _, errors = installed.run("key", given=KEY)
+    assert status == 1
+    assert "This key has expired. Please make a new one" in errors and "copy it again" not in errors
+
+
+@pytest.mark.parametrize("form", ['"{}"', "export GEMINI_API_KEY={}", "key = '{}'"])
+def test_a_key_in_quotes_or_behind_its_name_is_stored_without_them(
+    installed: Installed, gemini: FakeGemini, tmp_path: Path, form: str
+) -> None:
+    gemini.default = Reply.models("gemini-a")
+    own = tmp_path / "own"
+    own.write_text(form.format(KEY))
+    SCANNER.exempt(own)
+    for arguments, given in ((["--file", str(own)], ""), ([], form.format(KEY))):
+        assert installed.run("key", *arguments, given=given)[0] == 0
+        assert installed.at.secret("key").read_text() == f"{KEY}\n"
+        installed.at.secret("key").write_text("")
+
+
+def test_a_key_from_a_pipe_with_a_name_is_refused_at_once(installed: Installed, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    status, _, errors = installed.run("key", "--file", str(tmp_path / "pipe"))
+    assert status == 1
+    assert re.fullmatch("kindle-appliance: .*pipe cannot be read: It is not a plain file.\n", errors)
 
 
 def test_a_key_that_cannot_be_tried_is_stored_only_on_request(installed: Installed) -> None:

@@ -133,7 +133,7 @@ def test_a_pin_changed_since_the_start_is_a_warning_to_restart(gemini: FakeGemin
         (
             Reply.error(400, "INVALID_ARGUMENT", "Bad.", [error_info("API_KEY_INVALID")]),
             "failure",
-            "not accept",
+            "Google does not know this key. Please copy it again.",
             "key",
         ),
         (Reply.error(403, "PERMISSION_DENIED", f"'api_key:{KEY}' is suspended."), "failure", "suspended", "key"),
@@ -441,7 +441,14 @@ def test_bad_settings_are_the_only_finding(installed: Installed) -> None:
     installed.at.settings.write_text("port = 0\n")
     status, printed, errors = installed.run("doctor")
     assert (status, errors) == (1, "")
-    assert re.fullmatch(r"failure +settings +port = 0, from .*settings.toml, is not allowed.*\n", printed)
+    finding, shown = printed.split("\n", 1)
+    assert re.fullmatch(r"failure +settings +port = 0, from .*settings.toml, line 1, is not allowed.*", finding)
+    assert shown.splitlines()[1:] == [
+        "    port = 0",
+        "           ^",
+        "A right line, for example:",
+        "    port = 8080",
+    ]
 
 
 @pytest.mark.slow
