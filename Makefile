@@ -1,4 +1,5 @@
-# kindle-appliance: make run, and what developers need. All goes into .venv; nothing else on the machine changes.
+# kindle-appliance: make run, and what developers need. Programs go into .venv; make run names the folder of its chats.
+# Tests also use .engines, build and ~/.cache/kindle-appliance. Nothing else on the machine changes.
 
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)

@@ -4,8 +4,10 @@
 # Each version has its own folder in /opt/kindle-appliance/versions. It holds a Python environment, and in source/ the
 # files from which it was built, including this script and the units. The link `current` points to the version in use,
 # so an upgrade changes one link, and a rollback changes it back. A folder without the file `complete` is left over
-# from an interrupted run. If a step fails, everything that this run has changed is undone. All code is in functions,
-# and main runs last: a copy of this file that was cut off during a download does nothing.
+# from an interrupted run. If a step fails, everything that this run has changed is undone. What a changed file asks of
+# systemd (to reload, restart or reopen) is noted in /run before the change, so that the run after an interrupted one
+# knows it, too. All code is in functions, and main runs last: a copy of this file that was cut off during a download
+# does nothing.
 
 set -eu
 
@@ -23,10 +25,12 @@ SOCKET=kindle-appliance.socket
 PORT_FILE=${UNITS}/${SOCKET}.d/port.conf
 COMMAND=/usr/local/bin/kindle-appliance
 LOCK=/run/kindle-appliance-install.lock
+OWED=/run/kindle-appliance-install.owed
 
 SOURCES='install.sh requirements.txt pyproject.toml setup.cfg LICENSE README.md kindle_appliance static systemd'
 NEEDED_MB=150  # a version takes 40, twice as much during the build, and the old version stays beside it
 NEEDED_SYSTEMD=252
+MOST_KEY_BYTES=4096
 DEFAULT_PORT=80
 HEALTH_SECONDS=30
 KEY_ADDRESS=https://aistudio.google.com/apikey
@@ -63,13 +67,14 @@ main() {
     # Only the documented variables of the caller's environment may influence the installation.
     unset PYTHONPATH PYTHONHOME CDPATH
     export PATH PYTHONDONTWRITEBYTECODE=1
-    action=install port='' name='' key_file='' must_start=yes undo='' number=0 was_told=''
+    action=install port='' name='' key='' key_file='' must_start=yes undo='' number=0 was_told=''
     read_options "$@"
     check_root
     exec 9> "${LOCK}"
     flock --nonblock 9 || fail "Another install.sh is at work on this machine. Wait for it, then run this again."
     trap at_exit EXIT
     trap 'exit 130' INT
+    trap 'exit 141' PIPE
     trap 'exit 143' TERM HUP
     "${action}"
 }
@@ -121,11 +126,13 @@ install() {
     store_key
 
     step "Starting"
+    find_previous
     undo=all
     put_in_place "${folder}" "${port}"
     if [ "${must_start}" = yes ]; then
         start
         undo=''
+        rm -f "${OWED}"
         forget_old_versions
         say_done
     else
@@ -136,9 +143,20 @@ install() {
 }
 
 uninstall() {
-    remove_program
-    say "The appliance is removed. Its settings and chats are kept in ${CONFIG} and ${STATE};"
-    say "--purge removes those, too."
+    if [ -e "${PROGRAM}" ] || [ -e "${UNITS}/${SERVICE}" ] || [ -e "${UNITS}/${SOCKET}" ]; then
+        remove_program
+        say "The appliance is removed."
+    else
+        say "The appliance is not installed on this machine: there is nothing to remove."
+    fi
+    left=''
+    for each in "${CONFIG}" "${STATE}" "${STATE_LINK}" "${UNITS}/${SERVICE}.d" "${UNITS}/${SOCKET}.d"; do
+        [ ! -e "${each}" ] || left="${left} ${each}"
+    done
+    if [ -n "${left}" ]; then
+        say "Its settings, key and chats are kept. This command removes them:"
+        say "    sudo rm -rf${left}"
+    fi
 }
 
 purge() {
@@ -190,14 +208,21 @@ check_options() {
             "The settings in ${SETTINGS} are yours and stay as they are. Write name = \"${name}\" there, then run: sudo systemctl restart kindle-appliance"
     fi
     if [ -n "${key_file}" ]; then
-        key=$(cat -- "${key_file}" 2> /dev/null) || fail \
-            "The key file ${key_file} cannot be read. Give the path of a file with nothing but the key."
-        [ -n "${key}" ] || fail \
-            "The key file ${key_file} is empty. Put the key into it; a key comes from ${KEY_ADDRESS}"
+        read_key_file
     else
         key=${GEMINI_API_KEY:-}
     fi
     unset GEMINI_API_KEY  # no other program needs it
+}
+
+# Reads the key's file: sets `key`. A pipe could hold this script up for ever, and a device fill the memory.
+read_key_file() {
+    [ -e "${key_file}" ] || fail "The key file ${key_file} cannot be read: it is not there."
+    [ -f "${key_file}" ] || fail "The key file ${key_file} is not a plain file. Give the path of a file with the key."
+    key=$(head -c "$((MOST_KEY_BYTES + 1))" -- "${key_file}" 2> /dev/null | tr -d '\000') || key=''
+    [ "${#key}" -le "${MOST_KEY_BYTES}" ] || fail \
+        "The key file ${key_file} has more than ${MOST_KEY_BYTES} bytes, and a key has about 40. Give a file with nothing but the key."
+    [ -n "${key}" ] || fail "The key file ${key_file} is empty. Put the key into it; a key comes from ${KEY_ADDRESS}"
 }
 
 check_system() {
@@ -255,7 +280,7 @@ find_what_is_there() {
     digest=$(pack | sha256sum | cut -c 1-8)
     version=${release}-${digest}-${tag}
     folder=${VERSIONS}/${version}
-    previous='' built='' old_key='' made='' kept='' has_stored=no
+    previous='' built='' old_key='' made='' kept='' has_stored=no known=''
     if [ -e "${CURRENT}/complete" ]; then
         previous=$(readlink -f -- "${CURRENT}")
         case ${previous} in
@@ -287,11 +312,12 @@ choose_port() {
         own_port=$(systemctl show --property=Listen "${SOCKET}" | sed -n 's/.*:\([0-9]*\) (Stream)$/\1/p' | head -n 1)
     fi
     wanted=${port:-${own_port:-${DEFAULT_PORT}}}
+    look_at "${wanted}"
     if [ "${wanted}" = "${own_port}" ] && systemctl --quiet is-active "${SOCKET}"; then
+        [ -n "${user}" ] || owe reopen  # it still listens on the port that it had before
         port=${wanted}
         return
     fi
-    look_at "${wanted}"
     if [ -z "${user}" ]; then
         port=${wanted}
         return
@@ -406,6 +432,17 @@ print(template({option: value for option, value in chosen.items() if value}), en
         fi
     done
     old_key=$(cat "${CONFIG}/gemini-key")
+    tell_time_zone
+}
+
+tell_time_zone() {
+    zone=$(readlink -m /etc/localtime) || zone=''
+    case ${zone} in
+        */zoneinfo/*) zone=${zone#*/zoneinfo/} ;;
+        *) zone=$(cat /etc/timezone 2> /dev/null) || zone=UTC ;;
+    esac
+    say "Days and dates are told in the time zone ${zone}. For another one:"
+    say "    sudo timedatectl set-timezone ZONE; sudo systemctl restart kindle-appliance"
 }
 
 store_key() {
@@ -418,8 +455,7 @@ store_key() {
     elif [ -z "${previous}" ] && [ -t 0 ]; then
         ask_for_key
     fi
-    key=$(cat "${CONFIG}/gemini-key")
-    if [ -z "${key}" ]; then
+    if [ ! -s "${CONFIG}/gemini-key" ]; then
         say "Without a key the appliance is a demo. To store one later:"
         say "    sudo kindle-appliance key"
         [ -n "${was_told}" ] || tell_of_key
@@ -457,59 +493,78 @@ tell_of_key() {
 
 # ---- Activating a version, and rolling back
 
+# Notes what a change asks of systemd, before the change: reload, restart or reopen. `start` pays, and clears the notes.
+# Until then they outlive this run, but not a restart of the machine, which pays for all.
+owe() {
+    grep -qsxF -e "$1" "${OWED}" || echo "$1" >> "${OWED}"
+}
+
+# Finds out to which version a failure has to go back, and what the doctor finds wrong with it. That is the one that
+# serves now, or that was current before a run that was interrupted, or else the one that is current.
+find_previous() {
+    running=''
+    [ -z "${own_port}" ] || running=$(about_running "${own_port}" build)
+    noted=$(sed -n 's/^previous //p' "${OWED}" 2> /dev/null) || noted=''
+    if [ -n "${running}" ] && [ -e "${VERSIONS}/${running}/complete" ]; then
+        previous=${VERSIONS}/${running}
+    elif [ -n "${noted}" ] && [ -e "${noted}/complete" ]; then
+        previous=${noted}
+    fi
+    if [ -n "${previous}" ] && [ "${previous}" != "${folder}" ]; then
+        [ -n "${noted}" ] || owe "previous ${previous}"
+        [ -z "${own_port}" ] || known=$(about_running "${own_port}" failures)
+        known=$(echo "${known}" | awk '{ print $2 }')
+    fi
+}
+
 # Makes a version ($1) and its port ($2) the active ones for systemd and the shell. Unchanged files are not rewritten.
 put_in_place() {
-    must_reload=no must_restart=no must_reopen=no
-    [ "${key}" = "${old_key}" ] || must_restart=yes
-    put_link "$1" "${CURRENT}"
-    [ "${changed}" = no ] || must_restart=yes
-    put "${UNITS}/${SERVICE}" < "$1/source/systemd/${SERVICE}"
-    [ "${changed}" = no ] || must_reload=yes must_restart=yes
-    put "${UNITS}/${SOCKET}" < "$1/source/systemd/${SOCKET}"
-    [ "${changed}" = no ] || must_reload=yes must_reopen=yes
+    put "${UNITS}/${SERVICE}" reload restart < "$1/source/systemd/${SERVICE}"
+    put "${UNITS}/${SOCKET}" reload reopen < "$1/source/systemd/${SOCKET}"
     if [ "$2" != "${DEFAULT_PORT}" ]; then
         # The empty assignment removes the port of the unit itself, which would also be opened otherwise.
-        put "${PORT_FILE}" << END
+        put "${PORT_FILE}" reload reopen << END
 # Written by install.sh. Another port: sudo ${PROGRAM}/install.sh --port PORT
 [Socket]
 ListenStream=
 ListenStream=0.0.0.0:$2
 END
     elif [ -e "${PORT_FILE}" ]; then
+        owe reload
+        owe reopen
         rm -f "${PORT_FILE}"
         rmdir "${PORT_FILE%/*}" 2> /dev/null || :
-        changed=yes
-    else
-        changed=no
     fi
-    [ "${changed}" = no ] || must_reload=yes must_reopen=yes
+    put_link "$1" "${CURRENT}" restart
     put_link "${CURRENT}/source/systemd/launcher" "${COMMAND}"
     put_link "${CURRENT}/source/install.sh" "${PROGRAM}/install.sh"
-    [ "${must_reload}" = no ] || systemctl daemon-reload
+    ! grep -qsx reload "${OWED}" || systemctl daemon-reload
     for each in "${SOCKET}" "${SERVICE}"; do
         systemctl --quiet is-enabled "${each}" 2> /dev/null || systemctl --quiet enable "${each}"
     done
 }
 
-# Writes standard input to a file atomically; sets `changed`.
+# Writes standard input to a file ($1) atomically. If that changes it, the other words are owed.
 put() {
-    changed=no
+    place=$1
+    shift
     cat > "${LOCK}.put"
-    if ! cmp -s "${LOCK}.put" "$1"; then
-        changed=yes
-        mkdir -p "${1%/*}"
-        cp "${LOCK}.put" "$1.new"
-        mv "$1.new" "$1"
+    if ! cmp -s "${LOCK}.put" "${place}"; then
+        for each in "$@"; do
+            owe "${each}"
+        done
+        mkdir -p "${place%/*}"
+        cp "${LOCK}.put" "${place}.new"
+        mv "${place}.new" "${place}"
     fi
     rm -f "${LOCK}.put"
 }
 
-# Creates or changes a link atomically; sets `changed`.
+# Creates or changes a link to $1 at $2 atomically. If that changes it, $3 is owed.
 put_link() {
-    changed=no
     found=$(readlink -- "$2") || found=''
     if [ "${found}" != "$1" ]; then
-        changed=yes
+        [ -z "${3:-}" ] || owe "$3"
         mkdir -p "${2%/*}"
         ln -sfn "$1" "$2.new"
         mv -T "$2.new" "$2"
@@ -517,15 +572,32 @@ put_link() {
 }
 
 start() {
-    keep_chats
-    run_units "${port}"
-    if [ "${runs}" = no ]; then
+    # An interrupted run has copied them before its version could change them.
+    kept=$(sed -n 's/^kept //p' "${OWED}" 2> /dev/null) || kept=''
+    if [ ! -e "${kept}" ]; then
+        kept=''
+        keep_chats
+        [ -z "${kept}" ] || owe "kept ${kept}"
+    fi
+    run_units "${port}" "${folder##*/}"
+    if [ -n "${fault}" ]; then
         journalctl --sync 2> /dev/null || :  # its last lines may not be written yet
         journalctl --unit="${SERVICE}" --lines=8 --output=cat --no-pager >&2 || :
-        fail "The appliance does not start; its last words are above. Everything is put back as it was."
+        fail "The appliance does not start: ${fault}. Its last words are above. Everything is put back as it was."
     fi
+    check_version
     rm -f "${kept}"
     say "Version ${release} serves on port ${port}."
+}
+
+# Lets the doctor of the new version look at it. What was wrong before an upgrade is no reason to go back.
+check_version() {
+    # shellcheck disable=SC2086 # word splitting is intended
+    found=$(about_running "${port}" failures ${known})
+    [ -n "${found}" ] || return 0
+    echo "${found}" >&2
+    [ -z "${previous}" ] || [ "${previous}" = "${folder}" ] || fail \
+        "The doctor of the new version finds what is above, and the old version did not have it. Everything is put back as it was."
 }
 
 # Backs up the chats before an upgrade: after a rollback the old version may be unable to read the migrated chats.
@@ -537,22 +609,38 @@ keep_chats() {
     fi
 }
 
-# Starts the units, or restarts those that have changed; sets `runs`. While the socket stays open, no client is refused.
+# Starts the units, or restarts those that have to, so that the appliance serves on a port ($1) as a build ($2, '' for
+# any) with what is stored: sets `fault`, which is empty if it does. While the socket stays open, no client is refused.
 run_units() {
-    runs=no
-    verb=start
-    [ "${must_restart}" = no ] || verb=restart
-    [ "${must_reopen}" = no ] || systemctl stop "${SERVICE}" "${SOCKET}" || return 0
+    fault="systemd does not start it (systemctl status ${SERVICE})"
+    ! grep -qsx reopen "${OWED}" || systemctl stop "${SERVICE}" "${SOCKET}" || return 0
     systemctl start "${SOCKET}" || return 0
-    systemctl "${verb}" "${SERVICE}" || return 0
-    for _ in $(seq "${HEALTH_SECONDS}"); do
-        ask_health "$1" localhost
-        if [ -n "${said}" ]; then
-            runs=yes
-            return
-        fi
-        sleep 1
-    done
+    if ! grep -qsx restart "${OWED}"; then
+        systemctl start "${SERVICE}" || return 0
+        fault=$(about_running "$1" fault "$2" 0)
+        [ -n "${fault}" ] || return 0
+    fi
+    systemctl restart "${SERVICE}" || return 0
+    fault=$(about_running "$1" fault "$2" "${HEALTH_SECONDS}")
+}
+
+# Prints something about the appliance that runs on port $1: its `build`; its `fault`, if it is not the build $3 within
+# $4 seconds or serves no pages; its `failures`, those apart whose subjects follow. This run's version asks, also after
+# going back to an older one.
+about_running() {
+    "${folder}/bin/python" -IBc '
+import sys
+from kindle_appliance.owner import changeover
+from kindle_appliance.owner.installation import Installation
+port, wish, *more = sys.argv[1:]
+here = Installation(), int(port)
+if wish == "build":
+    print(changeover.running_build(*here))
+elif wish == "fault":
+    print(changeover.wait_until_serving(*here, more[0], float(more[1])) or "")
+else:
+    print(*changeover.failures(*here, more), sep="\n")
+' "$@" 2> /dev/null || echo "it cannot be asked"
 }
 
 # Requests the health of the appliance on port $1 under the host name $2, or one value of it by the keys that follow.
@@ -584,10 +672,12 @@ forget_old_versions() {
 
 at_exit() {
     status=$?
-    trap - EXIT INT TERM HUP
+    trap '' INT TERM HUP PIPE  # of this script and the programs that it calls: half put back is worse than late
+    trap - EXIT
     rm -f "${LOCK}.put"
     if [ "${status}" -ne 0 ] && [ -n "${undo}" ]; then
         set +e
+        say "Putting everything back as it was ..."
         go_back
     fi
     exit "${status}"
@@ -596,9 +686,9 @@ at_exit() {
 # Undoes everything that this run has done so far.
 go_back() {
     if [ "${has_stored}" = yes ]; then
-        printf '%s' "${old_key}${old_key:+
-}" > "${CONFIG}/gemini-key"
-        key=${old_key}
+        (umask 077 && printf '%s' "${old_key}${old_key:+
+}" > "${CONFIG}/gemini-key.new")
+        mv "${CONFIG}/gemini-key.new" "${CONFIG}/gemini-key"
     fi
     for each in ${made}; do
         rm -f "${CONFIG}/${each}"
@@ -610,14 +700,18 @@ go_back() {
         return
     fi
     if [ "${undo}" = all ]; then
+        owe restart
         put_in_place "${previous}" "${own_port:=${DEFAULT_PORT}}"
-        must_restart=yes
-        run_units "${own_port}"
-        if [ "${runs}" = no ] && [ -n "${kept}" ]; then
+        run_units "${own_port}" ''
+        if [ -n "${fault}" ] && [ -n "${kept}" ]; then
             restore_chats
-            run_units "${own_port}"
+            run_units "${own_port}" ''
         fi
-        [ "${runs}" = yes ] || complain "The old version does not start either. See: journalctl -u kindle-appliance"
+        if [ -z "${fault}" ]; then
+            rm -f "${OWED}"
+        else
+            complain "The old version does not start either: ${fault}. See: journalctl -u kindle-appliance"
+        fi
     fi
     [ -z "${built}" ] || rm -rf "${built}"
 }
@@ -629,6 +723,7 @@ restore_chats() {
 }
 
 remove_program() {
+    rm -f "${OWED}"
     systemctl --quiet disable --now "${SOCKET}" "${SERVICE}" 2> /dev/null || :
     rm -f "${UNITS}/${SERVICE}" "${UNITS}/${SOCKET}" "${PORT_FILE}"
     rmdir "${PORT_FILE%/*}" 2> /dev/null || :

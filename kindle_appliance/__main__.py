@@ -99,7 +99,7 @@ def _run(
         case "doctor":
             return commands.consult_doctor(values, installation, folder, given.ask)
         case "settings":
-            return commands.show_settings(values)
+            return commands.show_settings(values, installation)
         case "key" | "pin" as name:
             way = {"remove": given.remove, "untried": given.untried, "restart": given.restart}
             return commands.store_secret(name, values, installation, given.file, **way)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
+from pathlib import Path
 
 from . import __version__
 from .answers.desk import AnswerDesk
@@ -17,6 +19,7 @@ from .errors import StartError, StorageError
 from .host import network, signals, terminal
 from .host.mdns import Advertiser
 from .host.systemd import Watch, handed_over_sockets
+from .owner.installation import Installation
 from .owner.models import needs_demo, open_fallback
 from .settings import Settings, data_folder
 from .storage.chats import Chats
@@ -38,6 +41,7 @@ from .web.server import Server
 
 log = logging.getLogger(__name__)
 
+_SPARE_PORTS = 19  # above the usual one; they are tried only if nobody has chosen a port
 _WRITERS_STOP_SECONDS = 1.5
 _READERS_STOP_SECONDS = 1.5
 _SESSION_SECONDS = 600.0  # for one request
@@ -86,6 +90,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 chats.look_further,
                 lambda: advertiser.snapshot().facts(),
                 folder=folder,
+                build=Installation.build(Path(sys.prefix)),
             ),
             language=_language(settings),
             look=Look(settings.text_size),
@@ -110,7 +115,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # stopped first: nobody must find an appliance that is going away
         if not sockets:  # started by hand; under systemd the installer has told the owner all this
-            _greet(settings, server.port, is_demo, advertiser.is_on)
+            _greet(settings, server.port, is_demo, advertiser.is_on, folder)
         lock.announce(network.web_address(server.own_address, server.port))
         log.info("started: version %s, port %d%s", __version__, server.port, ", demo" if is_demo else "")
         watch = Watch(environment, partial(_serves_pages, server, gate), on_ready)
@@ -140,21 +145,26 @@ def _share_one_heap() -> None:
 
 
 def _listen(web: Web, guard: Guard, settings: Settings, sockets: Sequence[socket.socket]) -> Server:
-    try:
-        return Server(
-            web.application(),
-            settings.host,
-            settings.port,
-            settings.followers,
-            sockets,
-            is_proxy=guard.is_proxy,
-            language=_language(settings),
-        )
-    except OSError as error:
-        raise StartError(
-            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}."
-            " If another program uses the port, choose another with --port."
-        ) from error
+    application, port = web.application(), settings.port
+    last = port + (_SPARE_PORTS if settings.origins.get("port") == "default" else 0)
+    while True:
+        try:
+            return Server(
+                application,
+                settings.host,
+                port,
+                settings.followers,
+                sockets,
+                is_proxy=guard.is_proxy,
+                language=_language(settings),
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == last:
+                raise StartError(
+                    f"cannot listen on {settings.host}, port {port}: {error.strerror or error}."
+                    " If another program uses the port, choose another with --port."
+                ) from error
+        port += 1
 
 
 def _language(settings: Settings) -> str | None:
@@ -166,8 +176,10 @@ def _guard(settings: Settings, advertiser: Advertiser) -> Guard:
     return Guard(lambda: network.names() | {advertiser.snapshot().name}, settings.networks, hosts, settings.proxies)
 
 
-def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None:
+def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool, folder: Path) -> None:
     lines = [f"kindle-appliance {__version__}"]
+    if port != settings.port:
+        lines.append(f"Port {settings.port} is used by another program, so it is {port} today.")
     address = network.lan_address()
     if settings.host != "0.0.0.0":  # noqa: S104 - compared, not bound
         lines.append(f"Type this into the browser:          {network.web_address(settings.host, port)}")
@@ -178,6 +190,7 @@ def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool) -> None
     if has_name:
         named = network.web_address(f"{settings.name}.local", port)
         lines.append(f"Where names are known:               {named}")
+    lines.append(f"The chats are kept in:               {folder}")
     if is_demo:
         lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
         lines.append("a key comes from https://aistudio.google.com/apikey")

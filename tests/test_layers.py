@@ -141,6 +141,7 @@ owner.service: errors host.network owner.installation
 owner.doctor: clock errors host.confinement host.network host.terminal storage.damage storage.database
     storage.folder storage.schema upstream.rung
     upstream.catalogue upstream.trial settings owner.service
+owner.changeover: errors host.network settings owner.doctor owner.installation owner.service
 """
 """Each module with its imports, apart from `sentences`. It may import only modules above its own row."""
 

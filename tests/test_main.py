@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -405,6 +405,35 @@ def test_a_second_appliance_on_a_taken_port_says_so_and_leaves_the_first_ones_an
             turn = Chats(database).find_turn_by_id(1)
         assert turn is not None
         assert turn.ending is None
+
+
+def greeting_of(tmp_path: Path, *arguments: str) -> tuple[int, str]:
+    """The port that a program without a chosen port serves on, and its greeting."""
+    with closing(Program(tmp_path, "--host", "127.0.0.1", "--no-mdns", *arguments)) as program:
+        said = program.read_until("aistudio")
+        (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)/\n", said)
+        with socket.create_connection(("127.0.0.1", int(port)), 20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert client.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+        return int(port), said
+
+
+def test_without_a_chosen_port_the_next_free_one_is_taken_and_said(tmp_path: Path) -> None:
+    with ExitStack() as others:
+        for port in (8080, 8081):
+            with suppress(OSError):  # another program of this machine has it, which is as good
+                others.enter_context(socket.create_server(("127.0.0.1", port)))
+        port, said = greeting_of(tmp_path)
+    assert 8082 <= port <= 8099
+    assert f"Port 8080 is used by another program, so it is {port} today." in said
+
+
+def test_the_folder_of_the_chats_is_named_at_the_start(tmp_path: Path) -> None:
+    _, said = greeting_of(tmp_path)
+    (folder,) = re.findall(r"The chats are kept in: +(/.*)\n", said)
+    assert (Path(folder) / "chats.sqlite").is_file()
+    _, said = greeting_of(tmp_path, "--data", str(tmp_path / "elsewhere"))
+    assert f"{tmp_path}/elsewhere\n" in said
 
 
 def test_chats_that_cannot_be_opened_end_the_program_with_a_sentence_and_status_1(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -149,6 +150,78 @@ def test_the_installer_finds_what_it_needs_in_an_unpacked_archive_and_reads_its_
     assert [each for each in found[1].split() if not (unpacked / each).exists()] == []
     read = ["sh", "-euc", f'source=$1\n{reading[0]}\nprintf %s "$release"', "sh", str(unpacked)]
     assert subprocess.run(read, capture_output=True, text=True, check=True).stdout == __version__
+
+
+def readme_lines(first: str) -> list[str]:
+    """The lines to paste in the README's block that begins with `first`, but for those that log in or need root."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(
+        each for each in re.findall(r"(?:^ {4}.*\n)+", readme, re.MULTILINE) if each.startswith(f"    {first}")
+    )
+    return [line.strip() for line in block.splitlines() if not re.match(" +(ssh|scp|sudo apt) ", line)]
+
+
+def paste(lines: list[str], folder: Path) -> str:
+    """Run the lines of the README in one shell, the installer without rights; returns what it prints."""
+    script = "\n".join(lines).replace("sudo ./install.sh", "./install.sh --help")
+    done = subprocess.run(["sh", "-euc", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readmes_lines_get_the_program_with_git_and_a_newer_version_later(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        unavailable("this is no git checkout")
+    first = readme_lines("ssh pi@raspberrypi.local\n    sudo apt install git")
+    assert first[0] == "git clone ADDRESS kindle-appliance" and first[-1] == "sudo ./install.sh"
+    origin = tmp_path / "origin"
+    subprocess.run(["git", "clone", "--quiet", ROOT, origin], check=True)
+    subprocess.run(["git", "-C", origin, "checkout", "-q", "-B", "main"], check=True)
+    assert "Usage: sudo ./install.sh" in paste([first[0].replace("ADDRESS", str(origin)), *first[1:]], tmp_path)
+    newer = readme_lines("ssh pi@raspberrypi.local\n    cd kindle-appliance")
+    assert newer == ["cd kindle-appliance", "git pull", "sudo ./install.sh"]
+    assert "Usage: sudo ./install.sh" in paste(newer, tmp_path)
+    SCANNER.exempt(tmp_path)  # the tests in it contain the secrets
+
+
+def test_the_readmes_lines_unpack_the_archive_and_find_the_installer(unpacked: Path, tmp_path: Path) -> None:
+    lines = readme_lines("scp ")
+    assert lines[0] == "tar -xf kindle_appliance-VERSION.tar.gz"
+    archive = unpacked.with_name(f"{unpacked.name}.tar.gz")
+    shutil.copy(archive, tmp_path)
+    version = unpacked.name.removeprefix("kindle_appliance-")
+    assert "Usage: sudo ./install.sh" in paste([each.replace("VERSION", version) for each in lines], tmp_path)
+    SCANNER.exempt(tmp_path)  # the tests in it contain the secrets
+
+
+def test_make_run_changes_only_what_the_makefiles_first_lines_name(tmp_path: Path) -> None:
+    if not (Path(sys.prefix) / "installed").is_file():
+        unavailable("make has not made this environment")
+    copy = tmp_path / "copy"
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "__pycache__", ".*_cache", "tests"),
+    )
+    (copy / ".venv").symlink_to(Path(sys.prefix))
+    (home := tmp_path / "home").mkdir()
+    environment = {**os.environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
+    before = {path for path in copy.rglob("*") if not path.is_relative_to(copy / ".venv")}
+    making = ["make", "run", "ARGS=--host 127.0.0.1 --no-mdns"]
+    with subprocess.Popen(
+        making, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout is not None
+        said = ""
+        while "aistudio" not in said:
+            said += running.stdout.readline()
+        os.killpg(running.pid, signal.SIGTERM)
+    (folder,) = re.findall(r"The chats are kept in: +(/.*)\n", said)
+    assert {path for path in copy.rglob("*") if not path.is_relative_to(copy / ".venv")} == before
+    assert all(Path(folder).is_relative_to(path) or path.is_relative_to(folder) for path in home.rglob("*"))
+    first = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()[0]
+    assert ".venv" in first and "names the folder of its chats" in first
 
 
 def test_the_command_of_this_environment_runs() -> None:

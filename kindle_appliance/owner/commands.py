@@ -6,8 +6,10 @@ import getpass
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .. import __version__, secret
 from ..conversation import Question
@@ -25,7 +27,7 @@ from ..upstream.catalogue import fetch_catalogue
 from ..upstream.fallback import Waiting
 from . import belongings, credential, service
 from .doctor import Finding, Patient, Verdict, examine
-from .installation import Installation
+from .installation import SOCKET, Installation
 from .models import needs_demo, open_fallback, open_rungs
 from .service import Service
 
@@ -91,8 +93,14 @@ def _print(texts: Iterable[str]) -> bool:
     return True
 
 
-def show_settings(values: Settings) -> int:
-    """Print every setting, its value in force, and the origin of that value."""
+def show_settings(values: Settings, installation: Installation | None = None) -> int:
+    """Print every setting, its value in force, and the origin of that value. The port of an installed appliance is
+    that of systemd's socket, unless the command line asks about another.
+    """
+    socket_url = service.installed_url() if installation else None
+    if socket_url and not values.origins["port"].startswith("the command line"):
+        port = urlsplit(socket_url).port or 80
+        values = replace(values, port=port, origins={**values.origins, "port": f"systemd, {SOCKET}"})
     widest = max(len(option.name) for option in OPTIONS)
     for option in OPTIONS:
         shown = mask(" ".join(option.describe(getattr(values, option.name)).split()))

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -49,6 +50,8 @@ _SET_CLOCK = "Set it: sudo timedatectl set-ntp true, or without internet sudo da
 _RESTART = (
     "Restart it: sudo systemctl restart kindle-appliance. If that is not enough: journalctl -u kindle-appliance."
 )
+_ANNOUNCEMENT_SECONDS = 10.0  # RFC 6762, 8.1: 0.75 s for each name that is tried; up to ten can be taken
+_POLL_SECONDS = 0.25
 _LOCAL_TIME = Path("/etc/localtime")
 
 
@@ -116,6 +119,17 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield _key(patient, rung, catalogue)
         if patient.asks and not catalogue.error:
             yield _answer([each for each in patient.rungs if each.place == rung.place])
+
+
+def examine_version(patient: Patient) -> Iterator[Finding]:
+    """Run the checks whose outcome depends on the version of the program, and not on the key, the network or the
+    machine. They send nothing out of the house, and take no second.
+    """
+    health = patient.service.health() if patient.service else None
+    yield _versions(patient, health)
+    yield _settings(patient.settings)
+    yield _database(patient)
+    yield _port(patient, health)
 
 
 def _versions(patient: Patient, health: dict[str, Any] | None) -> Finding:
@@ -271,12 +285,18 @@ def _port(patient: Patient, health: dict[str, Any] | None) -> Finding:
         socket.create_server((patient.settings.host, patient.settings.port)).close()
     except OSError as error:
         text = f"port {patient.settings.port} is not free: {error.strerror}."
+        if patient.settings.origins.get("port") == "default":
+            return Finding(Verdict.WARNING, "port", text, "The appliance will take another one, and say which.")
         return Finding(Verdict.FAILURE, "port", text, "Choose another with --port.")
     return Finding(Verdict.WARNING, "port", f"port {patient.settings.port} is free: the appliance is not running.")
 
 
 def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
-    mdns = health.get("mdns", {}) if health else {}
+    mdns = _mdns(health)
+    deadline = time.monotonic() + _ANNOUNCEMENT_SECONDS
+    while patient.service and mdns.get("state") == "probing" and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        mdns = _mdns(patient.service.health())
     if mdns.get("state") != "up":
         unknown_state = "it has another PIN: restart the appliance" if health else "the appliance is not running"
         because = mdns.get("reason") or mdns.get("state") or unknown_state
@@ -290,6 +310,10 @@ def _name(patient: Patient, health: dict[str, Any] | None) -> Finding:
         remedy = "Is there a firewall on this machine? Let UDP port 5353 through."
         return Finding(Verdict.WARNING, "name", f"{name} is announced, but nobody answers for it.", remedy)
     return Finding(Verdict.OK, "name", f"{name} leads here, to {', '.join(found)}.")
+
+
+def _mdns(health: dict[str, Any] | None) -> dict[str, Any]:
+    return health.get("mdns", {}) if health else {}
 
 
 def _fetch_catalogues(patient: Patient) -> list[tuple[Rung, Catalogue]]:

@@ -31,6 +31,12 @@ class Installation:
                 return cls(folder.parents[1])
         return None
 
+    @classmethod
+    def build(cls, place: Path) -> str:
+        """The name of the version's folder that a program runs from, such as 0.2.0-2a60944b-py3.11; else ""."""
+        found, folder = cls.find(place), place.resolve()
+        return folder.name if found and folder.parent == (found.program / "versions").resolve() else ""
+
     @property
     def program(self) -> Path:
         """The folder of the program, with one subfolder for each version."""
@@ -56,6 +62,14 @@ class Installation:
     def secret(self, name: str) -> Path:
         """The file with the `key` or the `pin`; it is empty if there is none."""
         return self.folder / CREDENTIALS[name]
+
+    @property
+    def handed_over(self) -> Path:
+        """The folder of the copies that systemd gave to the running service; only root and the service can read it.
+
+        They are those of its start (systemd.exec(5), "Credentials"), whatever has been stored since.
+        """
+        return self.root / "run/credentials" / SERVICE
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the environment for a command, as systemd would set it for the service.

@@ -38,6 +38,7 @@ class Checkup:
 class Health:
     """The parts of the appliance that are checked.
 
+    `build`: the name of the installed version's folder, which tells two builds of a release apart; else "".
     `damaged` looks at some more turns, and returns how many were found damaged so far; `mdns` returns the state of
     the mDNS announcement as values for JSON; `since`: the start of the appliance, on time.monotonic(); `folder`:
     where the chats are stored, None to leave that out.
@@ -51,6 +52,7 @@ class Health:
     mdns: Callable[[], Mapping[str, object]] = lambda: {"state": "off"}
     since: float = field(default_factory=time.monotonic)
     folder: Path | None = None
+    build: str = ""
 
     def check(self) -> Checkup:
         """Check everything now.
@@ -73,6 +75,7 @@ class Health:
         facts = {
             "status": "failing" if trouble or storage else "ok",
             "version": self.version,
+            "build": self.build,
             "uptime_seconds": int(time.monotonic() - self.since),
             "database": trouble or state,
             "storage": storage or "ok",

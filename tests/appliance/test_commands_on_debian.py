@@ -82,6 +82,7 @@ def test_a_stored_pin_is_handed_to_the_service_alone(machine: Machine) -> None:
     assert unit(machine, "InvocationID") != before
     assert machine.run("stat", "--format=%U %a", f"{CONFIG}/pin").stdout == "root 600\n"
     assert machine.run("cat", "/run/credentials/kindle-appliance.service/pin").stdout == f"{PIN}\n"
+    assert re.search("^port +80 +systemd, kindle-appliance.socket$", command(machine, "settings"), re.MULTILINE)
     assert re.search(r"^pin +\(set\) +/etc/kindle-appliance/pin$", command(machine, "settings"), re.MULTILINE)
     assert re.search(r"^ok +port ", command(machine, "doctor"), re.MULTILINE)
     assert "demo" in command(machine, "ask", "Why?")

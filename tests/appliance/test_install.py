@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import unavailable
+from conftest import Soak, unavailable
 from fakes.secret_scanner import SCANNER
-from fakes.secrets import KEY
+from fakes.secrets import KEY, PIN
 
 from kindle_appliance import __version__
 
@@ -43,6 +43,17 @@ def serve(settings, environment, on_ready):
     raise StartError("this version is broken")
 """,
 }
+PAGELESS = {"web/asking.py": "\n\ndel Asking.show\nAsking.show = lambda self: 1 / 0\n"}
+WORSE = {
+    "owner/doctor.py": """
+
+def _settings(settings: Settings) -> Finding:
+    return Finding(Verdict.FAILURE, "settings", "this version does not like them.")
+"""
+}
+VARIANTS = {"broken": (BROKEN_VERSION, BROKEN), "pageless": ("9.9.8", PAGELESS), "worse": ("9.9.7", WORSE)}
+"""Versions that an upgrade must not end with: the lines that spoil them, by module."""
+
 INSTALLED = "/opt/kindle-appliance/install.sh"
 CONFIG = "/etc/kindle-appliance"
 ADDRESS = "192.168.1.23"
@@ -50,7 +61,7 @@ ADDRESS = "192.168.1.23"
 
 @pytest.fixture(scope="module", params=DEBIANS, ids=lambda debian: debian.suite)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine of each release in turn, with three versions of the appliance in root's home."""
+    """A machine of each release in turn, with several versions of the appliance in root's home."""
     with switched_on(request.param, tmp_path_factory.mktemp("machine")) as machine:
         yield machine
 
@@ -68,11 +79,11 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     (machine.root / "opt").touch()  # exists after any installation, and any test may be the first
     unpack(machine, "old", OLD_VERSION)
     unpack(machine, "new", __version__)
-    # Like a new version, it may change the chats before it fails.
-    broken = unpack(machine, "broken", BROKEN_VERSION) / "kindle_appliance"
-    for module, lines in BROKEN.items():
-        with (broken / module).open("a") as source:
-            source.write(lines)
+    for name, (version, spoilt) in VARIANTS.items():
+        package = unpack(machine, name, version) / "kindle_appliance"
+        for module, lines in spoilt.items():
+            with (package / module).open("a") as source:
+                source.write(lines)
     with machine:
         machine.connect(f"{ADDRESS}/24")
         yield machine
@@ -201,11 +212,12 @@ def test_the_settings_file_explains_each_setting_and_sets_none(machine: Machine)
 
 
 def test_only_root_and_the_service_can_read_the_key(machine: Machine) -> None:
-    machine.run("sh", "-c", f"umask 077; echo {KEY} > key")
+    machine.run("sh", "-c", f"umask 077; echo 'export GEMINI_API_KEY=\"{KEY}\"' > key")
     said = install(machine, "new", "--key-file", "key")
     machine.run("rm", "key")
     assert KEY not in said
     assert "Demo:" not in get(machine)
+    assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n"
     assert machine.run("stat", "--format=%U %a", f"{CONFIG}/gemini-key").stdout == "root 600\n"
     search = ["grep", "--recursive", "--files-with-matches", "--no-messages", "--fixed-strings", KEY]
     places = ["/etc", "/opt", "/usr/local", "/var", "/run", "/tmp", f"/proc/{unit(machine, 'MainPID')}/environ"]
@@ -462,6 +474,169 @@ def test_a_purge_follows_no_link_in_the_services_folder(machine: Machine) -> Non
     machine.run("rm", "-r", "/root/keep")
 
 
+@ON_ONE
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("pageless", "serves no pages: the first page has status 500"), ("worse", "this version does not like them")],
+)
+def test_a_version_without_pages_or_with_a_new_failure_is_rolled_back(
+    machine: Machine, name: str, reason: str
+) -> None:
+    install(machine)
+    before = machine.files()
+    done = machine.run(f"/root/{name}/install.sh", variables=OFFLINE, is_to_work=False)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "put back as it was" in done.stderr and "does not start either" not in done.stderr
+    assert "Putting everything back as it was ..." in done.stdout
+    assert machine.files() == before
+    assert version(machine) == __version__
+    assert "</html>" in get(machine)
+
+
+@ON_ONE
+def test_the_pages_behind_a_pin_are_fetched_with_it(machine: Machine) -> None:
+    install(machine)
+    machine.run("kindle-appliance", "pin", input=f"{PIN}\n")
+    done = machine.run("/root/pageless/install.sh", variables=OFFLINE, is_to_work=False)
+    assert "serves no pages: the first page has status 500" in done.stderr
+    assert "does not start either" not in done.stderr
+    assert "serves on port 80" in install(machine)
+    machine.run("kindle-appliance", "pin", "--remove")
+
+
+@ON_ONE
+def test_a_second_interrupt_does_not_cut_the_roll_back_short(machine: Machine) -> None:
+    install(machine)
+    before = machine.files()
+    terminal = subprocess.Popen(
+        [*machine.inside(OFFLINE), "script", "-qec", "/root/pageless/install.sh", "/dev/null"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert terminal.stdin is not None and terminal.stdout is not None
+    said = b""
+    while b"Starting" not in said:
+        said += terminal.stdout.read(1)
+    while build(machine).partition("-")[0] != VARIANTS["pageless"][0]:
+        pass
+    terminal.stdin.write(b"\x03")
+    while b"Putting everything back" not in said:
+        piece = terminal.stdout.read(1)
+        assert piece, said
+        said += piece
+    for _ in range(3):
+        terminal.stdin.write(b"\x03")
+    said += terminal.stdout.read()
+    assert terminal.wait(60) == 130, said
+    terminal.stdin.close()
+    assert machine.files() == before
+    assert version(machine) == __version__
+    assert "</html>" in get(machine)
+
+
+# ---- What is said to run, runs
+
+
+def build(machine: Machine) -> str:
+    """The build that the running appliance names; "" while none answers."""
+    script = (
+        "import json, urllib.request as web;"
+        "print(json.load(web.urlopen('http://127.0.0.1/healthz', timeout=60))['build'])"
+    )
+    return machine.run("python3", "-c", script, is_to_work=False).stdout.strip()
+
+
+def check_what_runs(machine: Machine, said: str) -> None:
+    """Assert that the version, build, key and port that an installer has reported are those of the process."""
+    told = re.search(r"Version (\S+) serves on port 80\.", said)
+    assert told, said
+    assert version(machine) == told[1]
+    current = machine.run("readlink", "/opt/kindle-appliance/current").stdout.strip()
+    assert current.endswith(f"/{build(machine)}")
+    handed_over = "/run/credentials/kindle-appliance.service"
+    for name in ("settings.toml", "gemini-key", "pin"):
+        machine.run("cmp", f"{CONFIG}/{name}", f"{handed_over}/{name}")
+    assert unit(machine, "NeedDaemonReload") == "no"
+    assert "</html>" in get(machine)
+
+
+@ON_ONE
+def test_after_an_installation_without_start_the_next_run_restarts_what_is_old(machine: Machine) -> None:
+    purge(machine)
+    install(machine, "old")
+    install(machine, "new", "--no-start")
+    assert version(machine) == OLD_VERSION
+    said = install(machine)
+    assert f"Version {__version__} serves" in said
+    check_what_runs(machine, said)
+    machine.run("kindle-appliance", "key", "--untried", "--no-restart", input=f"{KEY}\n")
+    assert "Demo:" in get(machine)
+    check_what_runs(machine, install(machine))
+    assert "Demo:" not in get(machine)
+    before = state(machine)
+    install(machine)
+    assert state(machine) == before, "nothing is owed any more"
+    machine.run("kindle-appliance", "key", "--remove")
+
+
+STEPS_OF = (
+    *("write_settings", "store_key", "find_previous", "put_in_place", "put", "put_link", "start", "run_units"),
+    *("check_version", "forget_old_versions"),
+)
+STEP = r"^    (?!fi\b|done\b|esac\b|else\b|elif\b|then\b|do\b)(?=[a-z!\[(])"
+
+
+def with_steps(script: str) -> str:
+    """An install.sh that counts its steps and kills itself before one of them, the one of the variable KILL_AT."""
+    head, body = script.split("\nmain() {", 1)
+    body = f"\nmain() {{{body}"
+    step = 'step() {\n    steps=$((steps + 1))\n    [ "${steps}" != "${KILL_AT:-}" ] || kill -KILL "$$"\n}\n'
+    for name in STEPS_OF:
+        before, code, after = re.split(rf"(?s)(?<=\n)({name}\(\) {{\n.*?\n}}\n)", body, maxsplit=1)
+        lines = code.split("\n")
+        for index in range(len(lines) - 1, 0, -1):
+            if re.match(STEP, lines[index]) and not lines[index - 1].endswith(("\\", "|")):
+                lines.insert(index, "    count_step")
+        body = before + "\n".join(lines) + after
+    done = '        echo "${steps}" > /root/steps\n        say_done\n'
+    assert body.count("        say_done\n") == 1
+    body = body.replace("        say_done\n", done)
+    return f"{head}\nsteps=0\n{step.replace('step()', 'count_step()')}{body}"
+
+
+@ON_ONE
+def test_after_a_kill_at_any_step_the_next_run_says_what_is_true(machine: Machine, soak: Soak) -> None:
+    # Two versions take turns, and two keys.
+    purge(machine)
+    machine.run("mkdir", "-p", CONFIG)
+    machine.run("tee", f"{CONFIG}/settings.toml", input='gemini_url = "http://127.0.0.1:9"\n')
+    for name in ("old", "new"):
+        machine.run("sh", "-c", f"rm -rf {name}-steps; cp -a {name} {name}-steps")
+        script = machine.root / "root" / f"{name}-steps" / "install.sh"
+        script.write_text(with_steps(script.read_text(encoding="utf-8")), encoding="utf-8")
+    SCANNER.exempt(machine.changes / "root" / "key")
+    keys = (KEY, f"{KEY[:-1]}-")
+    install(machine, "old-steps")
+    machine.run("sh", "-c", f"echo {keys[1]} > key")
+    check_what_runs(machine, install(machine, "new-steps", "--key-file", "key"))
+    steps = int((machine.root / "root" / "steps").read_text())
+    assert steps > 40
+    killed = 0
+    for turn, step in enumerate(range(1, steps + 1, soak(6, full=1))):
+        name = ("old-steps", "new-steps")[turn % 2]
+        machine.run("sh", "-c", f"echo {keys[turn % 2]} > key")
+        command = (f"/root/{name}/install.sh", "--key-file", "key")
+        done = machine.run(*command, variables={**OFFLINE, "KILL_AT": str(step)}, is_to_work=False)
+        assert done.returncode in (-9, 137) or step > steps - 5, (step, done)
+        killed += done.returncode != 0
+        check_what_runs(machine, install(machine, name))
+    soak.tell(f"killed before {killed} of {steps} steps: what the next run said was true each time")
+    machine.run("rm", "key")
+    purge(machine)
+
+
 def test_the_appliance_is_back_with_its_chats_after_a_reboot(machine: Machine) -> None:
     install(machine)
     page = ask(machine, "What is left in the morning?")
@@ -680,7 +855,56 @@ def test_a_bad_key_is_asked_for_again_on_a_terminal_and_refused_elsewhere(machin
     purge(machine)
 
 
+# ---- The README
+
+
+@ON_ONE
+def test_the_readme_shows_what_a_first_installation_prints(machine: Machine) -> None:
+    purge(machine)
+    bring_versions(machine)
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("    $ sudo ./install.sh\n")[2]
+    shown = shown.partition("\n### ")[0]
+    machine.run("cp", "/etc/resolv.conf", "/root/resolv.conf")
+    machine.run("sh", "-c", "cp -P /etc/localtime . || :; ln -sfn /usr/share/zoneinfo/Europe/Berlin /etc/localtime")
+    try:
+        with started(machine, "router", "python3", "-c", DNS):
+            wait_for_listener(machine, 53, "u")
+            machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
+            command = [*machine.inside(OFFLINE), "script", "-qec", "/root/new/install.sh", "/dev/null"]
+            done = subprocess.run(command, input=b"n\n", capture_output=True, check=True, timeout=240)
+    finally:
+        machine.run("sh", "-c", "cat /root/resolv.conf > /etc/resolv.conf; rm -f /etc/localtime")
+        machine.run("sh", "-c", "test ! -L localtime || mv localtime /etc")
+    printed = done.stdout.decode().replace("\r", "").replace("[Y/n] n\n", "[Y/n] ")
+
+    def plain(text: str) -> list[str]:
+        text = re.sub(r"-[0-9a-f]{8}-", "-BUILD-", text).replace("[Y/n] n\n", "[Y/n] ")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    assert plain(printed) == plain(shown)
+    purge(machine)
+
+
 # ---- Uninstalling
+
+
+@ON_ONE
+def test_uninstalling_says_when_nothing_is_there_and_prints_the_command_that_removes_the_rest(
+    machine: Machine,
+) -> None:
+    purge(machine)
+    before = machine.files()
+    said = machine.run("/root/new/install.sh", "--uninstall").stdout
+    assert "not installed on this machine: there is nothing to remove" in said and "rm -rf" not in said
+    assert machine.files() == before
+    install(machine)
+    ask(machine, "What is left?")
+    said = machine.run(INSTALLED, "--uninstall").stdout
+    (command,) = re.findall("^ +(sudo rm -rf .*)$", said, re.MULTILINE)
+    assert f"    {command}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert command in machine.run("/root/new/install.sh", "--uninstall").stdout, "it is said again"
+    machine.run("sh", "-c", command.removeprefix("sudo "))
+    assert machine.files() == before
 
 
 def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machine: Machine) -> None:
@@ -724,14 +948,18 @@ WRONG = {
     "a key as an option": ([f"--key={KEY}"], "--key is not an option.*--help"),
     "a key alone": ([KEY], "a word too many; it is not shown.*--help"),
     "a key file that is not there": (["--key-file", "/nowhere"], "/nowhere cannot be read"),
-    "a folder for a key file": (["--key-file", "/etc"], "/etc cannot be read"),
-    "an empty key file": (["--key-file", "/dev/null"], "/dev/null is empty"),
+    "a folder for a key file": (["--key-file", "/etc"], "/etc is not a plain file"),
+    "a device for a key file": (["--key-file", "/dev/zero"], "/dev/zero is not a plain file"),
+    "a pipe for a key file": (["--key-file", "/root/pipe"], "/root/pipe is not a plain file"),
+    "an empty key file": (["--key-file", "/root/empty"], "/root/empty is empty"),
+    "a huge key file": (["--key-file", "/root/huge"], "/root/huge has more than 4096 bytes"),
 }
 
 
 @ON_ONE
 @pytest.mark.parametrize(("options", "sentence"), WRONG.values(), ids=WRONG)
 def test_a_wrong_option_is_named_and_changes_nothing(machine: Machine, options: list[str], sentence: str) -> None:
+    machine.run("sh", "-c", "test -p pipe || mkfifo pipe; touch empty; truncate --size=1G huge")
     assert re.search(sentence, refuse(machine, *options))
 
 

@@ -242,6 +242,13 @@ def test_the_settings_are_shown_with_their_origins_and_without_the_secrets(insta
     assert max(map(len, printed.splitlines())) < 200
 
 
+def test_the_port_of_an_installed_appliance_is_that_of_systemds_socket(installed: Installed) -> None:
+    installed.at.settings.write_text("port = 8090\n")
+    installed.systemd(port=80)
+    _, printed, _ = installed.run("settings")
+    assert re.search("^port +80 +systemd, kindle-appliance.socket$", printed, re.MULTILINE)
+
+
 # Ask
 
 

@@ -26,6 +26,7 @@ from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
 
 from kindle_appliance.errors import StartError
+from kindle_appliance.owner import doctor
 from kindle_appliance.owner.doctor import Finding, Patient, Verdict, examine
 from kindle_appliance.owner.models import open_rungs
 from kindle_appliance.owner.service import Service
@@ -119,6 +120,24 @@ def test_the_reason_for_an_unannounced_name_is_given(healthy: Patient, house: Ho
     assert (finding.verdict, finding.text) == ("warning", "no name is announced (UDP port 5353 is taken).")
     unwanted = replace(healthy, settings=replace(healthy.settings, mdns=False))
     assert found(unwanted)["name"].verdict == "ok"
+
+
+def test_a_name_that_is_just_being_announced_is_waited_for(healthy: Patient, house: House) -> None:
+    probing = {"state": "probing", "name": "kindle.local", "addresses": [], "reason": ""}
+    up = {"state": "up", "name": "kindle.local", "addresses": ["192.168.1.23"], "reason": ""}
+    later = iter([probing] * 3)
+    object.__setattr__(house.health, "mdns", lambda: next(later, up))
+    finding = found(replace(healthy, resolve=lambda name: {"192.168.1.23"}))["name"]
+    assert (finding.verdict, finding.text) == ("ok", "kindle.local leads here, to 192.168.1.23.")
+
+
+def test_a_name_is_not_waited_for_without_end(
+    healthy: Patient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_ANNOUNCEMENT_SECONDS", 0.6)
+    object.__setattr__(house.health, "mdns", lambda: {"state": "probing", "name": "", "reason": ""})
+    finding = found(healthy)["name"]
+    assert (finding.verdict, finding.text) == ("warning", "no name is announced (probing).")
 
 
 def test_a_pin_changed_since_the_start_is_a_warning_to_restart(gemini: FakeGemini, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_a_healthy_appliance_reports_its_version_and_state(house: House, gemini:
     assert facts == {
         "status": "ok",
         "version": "0.0.0",
+        "build": "",
         "database": "ok",
         "storage": "ok",
         "mdns": {"state": "off"},

@@ -1,0 +1,83 @@
+"""What install.sh asks about the appliance that runs: is it what was installed, and as well as the one before?
+
+Files do not tell. After `--no-start`, or a run that was killed, another version or another key can be running than
+lies on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+
+from .. import __version__
+from ..errors import SettingsError
+from ..host.network import web_address
+from ..settings import CREDENTIALS, SETTINGS_CREDENTIAL, data_folder, load
+from .doctor import Finding, Patient, Verdict, examine_version
+from .installation import Installation
+from .service import Service
+
+_POLL_SECONDS = 0.5
+
+
+def running_build(installation: Installation, port: int) -> str:
+    """The build that serves pages at `port`; "" if none does, or one that does not tell."""
+    service = _service(installation, port)
+    build = str((service.health() or {}).get("build", ""))
+    return build if build and not service.find_page_fault() else ""
+
+
+def wait_until_serving(installation: Installation, port: int, build: str, seconds: float) -> str | None:
+    """Wait until the appliance at `port` is `build` ("" for any), with the settings, key and PIN that are stored,
+    and serves pages. None if that is so within `seconds`, else what is not, as the end of a sentence.
+    """
+    deadline = time.monotonic() + seconds
+    while (fault := _find_fault(installation, port, build)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return fault
+
+
+def _find_fault(installation: Installation, port: int, build: str) -> str | None:
+    service = _service(installation, port)
+    # First, because a wrong PIN would count as one.
+    for name in (SETTINGS_CREDENTIAL, *CREDENTIALS.values()):
+        stored, handed_over = installation.folder / name, installation.handed_over / name
+        if not handed_over.is_file():
+            return "it does not run"
+        if stored.read_bytes() != handed_over.read_bytes():
+            return f"it runs with another {name} than {stored}"
+    health = service.health()
+    if health is None:
+        return f"it does not answer at {service.url}"
+    if fault := service.find_page_fault():
+        return f"{service.url} serves no pages: {fault}"
+    if build and health.get("build") != build:
+        return f"{health.get('build') or 'another version'} runs, and not {build}"
+    return None
+
+
+def failures(installation: Installation, port: int, known: Collection[str] = ()) -> Iterator[Finding]:
+    """What this version's doctor finds wrong in the running appliance that can be the fault of a version. The
+    subjects in `known` are left out: they were wrong before. That holds for chats and port only: if a library is
+    missing, or the settings are not taken, it is this version that does not work.
+    """
+    for finding in _examine(installation, port):
+        was_wrong = finding.subject in known and finding.subject not in ("versions", "settings")
+        if finding.verdict is Verdict.FAILURE and not was_wrong:
+            yield finding
+
+
+def _examine(installation: Installation, port: int) -> Iterator[Finding]:
+    environment = installation.environment({})
+    try:
+        settings = load({}, environment)
+    except SettingsError as error:
+        yield Finding(Verdict.FAILURE, "settings", str(error))
+        return
+    service, folder = _service(installation, port), data_folder(settings, environment)
+    yield from examine_version(Patient(__version__, settings, folder, (), service, True, None, lambda name: ()))
+
+
+def _service(installation: Installation, port: int) -> Service:
+    pin = installation.secret("pin").read_text(encoding="utf-8", errors="replace").strip()
+    return Service(web_address("127.0.0.1", port), pin)
