@@ -644,8 +644,7 @@ else:
 }
 
 # Requests the health of the appliance on port $1 under the host name $2, or one value of it by the keys that follow.
-# Sets `said`, which is empty without an answer or without good health. This run's version asks, also after going back
-# to an older one.
+# Sets `said`, which is empty without an answer.
 ask_health() {
     said=$("${folder}/bin/python" -IBc '
 import sys
@@ -653,7 +652,7 @@ from pathlib import Path
 from kindle_appliance.owner.service import Service
 pin, port, host, *names = sys.argv[1:]
 facts = Service(f"http://127.0.0.1:{port}/", Path(pin).read_text().strip()).health(host)
-if facts and facts["status"] == "ok":
+if facts:
     for name in names:
         facts = facts[name]
     print(facts)
@@ -708,7 +707,7 @@ go_back() {
             run_units "${own_port}" ''
         fi
         if [ -z "${fault}" ]; then
-            rm -f "${OWED}"
+            rm -f "${OWED}" "${kept}"
         else
             complain "The old version does not start either: ${fault}. See: journalctl -u kindle-appliance"
         fi

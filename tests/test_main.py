@@ -208,6 +208,17 @@ def test_the_address_for_the_kindle_comes_before_the_one_for_this_machine(tmp_pa
         assert appliance.get("/").status == 200
 
 
+def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (each for each in re.findall(r"(?:^ {4}.*\n)+", readme, re.MULTILINE) if "DEMO: " in each)
+    shown = [line.strip() for line in block.splitlines() if "kindle.local" not in line]  # not announced in a test
+    with closing(Appliance(tmp_path, "--no-mdns", host="0.0.0.0")) as appliance:
+        said = appliance.rest().replace(f":{appliance.port}/", ":8080/").replace(f"{tmp_path}/", "/home/pi/.local/")
+    lan = lan_address()
+    printed = said.replace(lan, "192.168.1.23") if lan else said
+    assert [line for line in printed.splitlines()] == [line for line in shown if lan or "192.168" not in line]
+
+
 def test_with_a_key_nothing_says_demo_and_the_chats_are_in_the_chosen_folder(tmp_path: Path) -> None:
     with closing(Appliance(tmp_path, "serve", "--data", str(tmp_path / "own"), GEMINI_API_KEY=KEY)) as appliance:
         page = appliance.get("/").read().decode()
