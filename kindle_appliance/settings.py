@@ -39,7 +39,7 @@ from .kinds import (
     whole,
 )
 from .sentences import LANGUAGES
-from .settings_file import SettingsFile
+from .settings_file import SettingsFile, mask_secrets
 from .upstream.dialect import Dialect, OptionError
 from .upstream.gemini import Gemini
 
@@ -341,7 +341,7 @@ def _checked(option: Option, value: object, origin: str) -> object:
 def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
     # Some type the key where its file belongs.
     shown = "(a secret, not shown)" if option.secret or option.kind is SECRET_PATH else f"{value!r}"
-    shown = (mask_address if option.kind is WEB_ADDRESS else mask)(shown)[:200]
+    shown = (mask_address if option.kind is WEB_ADDRESS else mask)(mask_secrets(shown))[:200]
     return SettingsError(
         f"{option.name} = {shown}, from {origin}, is not allowed. Allowed is {option.kind.allowed}."
     )
@@ -356,7 +356,8 @@ def _read_file(path: Path) -> tuple[SettingsFile, dict[str, Any]]:
     for name in values:
         if name not in known:  # its value is not shown: it may be the key under another name
             raise SettingsError(
-                f"{name}, from {file.origin(name)}, is not a setting. Allowed are: {', '.join(sorted(known))}.",
+                f"{mask_secrets(name)}, from {file.origin(name)}, is not a setting."
+                f" Allowed are: {', '.join(sorted(known))}.",
                 file.excerpt(name),
             )
         if known[name].secret:
@@ -383,7 +384,9 @@ def _find_secret(
     try:
         text = secret.read(path).strip()
     except OSError as error:
-        raise SettingsError(f"The {name} file {path} cannot be read: {error.strerror}.") from error
+        raise SettingsError(
+            f"The {name} file {mask_secrets(str(path))} cannot be read: {error.strerror}."
+        ) from error
     if text:
         option = next(option for option in OPTIONS if option.name == name)
         values[name], origins[name] = _checked(option, text, str(path)), str(path)

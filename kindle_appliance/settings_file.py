@@ -23,8 +23,8 @@ _NAME = re.compile(r"""\s*\[*\s*["']?([A-Za-z_][\w-]*)["']?""", re.ASCII)
 _SETTING = re.compile(rf"""{_NAME.pattern}(?:\s*[=:]\s*|\s+)""", re.ASCII)
 _TABLE = re.compile(r"\s*\[{1,2}[A-Za-z][\w.-]{0,30}\]{1,2}\s*", re.ASCII)
 _SECRETS = re.compile(
-    r"\b(?:AIza|AQ\.)[\w.-]+|(?<=//)[^/@\s]+(?=@)"
-)  # a Gemini key; name and password in an address
+    r"(?:AIza|\bAQ\.)[\w.-]+|(?<=//)[^/@\s]+(?=@)"
+)  # Gemini keys; a name and password in an address
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,16 @@ class SettingsFile:
                 (found[1] for each in range(number - 1, 0, -1) if (found := _SETTING.match(self._line(each)))), ""
             )
         if name.lower() in self.examples and name.lower() not in self.hidden:
-            return _SECRETS.sub(lambda found: "*" * len(found[0]), line)
+            return mask_secrets(line)
         if _TABLE.fullmatch(line):
             return line
         kept = setting.end() if setting and len(name) < 30 else 0
         return line[:kept] + re.sub(r"\S", "*", line[kept:])
+
+
+def mask_secrets(text: str) -> str:
+    """A text without the keys and passwords that show what they are; its length stays the same."""
+    return _SECRETS.sub(lambda found: "*" * len(found[0]), text)
 
 
 def _is_whole(text: str) -> bool:

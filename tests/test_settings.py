@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kindle_appliance.errors import SettingsError
 from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load, template
@@ -535,10 +538,35 @@ SECRET_LINES = {
     "where a text is": f'system_instruction = "{KEY}" b',
     "on a line of its own": f'api_key = """\n{KEY}\n"""',
     "in a list": f'api_keys = [\n"{KEY}"\n"b"]',
+    "as a name": f'"{KEY}" = 1',
+    "as a value": f'language = "{KEY}"',
     "a PIN": f"pin = {PIN}",
     "a PIN in quotes": f'pin = "{PIN}"',
     "a password": 'proxy = "http://owner:' + PIN + '@proxy:1"',
 }
+
+
+@given(st.data())
+def test_a_key_at_any_place_of_a_settings_file_is_never_shown(data: st.DataObject) -> None:
+    lines = [option.line for option in OPTIONS if not option.secret] + [
+        "key = 'x'",
+        "[a]",
+        "b = [",
+        "'c',",
+        "]",
+        "x",
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(lines), min_size=1, max_size=5))
+    text = "\n".join(chosen)
+    at = data.draw(st.integers(0, len(text)))
+    quote = data.draw(st.sampled_from(["", "'", '"', "\n"]))
+    with TemporaryDirectory() as folder:
+        config = Path(folder) / "settings.toml"
+        config.write_text(text[:at] + quote + KEY + quote + text[at:], encoding="utf-8")
+        try:
+            load({}, {}, config)
+        except SettingsError as error:
+            assert KEY not in f"{error}\n{error.excerpt}"
 
 
 @pytest.mark.parametrize("text", SECRET_LINES.values(), ids=SECRET_LINES)
