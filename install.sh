@@ -219,9 +219,10 @@ check_options() {
 read_key_file() {
     [ -e "${key_file}" ] || fail "The key file ${key_file} cannot be read: it is not there."
     [ -f "${key_file}" ] || fail "The key file ${key_file} is not a plain file. Give the path of a file with the key."
-    key=$(head -c "$((MOST_KEY_BYTES + 1))" -- "${key_file}" 2> /dev/null | tr -d '\000') || key=''
-    [ "${#key}" -le "${MOST_KEY_BYTES}" ] || fail \
+    size=$(head -c "$((MOST_KEY_BYTES + 1))" -- "${key_file}" | wc -c)
+    [ "${size}" -le "${MOST_KEY_BYTES}" ] || fail \
         "The key file ${key_file} has more than ${MOST_KEY_BYTES} bytes, and a key has about 40. Give a file with nothing but the key."
+    key=$(head -c "${MOST_KEY_BYTES}" -- "${key_file}" | tr -d '\000')
     [ -n "${key}" ] || fail "The key file ${key_file} is empty. Put the key into it; a key comes from ${KEY_ADDRESS}"
 }
 
