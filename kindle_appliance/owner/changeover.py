@@ -18,6 +18,7 @@ from .installation import Installation
 from .service import Service
 
 _POLL_SECONDS = 0.5
+_CANNOT_START = "it answers only that it cannot start"
 
 
 def running_build(installation: Installation, port: int) -> str:
@@ -33,6 +34,8 @@ def wait_until_serving(installation: Installation, port: int, build: str, second
     """
     deadline = time.monotonic() + seconds
     while (fault := _find_fault(installation, port, build)) and time.monotonic() < deadline:
+        if fault == _CANNOT_START:  # it says so itself, and tries again only after a minute
+            break
         time.sleep(_POLL_SECONDS)
     return fault
 
@@ -49,6 +52,8 @@ def _find_fault(installation: Installation, port: int, build: str) -> str | None
     health = service.health()
     if health is None:
         return f"it does not answer at {service.url}"
+    if health["status"] == "failed":
+        return _CANNOT_START
     if fault := service.find_page_fault():
         return f"{service.url} serves no pages: {fault}"
     if build and health.get("build") != build:

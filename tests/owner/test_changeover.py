@@ -17,6 +17,7 @@ from fakes.secrets import KEY, PIN
 from kindle_appliance.owner.changeover import failures, running_build, wait_until_serving
 from kindle_appliance.owner.doctor import Verdict
 from kindle_appliance.owner.installation import Installation
+from kindle_appliance.web.health import Checkup, Health
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
 
@@ -109,6 +110,13 @@ def test_a_service_that_is_stopped_or_silent_does_not_serve(installation: Instal
     assert fault == f"it does not answer at http://127.0.0.1:{where}/"
     shutil.rmtree(installation.handed_over)
     assert wait_until_serving(installation, where, BUILD, 0) == "it does not run"
+
+
+def test_a_start_that_has_failed_is_not_waited_for(
+    installation: Installation, running: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Health, "check", lambda _: Checkup(False, {"status": "failed"}))
+    assert wait_until_serving(installation, port(running), BUILD, 3600) == "it answers only that it cannot start"
 
 
 def test_a_start_is_waited_for(installation: Installation, running: House, monkeypatch: pytest.MonkeyPatch) -> None:
