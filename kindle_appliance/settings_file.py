@@ -23,8 +23,9 @@ _NAME = re.compile(r"""\s*\[*\s*["']?([A-Za-z_][\w-]*)["']?""", re.ASCII)
 _SETTING = re.compile(rf"""{_NAME.pattern}(?:\s*[=:]\s*|\s+)""", re.ASCII)
 _TABLE = re.compile(r"\s*\[{1,2}[A-Za-z][\w.-]{0,30}\]{1,2}\s*", re.ASCII)
 _SECRETS = re.compile(
-    r"(?:AIza|\bAQ\.)[\w.-]+|(?<=//)[^/@\s]+(?=@)"
-)  # Gemini keys; a name and password in an address
+    r"""(?:AIza|\bAQ\.)[\w.-]+"""  # Gemini keys
+    r"""|(?<=//)[^"'\n]+(?=@)|[^\s"'=/:]+:[^"'\n]+(?=@)"""  # name and password of an address
+)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,19 @@ def test_a_terminal_shows_a_substitute_for_an_unsupported_character(tmp_path: Pa
     assert (status, printed) == (0, "??? is the sea.\n")
 
 
+def test_a_fault_in_the_settings_file_is_shown_below_its_sentence(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('mdns = true\nport = "http"\n')
+    status, printed, errors = run(tmp_path, "--config", str(config))
+    assert (status, printed) == (2, "")
+    assert errors == (
+        f"kindle-appliance: port = 'http', from {config}, line 2, is not allowed."
+        " Allowed is a whole number from 1 to 65535.\n"
+        f'Line 2 of {config}:\n    port = "http"\n           ^\n'
+        "A right line, for example:\n    port = 8080\n"
+    )
+
+
 # Serve
 
 

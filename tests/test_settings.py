@@ -543,6 +543,9 @@ SECRET_LINES = {
     "a PIN": f"pin = {PIN}",
     "a PIN in quotes": f'pin = "{PIN}"',
     "a password": 'proxy = "http://owner:' + PIN + '@proxy:1"',
+    "a password with a slash": 'proxy = "http://owner:a/' + PIN + '@proxy:1"',
+    "a password without scheme": 'proxy = "owner:' + PIN + '@proxy:1"',
+    "a password without quotes": f"proxy = http://owner:a b{PIN}@proxy:1",
 }
 
 
