@@ -341,7 +341,7 @@ def _checked(option: Option, value: object, origin: str) -> object:
 def _not_allowed(option: Option, value: object, origin: str) -> SettingsError:
     # Some type the key where its file belongs.
     shown = "(a secret, not shown)" if option.secret or option.kind is SECRET_PATH else f"{value!r}"
-    shown = (mask_address if option.kind is WEB_ADDRESS else mask)(mask_secrets(shown))[:200]
+    shown = mask_secrets((mask_address if option.kind is WEB_ADDRESS else mask)(shown))[:200]
     return SettingsError(
         f"{option.name} = {shown}, from {origin}, is not allowed. Allowed is {option.kind.allowed}."
     )

@@ -24,7 +24,7 @@ _SETTING = re.compile(rf"""{_NAME.pattern}(?:\s*[=:]\s*|\s+)""", re.ASCII)
 _TABLE = re.compile(r"\s*\[{1,2}[A-Za-z][\w.-]{0,30}\]{1,2}\s*", re.ASCII)
 _SECRETS = re.compile(
     r"""(?:AIza|\bAQ\.)[\w.-]+"""  # Gemini keys
-    r"""|(?<=//)[^"'\n]+(?=@)|[^\s"'=/:]+:[^"'\n]+(?=@)"""  # name and password of an address
+    r"""|(?<=//)[^"'\n]+(?=@)|[^\s"'=/:]+:(?!//)[^"'\n]+(?=@)"""  # name and password of an address
 )
 
 
