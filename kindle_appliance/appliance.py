@@ -25,6 +25,7 @@ from .settings import Settings, data_folder
 from .storage.chats import Chats
 from .storage.database import Database
 from .storage.folder import CHATS_FILE
+from .storage.indexer import Indexer
 from .storage.lock import FolderLock
 from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
@@ -111,6 +112,9 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         except StorageError as error:
             log.error("only reading is possible: %s", error)
+        indexer = Indexer(chats.index)  # after this: an answer that was cut off has an end now
+        stops.callback(indexer.close)
+        indexer.start()
         if settings.mdns:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # stopped first: nobody must find an appliance that is going away

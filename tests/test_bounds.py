@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from fakes import mdns_packets
+from fakes.chats import catch_up
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House, answered, begin
 from fakes.program import Appliance
@@ -30,6 +31,7 @@ from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.host.sieve import Sieve, place
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
+from kindle_appliance.storage.terms import Query
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.pin import Gate
 from kindle_appliance.web.server import RESERVED_THREADS
@@ -377,6 +379,51 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         assert len(house.reports.latest()) == kept
 
 
+def renamed(house: House, count: int) -> list[int]:
+    """Rename a chat so often, and return the statuses. (The name that it has already costs nothing.)"""
+    name = house.chats.recent(1)[0].name
+    return [house.post("/chats/1/rename", {"name": f"{name[-20:]}{number}"}).status for number in range(count)]
+
+
+@shows("the card, with names", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        house.ask("Why?")
+        assert renamed(house, most[0] + 5) == [303] * most[0] + [429] * 5
+        assert 0 < int(house.post("/chats/1/rename", {"name": "x"}).headers["Retry-After"]) <= 61
+        assert renamed(house.at("127.0.0.2"), 1) == [303]
+
+
+@shows("the card, with names", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, in_a_minute = most
+    with bound.house() as house:
+        house.ask("Why?")
+        statuses = [status for number in range(2, 12) for status in renamed(house.at(f"127.0.0.{number}"), 20)]
+        assert statuses == [303] * at_once + [429] * (200 - at_once)
+        after = int(house.post("/chats/1/rename", {"name": "x"}).headers["Retry-After"])
+        assert 0 < after <= 60 / in_a_minute + 1
+
+
+@shows("a search", "each")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    characters, terms, looks, answers = most
+    assert Query(" " * (characters - 3) + "sea lake").terms == ("sea",)
+    assert len(Query(" ".join("abcdefghijklmnopqrst")).terms) == terms
+    with bound.house() as house:
+        with house.database.write() as connection:
+            connection.execute("INSERT INTO chats (questions, newest) VALUES (1, 1)")
+            connection.executemany(
+                "INSERT INTO turns (chat, number, question, form, asked, finish)"
+                " VALUES (1, ?, 'sea', ?, 0, 'stopped')",
+                [(number, str(number)) for number in range(1, 2 * looks * answers)],
+            )
+        catch_up(house.chats)
+        found = house.chats.search(Query("sea"), 20)
+        newest = house.chats.search(Query("sea"), 1).hits[0].number
+        assert found.older is not None and newest - found.older == looks * answers - 1
+
+
 @shows("the card, by reading", "everybody")
 def _(bound: Bound, most: Sequence[int]) -> None:
     with bound.house() as house:
@@ -386,7 +433,17 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         files = [bound.folder / f"chats.sqlite{each}" for each in ("", "-wal")]
         before = [each.read_bytes() for each in files]
         for _ in range(10):
-            for path in ("/", "/chats", "/chats/1/1", STREAM, f"{STREAM}&wait=0", "/check", "/check/reports"):
+            for path in (
+                "/",
+                "/chats",
+                "/chats?q=why",
+                "/chats/1/edit",
+                "/chats/1/1",
+                STREAM,
+                f"{STREAM}&wait=0",
+                "/check",
+                "/check/reports",
+            ):
                 assert house.get(path).status == 200
             house.post("/look", {"look": "5", "back": "/"})
         assert [each.read_bytes() for each in files] == before and not most

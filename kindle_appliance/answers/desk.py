@@ -16,8 +16,9 @@ from dataclasses import replace
 from ..conversation import Message, Question
 from ..ending import DELETED, STOPPED, SWITCHED_OFF, Ending, Finish
 from ..errors import BUSY, OWN_MISTAKE, StorageError
-from ..storage.chats import Chats, Piece, Turn
+from ..storage.chats import Chats, Piece
 from ..storage.database import Connection
+from ..storage.rows import Turn
 from ..upstream.fallback import Fallback, Generation
 from .answer import Answer
 from .stored import StoredAnswers
@@ -175,13 +176,19 @@ class AnswerDesk:
         self._keeper.join(max(0.1, deadline - time.monotonic()))
 
     def _history(self, turn: Turn) -> list[Message]:
-        """The messages before this turn; a question without an answer is left out, and one that cannot be read."""
+        """The messages before this turn, back to the first that no model would get. A question without an answer is
+        left out, and one that cannot be read.
+        """
         messages: list[Message] = []
+        left = self._fallback.history_characters
         for earlier in self._chats.turns_before(turn):
             has_failed = earlier.ending is not None and earlier.ending.finish is Finish.FAILED
             if earlier.question and earlier.answer and not has_failed:
-                messages += [Message("user", earlier.question), Message("model", earlier.answer)]
-        return messages
+                messages += [Message("model", earlier.answer), Message("user", earlier.question)]
+                left -= len(earlier.answer) + len(earlier.question)
+            if left < 0:
+                break
+        return messages[::-1]
 
     def _cancel(self, writing: Sequence[_Writing], ending: Ending, timeout: float) -> None:
         """End answers before their time: by themselves within `timeout` seconds, or without their writers."""

@@ -187,6 +187,8 @@ def _replace(old: Connection, version: int, chats: Path, as_it_was: bool) -> int
             left_out = copy_rows(old, new, CHATS, version)
         if not as_it_was:
             Database(fresh, CHATS).close()
+            with as_storage_error(), closing(attach(fresh)) as new:
+                CHATS.derive(new)  # some rows may have been left out
         compact(fresh)
         kept = chats.with_name(KEPT)
         found = inspect(chats, CHATS) if check_names(chats) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,58 +12,42 @@ from ..clock import now
 from ..ending import DAMAGED, SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .damage import LAST_MOMENT, Damaged
 from .database import Connection, Database, Row, repeats
+from .derived import IndexDamaged
+from .rows import SUMMARY, TURN, ChatSummary, Place, Turn, read_summary, read_turn, whole
+from .search import NEWEST, SearchIndex
+from .terms import Query
 
 QUESTION_CHARACTERS = 4000
+NAME_CHARACTERS = 100
+_TITLE_CHARACTERS = 200
+_TURNS_AT_A_TIME = 8
+_HITS_AT_A_TIME = 32
+_MOST_LOOKS = 16
+"""A page of a search looks at so many times so many turns, however few chats they belong to."""
 _MOST_REMEMBERED = 1000
 _LOOKED_AT = 8  # of 1,000,000 characters at most
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A question and its answer as they are stored. `ending` is None while the answer is being written.
+class Hit:
+    """A chat that a search has found: the newest of its turns that match, and a line of that turn."""
 
-    What the card has damaged is left out: `question` is "" if nothing of it can be read, and the note of the ending
-    says so of the answer. `is_damaged`: whether any of it cannot be read.
-    """
-
-    id: int
-    chat: int
+    chat: ChatSummary
     number: int
-    question: str
     asked: float
-    answer: str
-    ending: Ending | None
-    is_damaged: bool = False
-
-
-class Place(NamedTuple):
-    """Where a turn stands in its chat: the number of the last turn, and of those before and after this one (0:
-    none). Turns that were lost with a damaged file have left gaps.
-    """
-
-    last: int
-    before: int
-    after: int
+    excerpt: str
 
 
 @dataclass(frozen=True)
-class ChatSummary:
-    """A chat as an entry of a list.
-
-    `title`: its first question, "" if that cannot be read; `questions`: their number; `last`: that of the last one;
-    `asked`: when that was asked (Unix time); `writing`: whether an answer is being written; `newest`: the id of the
-    newest turn.
+class Hits:
+    """A page of a search, newest first. `older`: the id of a turn below which the next page begins; None: no more.
+    `is_whole`: whether all chats are indexed by now.
     """
 
-    id: int
-    title: str
-    questions: int
-    asked: float
-    writing: bool
-    newest: int
-    last: int
+    hits: list[Hit]
+    older: int | None
+    is_whole: bool = True
 
 
 class Piece(NamedTuple):
@@ -87,6 +71,7 @@ class Chats:
         self._database = database
         self._damaged: set[int] = set()
         self._looked_upto = 0
+        self.index = SearchIndex(database)
 
     @repeats
     def ask(
@@ -105,11 +90,12 @@ class Chats:
         """
         with ExitStack() as accepted:
             with self._database.write() as connection:
-                known = connection.execute(f"{_TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
+                known = connection.execute(f"{TURN} WHERE form = ? AND question = ?", (form, question)).fetchone()
                 if known:
                     return self._turn(known), False
                 if chat is None:
-                    chat = connection.execute("INSERT INTO chats DEFAULT VALUES").lastrowid
+                    title = question[:_TITLE_CHARACTERS]
+                    chat = connection.execute("INSERT INTO chats (title) VALUES (?)", (title,)).lastrowid
                 elif not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat,)).fetchone():
                     raise KeyError(chat)
                 inserted = connection.execute(
@@ -118,35 +104,41 @@ class Chats:
                     " :form, :now, :device)",
                     {"chat": chat, "question": question, "form": form, "now": now(), "device": device},
                 ).lastrowid
-                turn = self._turn(connection.execute(f"{_TURN} WHERE id = ?", (inserted,)).fetchone())
+                turn = self._turn(connection.execute(f"{TURN} WHERE id = ?", (inserted,)).fetchone())
+                connection.execute(
+                    "UPDATE chats SET questions = ?, newest = ?, asked = ? WHERE id = ?",
+                    (turn.number, turn.id, turn.asked, turn.chat),
+                )
+                if device:
+                    connection.execute("REPLACE INTO asked_in VALUES (?, ?, ?)", (turn.chat, device, turn.id))
                 accepted.enter_context(accept(connection, turn))
             return turn, True
 
     def find_turn(self, chat: int, number: int) -> Turn | None:
         """Return the turn with this number in this chat; None if there is none."""
-        rows = self._database.read(f"{_TURN} WHERE chat = ? AND number = ?", (chat, number))
+        rows = self._database.read(f"{TURN} WHERE chat = ? AND number = ?", (chat, number))
         return self._turn(rows[0]) if rows else None
 
     def find_turn_by_id(self, turn: int) -> Turn | None:
         """Return the turn with this id, which is also the id of its answer; None if there is none."""
-        rows = self._database.read(f"{_TURN} WHERE id = ?", (turn,))
+        rows = self._database.read(f"{TURN} WHERE id = ?", (turn,))
         return self._turn(rows[0]) if rows else None
 
     def has_turn(self, turn: int) -> bool:
         """Whether there is a turn with this id."""
         return bool(self._database.read("SELECT 1 FROM turns WHERE id = ?", (turn,)))
 
-    def turns_before(self, turn: Turn) -> list[Turn]:
-        """The earlier turns of the same chat, oldest first."""
-        rows = self._database.read(
-            f"{_TURN} WHERE chat = ? AND number < ? ORDER BY number", (turn.chat, turn.number)
-        )
-        return [self._turn(row) for row in rows]
-
-    def first_turn(self, chat: int) -> Turn | None:
-        """The first turn of a chat that there still is; None for an unknown one."""
-        rows = self._database.read(f"{_TURN} WHERE chat = ? ORDER BY number LIMIT 1", (chat,))
-        return self._turn(rows[0]) if rows else None
+    def turns_before(self, turn: Turn) -> Iterator[Turn]:
+        """The earlier turns of the same chat, newest first; only so many are read as are asked for."""
+        number = turn.number
+        while rows := self._database.read(
+            f"{TURN} WHERE chat = ? AND number < ? ORDER BY number DESC LIMIT ?",
+            (turn.chat, number, _TURNS_AT_A_TIME),
+        ):
+            yield from map(self._turn, rows)
+            if (earlier := whole(rows[-1]["number"])) >= number:  # a damaged row
+                return
+            number = earlier
 
     def place(self, chat: int, number: int) -> Place:
         """Where the turn with this number stands, or stood, in a chat; all are 0 for an unknown chat."""
@@ -156,17 +148,32 @@ class Chats:
             " (SELECT min(number) FROM turns WHERE chat = :chat AND number > :number)"
         )
         (row,) = self._database.read(query, {"chat": chat, "number": number})
-        return Place(*(_whole(value) for value in row))
+        return Place(*(whole(value) for value in row))
 
     def count_turns(self, chat: int) -> int:
-        """Return the number of turns in a chat; 0 for an unknown one."""
-        return int(self._database.read("SELECT count(*) FROM turns WHERE chat = ?", (chat,))[0][0])
+        """Return the number of a chat's newest turn; 0 for an unknown chat."""
+        rows = self._database.read("SELECT questions FROM chats WHERE id = ?", (chat,))
+        return int(rows[0][0]) if rows else 0
+
+    def find_chat(self, chat: int) -> ChatSummary | None:
+        """Return a chat as lists show it; None if there is none."""
+        rows = self._database.read(f"{SUMMARY} WHERE id = ?", (chat,))
+        return read_summary(rows[0]) if rows else self._sum_up(chat)
+
+    def _sum_up(self, chat: int) -> ChatSummary | None:
+        """A chat of which a damaged card has only turns. It is in no list, but can be deleted."""
+        rows = self._database.read(f"{TURN} WHERE chat = ? ORDER BY number", (chat,))
+        turns = [self._turn(row) for row in rows]
+        if not turns:
+            return None
+        title = turns[0].question[:_TITLE_CHARACTERS]
+        return ChatSummary(chat, title, turns[-1].number, turns[-1].asked, False, turns[-1].id)
 
     def look_further(self) -> int:
         """Look at the next few turns, after the last from the first one again, and return how many damaged ones
         have been met, up to a limit. Called regularly, it finds damage before a reader does.
         """
-        rows = self._database.read(f"{_TURN} WHERE id > ? ORDER BY id LIMIT {_LOOKED_AT}", (self._looked_upto,))
+        rows = self._database.read(f"{TURN} WHERE id > ? ORDER BY id LIMIT {_LOOKED_AT}", (self._looked_upto,))
         for row in rows:
             self._turn(row)
         self._looked_upto = rows[-1]["id"] if len(rows) == _LOOKED_AT else 0
@@ -194,27 +201,72 @@ class Chats:
     def _was_given(self, table: str, identity: int) -> bool:
         """Whether a row of this table had this id once. (AUTOINCREMENT: 1, 2, 3 ..., and none is used again.)"""
         newest = self._database.read("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
-        return bool(newest) and 0 < identity <= _whole(newest[0][0])
+        return bool(newest) and 0 < identity <= whole(newest[0][0])
 
-    def recent(self, most: int, device: str | None = None) -> list[ChatSummary]:
-        """Return the chats with the latest questions, newest first; with `device`, only those that it asked in."""
-        rows = self._database.read(
-            "SELECT chat, count(*), max(asked), max(finish IS NULL), max(id),"
-            " (SELECT question FROM turns WHERE chat = t.chat ORDER BY number LIMIT 1), max(number)"
-            " FROM turns t WHERE typeof(chat) = 'integer' AND (:device IS NULL OR chat IN"
-            " (SELECT chat FROM turns WHERE device = :device))"
-            " GROUP BY chat ORDER BY max(id) DESC LIMIT :most",
-            {"device": device, "most": most},
-        )
-        return [
-            ChatSummary(row[0], _text(row[5]), row[1], _moment(row[2]) or 0.0, bool(row[3]), row[4], _whole(row[6]))
-            for row in rows
-        ]
+    def recent(self, most: int, device: str | None = None, before: int = NEWEST) -> list[ChatSummary]:
+        """Return the chats with the latest questions, newest first: those whose newest turn has an id below
+        `before`. With `device`, return the chats in which it has asked last.
+        """
+        if device is None:
+            which = "WHERE newest > 0 AND newest < :before ORDER BY newest DESC LIMIT :most"
+        else:
+            which = (
+                "JOIN (SELECT chat, newest AS last FROM asked_in WHERE device = :device ORDER BY newest DESC"
+                " LIMIT :most) ON chat = id ORDER BY last DESC"
+            )
+        rows = self._database.read(f"{SUMMARY} {which}", {"device": device, "most": most, "before": before})
+        return [read_summary(row) for row in rows]
+
+    def after(self, most: int, after: int) -> list[ChatSummary]:
+        """Return the chats before these in the list, newest first: those whose newest turn is the next one above
+        the id `after`, and so on. From 0 on they are the oldest ones.
+        """
+        which = "WHERE newest > ? ORDER BY newest LIMIT ?"
+        return [read_summary(row) for row in reversed(self._database.read(f"{SUMMARY} {which}", (after, most)))]
+
+    def search(self, query: Query, most: int, before: int = NEWEST) -> Hits:
+        """Return the chats in which a question and its answer have all words of a query, those with the newest such
+        turn first: turns with ids below `before`. Raises `StorageError`.
+        """
+        hits: dict[int, Hit] = {}
+        for _ in range(_MOST_LOOKS if query.terms and self.index.is_possible else 0):
+            try:
+                found = self.index.find(query, before, _HITS_AT_A_TIME)
+            except IndexDamaged:
+                return Hits([*hits.values()], None, is_whole=False)
+            for turn in self._first_of_each_chat(found, hits):
+                chat = self.find_chat(turn.chat)
+                if chat and query.is_in(turn.question, turn.answer, chat.name):
+                    if len(hits) == most:
+                        return Hits([*hits.values()], turn.id + 1, self.index.is_whole)
+                    hits[chat.id] = Hit(chat, turn.number, turn.asked, _excerpt(query, turn))
+            if len(found) < _HITS_AT_A_TIME:
+                return Hits([*hits.values()], None, self.index.is_whole)
+            before = found[-1]
+        return Hits([*hits.values()], before if query.terms else None, self.index.is_whole)
+
+    def _first_of_each_chat(self, turns: Sequence[int], known: Container[int]) -> Iterator[Turn]:
+        """Those of the turns with these ids that belong to no known chat: `known` may grow in between."""
+        places = ",".join("?" * len(turns))
+        which = f"WHERE id IN ({places}) ORDER BY id DESC"
+        for row in self._database.read(f"SELECT id, chat FROM turns {which}", turns):  # noqa: S608 - question marks
+            if row["chat"] not in known and (turn := self.find_turn_by_id(row["id"])):
+                yield turn
+
+    @repeats
+    def rename(self, chat: int, name: str) -> None:
+        """Call a chat by a name, or for "" by its first question. Raises KeyError for an unknown chat."""
+        with self._database.write() as connection:
+            self.index.remove(connection, chat, last=1)
+            if not connection.execute("UPDATE chats SET name = ? WHERE id = ?", (name, chat)).rowcount:
+                raise KeyError(chat)
+            self.index.add(connection, chat, last=1)
 
     @repeats
     def delete(self, chat: int) -> None:
         """Delete a chat with all its turns. Raises KeyError for an unknown one."""
         with self._database.write() as connection:
+            self.index.remove(connection, chat)
             gone = connection.execute("DELETE FROM chats WHERE id = ?", (chat,)).rowcount
             # A damaged card can have turns in a chat that there never was.
             gone += connection.execute("DELETE FROM turns WHERE chat = ?", (chat,)).rowcount
@@ -254,13 +306,14 @@ class Chats:
                 " WHERE id = ?",
                 (text, ending.finish, note, ending.model, ending.tokens, ending.rung, ending.next_rung, turn),
             )
+        self.index.wake.set()
 
     @repeats
     def interrupt_unfinished(self) -> int:
         """Mark answers that a crash or power cut left unfinished as interrupted, and return their number."""
         note = SWITCHED_OFF.to_json()
         with self._database.write() as connection:
-            turns = [read_turn(row) for row in connection.execute(f"{_TURN} WHERE finish IS NULL")]
+            turns = [read_turn(row) for row in connection.execute(f"{TURN} WHERE finish IS NULL")]
             connection.executemany(
                 "UPDATE turns SET answer = ?, finish = ?, note = ? WHERE id = ?",
                 [
@@ -269,7 +322,8 @@ class Chats:
                 ],
             )
             connection.execute("DELETE FROM pieces")
-            return len(turns)
+        self.index.wake.set()
+        return len(turns)
 
 
 def clean(text: str) -> str:
@@ -280,6 +334,19 @@ def clean(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return text.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def check_name(name: str) -> None:
+    """Raise `ReaderError` if the name of a chat is too long."""
+    if len(name) > NAME_CHARACTERS:
+        raise ReaderError(
+            Sentence(
+                "This name has %(count)d characters; at most %(most)d fit. Please shorten it.",
+                count=len(name),
+                most=NAME_CHARACTERS,
+            ),
+            413,
+        )
 
 
 def check_question(question: str) -> None:
@@ -297,16 +364,6 @@ def check_question(question: str) -> None:
         )
 
 
-_TURN = """
-    SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung,
-    CASE WHEN finish IS NULL THEN
-        (SELECT group_concat(hex(text), ' ') FROM (SELECT text FROM pieces WHERE turn = turns.id ORDER BY at))
-    END AS pieces FROM turns
-"""
-"""`pieces`: what the log has of an answer without an ending. (SQLite keeps the order of the subquery: see its
-ticket 2942, of 2008.)
-"""
-
 _TRIM_LOG = """
     DELETE FROM pieces WHERE id < coalesce(
         (
@@ -318,49 +375,6 @@ _TRIM_LOG = """
 """
 
 
-def read_turn(row: Row) -> Turn:
-    """A stored turn, as far as it can be read. The bits of a card can turn over, and then a value can become any
-    other that SQLite can hold.
-    """
-    is_damaged = any(isinstance(value, Damaged) for value in row)
-    question, answer, asked = _text(row["question"]), _text(row["answer"]), _moment(row["asked"])
-    is_damaged |= not all(isinstance(row[each], str) for each in ("question", "answer", "model"))
-    try:
-        packed = row["pieces"] if "pieces" in row.keys() else None  # noqa: SIM118 - a row is no dict
-        for piece in (packed or "").split():
-            answer += zlib.decompress(bytes.fromhex(piece)).decode()
-    except (ValueError, zlib.error):
-        is_damaged = True
-    numbers = [row[name] for name in ("chat", "number", "tokens", "rung", "next_rung")]
-    is_damaged |= not all(isinstance(each, int) and each >= 0 for each in numbers)
-    chat, number, *counts = map(_whole, numbers)
-    ending = None
-    if row["finish"] is not None:
-        note = None
-        try:
-            finish = Finish(row["finish"])
-            note = Sentence.from_json(row["note"]) if row["note"] else None
-        except (ValueError, TypeError):
-            is_damaged = True
-            finish = Finish.INTERRUPTED if answer else Finish.FAILED
-        ending = Ending(finish, DAMAGED if is_damaged else note, _text(row["model"]), *counts)
-    # A moment that cannot be is no reason to doubt the answer.
-    return Turn(row["id"], chat, number, question, asked or 0.0, answer, ending, is_damaged or asked is None)
-
-
-def is_readable(row: Row) -> bool:
-    """Whether all of a stored turn can be read."""
-    return not read_turn(row).is_damaged
-
-
-def _text(value: object) -> str:
-    return str(value) if isinstance(value, str) else ""
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 62 else 0
-
-
-def _moment(value: object) -> float | None:
-    """A Unix time that can be shown; None for what can be none."""
-    return float(value) if isinstance(value, int | float) and 0 <= value < LAST_MOMENT else None
+def _excerpt(query: Query, turn: Turn) -> str:
+    """A line of the answer, or of the question, around what was looked for. The first question is in the title."""
+    return query.excerpt(turn.answer) or (query.excerpt(turn.question) if turn.number > 1 else "")

@@ -52,7 +52,7 @@ _MOST_REWRITTEN = 100 * 1024 * 1024
 """A larger file of an older version keeps its free pages: rewriting it takes longer than systemd waits for a start.
 A backup that is restored has been rewritten, too."""
 
-_DISK_TROUBLE = {
+DISK_TROUBLE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -379,7 +379,7 @@ def as_storage_error() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_TROUBLE:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in DISK_TROUBLE:
             raise
         raise StorageError(_CANNOT_STORE, str(error)) from error
 

@@ -40,6 +40,11 @@ class Schema:
         """The schema as it was at an earlier version."""
         return replace(self, migrations=self.migrations[:version])
 
+    def derive(self, connection: Connection) -> None:
+        """Compute what follows from other tables, in a file of today's version whose rows came from elsewhere."""
+        if self.derived:
+            connection.executescript(f"BEGIN IMMEDIATE;{self.derived};COMMIT;")
+
     def migrate(self, connection: Connection, version: int | None = None) -> None:
         """Bring a file forward to `version` (None: today's). Each step is a transaction of its own."""
         (before,) = connection.execute("PRAGMA user_version").fetchone()

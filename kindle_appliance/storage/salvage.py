@@ -45,8 +45,7 @@ def salvage(file: Path, schema: Schema, target: sqlite3.Connection) -> dict[str,
         saved = _Copy(pages, target, schema, found).run()
         target.execute("COMMIT")
     schema.migrate(target)
-    if schema.derived:
-        target.executescript(f"BEGIN IMMEDIATE;{schema.derived};COMMIT;")
+    schema.derive(target)
     return saved
 
 

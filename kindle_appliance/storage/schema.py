@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from ..ending import DAMAGED, LOST, Finish
-from . import chats, reports
+from . import reports, rows
 from .migrations import Schema
+
+_LISTS = """
+    ALTER TABLE chats ADD COLUMN name TEXT NOT NULL DEFAULT '';         -- given by a reader; '': none
+    ALTER TABLE chats ADD COLUMN title TEXT NOT NULL DEFAULT '';        -- the beginning of the first question
+    ALTER TABLE chats ADD COLUMN questions INTEGER NOT NULL DEFAULT 0;  -- the number of the newest turn,
+    ALTER TABLE chats ADD COLUMN newest INTEGER NOT NULL DEFAULT 0;     -- its id,
+    ALTER TABLE chats ADD COLUMN asked REAL NOT NULL DEFAULT 0;         -- and when it was asked
+    CREATE INDEX by_newest ON chats (newest);
+    DROP INDEX by_device;
+    CREATE TABLE asked_in (  -- the chats in which a browser has asked, with its newest turn there
+        chat INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+        device TEXT NOT NULL,
+        newest INTEGER NOT NULL,
+        PRIMARY KEY (chat, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX by_device ON asked_in (device, newest);
+    DROP INDEX unfinished;
+    CREATE INDEX unfinished ON turns (chat) WHERE finish IS NULL;
+    CREATE TABLE search_span (low INTEGER NOT NULL, high INTEGER NOT NULL) STRICT;  -- see `storage/search.py`
+"""
+
+SUM_UP = """
+    UPDATE chats SET
+        title = coalesce(
+            (SELECT substr(question, 1, 200) FROM turns WHERE chat = chats.id ORDER BY number LIMIT 1), ''
+        ),
+        (questions, newest) = (
+            SELECT coalesce(max(number), 0), coalesce(max(id), 0) FROM turns WHERE chat = chats.id
+        );
+    UPDATE chats SET asked = coalesce((SELECT asked FROM turns WHERE id = chats.newest), 0);
+    REPLACE INTO asked_in (chat, device, newest)
+        SELECT chat, device, max(id) FROM turns WHERE device != '' GROUP BY chat, device;
+"""
+"""Derives from the turns what lists show of each chat. Later, each question keeps it true. What is known of browsers
+is kept: their turns may be lost.
+"""
 
 CHATS = Schema(
     essential=frozenset({"chats", "turns"}),
     counted="chats",
     precious="turns",
-    is_readable={"turns": chats.is_readable, "reports": reports.is_readable},
+    is_readable={"turns": rows.is_readable, "reports": reports.is_readable},
     marks={"turns": {"finish": Finish.INTERRUPTED.value, "note": DAMAGED.to_json()}},
     remnants={"turns": {"finish": Finish.FAILED.value, "note": LOST.to_json()}},
+    remade=frozenset({"words"}),
+    derived=SUM_UP,
     migrations=(
         """
         CREATE TABLE chats (
@@ -115,5 +153,6 @@ CHATS = Schema(
         ) STRICT, WITHOUT ROWID;
         INSERT INTO days SELECT day, row_number() OVER (ORDER BY day) FROM (SELECT DISTINCT day FROM asked);
         """,
+        _LISTS + SUM_UP,
     ),
 )

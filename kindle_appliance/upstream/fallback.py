@@ -76,6 +76,11 @@ class Fallback:
         self._quotas = quotas
         self._patience = patience
 
+    @property
+    def history_characters(self) -> int:
+        """So much of the history some rung can use; it never gets more."""
+        return max((rung.limits.history_characters for rung in self._rungs), default=0)
+
     def ask(self, question: Question, tell: Tell = lambda _: None, first: int = 0) -> Generation:
         """An answer to `question`. Nothing is sent before it is read. `first`: the index of the rung to begin with;
         past the end of the list it is the first one.

@@ -23,7 +23,7 @@ from ..storage.rate_limit import RateLimit
 from ..storage.reports import Reports
 from . import cookies, replies, visitor
 from .asking import Asking
-from .chats import ChatList
+from .chats import RENAME_SECONDS, ChatList
 from .check import REPORT_SECONDS, Check
 from .forms import limit_fields
 from .guard import Guard, Visit
@@ -97,7 +97,7 @@ class Web:
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
         self._asking = Asking(visitors, pages, chats, desk, rate_limit)
         self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats)
-        self._chats = ChatList(visitors, pages, chats, desk)
+        self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
         self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))
         self._house = HouseWide(visitors, pages, health, self._sign_in, addresses, mdns)
@@ -112,6 +112,8 @@ class Web:
         app.post(f"/answers/<answer:re:{NUMBER}>/stop", callback=self._reading.stop)
         app.get("/chats", callback=self._chats.show)
         app.get(f"/chats/<chat:re:{NUMBER}>", callback=self._chats.go_to_newest)
+        app.get(f"/chats/<chat:re:{NUMBER}>/edit", callback=self._chats.edit)
+        app.post(f"/chats/<chat:re:{NUMBER}>/rename", callback=self._chats.rename)
         app.get(f"/chats/<chat:re:{NUMBER}>/delete", callback=self._chats.confirm_deletion)
         app.post(f"/chats/<chat:re:{NUMBER}>/delete", callback=self._chats.delete)
         app.post("/api/chat", callback=self._scripts.converse)

@@ -14,8 +14,9 @@ from ..answers.desk import AnswerDesk
 from ..clock import now
 from ..errors import NOT_UNDERSTOOD, ReaderError, StorageError
 from ..sentences import Sentence
-from ..storage.chats import Chats, Turn, check_question, clean
+from ..storage.chats import Chats, check_question, clean
 from ..storage.rate_limit import RateLimit
+from ..storage.rows import ChatSummary
 from . import cookies, replies, visitor
 from .forms import is_form, new_form_id, sent_form_id
 from .pages import Pages
@@ -41,11 +42,11 @@ class Asking:
     def show(self) -> HTTPResponse:
         """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
         chat, start = request.query.get("chat", ""), request.query.get("start", "")
-        turn = self._first_turn(chat) if chat else None
-        note = _CHAT_GONE if chat and turn is None else None
+        asked_in = self._find(chat) if chat else None
+        note = _CHAT_GONE if chat and asked_in is None else None
         starters = dict(enumerate(self.pages.starters(self.visitors.language())))
         starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
-        page = self._page(404 if note else 200, turn, starter and starter + " ", note, chat)
+        page = self._page(404 if note else 200, asked_in, starter and starter + " ", note, chat)
         cookies.keep_device(page, cookies.device() or secrets.token_urlsafe(12))
         return page
 
@@ -58,16 +59,16 @@ class Asking:
             return self._page(415, None, note=NOT_UNDERSTOOD)
         question = clean(request.forms.getunicode("question", ""))
         chat = request.forms.getunicode("chat", "")
-        turn = self._first_turn(chat) if chat else None
+        asked_in = self._find(chat) if chat else None
         rung = request.forms.get("rung", "")
         try:
-            if chat and turn is None:
+            if chat and asked_in is None:
                 raise ReaderError(_CHAT_GONE, 404)
             check_question(question)
             charge = partial(self.rate_limit.charge, visitor.asker())
             asked = self.desk.ask(
                 question,
-                turn.chat if turn else None,
+                asked_in.id if asked_in else None,
                 sent_form_id(),
                 cookies.device(),
                 charge,
@@ -75,14 +76,14 @@ class Asking:
             )
         except ReaderError as error:
             replies.log_refusal(error)
-            refusal = self._refuse(error.status, turn, question, error.sentence, chat)
+            refusal = self._refuse(error.status, asked_in, question, error.sentence, chat)
             refusal.headers.update(replies.retry_after(error))
             return refusal
         except KeyError:  # deleted in this very moment
             return self._refuse(404, None, question, _CHAT_GONE, chat)
         except StorageError as error:
             log.error("web: %s", error)
-            return self._refuse(503, turn, question, error.sentence, chat)
+            return self._refuse(503, asked_in, question, error.sentence, chat)
         response = replies.see_other(turn_path(asked))
         if visitor.wants_json():
             response = replies.to_json({"url": turn_path(asked)}, 201)
@@ -90,7 +91,7 @@ class Asking:
         return response
 
     def _refuse(
-        self, status: int, chat: Turn | None, question: str, sentence: Sentence, meant: str
+        self, status: int, chat: ChatSummary | None, question: str, sentence: Sentence, meant: str
     ) -> HTTPResponse:
         if visitor.wants_json():
             return replies.json_error(status, sentence, self.visitors.language())
@@ -99,7 +100,7 @@ class Asking:
     def _page(
         self,
         status: int,
-        chat: Turn | None,
+        chat: ChatSummary | None,
         question: str = "",
         note: Sentence | None = None,
         meant: str = "",
@@ -128,5 +129,5 @@ class Asking:
         except StorageError as error:
             return error.sentence
 
-    def _first_turn(self, chat: str) -> Turn | None:
-        return self.chats.first_turn(int(chat)) if is_number(chat) else None
+    def _find(self, chat: str) -> ChatSummary | None:
+        return self.chats.find_chat(int(chat)) if is_number(chat) else None

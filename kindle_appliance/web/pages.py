@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from ..answers.answer import News
 from ..answers.writing import east_asian_language, is_right_to_left, may_slant
@@ -15,8 +16,9 @@ from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
 from ..host.network import web_address
 from ..sentences import Sentence
-from ..storage.chats import ChatSummary, Place, Turn
+from ..storage.chats import Hits
 from ..storage.reports import Report
+from ..storage.rows import ChatSummary, Place, Turn
 from .look import USUAL_LOOK, Look
 from .templates import Page, Templates
 
@@ -102,23 +104,22 @@ class Pages:
         now: float,
         *,
         question: str = "",
-        chat: Turn | None = None,
+        chat: ChatSummary | None = None,
         gone: int = 0,
         note: Sentence | None = None,
         is_first_visit: bool = False,
         trouble: Sentence | None = None,
     ) -> Page:
-        """The page to ask on: a new question, or one more in the chat whose first turn is `chat`. `gone`: the id of
-        the deleted chat that was meant, whose draft is not the start page's. `question` and `note` bring back what
-        was typed and why it was not sent. `form` is the one-time id of this form. `trouble`: what all
-        readers must know.
+        """The page to ask on: a new question, or one more in `chat`. `gone`: the id of the deleted chat that was
+        meant, whose draft is not the start page's. `question` and `note` bring back what was typed and why it was
+        not sent. `form` is the one-time id of this form. `trouble`: what all readers must know.
         """
         return self._page(
             reader,
             "asking.html",
-            given={"chat": chat.chat if chat else gone},
-            chat=chat.chat if chat else "",
-            first=_question(chat.question, reader) if chat else "",
+            given={"chat": chat.id if chat else gone},
+            chat=chat.id if chat else "",
+            called=_question(chat.title, reader) if chat else "",
             question=question,
             form=form,
             note=note,
@@ -168,15 +169,82 @@ class Pages:
         return self._page(reader, "lost.html", chat=chat, place=place)
 
     def list(
-        self, reader: Reader, chats: Sequence[ChatSummary], now: float, trouble: Sentence | None = None
+        self,
+        reader: Reader,
+        chats: Sequence[ChatSummary],
+        now: float,
+        has_newer: bool = False,
+        has_older: bool = False,
+        trouble: Sentence | None = None,
     ) -> Page:
-        """All chats, newest first. `trouble`: what all readers must know."""
-        return self._page(reader, "list.html", rows=_rows(reader, chats, now), trouble=trouble)
+        """A page of the list of all chats, newest first, and whether there are newer and older ones. `trouble`:
+        what all readers must know.
+        """
+        newer = f"/chats?after={chats[0].newest}" if has_newer else None
+        older = f"/chats?before={chats[-1].newest}" if has_older else None
+        end = "/chats" if newer else "/chats?after=0" if older else None
+        address = f"/chats?before={chats[0].newest + 1}" if newer else "/chats"
+        return self._list(reader, _rows(reader, chats, now), address, newer, end, older, trouble=trouble)
 
-    def deletion(self, reader: Reader, turn: Turn, turns: int) -> Page:
-        """Asks for confirmation before the chat that begins with `turn`, and has so many turns, is deleted."""
-        question = _question(turn.question, reader)
-        return self._page(reader, "deletion.html", chat=turn.chat, question=question, turns=turns)
+    def found(
+        self, reader: Reader, words: str, hits: Hits, now: float, before: int | None, note: Sentence | None
+    ) -> Page:
+        """A page of the chats in which `words` were found: those from below the turn `before` on, or the newest.
+        `note`: what to say about the search.
+        """
+        rows = [
+            _Row(
+                hit.chat.id,
+                _question(hit.chat.title, reader),
+                hit.number,
+                when(hit.asked, now),
+                _Typed(hit.excerpt),
+            )
+            for hit in hits.hits
+        ]
+        first = f"/chats?q={quote(words, safe='')}" if words else "/chats"
+        older = f"{first}&before={hits.older}" if hits.older else None
+        address = first if before is None or not words else f"{first}&before={before}"
+        return self._list(reader, rows, address, None, first if before else None, older, words, note)
+
+    def _list(
+        self,
+        reader: Reader,
+        rows: Sequence[_Row],
+        address: str,
+        newer: str | None,
+        end: str | None,
+        older: str | None,
+        words: str | None = None,
+        note: Sentence | None = None,
+        trouble: Sentence | None = None,
+    ) -> Page:
+        """`words`: what was looked for, None if nothing was. The rest are rows, notes and addresses."""
+        return self._page(
+            reader,
+            "list.html",
+            rows=rows,
+            words=words,
+            note=note,
+            trouble=trouble,
+            address=address,
+            newer=newer,
+            end=end,
+            older=older,
+        )
+
+    def edit(
+        self, reader: Reader, chat: ChatSummary, name: str | None = None, note: Sentence | None = None
+    ) -> Page:
+        """The page from which a chat is renamed or deleted. `name` and `note`: what was refused, and why."""
+        name = chat.name if name is None else name
+        return self._page(
+            reader, "edit.html", chat=chat, first=_question(chat.first, reader), called=name, note=note
+        )
+
+    def deletion(self, reader: Reader, chat: ChatSummary) -> Page:
+        """Asks for confirmation before a chat is deleted."""
+        return self._page(reader, "deletion.html", chat=chat, called=_question(chat.title, reader))
 
     def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
@@ -254,15 +322,15 @@ class _Typed(str):
 
 
 class _Row(NamedTuple):
-    """A chat in a list. `last`: the number of its newest turn; `state`: what becomes of its newest answer, or when
-    it was asked.
+    """A chat in a list. `number`: the turn that it leads to; `state`: what becomes of its newest answer, or when it
+    was asked; `excerpt`: what was found, where something was looked for.
     """
 
     chat: int
-    last: int
     title: _Typed
-    questions: int
+    number: int
     state: Sentence
+    excerpt: _Typed | None = None
 
 
 class _ReportInWords(NamedTuple):
@@ -280,7 +348,7 @@ def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[
             state = Sentence("writing")
         else:
             state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-        rows.append(_Row(chat.id, chat.last, _question(chat.title, reader), chat.questions, state))
+        rows.append(_Row(chat.id, _question(chat.title, reader), chat.questions, state))
     return rows
 
 

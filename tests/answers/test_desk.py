@@ -18,8 +18,8 @@ from fakes.house import House
 from kindle_appliance.answers.desk import SAVE_SECONDS
 from kindle_appliance.ending import DELETED, Ending, Finish
 from kindle_appliance.errors import StorageError
-from kindle_appliance.storage.chats import Turn
 from kindle_appliance.storage.database import Connection
+from kindle_appliance.storage.rows import Turn
 
 
 def test_a_model_that_is_silent_for_long_is_said_to_be_thinking(
@@ -50,6 +50,31 @@ def test_an_answer_is_written_to_its_end_with_nobody_listening(gemini: FakeGemin
     stored = house.chats.find_turn(chat, number)
     assert stored is not None and stored.answer == "Because."
     assert stored.ending == Ending(Finish.COMPLETE, None, "model-a-001", 0)
+
+
+def test_of_a_long_chat_only_as_much_is_read_as_a_model_gets(
+    gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = house.chats.ask("Question 1?", None, "1")
+    for number in range(2, 101):
+        house.chats.ask(f"Question {number}?", first.chat, f"{number}")
+    for turn in range(1, 101):
+        house.chats.store_ending(turn, f"Answer {turn}." + "x" * 1000, Ending(Finish.COMPLETE))
+    read = []
+    before = house.chats.turns_before
+
+    def counted(turn: Turn) -> Iterator[Turn]:
+        for earlier in before(turn):
+            read.append(earlier.number)
+            yield earlier
+
+    monkeypatch.setattr(house.chats, "turns_before", counted)
+    house.ask("And now?", first.chat)
+    call = gemini.next_call()
+    sent = [content["parts"][0]["text"][:12].rstrip("?.x") for content in call.json["contents"]]
+    assert sent == [*(f"{kind} {n}" for n in range(78, 101) for kind in ("Question", "Answer")), "And now"]
+    assert read == list(range(100, 76, -1)), "and the first that does not fit"
+    call.play(Reply.answer("Now."))
 
 
 def test_the_question_is_stored_before_gemini_is_asked(gemini: FakeGemini, house: House, tmp_path: Path) -> None:

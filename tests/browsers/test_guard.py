@@ -13,7 +13,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 
 from kindle_appliance.answers.answer import News
-from kindle_appliance.storage.chats import Turn
+from kindle_appliance.storage.rows import Turn
 from kindle_appliance.web.pages import Pages, Reader
 from kindle_appliance.web.templates import Page
 

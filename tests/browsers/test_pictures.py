@@ -33,6 +33,8 @@ PAGES = {
     "/": "asking",
     "/?chat=1": "asking-more",
     "/chats": "chats",
+    "/chats?q=water": "found",
+    "/chats/1/edit": "edit",
     "/chats/1/delete": "deletion",
     "/chats/7/1": "interrupted",
     "/addresses": "addresses",

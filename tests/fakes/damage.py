@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
-from kindle_appliance.storage.chats import Chats, Turn
+from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.rate_limit import Asker, RateLimit
 from kindle_appliance.storage.reports import Reports
+from kindle_appliance.storage.rows import Turn
 from kindle_appliance.storage.schema import CHATS
 
 PAGE = 4096

@@ -24,6 +24,7 @@ import urllib3
 from kindle_appliance.answers.desk import AnswerDesk
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.schema import CHATS
@@ -88,6 +89,8 @@ class House:
         self.database = Database(self._file, CHATS, mends=True)
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
+        self.indexer = Indexer(self.chats.index)
+        self.indexer.start()
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
@@ -119,6 +122,7 @@ class House:
         self._thread.join()
         self.desk.close(5)
         self.server.close(5)
+        self.indexer.close()
         self.database.close()
         self.upstream.close()
         for client in self._clients:

@@ -25,6 +25,7 @@ from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database, Inspection, inspect
 from kindle_appliance.storage.lock import FolderLock, announced_url
 from kindle_appliance.storage.schema import CHATS
+from kindle_appliance.storage.terms import Query
 
 NOTHING: Mapping[str, bytes] = {}
 NAMES = ("settings.toml", "gemini-key", "pin")
@@ -83,11 +84,14 @@ def test_a_restore_returns_only_the_files_that_were_backed_up_and_leaves_none_in
 
 
 def test_a_deleted_question_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
-    write_chats(chats, "A very secret question")
-    with closing(Database(chats, CHATS)) as database, database.write() as connection:
-        connection.execute("DELETE FROM turns WHERE question LIKE '%secret%'")
+    write_chats(chats, "A very Secret question")
+    with closing(Database(chats, CHATS)) as database:
+        stored = Chats(database)
+        assert stored.interrupt_unfinished() == 3
+        assert stored.search(Query("secret"), 20).hits
+        stored.delete(3)
     back_up(chats.parent, tmp_path / "backup", NOTHING)
-    assert b"very secret" not in (tmp_path / "backup").read_bytes()
+    assert b"secret" not in (tmp_path / "backup").read_bytes().lower(), "nor one of its words"
 
 
 def test_an_answer_continues_while_backups_are_made(house: House, gemini: FakeGemini, tmp_path: Path) -> None:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fakes.chats import catch_up
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage import chats as module
-from kindle_appliance.storage.chats import Chats, Piece, Turn
+from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
-from kindle_appliance.storage.schema import CHATS
+from kindle_appliance.storage.rows import Turn
+from kindle_appliance.storage.schema import CHATS, SUM_UP
+from kindle_appliance.storage.terms import Query
 
 COMPLETE = Ending(Finish.COMPLETE, model="gemini-flash-latest", tokens=12)
 
@@ -83,8 +91,8 @@ def test_numbers_count_up_in_each_chat_and_turns_come_in_their_order(chats: Chat
         (other.chat, 2),
         (first.chat, 3),
     ]
-    assert [turn.question for turn in chats.turns_before(turns[-1])] == ["a1", "a2"]
-    assert chats.turns_before(first) == []
+    assert [turn.question for turn in chats.turns_before(turns[-1])] == ["a2", "a1"]
+    assert list(chats.turns_before(first)) == []
     assert (chats.count_turns(first.chat), chats.count_turns(other.chat)) == (3, 2)
 
 
@@ -201,7 +209,7 @@ def test_a_question_survives_a_kill_right_after_ask_returned(tmp_path: Path) -> 
 def test_every_text_comes_back_exactly_as_it_was_written(chats: Chats, text: str) -> None:
     turn, _ = chats.ask(text, None, "form")
     assert turn.question == stored(chats, turn).question == text
-    assert chats.recent(1)[0].title == text
+    assert chats.recent(1)[0].title == text[:200]
     assert chats.ask(text, None, "form") == (turn, False)
     chats.store_pieces([Piece(turn.id, 0, text)])
     assert stored(chats, turn).answer == text
@@ -349,3 +357,82 @@ def test_the_list_marks_the_chats_with_an_unfinished_answer(chats: Chats, form: 
     assert {chat.id: chat.writing for chat in chats.recent(10)} == {quiet.chat: False, busy.chat: True}
     chats.store_ending(busy.id, "Done.", COMPLETE)
     assert not any(chat.writing for chat in chats.recent(10))
+
+
+def test_lists_are_read_through_indexes_however_many_turns_there_are(chats: Chats, database: Database) -> None:
+    turn, _ = chats.ask("The sea", None, "1", "the-device")
+    chats.ask("More", turn.chat, "2", "the-device")
+    chats.interrupt_unfinished()
+    catch_up(chats)
+    read: list[str] = []
+    database._reader.set_trace_callback(read.append)
+    assert chats.recent(20) and chats.recent(20, before=9) and chats.recent(6, "the-device") and chats.after(20, 0)
+    assert chats.search(Query("sea"), 20).hits and chats.find_chat(1) and chats.count_turns(1) == 2
+    assert list(chats.turns_before(replace(turn, number=3)))
+    database._reader.set_trace_callback(None)
+    assert len(read) > 10
+    for statement in [each for each in read if not each.startswith("--")]:  # those that FTS5 asks itself
+        plan = [row["detail"] for row in database.read(f"EXPLAIN QUERY PLAN {statement}")]
+        assert not any(re.match(r"SCAN (turns|chats|asked_in)\b", step) for step in plan), f"{statement}: {plan}"
+
+
+def test_a_device_finds_the_chats_in_which_it_has_asked_last(chats: Chats, form: Iterator[str]) -> None:
+    first, _ = chats.ask("first", None, next(form), "one")
+    second, _ = chats.ask("second", None, next(form), "one")
+    other, _ = chats.ask("other", None, next(form), "another")
+    chats.ask("more", first.chat, next(form), "another")
+    nameless, _ = chats.ask("nameless", None, next(form))
+    assert [chat.id for chat in chats.recent(9, "one")] == [second.chat, first.chat]
+    assert [chat.id for chat in chats.recent(9, "another")] == [first.chat, other.chat]
+    assert [chat.id for chat in chats.recent(1, "another")] == [first.chat]
+    assert chats.recent(9, "") == chats.recent(9, "unknown") == []
+    assert [chat.id for chat in chats.recent(9)] == [nameless.chat, first.chat, other.chat, second.chat]
+    chats.delete(first.chat)
+    assert [chat.id for chat in chats.recent(9, "another")] == [other.chat]
+
+
+class Listed(RuleBasedStateMachine):
+    """Whatever happens to chats, their entries in lists are what their turns say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self._database = Database(Path(self._folder.name) / "chats.sqlite", CHATS)
+        self._chats = Chats(self._database)
+        self._forms = count()
+
+    def teardown(self) -> None:
+        self._database.close()
+        self._folder.cleanup()
+
+    @rule(chat=st.integers(1, 4), device=st.sampled_from(["", "one", "two"]), is_new=st.booleans())
+    def ask(self, chat: int, device: str, is_new: bool) -> None:
+        with suppress(KeyError):
+            self._chats.ask("Why " * (chat * 20), None if is_new else chat, str(next(self._forms)), device)
+
+    @rule(chat=st.integers(1, 4))
+    def delete(self, chat: int) -> None:
+        with suppress(KeyError):
+            self._chats.delete(chat)
+
+    @rule(chat=st.integers(1, 4), name=st.sampled_from(["", "A name"]))
+    def rename(self, chat: int, name: str) -> None:
+        with suppress(KeyError):
+            self._chats.rename(chat, name)
+
+    @rule()
+    def interrupt(self) -> None:
+        self._chats.interrupt_unfinished()
+
+    @invariant()
+    def summed_up_anew_they_are_the_same(self) -> None:
+        tables = "SELECT * FROM chats ORDER BY id", "SELECT * FROM asked_in ORDER BY chat, device"
+        kept = [[tuple(row) for row in self._database.read(table)] for table in tables]
+        with self._database.write() as connection:
+            for statement in filter(str.strip, SUM_UP.split(";")):
+                connection.execute(statement)
+        assert [[tuple(row) for row in self._database.read(table)] for table in tables] == kept
+
+
+TestListed = Listed.TestCase
+TestListed.settings = settings(max_examples=25, stateful_step_count=20)

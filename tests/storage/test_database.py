@@ -395,7 +395,7 @@ def test_a_damaged_page_of_the_file_is_a_storage_error(path: Path) -> None:
         file.write(b"\xff" * size)
     with closing(Database(path, CHATS)) as database:
         with pytest.raises(StorageError, match="malformed"):
-            count_chats(database)
+            database.read("SELECT name FROM chats")
         with pytest.raises(StorageError, match="malformed"):
             add_chat(database)
 

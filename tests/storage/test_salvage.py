@@ -23,9 +23,10 @@ from fakes.filesystem import mounted, remount
 
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import OwnerError, StorageError
-from kindle_appliance.storage.chats import Chats, Turn
+from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database, inspect
 from kindle_appliance.storage.reports import Reports
+from kindle_appliance.storage.rows import Turn
 from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.storage.set_aside import MOST_SET_ASIDE
 
@@ -198,11 +199,11 @@ def test_a_log_without_its_file_or_header_is_not_thrown_away(file: Path, weeks: 
                 assert saved(Chats(database), weeks[1]) == (ROWS, ROWS)
 
 
-@pytest.mark.parametrize("what", ["half", "zeros", "text", "empty", "folder", "noise"])
+@pytest.mark.parametrize("what", ["a part", "zeros", "text", "empty", "folder", "noise"])
 def test_something_else_in_the_place_of_the_file_is_set_aside_and_said(file: Path, weeks: Weeks, what: str) -> None:
     content = file.read_bytes()
     others = {
-        "half": content[: len(content) // 2 + 100],
+        "a part": content[: len(content) * 3 // 4 + 100],
         "zeros": bytes(len(content)),
         "text": b"These are my shopping lists.\n" * 2000,
         "empty": b"",
@@ -216,7 +217,7 @@ def test_something_else_in_the_place_of_the_file_is_set_aside_and_said(file: Pat
         file.write_bytes(others[what])
     with mended(file) as database:
         _, there = saved(Chats(database), weeks[1])
-        assert (there > 10) == (what == "half")
+        assert (there > 10) == (what == "a part")
         check_new(database)
         told = database.damage
         Chats(database).ask("Does it go on?", None, "new")
@@ -226,7 +227,7 @@ def test_something_else_in_the_place_of_the_file_is_set_aside_and_said(file: Pat
     assert told is not None and told.saved == there
     aside = file.with_name(told.file)
     assert (aside / "kept").is_file() if what == "folder" else aside.read_bytes() == others[what]
-    assert ("Nothing of them could be saved" in str(told.sentence(told.moment + 60))) == (what != "half")
+    assert ("Nothing of them could be saved" in str(told.sentence(told.moment + 60))) == (what != "a part")
     assert told.sentence(told.moment + 8 * 86400) is None
 
 

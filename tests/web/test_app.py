@@ -78,7 +78,7 @@ def test_every_state_changing_request_is_a_post(gemini: FakeGemini, house: House
 def test_a_bug_shows_no_traceback_to_the_reader(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(house.chats, "recent", lambda most: 1 // 0)
+    monkeypatch.setattr(house.chats, "recent", lambda *_, **__: 1 // 0)
     response = house.get("/chats")
     page = response.data.decode()
     assert response.status == 500 and "The appliance made a mistake." in page

@@ -20,8 +20,8 @@ from fakes.program import Appliance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindle_appliance.storage.chats import Turn
 from kindle_appliance.storage.database import inspect
+from kindle_appliance.storage.rows import Turn
 from kindle_appliance.storage.schema import CHATS
 
 DAMAGED = "The card has damaged this answer."
@@ -200,6 +200,9 @@ def test_a_question_that_cannot_be_read_is_a_sentence_in_lists_too_and_is_not_as
     chat_of: Path, gemini: FakeGemini
 ) -> None:
     change(chat_of, question=b"\xff", finish="failed")
+    with closing(sqlite3.connect(chat_of)) as connection:
+        connection.execute("UPDATE chats SET title = ?", (b"\xff",))
+        connection.commit()
     with House(gemini.url, chat_of.parent) as house:
         for path in ("/chats", "/chats/1/1", "/chats/1/delete", "/?chat=1"):
             assert "The card has damaged this question." in house.get(path).data.decode(), path
@@ -227,10 +230,10 @@ def test_a_report_that_cannot_be_read_is_left_out(gemini: FakeGemini, tmp_path: 
 def test_turns_of_a_chat_that_there_never_was_can_be_deleted(chat_of: Path, gemini: FakeGemini) -> None:
     change(chat_of, chat=4711)
     with House(gemini.url, chat_of.parent) as house:
-        assert "/chats/4711/1" in house.get("/chats").data.decode()
         assert house.get("/chats/4711/1").status == 200
+        assert house.get("/chats/4711/delete").status == 200
         assert house.post("/chats/4711/delete", {}).status == 303
-        assert "/chats/4711/1" not in house.get("/chats").data.decode()
+        assert house.get("/chats/4711/1").status == 404
 
 
 # The whole file
@@ -270,8 +273,8 @@ def test_between_the_turns_that_were_saved_one_can_turn_over_those_that_were_los
         links = re.findall(rf"/chats/{chat}/(\d)", lost.data.decode())
         assert links == ["2", "4"]
         assert house.get(f"/chats/{chat}/5").status == 404
-        assert "Two?" in house.get("/chats").data.decode()
-        assert "Two?" in house.get(f"/chats/{chat}/delete").data.decode()
+        for path in ("/chats", f"/chats/{chat}/delete"):
+            assert "One?" in house.get(path).data.decode()  # the list knows the beginning of the first question
 
 
 @pytest.mark.slow

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from conftest import ROOT
@@ -16,8 +18,9 @@ from kindle_appliance.answers.typesetter import Block
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.mdns import Snapshot, State
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
-from kindle_appliance.storage.chats import ChatSummary, Place, Turn
+from kindle_appliance.storage.chats import Hit, Hits
 from kindle_appliance.storage.reports import Report
+from kindle_appliance.storage.rows import ChatSummary, Place, Turn
 from kindle_appliance.web import templates
 from kindle_appliance.web.pages import Pages, Reader, when
 
@@ -66,17 +69,22 @@ def news(ending: Ending | None, *blocks: str) -> News:
 
 
 def all_pages(pages: Pages, language: str, text: str) -> list[str]:
-    chats = [ChatSummary(3, text, 2, NOON, True, 9, 2), ChatSummary(2, text, 1, NOON - 86400, False, 8, 1)]
+    chats = [ChatSummary(3, text, 2, NOON, True, 9), ChatSummary(2, text, 1, NOON - 86400, False, 8)]
     note = Sentence("Please type a question first.")
     return [
         pages.asking(Reader(language), "form-id", chats, NOON),
-        pages.asking(Reader(language), "form-id", (), NOON, question=text, chat=turn(text), note=note),
+        pages.asking(Reader(language), "form-id", (), NOON, question=text, chat=chats[0], note=note),
         pages.reading(Reader(language), turn(text), Place(2, 0, 0), news(None, "<p>one</p>"), "form-id"),
         pages.reading(
             Reader(language), turn(text), Place(2, 0, 0), news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"
         ),
         pages.list(Reader(language), chats, NOON),
-        pages.deletion(Reader(language), turn(text), 2),
+        pages.list(Reader(language), chats, NOON, has_newer=True, has_older=True),
+        pages.found(Reader(language), text, Hits([Hit(chats[0], 1, NOON, text)], 7), NOON, 9, note),
+        pages.found(Reader(language), "", Hits([], None), NOON, None, note),
+        pages.edit(Reader(language), replace(chats[0], name=text)),
+        pages.edit(Reader(language), chats[0], text, note),
+        pages.deletion(Reader(language), chats[0]),
         pages.message(Reader(language), Sentence("There is no such page here.")),
         pages.pin(Reader(language), "/chats", "0123", note),
         *[pages.addresses(Reader(language), (), 80, Snapshot(state)) for state in State],
@@ -100,7 +108,8 @@ class Skeleton(HTMLParser):
         self.marks = str(self.parts).count(self.MARK)
 
     def _marked(self, text: str | None) -> str:
-        for value in (self._value, " ".join(self._value.split())):  # as typed, and as the title of a chat
+        # As typed, as the title of a chat, and in an address.
+        for value in (self._value, " ".join(self._value.split()), quote(self._value, safe="")):
             text = (text or "").replace(value, self.MARK)
         return text or ""
 
@@ -125,7 +134,7 @@ def pages_full_of(text: str, language: str) -> list[str]:
     reader = Reader(language)
     note = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason=text)
     mdns = Snapshot(State.UP, text, (), note)
-    chats = [ChatSummary(3, text, 2, NOON, True, 9, 2)]
+    chats = [ChatSummary(3, text, 2, NOON, True, 9)]
     found = [
         *all_pages(pages, language, text),
         pages.asking(reader, text, chats, NOON, question=text, note=note),
@@ -317,7 +326,7 @@ def test_a_question_is_set_as_its_script_wants(
 
 def test_long_questions_are_shortened_in_lists_only(pages: Pages) -> None:
     long = "word " * 200
-    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9, 1)], NOON)
+    listed = pages.list(ENGLISH_READER, [ChatSummary(1, long, 1, NOON, False, 9)], NOON)
     assert listed.count("word ") < 20 and "…" in listed
     assert pages.reading(ENGLISH_READER, turn(long), Place(1, 0, 0), news(None), "f").count("word ") > 200
 
