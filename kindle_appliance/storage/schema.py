@@ -38,8 +38,8 @@ SUM_UP = """
     REPLACE INTO asked_in (chat, device, newest)
         SELECT chat, device, max(id) FROM turns WHERE device != '' GROUP BY chat, device;
 """
-"""Derives from the turns what lists show of each chat. Later, each question keeps it true. What is known of browsers
-is kept: their turns may be lost.
+"""Derives from the turns what lists show of each chat. Later, each question keeps it true. What is known of
+browsers is kept: their turns may be lost.
 """
 
 CHATS = Schema(
