@@ -193,9 +193,9 @@ def walk(pages: Pages, root: int, damage: list[int], *, has_keys: bool = True) -
         if cells.kind not in ((_TABLE_INTERIOR, _TABLE_LEAF) if has_keys else (_INDEX_INTERIOR, _INDEX_LEAF)):
             damage.append(number)
             continue
-        if not cells.are_sound:
+        if not (cells.are_sound and cells.are_all):
             damage.append(number)
-            if not cells.is_leaf:
+            if not (cells.are_sound or cells.is_leaf):
                 continue  # its children are found as orphans; a wrong one could be the page of another table
         if not cells.is_leaf:
             waiting += reversed([*(_number(page, start) for start in cells.starts), cells.right_child])
@@ -223,7 +223,7 @@ def orphans(pages: Pages, only: Callable[[Record], bool] = lambda record: True) 
 
 def is_sound(page: bytes) -> bool:
     """Whether a page looks like one of a tree in all that can be told from it alone."""
-    return len(page) > 8 and page[0] in (2, 5, 10, 13) and _Cells(page).are_sound
+    return len(page) >= min(_PAGE_SIZES) and page[0] in (2, 5, 10, 13) and _Cells(page).are_sound
 
 
 class _Cells:
@@ -237,7 +237,7 @@ class _Cells:
         self.are_sound = False
         if self.kind not in (_INDEX_INTERIOR, _TABLE_INTERIOR, _INDEX_LEAF, _TABLE_LEAF):
             return
-        free, count, content, _ = struct.unpack_from(">3HB", page, head + 1)
+        free, count, content, self._fragments = struct.unpack_from(">3HB", page, head + 1)
         first = head + (8 if self.is_leaf else 12)
         if not self.is_leaf:
             self.right_child = _number(page, head + 8)
@@ -251,6 +251,29 @@ class _Cells:
             and (not free or end <= free < len(page))
             and (self.is_leaf or bool(self.right_child))
         )
+        self._page, self._free, self._content = page, free, content or 65536
+
+    @property
+    def are_all(self) -> bool:
+        """Whether the cells of a sound page and what it has as free fill the space from the first one on: otherwise
+        a damaged number leaves some out, or each row.
+        """
+        filled, free, before = sum(map(self._size, self.starts)), self._free, 0
+        while before < free <= len(self._page) - 4:
+            filled += int.from_bytes(self._page[free + 2 : free + 4], "big")
+            free, before = int.from_bytes(self._page[free : free + 2], "big"), free
+        return bool(filled + self._fragments == len(self._page) - self._content)
+
+    def _size(self, start: int) -> int:
+        """The bytes of a cell in its page."""
+        at = start if self.is_leaf else start + 4
+        size = 0
+        if self.kind != _TABLE_INTERIOR:
+            size, at = _varint(self._page, at)
+        if self.kind in (_TABLE_INTERIOR, _TABLE_LEAF):
+            _, at = _varint(self._page, at)
+        local = _local_size(size, len(self._page), self.kind)
+        return max(4, at + local + (4 if size > local else 0) - start)
 
 
 def _record(pages: Pages | None, page: bytes, start: int, kind: int) -> Record | None:

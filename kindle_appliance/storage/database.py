@@ -25,7 +25,7 @@ from ..sentences import Sentence
 from . import set_aside
 from .damage import Damage, decode, latest_damage
 from .migrations import Schema
-from .salvage import is_altered, salvage
+from .salvage import is_altered, is_version_wrong, salvage
 
 log = logging.getLogger(__name__)
 
@@ -221,8 +221,8 @@ class Database:
             if not self._is_incremental():  # of a new file; of another one at its next VACUUM
                 self._writer.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
             self._writer.execute("PRAGMA journal_mode=WAL")
-        if self._mends and (trouble := self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise set_aside.Unusable(trouble)
+        if self._mends:
+            set_aside.check_content(self._writer, as_is)
         if self._schema is not None:
             self._migrate(path, self._schema)
             self._rewrite(path)
@@ -306,9 +306,9 @@ class Database:
 
     def _migrate(self, path: Path, schema: Schema) -> None:
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > schema.version + _MOST_AHEAD or (self._mends and is_version_wrong(self._writer, schema)):
+            raise set_aside.Unusable(f"its schema cannot have version {version}")
         if version > schema.version:
-            if version > schema.version + _MOST_AHEAD:
-                raise set_aside.Unusable(f"its schema cannot have version {version}")
             raise OwnerError(
                 Sentence(
                     "The chats in %(path)s belong to a newer version of the appliance. Please install that one.",

@@ -13,8 +13,10 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_OURS = ("lock", "pin-secret", "chats*.sqlite*", "before-restore.sqlite*")
-"""The folder can be one with other files, too. SQLite gives the files beside a database the mode that it has."""
+_BESIDE = ("", "-wal", "-shm", "-journal")
+_DATABASES = ("chats.sqlite", "chats-damaged-[12][0-9][0-9][0-9]-*.sqlite", "before-restore.sqlite")
+_OURS = ("lock", "pin-secret", *(name + suffix for name in _DATABASES for suffix in _BESIDE))
+"""The folder can be one with other files, too, such as a home folder. SQLite gives the files beside a database the mode that it has."""
 
 
 def keep_private(folder: Path) -> None:

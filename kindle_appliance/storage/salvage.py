@@ -52,10 +52,30 @@ def salvage(file: Path, schema: Schema, target: sqlite3.Connection) -> dict[str,
 def is_altered(connection: sqlite3.Connection, schema: Schema) -> bool:
     """Whether a file has not the tables that its version should have, so that even right statements fail."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    known = _statements(schema)[min(version, schema.version)]
-    found = {row[0]: row[1] for row in rows}
+    known = _statements(schema)[max(0, min(version, schema.version))]
+    found = _described(connection)
     return any(found.get(name) != sql for name, sql in known.items())
+
+
+def is_version_wrong(connection: sqlite3.Connection, schema: Schema) -> bool:
+    """Whether the version that a file names cannot be its own: then migrations must not begin with it.
+
+    That of an older file has other tables, and so has that of a newer one: each step changes some. Only names are
+    compared with an older version's, because the words of a step may have been mended since.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == schema.version:
+        return False
+    versions, found = _statements(schema), _described(connection)
+    if not 0 <= version < schema.version:
+        return bool(version < 0 or found == versions[-1])
+    ours = set().union(*versions)
+    return bool(found.keys() & ours != versions[version].keys())
+
+
+def _described(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 @dataclass(frozen=True)
@@ -285,12 +305,14 @@ def _tells_of_table(record: Record) -> bool:
 
 
 def _version(pages: Pages, found: _Found, schema: Schema) -> int:
-    """The version whose tables the file has; where that is not clear, the one that it names, or the newest."""
+    """The version whose tables the file has, as far as it says so; where that is not clear, the one that it names,
+    or the newest.
+    """
     head = pages.read(1)
     named = int.from_bytes(head[60:64], "big") if head.startswith(MAGIC) else 0
     texts = {name: sql for name, (_, sql) in found.items() if sql}
     scores = [
-        (sum(1 if texts.get(name) == sql else -1 for name, sql in each.items()), version == named, version)
+        (sum(1 if each.get(name) == sql else -1 for name, sql in texts.items()), version == named, version)
         for version, each in enumerate(_statements(schema))
     ]
     # Without any of its tables, the newest version it is: the shorter rows of older ones fit, too.

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ..clock import now
-from .btrees import has_readable_head
+from .btrees import MAGIC, has_readable_head
 from .damage import Damage, name_for_damaged
 from .migrations import Schema
 from .salvage import salvage
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 MOST_SET_ASIDE = 5
 """Damaged files in a folder. A card that damages more is worn out, and would only be filled."""
+
+_WRITE_VERSION, _MOST_WRITE_VERSION = 18, b"\x02"
+"""The place of a number in a file's header, and the largest one: with a larger one SQLite writes nothing
+(https://www.sqlite.org/fileformat2.html, 1.3.3, read 2026-11)."""
 
 _BESIDE = ("-wal", "-journal")  # what SQLite keeps beside a file and needs to read it
 
@@ -39,12 +43,39 @@ def check(file: Path) -> None:
     if file.is_dir():
         raise Unusable("it is a folder")
     wal = file.with_name(f"{file.name}-wal")
+    if not file.exists() and wal.is_file() and wal.stat().st_size:
+        file.touch(0o600)  # its name was lost; what stands in the log is not
+    if file.is_file():
+        with file.open("rb") as opened:
+            head = opened.read(_WRITE_VERSION + 1)
+        if head.startswith(MAGIC) and head[_WRITE_VERSION:] > _MOST_WRITE_VERSION:
+            raise Unusable("its header says that it must not be written")
     if file.is_file() and wal.is_file() and wal.stat().st_size:
         if not file.stat().st_size:
             raise Unusable("it is empty, but its log is not")
         with wal.open("rb") as opened:
             if not has_readable_head(opened):
                 raise Unusable("its log has no readable header")
+
+
+def check_content(connection: sqlite3.Connection, as_is: bool) -> None:
+    """Raise `Unusable` for an open file with damage. Where only an index and its table differ, as after a flipped
+    bit in a question, the index is made anew, unless the file has to be left `as_is`.
+    """
+    (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if trouble == "ok":
+        return
+    (in_tables,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if in_tables != "ok":
+        raise Unusable(in_tables)
+    log.warning("storage: an index is damaged: %s", trouble)
+    try:
+        if not as_is:
+            connection.execute("REINDEX")
+    except sqlite3.IntegrityError as error:  # two rows have become the same
+        raise Unusable(trouble) from error
+    except sqlite3.OperationalError as error:
+        log.warning("storage: it stays as it is: %s", error)
 
 
 def save(file: Path, schema: Schema) -> Path:

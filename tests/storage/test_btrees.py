@@ -100,6 +100,12 @@ def test_anything_at_all_is_read_to_its_end(content: bytes, log: bytes) -> None:
     list(orphans(pages))
 
 
+@pytest.mark.parametrize("kind", [2, 5, 10, 13])
+def test_a_file_that_ends_within_the_head_of_a_page_is_read(kind: int) -> None:
+    for size in range(1, 20):
+        assert Pages(BytesIO(bytes(512) + bytes([kind]) + bytes(size - 1)), None).count == 0
+
+
 class CountingFile(BytesIO):
     """A file that counts how often it is read."""
 

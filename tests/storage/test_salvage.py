@@ -23,6 +23,7 @@ from fakes.filesystem import mounted, remount
 
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import OwnerError, StorageError
+from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database, inspect
 from kindle_appliance.storage.reports import Reports
@@ -96,6 +97,37 @@ def test_whatever_page_is_destroyed_nearly_all_rows_are_saved(
         )
     assert all(there >= 38 for _, _, there in results)
     assert sum(whole < 38 for _, whole, _ in results) <= 2, results
+
+
+@pytest.mark.parametrize("count", [0, 1, 0xFFFF])
+def test_a_page_that_says_another_number_of_rows_than_it_has_takes_no_others_away(
+    weeks: Weeks, tmp_path: Path, count: int
+) -> None:
+    content, turns = weeks
+    for page in range(1, len(content) // PAGE + 1):
+        start = (page - 1) * PAGE + (100 if page == 1 else 0)
+        if content[start] not in (2, 5, 10, 13):
+            continue
+        file = tmp_path / str(page) / "chats.sqlite"
+        file.parent.mkdir()
+        file.write_bytes(content[: start + 3] + count.to_bytes(2, "big") + content[start + 5 :])
+        with mended(file) as database:
+            whole, there = saved(Chats(database), turns)
+            assert there >= 38 and whole >= 34, page
+            check_new(database)
+
+
+def test_an_index_that_differs_from_its_table_is_made_anew(file: Path, weeks: Weeks, tmp_path: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[content.index(b"Question 9:")] ^= 1
+    file.write_bytes(content)
+    assert "missing from index" in inspect(file, CHATS).trouble
+    with mended(file) as database:
+        assert database.damage is None
+        check_new(database)
+        assert len(Chats(database).recent(100)) == CHATS_KEPT
+    assert inspect(file, CHATS).trouble == "" and not set_aside(file)
+    assert back_up(file.parent, tmp_path / "backup", {})[0].rows == CHATS_KEPT
 
 
 def test_a_file_with_a_destroyed_header_loses_nothing(file: Path, weeks: Weeks) -> None:
@@ -197,6 +229,18 @@ def test_a_log_without_its_file_or_header_is_not_thrown_away(file: Path, weeks: 
             if name == "the header is destroyed":
                 assert "And then?" in questions
                 assert saved(Chats(database), weeks[1]) == (ROWS, ROWS)
+
+
+def test_a_log_whose_file_is_gone_is_salvaged_and_set_aside(tmp_path: Path) -> None:
+    kept, file = tmp_path / "kept" / "chats.sqlite", tmp_path / "chats.sqlite"
+    with closing(Database(kept, CHATS)) as database:
+        Chats(database).ask("Where is the rest?", None, "form")
+        shutil.copy(f"{kept}-wal", f"{file}-wal")
+    with mended(file) as database:
+        assert [row[0] for row in database.read("SELECT question FROM turns")] == ["Where is the rest?"]
+        assert database.damage is not None and database.damage.saved == 1
+    (aside,) = set_aside(file)
+    assert aside.stat().st_size == 0 and aside.with_name(f"{aside.name}-wal").stat().st_size > 0
 
 
 @pytest.mark.parametrize("what", ["a part", "zeros", "text", "empty", "folder", "noise"])
@@ -450,6 +494,7 @@ def test_a_good_file_and_one_of_a_newer_version_are_left_alone(file: Path) -> No
         assert database.damage is None
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {CHATS.version + 1}")
+        connection.execute("CREATE TABLE of_a_newer_version (id INTEGER PRIMARY KEY)")
     with pytest.raises(OwnerError, match="newer version") as refused:
         Database(file, CHATS, mends=True)
     assert not isinstance(refused.value, StorageError)
@@ -462,6 +507,34 @@ def test_a_migration_that_cannot_be_done_leaves_the_file_where_it_is(file: Path)
     with pytest.raises(StorageError):
         Database(file, broken, mends=True)
     assert not set_aside(file) and file.read_bytes()[100:] == before[100:]
+
+
+@pytest.mark.parametrize("place", range(0, 100, 4))
+def test_whatever_bit_of_the_header_turns_over_all_is_read_and_the_next_question_stored(
+    file: Path, weeks: Weeks, place: int
+) -> None:
+    content = file.read_bytes()
+    for bit in range(32):
+        changed = bytearray(content)
+        changed[place + bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        with mended(file) as database:
+            chats = Chats(database)
+            assert saved(chats, weeks.turns) == (ROWS, ROWS), bit
+            assert chats.ask("New?", None, "new")[0].id > max(weeks.turns)
+            check_new(database)
+        for each in [*file.parent.iterdir()]:
+            each.unlink()
+
+
+def test_each_step_of_the_schema_changes_what_the_file_says_of_its_tables() -> None:
+    # So a file without the tables of its version is damaged, not newer or older.
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        found: list[object] = [[]]
+        for version in range(1, CHATS.version + 1):
+            CHATS.migrate(connection, version)
+            found.append(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall())
+            assert found[-1] != found[-2], version
 
 
 @pytest.mark.parametrize("bit", range(8))
