@@ -55,7 +55,7 @@ class Log:
     def __init__(self, file: BinaryIO | None) -> None:
         self.offsets: dict[int, int] = {}
         self.count = self.page_size = 0
-        head = file.read(_LOG_HEADER) if file else b""
+        head = _read(file, _LOG_HEADER) if file else b""
         if file is None or len(head) < _LOG_HEADER:
             return
         magic, _, size, _, *salts, first, second = struct.unpack(">8I", head)
@@ -67,7 +67,7 @@ class Log:
         transaction: dict[int, int] = {}
         is_whole = True
         for offset in range(_LOG_HEADER, 1 << 40, _FRAME_HEADER + size):
-            frame = file.read(_FRAME_HEADER + size)
+            frame = _read(file, _FRAME_HEADER + size)
             if len(frame) < _FRAME_HEADER + size:
                 return
             number, count, *theirs, first, second = struct.unpack(">6I", frame[:_FRAME_HEADER])
@@ -120,7 +120,7 @@ class Pages:
         if self._log_file and self._log.page_size == self.size and number in self._log.offsets:
             source, offset = self._log_file, self._log.offsets[number]
         source.seek(offset)
-        page = source.read(self.size)
+        page = _read(source, self.size)
         return page if len(page) == self.size else b""
 
     def take(self, number: int) -> bytes:
@@ -168,7 +168,7 @@ class Pages:
     def _find_size(self) -> int:
         """The size of the pages: what the log or the header says, else what most of the pages look like."""
         self._file.seek(0)
-        head = self._file.read(100)
+        head = _read(self._file, 100)
         named = int.from_bytes(head[16:18], "big") if head.startswith(MAGIC) else 0
         named = self._log.page_size or (65536 if named == 1 else named)
         if named in _PAGE_SIZES:
@@ -177,7 +177,7 @@ class Pages:
         for size in _PAGE_SIZES:
             for offset in range(size, min(self._bytes, _MOST_GUESSED * size), size):
                 self._file.seek(offset)
-                scores[size] += is_sound(self._file.read(size))  # a larger size finds each second one, or fewer
+                scores[size] += is_sound(_read(self._file, size))  # a larger size finds each second one, or fewer
         return scores.most_common(1)[0][0]
 
 
@@ -335,6 +335,14 @@ def _local_size(size: int, usable: int, kind: int) -> int:
     least = (usable - 12) * 32 // 255 - 23
     local = least + (size - least) % (usable - 4)
     return local if local <= most else least
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Some bytes; b"" where the card does not give them."""
+    try:
+        return file.read(size) or b""
+    except OSError:
+        return b""
 
 
 def _listed_as_free(page: bytes, count: int) -> Iterable[int]:

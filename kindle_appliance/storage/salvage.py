@@ -36,9 +36,9 @@ def salvage(file: Path, schema: Schema, target: sqlite3.Connection) -> dict[str,
         schema.migrate(target)
         return {}
     with ExitStack() as files:
-        main = files.enter_context(file.open("rb"))
+        main = files.enter_context(file.open("rb", buffering=0))  # so that only a page that is bad is missed
         log = file.with_name(f"{file.name}-wal")
-        pages = Pages(main, files.enter_context(log.open("rb")) if log.is_file() else None)
+        pages = Pages(main, files.enter_context(log.open("rb", buffering=0)) if log.is_file() else None)
         found = _find_tables(pages)
         schema.migrate(target, _version(pages, found, schema))
         target.execute("BEGIN IMMEDIATE")

@@ -40,6 +40,15 @@ def check(file: Path) -> None:
     """Raise `Unusable` for a file that must not be opened, another OSError for one that cannot be. SQLite would
     delete a log without a file, or pass over one whose header is damaged: what it holds would be gone.
     """
+    try:
+        _check(file)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise Unusable("its card does not read it") from error
+
+
+def _check(file: Path) -> None:
     if file.is_dir():
         raise Unusable("it is a folder")
     wal = file.with_name(f"{file.name}-wal")

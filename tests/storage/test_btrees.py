@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -104,6 +105,32 @@ def test_anything_at_all_is_read_to_its_end(content: bytes, log: bytes) -> None:
 def test_a_file_that_ends_within_the_head_of_a_page_is_read(kind: int) -> None:
     for size in range(1, 20):
         assert Pages(BytesIO(bytes(512) + bytes([kind]) + bytes(size - 1)), None).count == 0
+
+
+class BadCard(BytesIO):
+    """A file of which the card does not give one page, as with a bad sector."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        super().__init__(content)
+        self._start = start
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        place, content = self.tell(), super().read(size)
+        if place < self._start + 512 and place + len(content) > self._start:
+            raise OSError(errno.EIO, "Input/output error")
+        return content
+
+
+def test_a_page_that_the_card_does_not_give_is_the_only_one_that_is_missed(tmp_path: Path) -> None:
+    rows = [(number, "x" * 50, number) for number in range(1, 200)]
+    content, _ = make(tmp_path / "some.sqlite", rows, 512, in_log=False)
+    good = Pages(BytesIO(content), None)
+    for start in range(0, len(content), 512):
+        pages = Pages(BadCard(content, start), None)
+        assert pages.size == 512 or start == 0
+        if pages.size == 512:
+            missed = [number for number in range(1, good.count + 1) if pages.read(number) != good.read(number)]
+            assert missed == [start // 512 + 1]
 
 
 class CountingFile(BytesIO):
