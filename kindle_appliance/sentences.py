@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gettext
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +25,9 @@ CHINESE = "zh-CN"
 LANGUAGES = (ENGLISH, CHINESE)
 
 _MOST_WISHES = 50  # languages that are considered; a header may hold thousands
+
+_MOST_STORED = 8192  # characters; a backup may be somebody else's
+_PLAIN = re.compile(r"(?:[^%]|%%|%\(\w+\)[sd])*", re.ASCII)  # with a width, a few characters would fill the memory
 
 _DOMAIN = "kindle_appliance"
 _LOCALE = Path(__file__).parent / "locale"
@@ -92,7 +96,11 @@ class Sentence:
     def from_json(cls, stored: str) -> Sentence:
         """The sentence that `to_json()` stored. Raises ValueError for one that cannot be said."""
         try:
+            if len(stored) > _MOST_STORED:
+                raise ValueError("too long")
             english, plural, values = json.loads(stored)
+            if not all(_PLAIN.fullmatch(text) for text in (english, plural or "")):
+                raise ValueError("not ours")
             for name, value in values.items():
                 if isinstance(value, dict):
                     values[name] = Moment(value["moment"])

@@ -198,3 +198,12 @@ def test_the_language_is_the_owners_choice_or_the_browsers_favourite(
     accepted: str, fixed: str | None, expected: str
 ) -> None:
     assert choose_language(accepted, fixed) == expected
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ['["%(count)999999999d", null, {"count": 1}]', '["%(a).99999999s%(a)99999999s", null, {"a": "b"}]', "[" * 9000],
+)
+def test_what_would_fill_the_memory_is_no_sentence(stored: str) -> None:
+    with pytest.raises(ValueError, match="no sentence"):
+        Sentence.from_json(stored)

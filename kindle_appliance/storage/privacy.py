@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 _BESIDE = ("", "-wal", "-shm", "-journal")
 _DATABASES = ("chats.sqlite", "chats-damaged-[12][0-9][0-9][0-9]-*.sqlite", "before-restore.sqlite")
 _OURS = ("lock", "pin-secret", *(name + suffix for name in _DATABASES for suffix in _BESIDE))
-"""The folder can be one with other files, too, such as a home folder. SQLite gives the files beside a database the mode that it has."""
+"""The folder can be one with other files, too, such as a home folder. SQLite gives the files beside a
+database the mode that it has."""
 
 
 def keep_private(folder: Path) -> None:

@@ -11,6 +11,8 @@ from ..sentences import Sentence
 from .damage import LAST_MOMENT, Damaged
 from .database import Row
 
+_MOST_ANSWER_BYTES = 4 * 1024 * 1024  # 1,000,000 characters, see `upstream/attempt.py`
+
 TURN = """
     SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung,
     CASE WHEN finish IS NULL THEN
@@ -89,7 +91,9 @@ def read_turn(row: Row) -> Turn:
     try:
         packed = row["pieces"] if "pieces" in row.keys() else None  # noqa: SIM118 - a row is no dict
         for piece in (packed or "").split():
-            answer += zlib.decompress(bytes.fromhex(piece)).decode()
+            answer += _unpack(bytes.fromhex(piece))
+            if len(answer) > _MOST_ANSWER_BYTES:
+                raise ValueError("more than an answer has")
     except (ValueError, zlib.error):
         is_damaged = True
     numbers = [row[name] for name in ("chat", "number", "tokens", "rung", "next_rung")]
@@ -125,6 +129,17 @@ def read_summary(row: Row) -> ChatSummary:
 def is_readable(row: Row) -> bool:
     """Whether all of a stored turn can be read."""
     return not read_turn(row).is_damaged
+
+
+def _unpack(packed: bytes) -> str:
+    """The text of a piece. Raises ValueError or zlib.error for what cannot be one: of a backup of somebody else, a
+    few bytes could become more than the memory holds.
+    """
+    reader = zlib.decompressobj()
+    text = reader.decompress(packed, _MOST_ANSWER_BYTES)
+    if not reader.eof:
+        raise ValueError("cut off, or too long")
+    return text.decode()
 
 
 def _text(value: object) -> str:

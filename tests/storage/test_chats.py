@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -436,3 +437,17 @@ class Listed(RuleBasedStateMachine):
 
 TestListed = Listed.TestCase
 TestListed.settings = settings(max_examples=25, stateful_step_count=20)
+
+
+def test_a_piece_that_becomes_more_than_an_answer_has_costs_its_turn_a_sentence(
+    chats: Chats, database: Database
+) -> None:
+    turn, _ = chats.ask("Is this backup yours?", None, "form")
+    with database.write() as connection:
+        for at in range(2):
+            bomb = zlib.compress(bytes(64) + b"x" * (at + 3) * 1024 * 1024)
+            connection.execute("INSERT INTO pieces (turn, at, text) VALUES (?, ?, ?)", (turn.id, at, bomb))
+    found = stored(chats, turn)
+    assert found.is_damaged and len(found.answer) < 5 * 1024 * 1024
+    assert chats.interrupt_unfinished() == 1
+    assert "damaged" in str(stored(chats, turn).ending)
