@@ -100,8 +100,8 @@ class Chats:
                     raise KeyError(chat)
                 inserted = connection.execute(
                     "INSERT INTO turns (chat, number, question, form, asked, device) VALUES"
-                    " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat), :question,"
-                    " :form, :now, :device)",
+                    " (:chat, (SELECT coalesce(max(number), 0) + 1 FROM turns WHERE chat = :chat"
+                    " AND number < 1 << 53), :question, :form, :now, :device)",  # others are damage
                     {"chat": chat, "question": question, "form": form, "now": now(), "device": device},
                 ).lastrowid
                 turn = self._turn(connection.execute(f"{TURN} WHERE id = ?", (inserted,)).fetchone())

@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..clock import face
+from ..clock import face, is_believed
 from ..sentences import Sentence
 
 LAST_MOMENT = 253402214400.0
@@ -51,13 +51,13 @@ class Damage:
     saved: int
 
     def sentence(self, now: float) -> Sentence | None:
-        """What readers are told, for a week."""
+        """What readers are told, for a week; if it is not known when that began, as long as the file lies there."""
         if not self.file:
             return Sentence(
                 "The card has damaged the chats, and takes nothing new. What can still be read is shown, but"
                 " nothing can be asked. The owner's doctor command says more."
             )
-        if not 0 <= now - self.moment < _TOLD_SECONDS:
+        if is_believed(self.moment) and not 0 <= now - self.moment < _TOLD_SECONDS:
             return None
         if not self.saved:
             return Sentence("The card had damaged the chats. Nothing of them could be saved.")

@@ -102,7 +102,7 @@ class RateLimit:
         try:
             connection.execute(
                 "INSERT INTO asked (day, address, reader, questions) VALUES (?, ?, ?, 1)"
-                " ON CONFLICT DO UPDATE SET questions = questions + 1",
+                " ON CONFLICT DO UPDATE SET questions = min(questions, 1000000) + 1",
                 (today.name, asker.address, asker.reader),
             )
             if connection.execute(_TURN_TO_DAY, (today.name,)).rowcount:
@@ -195,17 +195,21 @@ def _values(asker: Asker, today: _Day) -> Mapping[str, object]:
 
 _COUNTS = """
     SELECT
-        coalesce(sum(questions), 0) AS house,
-        coalesce(sum(questions * (reader = :reader)), 0) AS reader,
-        coalesce(sum(questions * (address = :address)), 0) AS address,
+        coalesce(sum(min(questions, 1000000)), 0) AS house,
+        coalesce(sum(min(questions, 1000000) * (reader = :reader)), 0) AS reader,
+        coalesce(sum(min(questions, 1000000) * (address = :address)), 0) AS address,
         EXISTS (SELECT 1 FROM asked WHERE day >= :lately AND address NOT IN (:address, '')) AS others
     FROM asked WHERE day = :today
 """
-"""The questions of today, and whether another address has asked lately ('': not known, from an older version)."""
+"""The questions of today, and whether another address has asked lately ('': not known, from an older version). A
+damaged card can make a number the largest one that SQLite has, to which nothing can be added.
+"""
 
 _TURN_TO_DAY = """
-    INSERT INTO days (day, number) VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM days))
-    ON CONFLICT DO UPDATE SET number = excluded.number WHERE number < (SELECT max(number) FROM days)
+    INSERT INTO days (day, number)
+    VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM days WHERE number < 1 << 53))
+    ON CONFLICT DO UPDATE SET number = excluded.number
+    WHERE number < (SELECT max(number) FROM days WHERE number < 1 << 53)
 """
 """Makes a day the last one that was counted on. Changes no row if it is that already."""
 

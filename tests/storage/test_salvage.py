@@ -21,10 +21,12 @@ from conftest import ROOT, Soak
 from fakes.damage import CHATS_KEPT, DEVICE, PAGE, ROWS, Weeks, count_pages, destroyed, saved, write_weeks
 from fakes.filesystem import mounted, remount
 
+from kindle_appliance.clock import UNKNOWN
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import OwnerError, StorageError
 from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.chats import Chats
+from kindle_appliance.storage.damage import Damage
 from kindle_appliance.storage.database import Database, inspect
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.rows import Turn
@@ -568,3 +570,9 @@ def test_a_message_of_sqlite_that_quotes_the_damage_is_no_bug(file: Path, weeks:
     assert "malformed" in inspect(file, CHATS).trouble
     with mended(file) as database:
         assert saved(Chats(database), weeks.turns) == (ROWS, ROWS)
+
+
+def test_damage_that_was_met_before_the_time_was_known_is_told_of_afterwards() -> None:
+    today = 1_795_000_000.0
+    assert Damage(UNKNOWN, "chats-damaged-1970-01-01.sqlite", 3).sentence(today) is not None
+    assert Damage(today, "chats-damaged.sqlite", 3).sentence(today + 8 * 86400) is None

@@ -196,6 +196,29 @@ def test_a_value_that_makes_no_sense_is_a_sentence(
     assert inspect(chat_of, CHATS).trouble == ""
 
 
+@pytest.mark.parametrize("value", [b"\xff", "x", 1e300, 2**63 - 1], ids=str)
+@pytest.mark.parametrize(
+    "place", ["turns SET number", "asked SET questions", "days SET number", "turns SET chat", "turns SET asked"]
+)
+def test_a_number_that_none_follows_does_not_refuse_the_next_questions(
+    chat_of: Path, gemini: FakeGemini, place: str, value: object
+) -> None:
+    gemini.default = Reply.answer("Yes.")
+    with closing(sqlite3.connect(chat_of, isolation_level=None)) as connection:
+        try:
+            connection.execute(
+                f"UPDATE {place} = ? WHERE rowid = 1" if "turns" in place else f"UPDATE {place} = ?", (value,)
+            )
+        except sqlite3.IntegrityError:
+            return  # SQLite sees such damage itself
+    with House(gemini.url, chat_of.parent) as house:
+        for number in range(2):
+            for chat in ("", "1"):
+                fields = {"question": f"More {number}{chat}?", "chat": chat, "form": f"form-{number}{chat}"}
+                assert house.post("/ask", fields, Cookie=COOKIE).status == 303
+        assert house.get("/", Cookie=COOKIE).status == 200
+
+
 def test_a_question_that_cannot_be_read_is_a_sentence_in_lists_too_and_is_not_asked_again(
     chat_of: Path, gemini: FakeGemini
 ) -> None:
