@@ -66,7 +66,9 @@ def is_version_wrong(connection: sqlite3.Connection, schema: Schema) -> bool:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == schema.version:
         return False
-    versions, found = _statements(schema), _described(connection)
+    found = _described(connection)
+    found = {name: sql for name, sql in found.items() if name.partition("_")[0] not in schema.remade}
+    versions = _statements(schema)
     if not 0 <= version < schema.version:
         return bool(version < 0 or found == versions[-1])
     ours = set().union(*versions)
