@@ -621,12 +621,11 @@ run_units() {
         fault=$(about_running "$1" fault "$2" 0)
         [ -n "${fault}" ] || return 0
     fi
-    systemctl restart "${SERVICE}" || return 0
-    fault=$(about_running "$1" fault "$2" "${HEALTH_SECONDS}")
+    fault=$(about_running "$1" restart "$2" "${HEALTH_SECONDS}")
 }
 
 # Prints something about the appliance that runs on port $1: its `build`; its `fault`, if it is not the build $3 within
-# $4 seconds or serves no pages; its `failures`, those apart whose subjects follow. This run's version asks, also after
+# $4 seconds or serves no pages; the same after a `restart`; its `failures`, those apart whose subjects follow. This run's version asks, also after
 # going back to an older one.
 about_running() {
     "${folder}/bin/python" -IBc '
@@ -639,6 +638,8 @@ if wish == "build":
     print(changeover.running_build(*here))
 elif wish == "fault":
     print(changeover.wait_until_serving(*here, more[0], float(more[1])) or "")
+elif wish == "restart":
+    print(changeover.restart_until_serving(*here, more[0], float(more[1])) or "")
 else:
     print(*changeover.failures(*here, more), sep="\n")
 ' "$@" 2> /dev/null || echo "it cannot be asked"

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
+from contextlib import closing
 
 from .. import __version__
 from ..errors import SettingsError
 from ..host.network import web_address
 from ..settings import CREDENTIALS, SETTINGS_CREDENTIAL, data_folder, load
 from .doctor import Finding, Patient, Verdict, examine_version
-from .installation import Installation
-from .service import Service
+from .installation import SERVICE, Installation
+from .service import Restart, Service
 
 _POLL_SECONDS = 0.5
 _CANNOT_START = "it answers only that it cannot start"
+_NO_PAGES = "serves no pages"
 
 
 def running_build(installation: Installation, port: int) -> str:
@@ -40,6 +42,28 @@ def wait_until_serving(installation: Installation, port: int, build: str, second
     return fault
 
 
+def restart_until_serving(installation: Installation, port: int, build: str, seconds: float) -> str | None:
+    """Restart the service, or start it, and wait as `wait_until_serving` does. The seconds count from the moment in
+    which systemd calls the service ready, or pages fail: a version without pages never becomes ready, and systemd
+    alone would wait for it during the whole TimeoutStartSec=.
+    """
+    deadline = float("inf")
+    with closing(Restart()) as restart:
+        while True:
+            status = restart.status()
+            if status:
+                return f"systemd does not start it (systemctl status {SERVICE})"
+            if restart.has_new_process():
+                fault = _find_fault(installation, port, build)
+                if status == 0 and not fault:
+                    return None
+                if status == 0 or (fault and _NO_PAGES in fault):
+                    deadline = min(deadline, time.monotonic() + seconds)
+                if fault and (fault == _CANNOT_START or time.monotonic() >= deadline):
+                    return fault
+            time.sleep(_POLL_SECONDS)
+
+
 def _find_fault(installation: Installation, port: int, build: str) -> str | None:
     service = _service(installation, port)
     # First, because a wrong PIN would count as one.
@@ -55,7 +79,7 @@ def _find_fault(installation: Installation, port: int, build: str) -> str | None
     if health["status"] == "failed":
         return _CANNOT_START
     if fault := service.find_page_fault():
-        return f"{service.url} serves no pages: {fault}"
+        return f"{service.url} {_NO_PAGES}: {fault}"
     if build and health.get("build") != build:
         return f"{health.get('build') or 'another version'} runs, and not {build}"
     return None

@@ -118,6 +118,31 @@ def restart() -> bool:
     return _systemctl("try-restart", SERVICE) is not None
 
 
+class Restart:
+    """A restart of the service, or its start. It begins here, and systemd ends it when the service is ready."""
+
+    def __init__(self) -> None:
+        self._before = _main_process()
+        self._systemctl = subprocess.Popen(  # noqa: S603 - our own words
+            ["systemctl", "restart", SERVICE],  # noqa: S607 - where the distribution has it
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def status(self) -> int | None:
+        """0 if it is done, another number if it has failed, and None before."""
+        return self._systemctl.poll()
+
+    def has_new_process(self) -> bool:
+        """Whether what can be seen of the service is no longer that of its process before."""
+        return self.status() is not None or _main_process() not in ("", "0", self._before)
+
+    def close(self) -> None:
+        """Wait no longer for it; it goes on."""
+        self._systemctl.kill()
+        self._systemctl.wait()
+
+
 @contextmanager
 def stopped() -> Iterator[None]:
     """A time without the service: its socket is stopped too, or the next request would start it again. What ran
@@ -136,6 +161,11 @@ def stopped() -> Iterator[None]:
     finally:
         if units and _systemctl("start", *units) is None:
             raise StartError("systemd could not start the service again: see `systemctl status kindle-appliance`.")
+
+
+def _main_process() -> str:
+    """The number of the service's process; "0" for none, "" if systemd does not tell."""
+    return (_systemctl("show", "--property=MainPID", "--value", SERVICE) or "").strip()
 
 
 def _state(unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,12 @@ from fakes.program import free_port
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
 
-from kindle_appliance.owner.changeover import failures, running_build, wait_until_serving
+from kindle_appliance.owner.changeover import (
+    failures,
+    restart_until_serving,
+    running_build,
+    wait_until_serving,
+)
 from kindle_appliance.owner.doctor import Verdict
 from kindle_appliance.owner.installation import Installation
 from kindle_appliance.web.health import Checkup, Health
@@ -123,6 +129,63 @@ def test_a_start_is_waited_for(installation: Installation, running: House, monke
     later = iter(["", ""])
     monkeypatch.setattr(type(running.health), "build", property(lambda _: next(later, BUILD)), raising=False)
     assert wait_until_serving(installation, port(running), BUILD, 60) is None
+
+
+SYSTEMCTL = """#!/bin/sh
+cd "$(dirname "$0")"
+case "$*" in
+"show --property=MainPID --value "*) echo >>looks; cat process ;;
+"restart kindle-appliance.service")
+    # The old process answers a few looks longer.
+    while test "$(wc -l <looks)" -lt 4; do sleep 0.02; done
+    echo 2 >process
+    while test -e held; do sleep 0.02; done
+    test ! -e broken ;;
+esac
+"""
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a systemctl that restarts the service: process 1, then process 2. With the file `held` in it,
+    the service never becomes ready; with `broken`, it does not start.
+    """
+    folder = tmp_path / "systemctl-of-the-test"
+    folder.mkdir()
+    (folder / "process").write_text("1\n")
+    (folder / "systemctl").write_text(SYSTEMCTL)
+    (folder / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_after_a_restart_the_new_process_counts_and_not_the_old_one(
+    installation: Installation, running: House, systemd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Health.check
+
+    def fail_before(health: Health) -> Checkup:
+        is_old = (systemd / "process").read_text() == "1\n"
+        return Checkup(False, {"status": "failed"}) if is_old else check(health)
+
+    monkeypatch.setattr(Health, "check", fail_before)
+    assert restart_until_serving(installation, port(running), BUILD, 0) is None
+
+
+def test_a_version_without_pages_is_given_up_before_systemd_gives_it_up(
+    installation: Installation, running: House, systemd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (systemd / "held").touch()
+    monkeypatch.setattr(Pages, "asking", lambda *_, **__: 1 / 0)
+    fault = restart_until_serving(installation, port(running), BUILD, 0)
+    assert fault and fault.endswith("serves no pages: the first page has status 500")
+    (systemd / "held").unlink()
+
+
+def test_a_service_that_systemd_does_not_start_is_not_waited_for(installation: Installation, systemd: Path) -> None:
+    (systemd / "broken").touch()
+    fault = restart_until_serving(installation, free_port(), BUILD, 3600)
+    assert fault == "systemd does not start it (systemctl status kindle-appliance.service)"
 
 
 def test_only_new_failures_that_can_be_the_versions_fault_are_reported(
