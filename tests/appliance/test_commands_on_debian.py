@@ -120,14 +120,30 @@ def test_a_restore_replaces_a_broken_database_and_keeps_its_file(machine: Machin
     command(machine, "backup", "/root/backup")
     machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
     machine.run("sh", "-c", f"echo broken > {STATE}/chats.sqlite")
-    machine.run("systemctl", "start", "kindle-appliance.socket")
-    machine.run("systemctl", "start", "--no-block", "kindle-appliance.service")
     assert re.search(
         r"^failure +database .*restore FILE", command(machine, "doctor", is_to_work=False), re.MULTILINE
     )
     command(machine, "restore", "/root/backup")
-    assert "What is worth keeping?" in get(machine, page)
     assert machine.run("cat", f"{STATE}/before-restore.sqlite").stdout == "broken\n"
+    machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
+    assert "What is worth keeping?" in get(machine, page)
+
+
+def test_the_service_sets_a_broken_database_aside_and_a_restore_brings_the_chats_back(machine: Machine) -> None:
+    page = ask(machine, "What was there before the damage?")
+    command(machine, "backup", "/root/backup")
+    machine.run("systemctl", "stop", "kindle-appliance.socket", "kindle-appliance.service")
+    machine.run("sh", "-c", f"echo broken > {STATE}/chats.sqlite")
+    machine.run("systemctl", "start", "kindle-appliance.socket", "kindle-appliance.service")
+    assert "</html>" in get(machine)
+    said = command(machine, "doctor")
+    aside = re.search(r"^warning +database .*(chats-damaged-[\w-]+\.sqlite)", said, re.MULTILINE)
+    assert aside, said
+    assert machine.run("cat", f"{STATE}/{aside[1]}").stdout == "broken\n"
+    command(machine, "restore", "/root/backup")
+    assert "What was there before the damage?" in get(machine, page)
+    assert machine.run("cat", f"{STATE}/{aside[1]}").stdout == "broken\n"
+    machine.run("rm", f"{STATE}/{aside[1]}")
 
 
 def test_no_link_of_the_services_user_leads_root_to_its_own_files(machine: Machine) -> None:
