@@ -146,7 +146,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         told = re.fullmatch("(unrecognized arguments: |.*ignored explicit argument )(.*)", message, re.DOTALL)
         if told:
-            message = told[1] + (" ".join(re.findall(r"(?<!\S)--[a-z-]+", told[2])) or "(not shown)")
+            flags = " ".join(re.findall(r"(?<!\S)--[a-z-]+", told[2]))
+            message = told[1] + (flags or "(not shown)")
+            if not flags and told[1].startswith("unrecognized"):
+                message = "there is a word too many; it is not shown, because it may be the key. See --help."
         super().error(message)
 
 
@@ -196,12 +199,13 @@ def _add_flag(command: argparse.ArgumentParser, option: settings.Option) -> None
     if option.flag is None:
         return
     if option.kind is SWITCH:
-        value = "false" if option.flag.startswith("--no-") else "true"
-        command.add_argument(option.flag, dest=option.name, action="store_const", const=value, help=option.help)
+        is_denial = option.flag.startswith("--no-")
+        value, explained = ("false", f"do not {option.help}") if is_denial else ("true", option.help)
+        command.add_argument(option.flag, dest=option.name, action="store_const", const=value, help=explained)
     else:
-        shown = option.describe(option.default)
+        default = "" if option.default is None else f" (default: {option.describe(option.default)})"
         command.add_argument(
-            option.flag, dest=option.name, metavar=option.name.upper(), help=f"{option.help} (default: {shown})"
+            option.flag, dest=option.name, metavar=option.name.upper(), help=f"{option.help}{default}"
         )
 
 

@@ -69,9 +69,9 @@ class Option:
 
     @property
     def line(self) -> str:
-        """A right line for the settings file: with the default or, if there is none, with an example."""
+        """A right line for the settings file: with the default or, if nothing is set at first, with an example."""
         # What JSON calls a text, a number, a list or a truth is one in TOML, too.
-        value = self.example if self.default is None else self.default
+        value = self.default if self.example is None else self.example
         return f"{self.name} = {json.dumps(value, ensure_ascii=False)}"
 
     def describe(self, value: object) -> str:
@@ -80,7 +80,8 @@ class Option:
             return "(set)" if value else "(not set)"
         if isinstance(value, list | tuple):
             return ", ".join(map(str, value)) or "(none)"
-        return "(not set)" if value is None else str(value)
+        # As the file wants it: "true", not "True".
+        return "(not set)" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _option(
@@ -94,7 +95,7 @@ def _option(
     instead_of: str | None = None,
     directs: bool = False,
 ) -> Any:
-    """`example`: an allowed value, where there is no default; `instead_of`: the option that excludes this one."""
+    """`example`: an allowed value where nothing is set at first; `instead_of`: what excludes this one."""
     metadata = {"kind": kind, "help": help, "flag": flag, "env": env, "secret": secret, "directs": directs}
     metadata |= {"example": example, "instead_of": instead_of}
     return field(default=default, metadata=metadata, repr=not secret)
@@ -134,6 +135,7 @@ class Settings:
         HOSTS,
         (),
         "further names and addresses that browsers may use; own names and addresses in networks always work",
+        example=["books.home.arpa"],
         directs=True,
     )
     proxies: tuple[str, ...] = _option(
@@ -362,7 +364,7 @@ def _read_file(path: Path) -> tuple[SettingsFile, dict[str, Any]]:
             )
         if known[name].secret:
             raise SettingsError(
-                f"{name}, from {file.origin(name)}, does not belong into the settings file: put it into a file of"
+                f"{name}, from {file.origin(name)}, does not belong in the settings file: put it into a file of"
                 f" its own that only you can read, and name that as {name}_file.",
                 file.excerpt(name),
             )

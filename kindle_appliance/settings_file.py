@@ -19,6 +19,7 @@ from .errors import SettingsError
 
 _SHOWN_CHARACTERS = 90
 _PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")  # how tomllib ends its sentences
+_TWICE = "Cannot overwrite a value"  # how tomllib calls a second line for the same setting
 _NAME = re.compile(r"""\s*\[*\s*["']?([A-Za-z_][\w-]*)["']?""", re.ASCII)
 _SETTING = re.compile(rf"""{_NAME.pattern}(?:\s*[=:]\s*|\s+)""", re.ASCII)
 _TABLE = re.compile(r"\s*\[{1,2}[A-Za-z][\w.-]{0,30}\]{1,2}\s*", re.ASCII)
@@ -78,6 +79,11 @@ class SettingsFile:
 
     def _invalid(self, why: str, line: int = 0, column: int = 0) -> SettingsError:
         named = _NAME.match(self._line(line))
+        if named and why.startswith(_TWICE):
+            why = f"sets {mask_secrets(named[1])} a second time in line {line}. Take one of the two lines out."
+            return SettingsError(
+                f"The settings file {self.path} {why}", self._excerpt(line, named.start(1) + 1, "")
+            )
         example = self._similar(named[1]) if named else ""
         excerpt = self._excerpt(line, column, example or next(iter(self.examples.values()), ""))
         return SettingsError(f"The settings file {self.path} is not valid TOML: {why}.", excerpt)

@@ -261,7 +261,7 @@ def test_an_unknown_name_in_the_file_is_refused_with_the_known_names(config: Pat
     assert all(name in said.partition("Allowed are")[2] for name in BY_NAME if not BY_NAME[name].secret)
 
 
-NO_TOML = [b"port: 80", b"port = ", b"port = 80\nport = 81", b"port = 08", b"host = \xff"]
+NO_TOML = [b"port: 80", b"port = ", b"port = 08", b"host = \xff"]
 NO_TOML += [b"a = " + b"[" * 5000, b"port = " + b"9" * 5000]
 
 
@@ -269,6 +269,13 @@ NO_TOML += [b"a = " + b"[" * 5000, b"port = " + b"9" * 5000]
 def test_a_settings_file_that_is_not_toml_is_named(config: Path, content: bytes) -> None:
     config.write_bytes(content)
     assert f"The settings file {config} is not valid TOML" in refused({}, {}, config)
+
+
+def test_a_setting_that_stands_in_the_file_twice_is_named(config: Path) -> None:
+    config.write_text("port = 80\nname = 'a'\nport = 81")
+    assert refused({}, {}, config) == (
+        f"The settings file {config} sets port a second time in line 3. Take one of the two lines out."
+    )
 
 
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -438,7 +445,7 @@ def test_every_line_of_the_template_can_be_uncommented_alone_and_together_with_a
         config.write_text("\n".join([*lines[:index], uncommented[index], *lines[index + 1 :]]), encoding="utf-8")
         settings = load({}, {}, config)
         names += [name for name, origin in settings.origins.items() if origin != "default"]
-        if BY_NAME[names[-1]].default is not None if names else False:
+        if BY_NAME[names[-1]].example is None if names else False:
             assert settings == Settings()
     assert len(names) == len(set(names)) > 20, "each line with one # sets its option"
     config.write_text("\n".join(uncommented.get(index, line) for index, line in enumerate(lines)))
@@ -480,9 +487,9 @@ FAULTS = {
     "a colon": ("port: 80", 1, ": 80", "port = 8080"),
     "no equals sign": ("port 80", 1, "80", "port = 8080"),
     "no value": ("mdns = true\nport = \n", 2, "", "port = 8080"),
-    "twice": ("port = 80\nname = 'a'\nport = 81", 3, "", "port = 8080"),
+    "twice": ("port = 80\nname = 'a'\nport = 81", 3, "port", None),
     "an open text": ('name = "kindle\nport = 80', 1, "", 'name = "kindle"'),
-    "an open list": ('hosts = ["a.home",\n', 1, "", "hosts = []"),
+    "an open list": ('hosts = ["a.home",\n', 1, "", 'hosts = ["books.home.arpa"]'),
     "a missing comma": ('hosts = [\n  "a.home"\n  "b.home"\n]\n', 3, '"b.home"', None),
     "an unknown name": ("# a\nprot = {}", 2, "prot", "port = 8080"),
     "a table": ("[port]\nnumber = 80", 1, "]", "port = 8080"),

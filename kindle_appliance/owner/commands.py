@@ -122,15 +122,20 @@ def store_secret(
 ) -> int:
     """Try the `key` or the `pin`, and store it where the service reads it."""
     named = getattr(values, f"{name}_file")
+    told = name.upper() if name == "pin" else name
     if not named and not installation:
-        raise StartError(f"this appliance is not installed; name a file for the {name} with {name}_file first.")
+        option = next(option for option in OPTIONS if option.name == name)
+        raise StartError(
+            f"this appliance is not installed, so it has no place for a {told}. Set {option.env} when you start it,"
+            f" or name a file for the {told} with the setting {name}_file."
+        )
     place = Path(named) if named or not installation else installation.secret(name)
     new = ""
     if not remove:
         new = _read_secret(name, file)
         kind = next(option.kind for option in OPTIONS if option.name == name)
         if not kind.accepts(new):
-            raise StartError(f"that is not a {name}: it has to be {kind.allowed}. Nothing was changed.")
+            raise StartError(f"that is not a {told}: it has to be {kind.allowed}. Nothing was changed.")
         if name == "key":
             print(_try_key(values, new, untried), flush=True)
     try:
@@ -138,23 +143,24 @@ def store_secret(
     except OSError as error:
         raise StartError(f"{place} cannot be written: {error.strerror}.") from error
     if not is_new:
-        print(f"{place} says so already.")
+        print(f"There is no {told} anyway." if remove else f"{place} has this {told} already.")
     elif remove:
-        print(f"The {name} was removed from {place}.")
+        print(f"The {told} was removed from {place}.")
     else:
-        print(f"The {name} was stored in {place}.")
+        print(f"The {told} was stored in {place}.")
     if is_new and restart and not (installation and service.restart()):
-        print("Restart the appliance, so that it takes notice.")
+        print("Restart the appliance, so that the change takes effect.")
     return 0
 
 
 def _read_secret(name: str, file: Path | None) -> str:
     """Read a secret from a file, a pipe, or the terminal without echo."""
+    told = name.upper() if name == "pin" else name
     try:
         if file:
             given = secret.read(file)
         elif sys.stdin.isatty():
-            given = getpass.getpass(f"The {name} (it is not shown): ")
+            given = getpass.getpass(f"The {told} (it is not shown): ")
         else:
             given = sys.stdin.read(secret.MOST_BYTES).removeprefix("\ufeff")
     except OSError as error:
@@ -163,7 +169,7 @@ def _read_secret(name: str, file: Path | None) -> str:
         given = ""
     found = secret.parse(given)
     if not found:
-        raise StartError(f"no {name} was given. Nothing was changed. To have none: {name} --remove")
+        raise StartError(f"no {told} was given. Nothing was changed. To have none: {name} --remove")
     return found
 
 

@@ -169,7 +169,7 @@ def test_a_removed_key_leaves_an_empty_file_and_a_demo(installed: Installed) -> 
 def test_a_valid_pin_is_stored_and_a_bad_one_is_refused(installed: Installed) -> None:
     status, printed, errors = installed.run("pin", given=f"{PIN}\n")
     assert (status, errors) == (0, "")
-    assert printed == f"The pin was stored in {installed.at.secret('pin')}.\n"
+    assert printed == f"The PIN was stored in {installed.at.secret('pin')}.\n"
     assert installed.at.secret("pin").read_text() == f"{PIN}\n"
     for bad in ("123", "12a4", "1" * 13):
         status, _, errors = installed.run("pin", given=bad)
@@ -215,7 +215,7 @@ def test_in_a_checkout_a_secret_is_stored_only_in_the_file_that_the_settings_nam
     new.write_text(PIN)
     status, _, errors = run(tmp_path, "pin", "--file", str(new))
     assert status == 1
-    assert "not installed" in errors and "pin_file" in errors
+    assert "not installed" in errors and "KINDLE_APPLIANCE_PIN" in errors and "pin_file" in errors
     place = tmp_path / "pin"
     status, printed, _ = run(tmp_path, "pin", "--file", str(new), KINDLE_APPLIANCE_PIN_FILE=str(place))
     assert status == 0
