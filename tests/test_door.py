@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fakes.filesystem import mounted, remount
 from fakes.process import Process
 from fakes.program import environment
 from fakes.raw_client import connect, is_open, read_to_end
@@ -34,6 +35,7 @@ from fakes.systemd import Notified, service
 
 from kindle_appliance.errors import StartError
 from kindle_appliance.owner.service import Service as OwnersService
+from kindle_appliance.storage.schema import CHATS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -205,7 +207,8 @@ def lack(name: str, said: str) -> Cause:
 
 def make_newer(version: Version) -> None:
     with closing(sqlite3.connect(version.state / "chats.sqlite")) as chats:
-        chats.execute("PRAGMA user_version = 999")
+        chats.execute(f"PRAGMA user_version = {CHATS.version + 1}")
+    (version.state / "chats.sqlite").chmod(0o600)
 
 
 def put_a_file_there(version: Version) -> None:
@@ -272,7 +275,7 @@ def test_with_wrong_settings_the_page_ends_after_a_minute_so_that_systemd_reads_
         assert service.notified.next_but("WATCHDOG=1") == TRIES_AGAIN
         assert service.notified.next() == "STOPPING=1"
         assert service.process.wait(20) == 0
-        assert said in service.errors()[-1]
+        assert any(said in line for line in service.errors())
         version.settings.write_text("")
         with started(version, at=service.door) as restarted:
             assert restarted.notified.next_but("WATCHDOG=1") == "READY=1"
@@ -351,7 +354,21 @@ def test_the_watchdogs_request_gets_through_the_pin_and_leaves_no_trace(version:
         assert [file.read_bytes() for file in stored] == before and service.errors() == lines
 
 
-def test_damaged_chats_are_bad_health_but_no_reason_to_restart(version: Version) -> None:
+def test_a_full_card_is_bad_health_but_no_reason_to_restart(version: Version) -> None:
+    version.state.rmdir()
+    with mounted(version.state), started(version) as service:
+        assert service.notified.next_but("WATCHDOG=1") == "READY=1"
+        room = os.statvfs(version.state)
+        remount(version.state, f"size={(room.f_blocks - room.f_bfree) * room.f_frsize}")
+        response, body = service.request("GET", "/healthz")
+        assert (response.status, json.loads(body)["status"]) == (503, "failing")
+        while not service.notified.nothing_more():
+            pass
+        assert service.notified.next() == service.notified.next() == "WATCHDOG=1"
+        assert service.status() == 200
+
+
+def test_damaged_chats_are_told_of_in_the_health_and_no_reason_to_restart(version: Version) -> None:
     with started(version) as service:
         assert service.notified.next_but("WATCHDOG=1") == "READY=1"
         service.process.terminate()
@@ -366,7 +383,7 @@ def test_damaged_chats_are_bad_health_but_no_reason_to_restart(version: Version)
             (number,) = other.execute("PRAGMA user_version").fetchone()
             other.execute(f"PRAGMA user_version = {number}")
         response, body = service.request("GET", "/healthz")
-        assert (response.status, json.loads(body)["status"]) == (503, "failing")
+        assert response.status == 200 and "salvaged" in json.loads(body), "it has been set aside meanwhile"
         while not service.notified.nothing_more():
             pass
         assert service.notified.next() == service.notified.next() == "WATCHDOG=1"
@@ -423,7 +440,9 @@ def test_started_by_hand_it_says_why_and_ends(version: Version) -> None:
             way, env=version.environment(), capture_output=True, text=True, check=False, timeout=20
         )
         assert done.returncode == 2
-        assert done.stderr.startswith("kindle-appliance: port = 0, from ") and done.stderr.count("\n") == 1
+        said, _, *excerpt = done.stderr.splitlines()
+        assert said.startswith("kindle-appliance: port = 0, from ")
+        assert excerpt == ["    port = 0", "           ^", "A right line, for example:", "    port = 8080"]
 
 
 def test_without_any_python_the_launcher_explains_and_ends(version: Version, tmp_path: Path) -> None:
