@@ -16,6 +16,8 @@ from .test_install import ADDRESS, CONFIG, ask, get, install, switched_on, unit
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STATE = "/var/lib/kindle-appliance"
+SHORT = "Which planets are there?"
+"""The demo's answer to it takes two seconds, and that to most others ten."""
 
 
 @pytest.fixture(scope="module", params=DEBIANS, ids=lambda debian: debian.suite)
@@ -63,11 +65,11 @@ def test_the_doctor_finds_the_service_its_chats_and_its_address(machine: Machine
 
 def test_a_question_starts_a_stopped_service(machine: Machine) -> None:
     machine.run("systemctl", "stop", "kindle-appliance.service")
-    assert "demo" in command(machine, "ask", "Why is the sea salty?")
+    assert "demo" in command(machine, "ask", SHORT)
 
 
 def test_any_user_may_ask_and_only_root_may_use_the_other_commands(machine: Machine) -> None:
-    status, said = as_nobody(machine, "ask", "Why is the sea salty?")
+    status, said = as_nobody(machine, "ask", SHORT)
     assert status == 0
     assert "(a demo answer)" in said
     for name in ("settings", "doctor", "key", "backup"):
@@ -85,7 +87,7 @@ def test_a_stored_pin_is_handed_to_the_service_alone(machine: Machine) -> None:
     assert re.search("^port +80 +systemd, kindle-appliance.socket$", command(machine, "settings"), re.MULTILINE)
     assert re.search(r"^pin +\(set\) +/etc/kindle-appliance/pin$", command(machine, "settings"), re.MULTILINE)
     assert re.search(r"^ok +port ", command(machine, "doctor"), re.MULTILINE)
-    assert "demo" in command(machine, "ask", "Why?")
+    assert "demo" in command(machine, "ask", SHORT)
     assert "http://kindle.local/ " in install(machine), "the installer knows the PIN"
     command(machine, "pin", "--remove")
     assert not any(PIN in message for _, message in events(machine))
@@ -172,9 +174,9 @@ def test_no_link_of_the_services_user_leads_root_to_its_own_files(machine: Machi
 
 def test_the_journal_has_levels_and_no_questions(machine: Machine) -> None:
     ask(machine, "How deep is the ocean?")
-    command(machine, "ask", "How high is the sky?")
+    command(machine, "ask", SHORT)
     said = events(machine)
     assert any(priority == "6" and message.startswith("started: version") for priority, message in said)
     assert any(re.fullmatch("answers: answer \\d+ was asked for", message) for _, message in said)
     assert any(message.startswith("answers: a script's answer ended: complete, by demo") for _, message in said)
-    assert not any("ocean" in message or "sky" in message or message.startswith("<") for _, message in said)
+    assert not any("ocean" in message or "planets" in message or message.startswith("<") for _, message in said)
