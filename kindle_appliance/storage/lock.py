@@ -50,7 +50,7 @@ class FolderLock:
         except OSError as error:
             file.close()
             raise FolderTaken(
-                f"another appliance uses the chats in {named}. Name another folder with --data."
+                f"another appliance uses the chats in {named}. Stop that one, or name another folder with --data."
             ) from error
         self._file = file
         self._write_url("")
