@@ -633,7 +633,7 @@ def test_after_a_kill_at_any_step_the_next_run_says_what_is_true(machine: Machin
     steps = int((machine.root / "root" / "steps").read_text())
     assert steps > 40
     killed = 0
-    for turn, step in enumerate(range(1, steps + 1, soak(6, full=1))):
+    for turn, step in enumerate(range(1, steps + 1, soak(11, full=1))):
         name = ("old-steps", "new-steps")[turn % 2]
         machine.run("sh", "-c", f"echo {keys[turn % 2]} > key")
         command = (f"/root/{name}/install.sh", "--key-file", "key")
