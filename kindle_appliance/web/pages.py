@@ -224,7 +224,7 @@ class Pages:
             reader,
             "list.html",
             rows=rows,
-            words=words,
+            words=None if words is None else _Typed(words),
             note=note,
             trouble=trouble,
             address=address,
@@ -239,7 +239,7 @@ class Pages:
         """The page from which a chat is renamed or deleted. `name` and `note`: what was refused, and why."""
         name = chat.name if name is None else name
         return self._page(
-            reader, "edit.html", chat=chat, first=_question(chat.first, reader), called=name, note=note
+            reader, "edit.html", chat=chat, first=_question(chat.first, reader), called=_Typed(name), note=note
         )
 
     def deletion(self, reader: Reader, chat: ChatSummary) -> Page:

@@ -7,13 +7,19 @@ line is cut, no script failed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fakes.damage import destroyed
+from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from kindle_appliance.storage.chats import Piece
+from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.storage.chats import Chats, Piece
+from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.demo import DemoGemini
 from kindle_appliance.web.templates import STATIC
 
@@ -41,6 +47,24 @@ PAGES = {
     "/no": "error",
 }
 
+TITLES = ("Why is the sea salty, and why is the water of rivers that flow into it not?", *QUESTIONS.values())
+MANY = 45
+
+PAGES_OF_MANY = {
+    "/": "asking-saved",
+    "/chats": "chats-saved",
+    "/chats?before=40": "chats-older",
+    "/chats?after=0": "chats-oldest",
+    "/chats?q=%E6%B5%B7%E6%B0%B4": "found-chinese",
+    "/chats?q=%D8%A7%D9%84%D8%A8%D8%AD%D8%B1": "found-arabic",
+    "/chats?q=mountain": "found-nothing",
+    "/chats/7/edit": "edit-arabic",
+    "/chats/7/delete": "deletion-arabic",
+    "/chats/1/edit": "edit-long",
+    "/chats/1/1": "damaged",
+    "/chats/2/2": "lost",
+}
+
 
 @pytest.fixture(scope="module")
 def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
@@ -59,6 +83,45 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             yield house
     finally:
         demo.close()
+
+
+@pytest.fixture(scope="module")
+def house_of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Chats for three pages of the list, saved from a damaged file. Since then the card has damaged the first
+    answer, and lost the second of three questions.
+    """
+    folder = tmp_path_factory.mktemp("many")
+    file = folder / "chats.sqlite"
+    with closing(Database(file, CHATS)) as database:
+        chats = Chats(database)
+        questions = [(TITLES[number % len(TITLES)], None) for number in range(MANY)] + [("And then?", 2)] * 2
+        for number, (question, chat) in enumerate(questions):
+            turn, _ = chats.ask(question, chat, f"form-{number}")
+            answer = "Rivers carry **salt** into it. 海水里有盐。 البحر مالح. " * 3
+            chats.store_ending(turn.id, answer, Ending(Finish.COMPLETE, None, "model-a"))
+        chats.rename(2, "لماذا البحر مالح والأنهار التي تصب فيه عذبة؟ سؤال طويل عن الملح")
+    file.write_bytes(destroyed(file.read_bytes(), 1, "head"))
+    with FakeGemini() as gemini, House(gemini.url, folder) as house:
+        with house.database.write() as connection:
+            connection.execute("UPDATE turns SET finish = 'complftd' WHERE chat = 1")
+            connection.execute("DELETE FROM turns WHERE chat = 2 AND number = 2")
+        yield house
+
+
+@pytest.mark.parametrize("look", ["3", "8"])
+def test_long_lists_and_damaged_chats_on_every_screen(
+    engine: Engine, house_of_many: House, screenshots: Path, look: str
+) -> None:
+    for width, height in sizes(engine):
+        with engine.start(width, height) as browser:
+            browser.open(house_of_many.url + "/no")
+            browser.script(f"document.cookie = 'look={look}; path=/'")
+            for path, kind in PAGES_OF_MANY.items():
+                browser.open(house_of_many.url + path)
+                take(browser, engine, screenshots / f"{kind}-{width}-{look}-{engine.name}.png")
+                if kind == "edit-arabic":  # "1 question", not "question 1"
+                    small = "document.querySelector('[dir=rtl] small')"
+                    assert browser.script(f"return window.getComputedStyle({small}, null).direction") == "ltr"
 
 
 @pytest.mark.parametrize("look", ["3", "8"])

@@ -215,6 +215,13 @@ def test_a_chat_is_renamed_from_its_page_and_called_so_everywhere(house: House) 
     assert titles(house.get("/chats").data.decode()) == ["Why is the sea salty?"]
 
 
+def test_arabic_in_the_fields_for_words_and_names_runs_from_the_right(house: House) -> None:
+    asked(house, "Why?")
+    house.chats.rename(1, "ملح البحر (2)")
+    for path in ("/chats/1/edit", f"/chats?q={quote('البحر')}"):
+        assert re.search(r'<input\s[^>]*value="[^"]*البحر[^"]*" dir="rtl"', house.get(path).data.decode()), path
+
+
 def test_a_name_that_is_too_long_comes_back_to_be_shortened(house: House) -> None:
     asked(house, "Why?")
     assert house.post("/chats/1/rename", {"name": "名" * 100}).status == 303
