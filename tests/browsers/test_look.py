@@ -79,7 +79,8 @@ def test_controls_are_a_centimetre_high_on_every_screen(
         "    if (box.height < arguments[0]) { small.push([all[i].textContent || all[i].value, box.height]); } } }"
         "return [seen, small];"
     )
-    pages = ((path, 9), ("/", 8), ("/?chat=1", 4), ("/chats", 5), ("/nothing", 3), ("/check", 6), ("/addresses", 4))
+    pages = ((path, 9), ("/", 8), ("/?chat=1", 4), ("/chats", 5), ("/nothing", 3), ("/check", 6), ("/addresses", 4),
+             ("/chats/1/edit", 5), ("/chats/1/delete", 3))  # fmt: skip
     for width, height in sizes(engine):
         with engine.start(width, height) as browser:
             for page, least in pages:
