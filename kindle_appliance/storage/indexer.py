@@ -36,7 +36,10 @@ class Indexer:
 
     def _run(self) -> None:
         pause = after_failure = _LEAST_PAUSE_SECONDS
-        while self._index.wake.wait() and not self._closing.wait(pause):
+        while not self._closing.is_set():  # a step that is taken meanwhile clears `wake`
+            self._index.wake.wait()
+            if self._closing.wait(pause):
+                return
             start = time.monotonic()
             try:
                 self._index.catch_up()

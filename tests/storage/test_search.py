@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.schema import CHATS
-from kindle_appliance.storage.search import NEWEST
+from kindle_appliance.storage.search import NEWEST, SearchIndex
 from kindle_appliance.storage.terms import Query
 
 COMPLETE = Ending(Finish.COMPLETE)
@@ -244,6 +245,27 @@ def test_the_indexer_works_off_a_backlog_and_then_sleeps(tmp_path: Path) -> None
         assert len(chats.search(Query("sea"), 100).hits) == 60
         indexer.close()
         assert not indexer._thread.is_alive()
+
+
+class ClosedWhileItSteps(SearchIndex):
+    """An index whose indexer is told to end in the moment in which a step begins."""
+
+    indexer: Indexer
+
+    def catch_up(self) -> None:
+        self.wake.clear()
+        threading.Thread(target=self.indexer.close, daemon=True).start()
+        assert self.wake.wait(10)
+        super().catch_up()
+
+
+def test_an_indexer_that_is_closed_as_it_takes_a_step_ends(database: Database) -> None:
+    """The step took the wake-up of the close for one of its own, and the appliance never came to its end."""
+    index = ClosedWhileItSteps(database)
+    index.indexer = Indexer(index)
+    index.indexer.start()
+    index.indexer._thread.join(10)
+    assert not index.indexer._thread.is_alive()
 
 
 def test_a_row_that_is_no_text_any_more_does_not_stop_the_indexer(chats: Chats, database: Database) -> None:
