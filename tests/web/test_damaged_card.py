@@ -40,7 +40,9 @@ def visit(house: House, turns: dict[int, Turn]) -> None:
     """Ask for every page of the house, as text and as events too; asserts that none is a 5xx."""
     chats = sorted({turn.chat for turn in turns.values()})
     paths = ["/", "/chats", "/healthz", "/addresses", "/check", "/check/reports", "/chats/1", "/answers/1"]
-    paths += [path for chat in chats for path in (f"/chats/{chat}", f"/chats/{chat}/delete", f"/?chat={chat}")]
+    paths += ["/chats?after=0", "/chats?before=9", "/chats?q=brine", "/chats?q=%D1%81%D0%BE", "/chats?q=nowhere"]
+    ways = ("/chats/{}", "/chats/{}/edit", "/chats/{}/delete", "/?chat={}")
+    paths += [way.format(chat) for chat in chats for way in ways]
     for turn in turns.values():
         paths += [
             f"/chats/{turn.chat}/{turn.number}",
@@ -54,6 +56,8 @@ def visit(house: House, turns: dict[int, Turn]) -> None:
         fields = {"question": f"Is it still there? {chat}", "chat": chat, "form": f"visit-{chat}"}
         asked = house.post("/ask", fields, Cookie=COOKIE)
         assert asked.status in (303, 404), asked.data
+    assert house.post(f"/chats/{chats[0]}/rename", {"name": "Salt"}).status in (303, 404)
+    assert house.get("/chats?q=salt").status == 200
     assert house.post(f"/chats/{chats[0]}/delete", {}).status in (303, 404)
 
 
