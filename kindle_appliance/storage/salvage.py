@@ -22,7 +22,7 @@ from .migrations import Schema
 _SEQUENCE = "sqlite_sequence"
 _MARGIN = 1000
 """Ids that are left out where it is not known which was the last one."""
-_MOST_ID = 10**15
+MOST_ID = 10**15
 """Larger ones are damage: no address has them."""
 
 _Found = Mapping[str, tuple[int, str]]  # by the name of a table: its root, and the statement that made it
@@ -143,7 +143,7 @@ class _Table:
         """
         marks = self._marks if marks is None else marks
         if record.key is not None:
-            if not 0 < record.key < _MOST_ID:
+            if not 0 < record.key < MOST_ID:
                 return
             self.highest = max(self.highest, record.key)
         values: list[object] = []
@@ -250,7 +250,7 @@ class _Copy:
 
     def _note_sequence(self, record: Record) -> None:
         match record.values:
-            case (str(name), int(last)) if last < _MOST_ID:
+            case (str(name), int(last)) if last < MOST_ID:
                 self._sequences[name] = max(last, self._sequences.get(name, 0))
 
     def _mend_references(self) -> None:

@@ -18,7 +18,7 @@ from ..clock import now
 from .btrees import MAGIC, has_readable_head
 from .damage import Damage, name_for_damaged
 from .migrations import Schema
-from .salvage import salvage
+from .salvage import MOST_ID, salvage
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,13 @@ _WRITE_VERSION, _MOST_WRITE_VERSION = 18, b"\x02"
 (https://www.sqlite.org/fileformat2.html, 1.3.3, read 2026-11)."""
 
 _BESIDE = ("-wal", "-journal")  # what SQLite keeps beside a file and needs to read it
+
+
+_COUNTED = "SELECT name FROM sqlite_sequence WHERE name IN (SELECT name FROM sqlite_schema)"
+_LAST_IDS = """
+    SELECT coalesce(max(rowid), 0) FROM "{}"
+    UNION ALL SELECT CASE WHEN typeof(seq) = 'integer' THEN seq ELSE 0 END FROM sqlite_sequence WHERE name = ?
+"""
 
 
 class Unusable(OSError):
@@ -71,6 +78,14 @@ def check_content(connection: sqlite3.Connection, as_is: bool) -> None:
     """Raise `Unusable` for an open file with damage. Where only an index and its table differ, as after a flipped
     bit in a question, the index is made anew, unless the file has to be left `as_is`.
     """
+    _check_pages(connection, as_is)
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
+        for (table,) in connection.execute(_COUNTED).fetchall():
+            if any(row[0] >= MOST_ID for row in connection.execute(_LAST_IDS.format(table), (table,))):
+                raise Unusable(f"an id of its {table} is so high that hardly any is left to give")
+
+
+def _check_pages(connection: sqlite3.Connection, as_is: bool) -> None:
     (trouble,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if trouble == "ok":
         return

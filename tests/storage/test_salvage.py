@@ -299,6 +299,26 @@ def test_a_file_of_each_older_version_is_salvaged_and_migrated(tmp_path: Path) -
                 assert set_aside(file)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = 'turns'",
+        "UPDATE sqlite_sequence SET seq = 4611686018427387904 WHERE name = 'chats'",
+        "UPDATE turns SET id = 9223372036854775807 WHERE id = (SELECT max(id) FROM turns)",
+    ],
+)
+def test_an_id_after_which_there_is_none_does_not_end_the_asking(file: Path, weeks: Weeks, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+        connection.commit()
+    with mended(file) as database:
+        chats = Chats(database)
+        assert saved(chats, weeks[1])[0] >= ROWS - 1
+        turn, _ = chats.ask("Does it go on?", None, "new")
+        assert max(weeks[1]) < turn.id < 10**6 and turn.chat < 10**6
+        check_new(database)
+
+
 def test_ids_are_not_given_again_even_when_their_counter_is_lost(file: Path, weeks: Weeks) -> None:
     with closing(Database(file, CHATS)) as database:
         newest = Chats(database).ask("To be deleted", None, "new")[0]
