@@ -204,9 +204,12 @@ def sizes(engine: Engine) -> tuple[tuple[int, int], ...]:
 
 
 def take(browser: Browser, engine: Engine, path: Path) -> None:
-    """Take a picture if the engine can; the page must have no script error and be no wider than the screen."""
+    """Take a picture if the engine can; the page must be none of a mistake of the appliance's, have no script error
+    and be no wider than the screen.
+    """
     if engine.pictures:
         browser.screenshot(path)
     width = browser.script("return document.documentElement.scrollWidth")
     assert width <= browser.size[0], f"{path.name} is {width} wide"
     assert browser.errors() == []
+    assert not browser.script("return /The appliance made a mistake/.test(document.body.innerHTML)"), path.name
