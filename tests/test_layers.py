@@ -49,7 +49,6 @@ host.plain_files:
 host.confinement: errors
 storage.buckets:
 storage.lock: errors host.confinement host.plain_files
-storage.privacy:
 storage.damage: clock
 storage.btrees: storage.damage
 storage.migrations:
@@ -66,6 +65,7 @@ storage.rate_limit: clock errors storage.buckets storage.database
 storage.reports: clock errors storage.damage storage.database
 storage.schema: ending storage.migrations storage.reports storage.rows
 storage.folder: errors host.confinement host.plain_files storage.database
+storage.privacy: host.plain_files storage.folder
 storage.transfer: host.terminal storage.migrations storage.database
 storage.backup: errors host.confinement host.plain_files storage.database storage.folder
     storage.lock storage.transfer storage.schema

@@ -11,11 +11,13 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from ..host.plain_files import check_plain, make_private
+from .folder import SUFFIXES
+
 log = logging.getLogger(__name__)
 
-_BESIDE = ("", "-wal", "-shm", "-journal")
 _DATABASES = ("chats.sqlite", "chats-damaged-[12][0-9][0-9][0-9]-*.sqlite", "before-restore.sqlite")
-_OURS = ("lock", "pin-secret", *(name + suffix for name in _DATABASES for suffix in _BESIDE))
+_OURS = ("lock", "pin-secret", *(name + suffix for name in _DATABASES for suffix in SUFFIXES))
 """The folder can be one with other files, too, such as a home folder. SQLite gives the files beside a
 database the mode that it has."""
 
@@ -26,7 +28,7 @@ def keep_private(folder: Path) -> None:
     """
     for path in (path for pattern in _OURS for path in folder.glob(pattern)):
         with suppress(OSError):
-            mode = path.lstat().st_mode
-            if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
-                path.chmod(0o600)
+            status = check_plain(path)
+            if status and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                make_private(path)
                 log.warning("other users could read %s; now only its owner can", path)

@@ -29,6 +29,8 @@ from typing import TypeVar
 from fakes.secret_scanner import SCANNER
 from zeroconf import DNSAddress, DNSIncoming  # type: ignore[attr-defined]
 
+from kindle_appliance.host.mdns import Advertiser
+
 from . import tools
 
 T = TypeVar("T")
@@ -351,3 +353,15 @@ def _run(*command: str) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10, env={"PATH": _PATH})
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def advertising(host: Host) -> Iterator[Advertiser]:
+    """An advertiser alone, without the program around it."""
+    advertiser = Advertiser("kindle", "1")
+    host.within(lambda: advertiser.start("0.0.0.0", 8080))
+    try:
+        yield advertiser
+    finally:
+        advertiser.close()
+    assert not advertiser.is_on

@@ -9,8 +9,6 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from kindle_appliance import __version__
 from kindle_appliance.host.mdns import Advertiser, Snapshot, State
 
 from . import lan as network
-from .lan import Host, Lan
+from .lan import Host, Lan, advertising
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
@@ -41,17 +39,6 @@ def desk(lan: Lan) -> Host:
 def phone(lan: Lan) -> Host:
     """A telephone of the house, which asks anew each time."""
     return lan.host(PHONE)
-
-
-@contextmanager
-def advertising(host: Host) -> Iterator[Advertiser]:
-    """An advertiser alone, without the program around it."""
-    advertiser = Advertiser("kindle", "1")
-    host.within(lambda: advertiser.start("0.0.0.0", 8080))
-    try:
-        yield advertiser
-    finally:
-        advertiser.close()
 
 
 def wait_until_up(advertiser: Advertiser, name: str) -> Snapshot:

@@ -8,9 +8,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import zeroconf
 from appliance.conftest import lan
-from appliance.lan import Host, Lan
+from appliance.lan import Lan, advertising
 from fakes import mdns_packets
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,17 +150,6 @@ def test_each_state_is_one_line_for_the_log() -> None:
 
 
 # What goes wrong
-
-
-@contextmanager
-def advertising(host: Host) -> Iterator[Advertiser]:
-    advertiser = Advertiser("kindle", "1")
-    host.within(lambda: advertiser.start("0.0.0.0", 8080))
-    try:
-        yield advertiser
-    finally:
-        advertiser.close()
-    assert not advertiser.is_on
 
 
 def wait_for(advertiser: Advertiser, *expected: State) -> Snapshot:
