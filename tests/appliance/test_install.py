@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -942,8 +943,10 @@ def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machin
     assert "Will it be back?" in get(machine, page)
     purge(machine)
     assert machine.files() == pristine
-    while machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout:
-        pass  # systemd forgets a removed unit when it has nothing else to do
+    deadline = time.monotonic() + 60
+    while units := machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kindle*").stdout:
+        assert time.monotonic() < deadline, units + machine.run("systemctl", "show", "kindle-appliance").stdout
+        machine.run("systemctl", "daemon-reload")  # systemd forgets a removed unit when it looks at it again
     assert "kindle" not in machine.run("cat", "/etc/passwd", "/etc/group").stdout
 
 

@@ -185,7 +185,7 @@ def pieces_of(response: http.client.HTTPResponse, call: Call) -> int:
     count, received = 0, b""
     for number in range(PIECES):
         call.text(f"piece-{number} ")
-        while f"piece-{number} ".encode() not in received:
+        while f"piece-{number}".encode() not in received:
             data = response.read1(65536)
             assert data, received
             received, count = received + data, count + 1

@@ -211,7 +211,7 @@ def test_silence_before_the_headers_ends_with_their_timeout(open_upstream: Open,
     with FakeGemini(tls) as gemini:
         gemini.replies(Reply(status=None, ending="stall"))
         with fails(UpstreamSilent):
-            send(upstream_to(gemini, open_upstream).call(), 0.3)
+            send(upstream_to(gemini, open_upstream).call(), 2)  # which has to be enough for TLS on a busy machine
         gemini.calls[0].wait_gone()
 
 

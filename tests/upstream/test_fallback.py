@@ -59,7 +59,7 @@ pytestmark = pytest.mark.usefixtures("nothing_leaks")
 MODELS = ("flash", "lite")
 QUESTION = Question("Why?")
 NOON = 1_800_000_000.0  # Unix time
-QUICK = Clocks(connect=SOON, first_byte=0.3, progress=0.3)
+QUICK = Clocks(connect=SOON, first_byte=1, progress=1)
 
 
 def fallback_to(upstream: Upstream, models: Sequence[str] = MODELS) -> Fallback:
@@ -355,7 +355,7 @@ def test_silence_and_a_cut_of_the_last_model_are_different_errors(
     gemini: FakeGemini, open_upstream: Open, ending: Any, error: type[UpstreamError]
 ) -> None:
     gemini.replies(Reply([chunk("Hm…", thought=True)], ending=ending))
-    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=0.5)), ["flash"])
+    generation = ask(open_upstream(gemini.url, Clocks(connect=SOON, first_byte=2)), ["flash"])
     assert "".join(generation) == ""
     assert type(generation.error) is error
     assert generation.ending is not None

@@ -218,7 +218,7 @@ def test_a_quota_belongs_to_a_place_and_its_model_and_outlives_a_restart(
 ) -> None:
     """Both places call their model "large"."""
     gemini.replies(USED_UP)
-    shed.replies(answer("One."), answer("Two."), refusal(429, Until=f"{time.time() + 3600}"))
+    shed.replies(answer("One."), answer("Two."), refusal(429, Until=f"{time.time() + 60}"))
     house = open_house(of_gemini, of_shed)
     assert "One." in read(house)[0]
     house.stop()

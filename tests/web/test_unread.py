@@ -105,11 +105,11 @@ def test_the_address_that_holds_most_loses_the_connection_that_has_read_nothing_
         eventually(lambda: held(server) > LEAST)
         still = clients.enter_context(ask(server.port, "127.0.0.2"))
         eventually(lambda: held(server) > 2 * LEAST)
-        had = 0
-        while progressed_at(server, slow) < progressed_at(server, still):
-            had += len(slow.recv(10_000))
         third = clients.enter_context(ask(server.port, "127.0.0.2"))
         eventually(lambda: held(server) > 2 * LEAST + 1_000_000)
+        had = 0  # last, when the kernel takes nothing more for the one that reads nothing
+        while progressed_at(server, slow) < progressed_at(server, still):
+            had += len(slow.recv(10_000))
         other = clients.enter_context(ask(server.port, "127.0.0.3"))
         assert rest(other) > len(BODY) and rest(third) > len(BODY) and had + rest(slow) > len(BODY)
         assert rest(still) < len(BODY)
