@@ -5,8 +5,9 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# All tests of a file run in one process: in their order, with fixtures of the whole file made once.
-WORKERS := -n 2 --dist loadfile
+# All tests of a file run in one process: in their order, with fixtures of the whole file made once. They wait for half
+# of their time, so there are more processes than the two cores that they are made for.
+WORKERS := -n 3 --dist loadfile
 ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance
 
 .PHONY: run quick coverage test soak arm check messages pictures bench clean
@@ -17,7 +18,7 @@ run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes o
 quick: $(VENV)/tested  ## the tests that need no root, no browser and no patience
 	$(BIN)/pytest -q $(WORKERS) $(ELSEWHERE) -m "not slow" $(ARGS)
 
-coverage: $(VENV)/tested  ## the tests outside browsers and booted machines, and how much of the code they reach
+coverage: $(VENV)/tested  ## the tests outside browsers and booted machines; how much code those of `make quick` reach
 	@mkdir -p build
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(WORKERS) $(ELSEWHERE) -m "not untraced" $(ARGS) || [ $$? = 5 ]
@@ -25,7 +26,8 @@ coverage: $(VENV)/tested  ## the tests outside browsers and booted machines, and
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
 # Tests in browsers mostly wait, so they run beside the others, and their output follows that of the others. Booted
-# machines come after the traced tests, which use both cores. Tests that measure come last, on an idle machine.
+# machines come after those others, which use both cores: those of the two releases run at once. Tests that measure come
+# last, on an idle machine; those of the typesetter measure the CPU time of their own thread, so two run at once.
 # pytest ends with 5 if ARGS has chosen no test of a part.
 test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is skipped with its reason
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
@@ -35,9 +37,10 @@ test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is s
 	$(BIN)/pytest $(WORKERS) tests/browsers -m "not untraced" $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
 	trap "kill $$browsers" INT TERM; \
 	$(MAKE) --no-print-directory coverage || failed=1; \
-	$(BIN)/pytest tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -n 2 --dist loadgroup tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
 	wait $$browsers || [ $$? = 5 ] || failed=1; cat build/browsers.log; \
-	$(BIN)/pytest -m untraced $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -n 2 -m untraced tests/typesetting $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -m untraced --ignore=tests/typesetting $(ARGS) || [ $$? = 5 ] || failed=1; \
 	exit $$failed
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures
@@ -65,9 +68,11 @@ pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	cp build/screenshots/asking-600-3-phantomjs-2.1.1.png docs/asking.png
 	cp build/screenshots/middle-600-8-phantomjs-2.1.1.png docs/large.png
 
-bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this machine
+bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this machine; ten minutes
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	PYTHONPATH=tests $(BIN)/python -m bench.page
+	PYTHONPATH=tests $(BIN)/python -m bench.stream
+	$(BIN)/python -m bench.kinds
 	$(BIN)/python -m bench.typesetting
 	$(BIN)/python -m bench.markdown_libraries
 

@@ -1,19 +1,21 @@
-"""Shared by all tests: the folder of shared data, a Gemini and an appliance, the scale of long proofs, and the rule
-that CI skips no test.
+"""Shared by all tests: the folder of shared data, a Gemini and an appliance, the scale of long proofs, and two
+rules: CI skips no test, and coverage traces no slow one.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from coverage import Coverage
 from fakes.calls import nothing_leaks, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
@@ -26,6 +28,8 @@ from kindle_appliance.storage.schema import CHATS
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
+COVERAGE_OF_PROGRAMS = "COVERAGE_PROCESS_CONFIG"
+"""The variable in which coverage hands its options on (`patch = subprocess` in setup.cfg, version 7.17)."""
 
 __all__ = ["nothing_leaks", "open_upstream"]  # fixtures
 
@@ -60,6 +64,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.soak)
             if config.getoption("soak"):
                 item.add_marker(pytest.mark.timeout(_SOAK_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage would make four times as much of what a slow test computes, and knows nearly all of it from others.
+    So it traces neither that test nor the programs that it starts.
+    """
+    tracing = Coverage.current() if item.get_closest_marker("slow") else None
+    if tracing is None:
+        return (yield)
+    in_programs = os.environ.pop(COVERAGE_OF_PROGRAMS, None)
+    tracing.stop()
+    try:
+        return (yield)
+    finally:
+        tracing.start()
+        if in_programs is not None:
+            os.environ[COVERAGE_OF_PROGRAMS] = in_programs
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -98,6 +120,13 @@ def shared() -> Path:
     if not (folder / "streams" / "expected.json").is_file():
         unavailable("the recorded streams are not on this machine (a folder beside the checkout)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def answers(shared: Path) -> list[str]:
+    """The texts of all recorded answers."""
+    recorded = json.loads((shared / "streams" / "expected.json").read_bytes())
+    return [case["computed"]["text"] for case in recorded.values() if case["computed"]["text"]]
 
 
 class Soak:

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from kindle_appliance.owner.installation import Installation
 
-from .program import TRACED
+from .program import traced
 from .secret_scanner import SCANNER
 
 _SYSTEMCTL = """#!/bin/sh
@@ -82,7 +82,7 @@ class Installed:
     @property
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join((str(self._systemd), os.environ["PATH"]))
-        return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell", **TRACED}
+        return {"PATH": path, "HOME": str(self.at.root), "GEMINI_API_KEY": "a-key-of-the-shell", **traced()}
 
     def run(self, *arguments: str, given: str = "", through: Sequence[str] = ()) -> tuple[int, str, str]:
         """Run one command to its end. `given`: its standard input; `through`: a program that runs it."""

@@ -12,16 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode
 
-from conftest import ROOT
+from conftest import COVERAGE_OF_PROGRAMS, ROOT
 
 from .secret_scanner import SCANNER, Connection, Output
 from .secrets import KEY
 
 PROGRAM = [sys.executable, "-B", "-m", "kindle_appliance"]
-
-
-TRACED = {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
-"""The variable that lets coverage count in processes of tests; empty, unless `make coverage` runs."""
 
 UNLIMITED = {
     "GEMINI_API_KEY": KEY,
@@ -31,10 +27,15 @@ UNLIMITED = {
 """Settings with a key, and practically without a rate limit."""
 
 
+def traced() -> dict[str, str]:
+    """The variable that lets coverage count in a process of a test; none if it does not trace the test itself."""
+    return {name: value for name, value in os.environ.items() if name == COVERAGE_OF_PROGRAMS}
+
+
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of the program: only the path comes from this machine, and all files are in `folder`."""
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
-    return {**own, **TRACED, **more}
+    return {**own, **traced(), **more}
 
 
 def run(folder: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
