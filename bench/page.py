@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from browsers.changed_lines import TALL, TEXTS, Count, watch
 from browsers.engines import CHROMIUM, ENGINES, Engine
+from browsers.fed_page import FedPage, fed_pages
 from browsers.figures import change_times, layout_shifts, update_times
 from browsers.webdriver import Browser
 from fakes.gemini import FakeGemini
@@ -41,6 +43,17 @@ def main() -> None:
         with _page(engine) as (browser, house, gemini):
             changes = change_times(browser, engine.modern, house, gemini, seconds=60, per_second=20)
         print(f"Changes of the document in an answer of 60 s, {engine.name}: {len(changes)} (at most 121)")
+    for engine in (next(engine for engine in ENGINES if engine.name == "phantomjs-2.1.1"), CHROMIUM):
+        print(f"Lines that change below others while a text of each kind is written, {engine.name}:", end=" ")
+        print(f"{_changed_lines(engine)} (only in the blocks that the test exempts)")
+
+
+def _changed_lines(engine: Engine) -> Count:
+    with tempfile.TemporaryDirectory() as folder, fed_pages(Path(folder)) as url, engine.start(*TALL) as browser:
+        count = Count()
+        for path in sorted(TEXTS.glob("*.md")):
+            count += watch(FedPage(browser, url), path.stem, path.read_text(encoding="utf-8"), 20, Path(folder))
+    return count
 
 
 if __name__ == "__main__":
