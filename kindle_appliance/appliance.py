@@ -106,6 +106,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         stops.callback(server.close, _READERS_STOP_SECONDS)
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
+        desk.start()
         signals.end_by(server.stop)
         try:
             if interrupted := chats.interrupt_unfinished():

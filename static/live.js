@@ -1,6 +1,6 @@
-/* Follows an answer while it is being written. The appliance sends settled blocks, and after them raw text (the tail),
-   which the next block replaces. Every response begins after the last settled block, so a stream, a poll and a resumed
-   stream are handled in the same way. */
+/* Follows an answer while it is being written. The appliance sends settled blocks, and provisional HTML (the tail) of
+   the text behind them. Every response begins after the last settled block, so a stream, a poll and a resumed stream
+   are handled in the same way. */
 var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
 var POLL_EVERY = 2000;
 var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
@@ -11,12 +11,9 @@ var HALF_HOUR = 1800000;                // after which there are no more
 var TICK = 2000, SLEEP = 10000;
 var LEAVING = 3000;
 
-// A text whose first letter is Hebrew, Arabic or of another script that runs from right to left.
-var RIGHT_TO_LEFT = /^[^A-Za-z\u00c0-\u058f\u0900-\ufb1c]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
-
 var say = PAGE.say;
 var upto = PAGE.upto;      // offset of the end of the last block; sent back as it came, never computed here
-var raw = '';              // the text after it
+var tail = PAGE.tail, drawn = '';   // HTML: the tail, and that which has been drawn
 var arrived = [];          // HTML of blocks that are not yet on the page
 var waiting = '';          // a sentence: what the answer waits for before it has text
 var end = null;
@@ -30,24 +27,28 @@ function wantDraw() {
 }
 
 function draw() {
-  var last = settled[settled.length - 1];
   drawTimer = null;
   drawnAt = now();
-  if (arrived.length) { appendBlocks(); }
-  setText(tail, raw);
-  tail.dir = RIGHT_TO_LEFT.test(raw) ? 'rtl' : 'ltr';
-  tail.lang = last.lang;
+  if (arrived.length || tail !== drawn) { drawText(); }
+  if (end) { endTable(); }
   drawState();
-  grow(last);
+  grow();
 }
 
-function appendBlocks() {
-  var holder = document.createElement('div'), old = tail;
-  holder.innerHTML = arrived.join('\n');
+// The tail stands among the blocks, so that a first line and the space above it are the same when it settles.
+function drawText() {
+  dropTail();
+  append(arrived.join('\n'), false);
+  append(tail, true);
   arrived = [];
+  drawn = tail;
+}
+
+function append(html, isTail) {
+  var holder = document.createElement('div');
+  holder.innerHTML = html;
   while (holder.firstChild) { text.appendChild(holder.firstChild); }
-  tail = old.cloneNode(false);                   // a new element, so that the old one does not move
-  old.parentNode.replaceChild(tail, old);
+  takeBlocks(isTail);
 }
 
 function drawState() {
@@ -106,10 +107,10 @@ function EventReader() {
   };
   function take(event, value) {
     // This response begins after the last block. An end alone takes away nothing that the page has.
-    if (isFirst && event !== 'end') { raw = waiting = ''; isFirst = false; }
+    if (isFirst && event !== 'end') { tail = waiting = ''; isFirst = false; }
     if (event === 'state') { waiting = value; }
-    if (event === 'text') { raw += value; }
-    if (event === 'block') { arrived.push(value.html); upto = value.upto; raw = ''; }
+    if (event === 'tail') { tail = tail.slice(0, value.keep) + value.html; }
+    if (event === 'block') { arrived.push(value.html); upto = value.upto; tail = ''; }
     if (event === 'end') { end = value; }
     wantDraw();
   }
@@ -191,9 +192,9 @@ function stream() {
 
 // Whether a poll's response has more than the stream has delivered.
 function isNews(answer) {
-  var had = raw, hadUpto = upto;
+  var had = tail, hadUpto = upto;
   new EventReader().feed(answer);
-  return end !== null || upto !== hadUpto || raw !== had;
+  return end !== null || upto !== hadUpto || tail !== had;
 }
 
 function poll() {
@@ -286,6 +287,8 @@ byId('stop').onsubmit = function () {
   post('/answers/' + PAGE.answer + '/stop', '', wantDraw);   // after a failure, shows that it is still being written
   return false;
 };
+
+drawText();
 
 // In PhantomJS (WebKit 534) a request that starts before the `load` handlers end keeps the page loading until it ends.
 window.onload = function () {

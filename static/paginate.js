@@ -1,31 +1,32 @@
 /* Shows an answer in pages. All lines stand on a baseline grid (page.css), so the page breaks can be computed without
    measuring single lines. Settled text never moves: new text only adds pages. */
-var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text'), tail = byId('tail');
-var settled = [];          // the question, and the blocks of the answer, as elements
+var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text');
+var blocks = [];           // the question, and the blocks of the answer, as elements
+var settled = 0;           // so many of them have settled; the others are the tail, and are replaced
 var line = 1, room = 1;    // px: the height of a line and of a page
 var pages = [];            // for each page, in px of the flow: its top, its end, and the top of the next page
-var still = 0;             // px of the flow: everything above has settled
+var still = 0;             // px of the flow: everything above stays as it is
 var shown = 0;             // the index of the page on the screen
 var place = readPlace();   // the reading position, kept over a reload, a new text size or a rotation
 
 // ---- Blocks
 
-// Registers the blocks after `last`.
-function takeBlocks(last) {
-  var each = last.parentNode === text ? last.nextSibling : text.firstChild;
-  for (; each; each = each.nextSibling) {
+// Registers the blocks behind those that are known. They have settled, or are the tail.
+function takeBlocks(isTail) {
+  var last = blocks[blocks.length - 1], each;
+  for (each = last.parentNode === text ? last.nextSibling : text.firstChild; each; each = each.nextSibling) {
     if (each.nodeType === 1) {
-      settled.push(each);
-      fitTables(each);
+      blocks.push(each);
+      takeTables(each, isTail);
     }
   }
+  if (!isTail) { settled = blocks.length; }
 }
 
-// The elements after the blocks: the text that has not settled, and the links and forms at the end, as one element if
-// they fit on a page.
+// The links and forms at the end, as one element if they fit on a page.
 function rest() {
-  var found = tail.offsetHeight ? [tail] : [], after = byId('after'), each = after.firstChild;
-  if (after.offsetHeight && after.offsetHeight <= room) { return found.concat(after); }
+  var found = [], after = byId('after'), each = after.firstChild;
+  if (after.offsetHeight && after.offsetHeight <= room) { return [after]; }
   for (; each; each = each.nextSibling) {
     if (each.nodeType === 1 && each.offsetHeight) { found.push(each); }
   }
@@ -50,49 +51,89 @@ function headsNext(element, top, y) {
 
 function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
 
-// ---- Tables: rows that do not fit are stacked. All pieces of a table are laid out like the first.
+// ---- Tables: rows that do not fit are stacked. All pieces of a table are laid out like the first: while more of it may
+//      come, as its first rows were when they were drawn, and once more when it has ended.
 
-var tableBefore = null;
+var tables = [];           // each with its pieces: `kept` of them have settled, `laid` have their layout
+var known = 0;             // the number of tables that have begun in a settled block
+var taken = 0;             // the number of tables that have begun
 
-function fitTables(block) {
-  var tables = block.nodeName === 'TABLE' ? [block] : block.getElementsByTagName('table'), i;
-  for (i = 0; i < tables.length; i += 1) { fitTable(tables[i]); }
+function takeTables(block, isTail) {
+  var found = block.nodeName === 'TABLE' ? [block] : block.getElementsByTagName('table'), i, table;
+  if (!found.length) { endTable(); }
+  for (i = 0; i < found.length; i += 1) {
+    if (!taken || !/\bon\b/.test(found[i].className)) {
+      endTable();
+      taken += 1;
+      tables[taken - 1] = tables[taken - 1] || { pieces: [], kept: 0, laid: 0, hasEnded: !PAGE.answer };
+    }
+    table = tables[taken - 1];
+    table.pieces.push(found[i]);
+    if (!isTail) { table.kept = table.pieces.length; known = taken; }
+  }
 }
 
-function fitTable(table) {
-  var goesOn = tableBefore && /\bon\b/.test(table.className), isStacked;
-  if (goesOn) {
-    isStacked = /\bstacked\b/.test(tableBefore.className);
-  } else {
-    mark(table, 'stacked', false);
-    mark(table, 'fitted', false);
-    mark(table, 'measured', true);
-    isStacked = table.offsetWidth > table.parentNode.clientWidth;
-    mark(table, 'measured', false);
+function endTable() { if (taken) { tables[taken - 1].hasEnded = true; } }
+
+// Takes away what has not settled, and remembers how tables in it were laid out.
+function dropTail() {
+  var i;
+  while (text.lastChild && text.lastChild !== blocks[settled - 1]) { text.removeChild(text.lastChild); }
+  blocks.length = settled;
+  taken = known;
+  for (i = Math.max(0, known - 1); i < tables.length; i += 1) {
+    tables[i].pieces.length = tables[i].kept;
+    tables[i].laid = Math.min(tables[i].laid, tables[i].kept);
   }
-  mark(table, 'stacked', isStacked);
-  mark(table, 'fitted', !isStacked && !goesOn);
-  if (goesOn) { copyWidths(tableBefore, table, isStacked); }
-  tableBefore = table;
 }
 
-function copyWidths(model, table, isStacked) {
-  var cells = model.rows[0].cells, copies = table.rows[0].cells, i;
-  for (i = 0; i < cells.length && i < copies.length; i += 1) {
-    copies[i].style.width = isStacked ? 'auto' : 100 * cells[i].offsetWidth / model.offsetWidth + '%';
+function layTables() {
+  var i, table;
+  tables.length = taken;
+  for (i = taken - 1; i >= 0; i -= 1) {
+    table = tables[i];
+    if (!table.layout || table.hasEnded && !table.layout.isLast) {
+      table.layout = measureTable(table.pieces[0], table.hasEnded);
+      table.laid = 0;
+    } else if (table.laid === table.pieces.length) {
+      return;
+    }
+    for (; table.laid < table.pieces.length; table.laid += 1) { lay(table.pieces[table.laid], table.layout, table.laid); }
   }
+}
+
+function measureTable(table, isLast) {
+  var cells = table.rows[0].cells, widths = [], isStacked, i;
+  lay(table, { widths: [] }, 1);
+  mark(table, 'measured', true);
+  isStacked = table.offsetWidth > table.parentNode.clientWidth;
+  mark(table, 'measured', false);
+  mark(table, 'fitted', true);
+  // A little more, because a width is rounded down.
+  for (i = 0; i < cells.length && !isStacked; i += 1) { widths.push(100 * (cells[i].offsetWidth + 0.01) / table.offsetWidth + '%'); }
+  return { isStacked: isStacked, widths: widths, isLast: isLast };
+}
+
+function lay(table, layout, index) {
+  var cells = table.rows[0].cells, isFitted = !index && layout.isLast && !layout.isStacked, i;
+  mark(table, 'stacked', layout.isStacked);
+  mark(table, 'fitted', isFitted);
+  for (i = 0; i < cells.length; i += 1) { cells[i].style.width = !isFitted && layout.widths[i] || ''; }
 }
 
 // ---- Pages
 
 function paginate() {
-  var last = rest(), height = flow.offsetHeight, page;
-  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had unsettled text
+  var last = rest(), height = flow.offsetHeight, open = tables[taken - 1], page;
+  // Old engines set a line of several fonts a pixel too high: for that there is no page of its own.
+  if (!last.length && height % line < 3) { height -= height % line; }
+  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had text that may move
   do {
     page = cut(pages.length ? pages[pages.length - 1].next : 0, last, height);
     pages.push(page);
   } while (page.end < height);
-  still = tail.offsetTop;
+  still = settled < blocks.length ? blocks[settled].offsetTop : text.offsetTop + text.offsetHeight;
+  if (open && !open.hasEnded) { still = Math.min(still, open.pieces[0].offsetTop); }
 }
 
 // The page that begins at `top`, with as many lines as fit. But a heading stays with the text below it, and elements
@@ -103,14 +144,14 @@ function cut(top, last, height) {
   index = lastAbove(last, y);
   if (index >= 0) {
     block = last[index];
-    if (block !== tail && block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
+    if (block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
   } else {
-    for (index = lastAbove(settled, y); index > 1 && headsNext(settled[index], top, y); index -= 1) {
-      y = settled[index].offsetTop;
+    for (index = lastAbove(blocks, y); index > 1 && headsNext(blocks[index], top, y); index -= 1) {
+      y = blocks[index].offsetTop;
     }
   }
   next = y;
-  block = settled[lastAbove(settled, y + 1)];
+  block = blocks[lastAbove(blocks, y + 1)];
   if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // at the top no blank line above it
   return { top: top, end: y, next: next };
 }
@@ -133,23 +174,23 @@ function turn(step) {
   location.replace('#' + (place ? place.join('.') : ''));
 }
 
-// Adds new text: settled elements after `last`, or only a changed tail.
-function grow(last) {
-  takeBlocks(last);
-  if (!fittedWidth) { return; }                  // the first layout takes all of them
+// Shows what has been added to the text, on the page on which the reader is.
+function grow() {
+  if (!fittedWidth) { return; }                  // the first layout takes all of it
+  layTables();
   paginate();
-  show(shown);
+  show(pageOf(place));
 }
 
-// ---- The reading position: [block, line in it, number of its lines], kept in the URL. In the tail the number is 0.
+// ---- The reading position: [block, line in it, number of its lines], kept in the URL. In the tail and
+//      behind the text the number is 0.
 
 function placeAt(y) {
-  var index = lastAbove(settled, y + 1), block = settled[index];
+  var index = lastAbove(blocks, y + 1), block = blocks[index], at, lines;
   if (y === 0 || !block) { return null; }
-  if (index === settled.length - 1 && y >= tail.offsetTop) {
-    return [settled.length, Math.round((y - tail.offsetTop) / line), 0];
-  }
-  return [index, Math.round((y - block.offsetTop) / line), Math.round(block.offsetHeight / line)];
+  at = Math.round((y - block.offsetTop) / line);
+  lines = Math.round(block.offsetHeight / line);
+  return [index, at, index < settled && at < lines ? lines : 0];
 }
 
 function readPlace() {
@@ -160,7 +201,8 @@ function readPlace() {
 function pageOf(wanted) {
   var block, lines, y, index;
   if (!wanted) { return 0; }
-  block = settled[wanted[0]] || tail;
+  block = blocks[wanted[0]];
+  if (!block) { return pages.length - 1; }       // it is not there yet
   y = block.offsetTop + wanted[1] * line;
   if (wanted[2]) {                               // it had settled: go to the same fraction of the block
     lines = Math.round(block.offsetHeight / line);
@@ -231,12 +273,12 @@ whenFitted.push(function () {
   room = viewHeight - leaf.offsetTop - byId('turn').offsetHeight;
   leaf.style.height = room + 'px';
   room = Math.max(1, Math.floor(room / line)) * line;
-  tableBefore = null;
-  for (i = 0; i < settled.length; i += 1) { fitTables(settled[i]); }
+  for (i = 0; i < taken; i += 1) { tables[i].layout = null; }
+  layTables();
   pages = [];
   paginate();
   show(pageOf(place));
 });
 
-settled.push(byId('answer').firstChild);
-takeBlocks(settled[0]);
+blocks.push(byId('answer').firstChild);
+takeBlocks();

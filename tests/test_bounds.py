@@ -27,11 +27,11 @@ from fakes.program import Appliance
 from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
 
-from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.host.sieve import Sieve, place
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
 from kindle_appliance.storage.terms import Query
+from kindle_appliance.typesetting.typesetter import Block, Typesetter
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.pin import Gate
 from kindle_appliance.web.server import RESERVED_THREADS
@@ -222,10 +222,10 @@ def _(bound: Bound, most: Sequence[int]) -> None:
     of_one, of_all, status = most
     bound.gemini.default = None
     with bound.house() as house, ExitStack() as stack:
-        call = begin(house, bound.gemini, "Word")
+        call = begin(house, bound.gemini, "Word ")
         assert streams(house, of_one + 3, stack) == of_one
         assert house.get("/check/stream").status == house.get("/answers/1?as=text").status == status
-        assert house.get("/answers/1?wait=0").data == b"Word"
+        assert house.get("/answers/1?wait=0").data == b"Word "
         assert streams(house.at("127.0.0.2"), 1, stack) == 1
         assert of_all == USUAL.followers
         call.finish(".")
@@ -236,7 +236,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
     of_all, pages = most
     bound.gemini.default = None
     with bound.house() as house, ExitStack() as stack:
-        call = begin(house, bound.gemini, "Word")
+        call = begin(house, bound.gemini, "Word ")
         taken = [streams(house.at(f"127.0.0.{number}"), of_all // 4 + 1, stack) for number in range(2, 9)]
         assert sum(taken) == of_all
         with house.converse_later({"message": "Why?"}) as script:
@@ -333,7 +333,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
 @shows("HTML of an answer", "each answer")
 def _(bound: Bound, most: Sequence[int]) -> None:
     times, besides = most
-    address = "https://example.org/" + "x" * 1900
+    address = "https://example.org/" + "x" * 1800
     text = f"[a]: {address}\n\n" + "[a] [a] [a]\n\n" * 2000
     with bound.house() as house:
         answered(bound.gemini, house, text)

@@ -417,6 +417,17 @@ def test_an_unknown_host_is_reported_in_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"kindle-appliance: cannot listen on nobody.invalid.*\n", errors)
 
 
+def test_what_cannot_listen_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """One that stored texts met the closed database, when a name took long to be looked up."""
+    script = (
+        "import sys, threading; from kindle_appliance.__main__ import main;"
+        "print(main(sys.argv[1:]), *(each.name for each in threading.enumerate()))"
+    )
+    command = [sys.executable, "-c", script, "--host", "nobody.invalid", "--port", str(free_port())]
+    _, output, _ = complete(command, environment(tmp_path))
+    assert output == "1 MainThread\n"
+
+
 def test_a_second_appliance_on_a_taken_port_says_so_and_leaves_the_first_ones_answers_alone(
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
@@ -483,7 +494,7 @@ def test_a_signal_ends_the_program_within_5_s_and_reader_and_store_keep_the_text
         appliance.ask("Why?")
         call = gemini.next_call()
         call.start()
-        call.text("Because the sea")
+        call.text("Because the sea ")
         reader = appliance.get("/answers/1?as=events")
         body = b""
         while b"Because the sea" not in body:
@@ -494,7 +505,7 @@ def test_a_signal_ends_the_program_within_5_s_and_reader_and_store_keep_the_text
         body += reader.read()  # raises if the stream was cut
     with closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as appliance:
         assert appliance.get("/chats/1/1").status == 200
-        assert appliance.get("/answers/1").read() == b"Because the sea"
+        assert appliance.get("/answers/1").read() == b"Because the sea "
         again = end_event(appliance.get("/answers/1?as=events").read())
         assert end_event(body) == again
         assert again["finish"] == "interrupted"

@@ -137,7 +137,8 @@ class Kindle:
         for reader in readers:
             self._follow(reader)
             assert reader.end and reader.end["finish"] == outcome.finish, question
-            assert reader.tail == "" and reader.blocks == page_of(text if outcome.has_text else ""), question
+            expected = page_of(text if outcome.has_text else "", outcome.finish)
+            assert reader.tail == "" and reader.blocks == expected, question
             page = client.request("GET", address).data.decode()
             deadline = time.monotonic() + 30
             while '"reading writing"' in page and time.monotonic() < deadline:  # not set in time: it follows

@@ -1,24 +1,35 @@
 """An answer: append-only text with waiters, read from any offset by any number of readers.
 
 One thread writes it. All offsets are characters of the raw text. There are two ways to read it: as raw text, and as
-set blocks. Blocks are made when somebody wants them, in the thread of that reader and in `Turns`: the writer and
-those who want raw text never wait for them, and an answer that is read by nobody is never set. Any chunking gives
-the same blocks, so it does not matter when that happens.
+set blocks with a provisional *tail* of what has not settled. These are made when somebody wants them, in the thread
+of that reader and in `Turns`: the writer and those who want raw text never wait for them, and an answer that nobody
+reads is never set. Any chunking gives the same blocks, so it does not matter when that happens.
+
+A growing text is set at most twice a second, once for all its followers: they get the same blocks and tail.
 """
 
 from __future__ import annotations
 
 import bisect
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..ending import Ending
+from ..ending import Ending, Finish
 from ..sentences import Sentence
+from ..typesetting.resumption import Opened
+from ..typesetting.typesetter import Block, Typesetter
 from .turns import SHORT_CHARACTERS, SHORT_TURNS, TURN_SECONDS, Turns
-from .typesetter import Block, Typesetter
+
+log = logging.getLogger(__name__)
+
+SETTING_SECONDS = 0.5
+"""The time between two settings of a growing text, and between two that a follower gets: a page, on e-ink, is not
+drawn more often.
+"""
 
 _FED_CHARACTERS = 256  # at a time; between two of them a turn can end
 _TEXT_CHARACTERS = 64 * 1024
@@ -28,27 +39,42 @@ _HTML_CHARACTERS = 256 * 1024
 _BLOCK_BYTES = 150  # of memory, besides its HTML: a tuple, a number and two entries
 
 
+class Tail(NamedTuple):
+    """The provisional HTML of the text that has not settled, and what the reader has of an earlier one."""
+
+    html: str
+    had: str = ""
+
+
 class News(NamedTuple):
-    """All that is new to a reader of blocks, up to a limit. After blocks its raw tail is empty: `text` begins where
-    they end. `states` has what is being waited for, if that has changed; None: nothing any more. `ending` comes
-    last, with or after all the rest.
+    """All that is new to a reader of blocks, up to a limit. `tail`: of the text behind them, None if it has not
+    changed; after blocks, a reader has an empty one. `states` has what is being waited for, if that has changed;
+    None: nothing any more. `ending` comes last, with or after all the rest.
     """
 
     blocks: Sequence[Block]
-    text: str
+    tail: Tail | None
     ending: Ending | None
     states: Sequence[Sentence | None] = ()
 
 
 class Answer:
     """Append-only text with waiters. `turns`: those of the appliance. `when_set` is called with the answer when
-    more of it has been set. `error`: why there is no answer, for callers that report by status.
+    more of it has been set. `opened`: what was open where the answer broke off with which it goes on. `error`: why
+    there is no answer, for callers that report by status.
     """
 
-    def __init__(self, turns: Turns | None = None, when_set: Callable[[Answer], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        turns: Turns | None = None,
+        when_set: Callable[[Answer], None] = lambda _: None,
+        opened: Opened | None = None,
+    ) -> None:
         self.ending: Ending | None = None
         self.error: Exception | None = None
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._ended = threading.Condition(lock)  # for those whom more text is not to wake
         self._pieces: list[str] = []
         self._starts: list[int] = []  # offset of each piece
         self._length = 0
@@ -56,10 +82,14 @@ class Answer:
         self._turns = turns or Turns()
         self._when_set = when_set
         self._setting = threading.Lock()  # held by the thread that sets, and before `_changed` where both are
-        self._typesetter: Typesetter | None = Typesetter()  # None when all is set
+        self._opened = opened
+        self._typesetter: Typesetter | None = Typesetter(opened)  # None when all is set
         self._fed = 0  # characters that the typesetter has
         self._turns_taken = 0
         self._blocks: list[Block] = []
+        self._tail = ""  # behind these blocks
+        self._due = 0.0  # when a growing text is set next, on time.monotonic()
+        self._is_tail_broken = False
         self._bytes = 0  # of memory
 
     @classmethod
@@ -69,9 +99,10 @@ class Answer:
         ending: Ending,
         turns: Turns | None = None,
         when_set: Callable[[Answer], None] = lambda _: None,
+        opened: Opened | None = None,
     ) -> Answer:
         """An answer that has been written before."""
-        answer = cls(turns, when_set)
+        answer = cls(turns, when_set, opened)
         answer.append(text)
         answer.end(ending)
         return answer
@@ -102,6 +133,7 @@ class Answer:
             self.ending = ending
             self._turns_taken = 0  # of those for the growing text
             self._changed.notify_all()
+            self._ended.notify_all()
 
     @property
     def length(self) -> int:
@@ -110,7 +142,7 @@ class Answer:
     @property
     def size(self) -> int:
         """The bytes of memory that it takes, about."""
-        return self._bytes
+        return self._bytes + sys.getsizeof(self._tail)
 
     # ---- As raw text
 
@@ -148,7 +180,7 @@ class Answer:
     # ---- As set blocks
 
     def follow(self, offset: int = 0) -> Follower:
-        """A reader of blocks that has everything up to `offset`. Offsets inside a block, in the raw tail or past
+        """A reader of blocks that has everything up to `offset`. Offsets inside a block, in the tail or past
         the end round down to the end of a settled block.
         """
         return Follower(self, offset)
@@ -164,8 +196,10 @@ class Answer:
 
     @property
     def _is_set(self) -> bool:
-        """Whether all the text that there is has been set. Called with `_changed`."""
-        return self._typesetter is None or (self._fed == self._length and self.ending is None)
+        """Whether there is nothing to set now: a growing text waits until it is due. Called with `_changed`."""
+        if self.ending is not None:
+            return self._typesetter is None
+        return self._fed == self._length or time.monotonic() < self._due
 
     def _set_more(self, since: float, timeout: float) -> None:
         """Set more of the text in one turn, or let another thread do so. Waits up to `timeout` seconds for that."""
@@ -185,28 +219,47 @@ class Answer:
             self._setting.release()
 
     def _set_for_a_turn(self) -> None:
+        """Set text until the turn is over. Readers get to see blocks and tail together, at its end."""
         end_of_turn = time.monotonic() + TURN_SECONDS
         self._turns_taken += 1
-        is_over = False
-        while not is_over and self._typesetter is not None:
+        typesetter, fed, fresh = self._typesetter, self._fed, list[Block]()
+        is_last = is_all = False
+        while typesetter is not None and not is_last and not is_all:
             with self._changed:
-                text = self._text(self._fed, self._fed + _FED_CHARACTERS)
-                is_last = self.ending is not None and self._fed + len(text) == self._length
+                text = self._text(fed, fed + _FED_CHARACTERS)
+                fed += len(text)
+                ending = self.ending if fed == self._length else None
+                is_last = ending is not None
             try:
-                fresh = self._typesetter.feed(text)
-                if is_last:
-                    fresh += self._typesetter.close()
+                fresh += typesetter.feed(text)
+                if ending is not None:
+                    fresh += typesetter.close(is_broken_off=ending.finish is not Finish.COMPLETE)
             except BaseException:  # what it has is not known any more; a next turn begins anew
                 with self._changed:
-                    self._typesetter, self._fed, self._blocks = Typesetter(), 0, []
+                    self._typesetter, self._fed, self._blocks = Typesetter(self._opened), 0, []
+                    self._tail = ""
                 raise
-            size = sum(sys.getsizeof(block.html) + _BLOCK_BYTES for block in fresh)
-            with self._changed:
-                self._fed += len(text)
-                self._blocks += fresh
-                self._bytes += size
-                self._typesetter = None if is_last else self._typesetter
-                is_over = self._is_set or time.monotonic() >= end_of_turn
+            is_all = fed == self._length and self.ending is None
+            if time.monotonic() >= end_of_turn:
+                break
+        tail = self._make_tail(typesetter) if typesetter is not None and is_all else ""
+        size = sum(sys.getsizeof(block.html) + _BLOCK_BYTES for block in fresh)
+        with self._changed:
+            self._typesetter, self._fed, self._tail = None if is_last else typesetter, fed, tail
+            self._blocks += fresh
+            self._bytes += size
+            if is_all:
+                self._due = time.monotonic() + SETTING_SECONDS
+
+    def _make_tail(self, typesetter: Typesetter) -> str:
+        """The tail of the text so far; without one, its blocks still come."""
+        try:
+            return typesetter.tail()
+        except Exception:
+            if not self._is_tail_broken:
+                log.exception("answers: a mistake while setting a tail")
+            self._is_tail_broken = True
+            return ""
 
     def _state(self) -> Sentence | None:
         if self._length or self.ending is not None:
@@ -221,10 +274,11 @@ class Follower:
     def __init__(self, answer: Answer, offset: int) -> None:
         self._answer = answer
         self._settled = offset  # it holds everything up to here as blocks,
-        self._sent = 0  # raw text behind that up to here,
+        self._tail = ""  # this behind them,
         self._state: Sentence | None = None  # and knows what is being waited for
         self._has_begun = False  # before that, `_settled` need not be the end of a block
-        self._waits_since = 0.0  # for a turn, on time.monotonic()
+        self._given_at = 0.0  # when it was given all that had been set; times are on time.monotonic()
+        self._waits_since = 0.0  # for a turn
 
     @property
     def is_long(self) -> bool:
@@ -233,25 +287,67 @@ class Follower:
             return self._answer._is_long
 
     def news(self, timeout: float) -> News:
-        """All that is new, up to a limit; waits up to `timeout` seconds until there is anything."""
+        """All that is new, up to a limit; waits up to `timeout` seconds until there is anything. The first text is
+        given at once, more of it twice a second, the end at once.
+        """
         deadline = time.monotonic() + timeout
-        with self._answer._changed:
-            self._answer._changed.wait_for(self._has_news, timeout)
-        if not self._fresh()[0]:
+        if not self._wait(deadline):
+            return News((), None, None)
+        while not self._has_enough():
             self._set_more(deadline)
+            if time.monotonic() >= deadline:
+                break
         return self._take()
 
     def now(self, timeout: float) -> News:
-        """All that there is now, up to a limit, as far as it can be set within `timeout` seconds."""
+        """All that there is now, up to a limit, as far as it can be set within `timeout` seconds. Of a growing text
+        that is followed it may lack the last half second.
+        """
         deadline = time.monotonic() + timeout
         is_set = False
         while not is_set and time.monotonic() < deadline and self._fresh()[1]:
             is_set = self._set_more(deadline)
         return self._take()
 
-    def _has_news(self) -> bool:
+    def _wait(self, deadline: float) -> bool:
+        """Wait for news. Text that has come and is not due yet does not wake this reader again."""
         answer = self._answer
-        return answer.ending is not None or answer._length > self._sent or answer._state() != self._state
+        with answer._changed:
+            while True:
+                now = time.monotonic()
+                if answer.ending is not None or answer._state() != self._state:
+                    return True
+                due = self._due(now)
+                if due is not None and due <= now:
+                    return True
+                if now >= deadline:
+                    return False
+                if due is None:
+                    answer._changed.wait(deadline - now)
+                else:
+                    answer._ended.wait(min(deadline, due) - now)
+
+    def _due(self, now: float) -> float | None:
+        """When this reader is given more of a growing text; None if it has all. Called with `_changed`.
+
+        If the text is about to be set, it waits for that: else it would always be late by the same time.
+        """
+        answer = self._answer
+        is_behind = bool(self._fresh()[0]) or answer._tail != self._tail
+        is_unset = answer._fed < answer._length
+        if not is_behind and not is_unset:
+            return None
+        due = self._given_at + SETTING_SECONDS if self._given_at else now
+        is_stale = bool(self._given_at) and now > answer._due - SETTING_SECONDS / 2
+        return max(due, answer._due) if is_unset and (is_stale or not is_behind) else due
+
+    def _has_enough(self) -> bool:
+        """Whether it can be given news. A page that shows a tail waits until all is set: its text must not vanish
+        for a moment.
+        """
+        with self._answer._changed:
+            blocks, are_all = self._fresh()
+            return self._answer._is_set or not are_all or bool(blocks and not self._tail)
 
     def _set_more(self, deadline: float) -> bool:
         """Have more of the answer set, if there is more to set. Returns whether all is set now."""
@@ -278,18 +374,23 @@ class Follower:
         answer = self._answer
         with answer._changed:
             blocks, are_all = self._fresh()
+            is_set = are_all and answer._is_set
             if blocks:
-                self._settled = self._sent = blocks[-1].upto
-                self._has_begun = True
-            text, ending = "", None
-            if are_all and answer._is_set:
-                if not self._has_begun:
-                    self._settled = self._sent = answer._blocks[-1].upto if answer._blocks else 0
-                    self._has_begun = True
-                text = answer._text(self._sent, self._sent + _TEXT_CHARACTERS)
-                self._sent += len(text)
-                ending = answer.ending if self._sent == answer._length else None
+                self._settled = blocks[-1].upto
+            elif is_set and not self._has_begun:
+                self._settled = answer._blocks[-1].upto if answer._blocks else 0
+            self._has_begun |= is_set or bool(blocks)
+            html = answer._tail if are_all and self._has_begun else ""
+            tail = Tail(html, "" if blocks else self._tail)
+            self._tail = html
             state = answer._state()
             states = () if state == self._state else (state,)
             self._state = state
-            return News(blocks, text, ending, states)
+            if blocks or tail.html != tail.had:
+                self._given_at = time.monotonic() if is_set else 0.0
+            return News(
+                blocks,
+                tail if tail.html != tail.had else None,
+                answer.ending if is_set else None,
+                states,
+            )

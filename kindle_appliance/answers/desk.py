@@ -21,6 +21,7 @@ from ..storage.database import Connection
 from ..storage.rows import Turn
 from ..upstream.fallback import Fallback, Generation
 from .answer import Answer
+from .going_on import opened_before
 from .stored import StoredAnswers
 from .turns import Turns
 
@@ -64,7 +65,9 @@ class _Writing:
 
 
 class AnswerDesk:
-    """Starts, finds, stops and stores answers. `instruction`: the system instruction of every question."""
+    """Starts, finds, stops and stores answers, between `start()` and `close()`. `instruction`: the system
+    instruction of each question.
+    """
 
     def __init__(self, chats: Chats, fallback: Fallback, instruction: str = "") -> None:
         self._chats = chats
@@ -79,6 +82,9 @@ class AnswerDesk:
         self._writing: dict[Answer, _Writing] = {}
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._busy.set()
+
+    def start(self) -> None:
+        """Store growing text from now on, until `close()`."""
         self._keeper.start()
 
     def ask(
@@ -128,7 +134,10 @@ class AnswerDesk:
                 return found
         stored = self._chats.find_turn_by_id(turn)
         # Still without an ending: a power cut broke it off, and the disk has not been writable since.
-        return None if stored is None else Answer.of(stored.answer, stored.ending or _BY_SWITCHING_OFF, self._turns)
+        if stored is None:
+            return None
+        ending = stored.ending or _BY_SWITCHING_OFF
+        return Answer.of(stored.answer, ending, self._turns, opened=opened_before(self._chats, stored))
 
     def stop(self, turn: int) -> None:
         """Close the connection to the model server at once. Harmless when nothing is being written."""
@@ -209,7 +218,7 @@ class AnswerDesk:
         self, text: str, history: Sequence[Message], turn: Turn | None, first_rung: int = 0
     ) -> Iterator[_Writing]:
         """Put a new answer on the desk. It is removed if this context is left by an error."""
-        answer = Answer(self._turns)
+        answer = Answer(self._turns, opened=opened_before(self._chats, turn) if turn else None)
         question = Question(text, tuple(history), self._instruction)
         generation = self._fallback.ask(
             question,

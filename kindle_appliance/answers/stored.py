@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ..storage.chats import Chats
 from .answer import Answer
+from .going_on import opened_before
 from .turns import Turns
 
 KEPT_BYTES = 16 * 1024 * 1024
@@ -47,7 +48,8 @@ class StoredAnswers:
             stored = self._chats.find_turn_by_id(turn)
             if stored is None or stored.ending is None:
                 return None
-            answer = Answer.of(stored.answer, stored.ending, self._turns, partial(self._keep, turn))
+            opened = opened_before(self._chats, stored)
+            answer = Answer.of(stored.answer, stored.ending, self._turns, partial(self._keep, turn), opened)
             with self._lock:
                 answer = self._known.setdefault(turn, answer)
         if not self._chats.has_turn(turn):  # asked last: deleted before this, or dropped after it

@@ -3,8 +3,9 @@
 The page reads the event stream (`text/event-stream`). `data` is always JSON on one line:
 
 - `state`: a sentence that says what the answer waits for before it has text; empty when it waits no longer.
-- `text`: a string, the next part of the raw text.
-- `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the raw text on the page is empty.
+- `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the tail on the page is empty.
+- `tail`: `{"keep", "html"}`, the provisional HTML of the text that has not settled: the first `keep` UTF-16 code
+  units of the tail on the page stay, and `html` follows. At the start of a response there is none to keep.
 - `end`: `{"finish", "note", "model"}`, once, as the last event; its id is `end`. For a deleted chat it has
   `deleted` besides, and `next` if the page may offer to ask the model with this number.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 
-from ..answers.answer import News
+from ..answers.answer import News, Tail
 from ..ending import DELETED, Ending
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -36,8 +37,8 @@ def events(news: News, language: str) -> bytes:
     """Encode the news as events, with sentences in the reader's language."""
     frames = [_event("state", state.to(language) if state else "") for state in news.states]
     frames += [_event("block", {"html": block.html, "upto": block.upto}, block.upto) for block in news.blocks]
-    if news.text:
-        frames.append(_event("text", news.text))
+    if news.tail is not None:
+        frames.append(_event("tail", _change(news.tail)))
     if news.ending is not None:
         frames.append(end(news.ending, language))
     return b"".join(frames)
@@ -60,6 +61,18 @@ def end_fields(ending: Ending, language: str) -> dict[str, str | int]:
     if ending.next_rung:
         fields["next"] = ending.next_rung
     return fields
+
+
+def _change(tail: Tail) -> dict[str, int | str]:
+    """What changes of a tail. Whole characters stay, so that none is sent by half of its UTF-16."""
+    low, high = 0, min(len(tail.had), len(tail.html))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if tail.html.startswith(tail.had[:middle]):
+            low = middle
+        else:
+            high = middle - 1
+    return {"keep": len(tail.had[:low].encode("utf-16-le")) // 2, "html": tail.html[low:]}
 
 
 def retry(milliseconds: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..answers.answer import News
-from ..answers.writing import east_asian_language, is_right_to_left, may_slant
+from ..answers.going_on import GO_ON, go_on_from
 from ..clock import is_believed
 from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
@@ -19,6 +19,8 @@ from ..sentences import Sentence
 from ..storage.chats import Hits
 from ..storage.reports import Report
 from ..storage.rows import ChatSummary, Place, Turn
+from ..text.emoji import without_emoji
+from ..text.writing import east_asian_language, is_right_to_left, may_slant
 from .look import USUAL_LOOK, Look
 from .templates import Page, Templates
 
@@ -36,9 +38,6 @@ SCRIPT_SENTENCES = {
     "regular": Sentence("Regular"),
 }
 """What the scripts in static/ say by themselves."""
-
-GO_ON = Sentence("Please go on exactly where your answer broke off.")
-"""The question that is sent by "Go on", where that is the last answer of its chat."""
 
 STARTERS = (
     Sentence("Explain:"),
@@ -61,7 +60,6 @@ MDNS_STATES = {
 """What readers are told of the name on the network."""
 
 _TITLE_CHARACTERS = 90
-_LAST_WORDS_CHARACTERS = 60
 _RELOAD_SECONDS = 5
 _FIGURES = (
     *("device", "engine", "page", "keyboard", "zoom", "ratio", "screen", "answers", "pieces", "first", "lacks"),
@@ -132,17 +130,17 @@ class Pages:
     def reading(
         self, reader: Reader, turn: Turn, place: Place, news: News, form: str, notice: Sentence | None = None
     ) -> Page:
-        """The page of one turn: its question and as much of its answer as has settled; a script follows the rest.
+        """The page of one turn: its question and its answer so far. A script follows the rest.
         `place`: where it stands in its chat. `news`: the answer from its beginning on. `form`: the one-time id of
         the forms that ask again or on. `notice`: what to say beside them.
         """
         blocks, ending = news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
         given: dict[str, Any] = {"chat": turn.chat}
-        scripts, state = ["paginate"], None
+        scripts, state, tail = ["paginate"], None, news.tail.html if news.tail else ""
         if ending is None:
             scripts.append("live")
-            given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0}
+            given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
             state = next(iter(news.states), None) or SCRIPT_SENTENCES["writing"]
         return self._page(
             reader,
@@ -155,6 +153,7 @@ class Pages:
             place=place,
             question=_question(turn.question, reader),
             blocks=blocks,
+            tail=tail,
             ending=ending,
             next_rung=ending.next_rung if ending else 0,
             state=state,
@@ -198,7 +197,7 @@ class Pages:
                 _question(hit.chat.title, reader),
                 hit.number,
                 when(hit.asked, now),
-                _Typed(hit.excerpt),
+                _Typed(_shown(hit.excerpt)),
             )
             for hit in hits.hits
         ]
@@ -352,9 +351,15 @@ def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[
     return rows
 
 
+def _shown(text: str) -> str:
+    """A typed text without emoji, if it has anything else."""
+    shown = without_emoji(text)
+    return shown if shown.strip() else text
+
+
 def _question(text: str, reader: Reader) -> _Typed:
-    """A question as it was typed, or that it cannot be read."""
-    return _Typed(text or Sentence("The card has damaged this question.").to(reader.language))
+    """A question as it was typed, without emoji, or that it cannot be read."""
+    return _Typed(_shown(text) or Sentence("The card has damaged this question.").to(reader.language))
 
 
 def _ways_on(
@@ -366,19 +371,13 @@ def _ways_on(
     finish = ending.finish if ending else None
     buttons = []
     if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and has_text):
-        go_on = GO_ON if is_last or not turn.answer else _go_on_from(turn.answer)
+        go_on = GO_ON if is_last or not turn.answer else go_on_from(turn.answer)
         buttons.append(("go-on", go_on.to(language), Sentence("Go on")))
     if finish in (None, Finish.INTERRUPTED) and turn.question:
         buttons.append(("retry", turn.question, Sentence("Try again")))
     if finish in (None, Finish.FAILED) and turn.question:
         buttons.append(("anew", turn.question, Sentence("Ask again")))
     return buttons
-
-
-def _go_on_from(answer: str) -> Sentence:
-    """The question that is sent by "Go on" where more has been asked since: it has to say which answer is meant."""
-    end = " ".join(answer[-_LAST_WORDS_CHARACTERS:].split())
-    return Sentence("Please go on exactly where your earlier answer broke off, after “… %(end)s”.", end=end)
 
 
 def when(moment: float, now: float) -> Sentence:

@@ -8,11 +8,11 @@ from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import Answer, News
 from ..answers.desk import BY_DELETION, AnswerDesk
-from ..answers.typesetter import Block
 from ..errors import BUSY
 from ..sentences import Sentence
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
+from ..typesetting.typesetter import Block
 from . import cookies, frames, replies, visitor
 from .forms import new_form_id
 from .headers import TRY_SOON
@@ -59,7 +59,7 @@ class Reading:
             seat = self.seats.take(visitor.source())
         if seat is not None:
             blocks = seat.hold(follow_html(follower, news, visitor.is_gone()))
-            page = replies.html_around(page_of(News([Block(_BLOCKS, 0)], "", ending)), _BLOCKS, blocks)
+            page = replies.html_around(page_of(News([Block(_BLOCKS, 0)], None, ending)), _BLOCKS, blocks)
         else:  # what there is; if that is not all, the page follows the rest
             ending = news.ending
             page = replies.html(page_of(news))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ..answers.answer import Answer, Follower, News
-from ..answers.typesetter import Block
+from ..typesetting.typesetter import Block
 from . import frames
 
 BEAT_SECONDS = 1.0  # a follower looks at least this often whether its reader has left

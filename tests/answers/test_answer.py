@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.answers.answer import Answer, Follower, News
+from kindle_appliance.answers.answer import Answer, Follower, News, Tail
 from kindle_appliance.answers.turns import Turns
-from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
+from kindle_appliance.typesetting.typesetter import Block, Typesetter
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 TEXT = (
@@ -25,7 +25,7 @@ TEXT = (
 
 
 def read_all(follower: Follower) -> tuple[list[str], str, Ending | None]:
-    """Follow an answer to its end. Return the settled blocks, the raw tail and the ending."""
+    """Follow an answer to its end. Return the settled blocks, the tail and the ending."""
     blocks: list[str] = []
     tail = ""
     deadline = time.monotonic() + 60
@@ -35,25 +35,28 @@ def read_all(follower: Follower) -> tuple[list[str], str, Ending | None]:
         if news.blocks:
             blocks += [block.html for block in news.blocks]
             tail = ""
-        tail += news.text
+        if news.tail:
+            assert news.tail.had == tail != news.tail.html
+            tail = news.tail.html
         if news.ending:
             return blocks, tail, news.ending
 
 
 def test_a_reader_gets_only_what_it_does_not_have_yet() -> None:
     answer = Answer()
-    answer.append("One.\n\nTw")
+    answer.append("One.\n\nTwo ")
     follower = answer.follow()
     first = follower.news(0)
-    assert [block.html for block in first.blocks] == ["<p>One.</p>"] and first.text == "Tw"
-    answer.append("o")
-    second = follower.news(0)
-    assert not second.blocks and second.text == "o"
-    answer.append(".\n\nThree")
-    third = follower.news(0)
-    assert [block.html for block in third.blocks] == ["<p>Two.</p>"] and third.text == "Three"
+    assert [block.html for block in first.blocks] == ["<p>One.</p>"] and first.tail == Tail("<p>Two</p>")
+    answer.append("*or* ")
+    second = follower.news(5)
+    assert not second.blocks and second.tail == Tail("<p>Two <em>or</em></p>", "<p>Two</p>")
+    answer.append("so.\n\nThree ")
+    third = follower.news(5)
+    assert [block.html for block in third.blocks] == ["<p>Two <em>or</em> so.</p>"]
+    assert third.tail == Tail("<p>Three</p>"), "after a block it is sent whole"
     nothing = follower.news(0)
-    assert not nothing.blocks and not nothing.text and nothing.ending is None
+    assert is_empty(nothing)
 
 
 def test_every_reader_ends_with_the_same_page_whenever_it_joins() -> None:
@@ -101,11 +104,11 @@ def test_the_raw_text_from_any_offset_is_the_rest_of_the_text() -> None:
 
 def test_a_waiting_reader_wakes_as_soon_as_there_is_text() -> None:
     answer, woken = Answer(), []
-    reader = threading.Thread(target=lambda: woken.append(answer.follow().news(60).text))
+    reader = threading.Thread(target=lambda: woken.append(answer.follow().news(60).tail))
     reader.start()
-    answer.append("x")
+    answer.append("x ")
     reader.join(30)
-    assert woken == ["x"], "long before its timeout of a minute"
+    assert woken == [Tail("<p>x</p>")], "long before its timeout of a minute"
 
 
 def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
@@ -115,9 +118,9 @@ def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     answer.tell((0, waits))
     assert follower.news(5).states == (waits,)
     assert follower.news(0).states == ()
-    answer.append("x")
+    answer.append("x ")
     second = follower.news(5)
-    assert (second.states, second.text) == ((None,), "x")
+    assert (second.states, second.tail) == ((None,), Tail("<p>x</p>"))
     assert follower.news(0).states == ()
     assert answer.follow().news(0).states == (), "a later reader does not get it"
 
@@ -160,6 +163,9 @@ def test_a_reader_that_has_all_waits_whatever_has_happened_before(
             answer.tell((60 if kind == "tell later" else 0, Sentence(value)))
         follower.news(0)
     late.news(0)
+    time.sleep(QUICK + 0.001)
+    follower.news(0)
+    late.news(0)
     sent = answer.text(offset)
     assert waits(lambda: is_empty(follower.news(WAIT)))
     assert waits(lambda: is_empty(late.news(WAIT)))
@@ -167,11 +173,20 @@ def test_a_reader_that_has_all_waits_whatever_has_happened_before(
     assert waits(lambda: not answer.wait_for_text(WAIT)) or answer.length
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_settings() -> Iterator[None]:
+    """A growing text is set a hundred times as often as by the appliance."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kindle_appliance.answers.answer.SETTING_SECONDS", QUICK)
+        yield
+
+
+QUICK = 0.005
 WAIT = 0.003  # seconds; the hundred examples take this a few times
 
 
 def is_empty(news: News) -> bool:
-    return not (news.blocks or news.text or news.ending or news.states)
+    return not (news.blocks or news.tail or news.ending or news.states)
 
 
 def waits(read: Callable[[], bool]) -> bool:
@@ -195,6 +210,131 @@ def test_text_comes_in_parts_and_the_ending_with_the_last() -> None:
         assert part and len(part) < 100_000
         parts.append(part)
     assert "".join(parts) == answer.text() and len(parts) > 2
+
+
+# ---- The tail
+
+
+def test_text_comes_at_once_then_at_most_twice_a_second_and_the_end_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kindle_appliance.answers.answer.SETTING_SECONDS", 0.5)
+    answer = Answer()
+    follower = answer.follow()
+    assert seconds(lambda: answer.append("One ")) + seconds(lambda: follower.news(9)) < 0.3
+    times = list[float]()
+    for word in ("two ", "three.\n\nFour "):
+        answer.append(word)
+        answer.append("and ")
+        times.append(seconds(lambda: follower.news(9)))
+    assert all(0.4 < each < 0.9 for each in times), "also of blocks"
+    answer.append("five.")
+    assert is_empty(follower.news(0.1)), "it is not due yet"
+    end = threading.Timer(0.05, answer.end, [COMPLETE])
+    end.start()
+    start, news = time.monotonic(), follower.news(9)
+    assert news.ending == COMPLETE and time.monotonic() - start < 0.3
+    assert news.blocks[-1].html == "<p>Four and five.</p>" and news.tail is None
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
+
+
+def test_who_joins_gets_at_once_what_was_set_for_the_others_and_then_the_same_as_they(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kindle_appliance.answers.answer.SETTING_SECONDS", 0.5)
+    answer = Answer()
+    answer.append("One ")
+    first = answer.follow()
+    assert first.news(9).tail == Tail("<p>One</p>")
+    answer.append("two ")
+    second = answer.follow()
+    assert second.news(0).tail == Tail("<p>One</p>"), "a text is not set again for each reader"
+    time.sleep(0.3)
+    third = answer.follow()
+    assert third.news(0).tail == Tail("<p>One</p>")
+    answer.append("three ")
+    now = first.news(9)
+    assert now.tail == Tail("<p>One two three</p>", "<p>One</p>")
+    answer.append("four ")
+    assert second.news(9).tail == now.tail
+    start = time.monotonic()
+    assert third.news(9).tail == Tail("<p>One two three four</p>", "<p>One</p>"), "half a second after its first"
+    assert time.monotonic() - start > 0.3
+
+
+def test_no_reader_gets_a_tail_of_other_blocks_than_its_own() -> None:
+    states, typesetter = set[tuple[int, str]](), Typesetter()
+    for character in TEXT:
+        typesetter.feed(character)
+        states.add((typesetter.blocks[-1].upto if typesetter.blocks else 0, typesetter.tail()))
+    shown = [each for seed in range(10) for each in shown_to_four(random.Random(seed))]
+    assert set(shown) <= states
+    assert len(set(shown)) > 5, "how many depends on the machine"
+
+
+def shown_to_four(chance: random.Random) -> list[tuple[int, str]]:
+    """Write TEXT in random pieces. Return what four pages that followed it have shown."""
+    answer, shown = Answer(), list[tuple[int, str]]()
+    readers = [threading.Thread(target=lambda: shown.extend(pages(answer.follow()))) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    while answer.length < len(TEXT):
+        answer.append(TEXT[answer.length : answer.length + chance.randrange(1, 9)])
+        time.sleep(chance.uniform(0, QUICK))
+    answer.end(COMPLETE)
+    for reader in readers:
+        reader.join()
+    return shown
+
+
+def pages(follower: Follower) -> list[tuple[int, str]]:
+    """What a page shows after each piece of news but the last: where its blocks end, and its tail."""
+    shown, upto, tail = list[tuple[int, str]](), 0, ""
+    while (news := follower.news(5)).ending is None:
+        upto = news.blocks[-1].upto if news.blocks else upto
+        tail = news.tail.html if news.tail else "" if news.blocks else tail
+        shown.append((upto, tail))
+    return shown
+
+
+def test_a_page_keeps_its_tail_until_all_of_the_text_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer()
+    answer.append("The first ")
+    follower = answer.follow()
+    assert follower.news(5).tail == Tail("<p>The first</p>")
+    monkeypatch.setattr("kindle_appliance.answers.answer.TURN_SECONDS", 0.0)
+    answer.append("word.\n\n" + "A paragraph.\n\n" * 100 + "The last ")
+    news = follower.news(5)
+    assert news.tail and news.tail.had == "" and news.tail.html.endswith("<p>The last</p>"), "after several turns"
+    html = "".join(block.html for block in news.blocks) + news.tail.html
+    assert html.count("<p>A paragraph.</p>") == 100 and len(news.blocks) > 80
+
+
+def test_thirty_two_followers_cost_little_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.answers.answer.SETTING_SECONDS", 0.1)
+    one, many = cpu_seconds(1), cpu_seconds(32)
+    assert many < 8 * one
+
+
+def cpu_seconds(followers: int) -> float:
+    """What a second of writing costs with so many followers."""
+    answer = Answer()
+    readers = [threading.Thread(target=lambda: read_all(answer.follow())) for _ in range(followers)]
+    for reader in readers:
+        reader.start()
+    before = time.process_time()
+    for number in range(1000):
+        answer.append(f"*word* {number}\n\n" if number % 100 == 99 else f"*word* {number} ")
+        time.sleep(0.001)
+    answer.end(COMPLETE)
+    for reader in readers:
+        reader.join()
+    return time.process_time() - before
 
 
 # ---- Setting
@@ -306,7 +446,7 @@ def test_one_page_gets_no_more_html_than_a_connection_buffers_and_loses_none() -
 def test_a_mistake_while_setting_is_raised_and_a_next_reader_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Answer.of(TEXT, COMPLETE)
     with monkeypatch.context() as broken:
-        broken.setattr(Typesetter, "close", lambda _: 1 / 0)
+        broken.setattr(Typesetter, "close", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             answer.follow().news(5)
     assert read_all(answer.follow()) == whole(TEXT)

@@ -234,7 +234,7 @@ def test_deleting_a_chat_stops_its_answer_and_forgets_it(gemini: FakeGemini, hou
     calls = [gemini.next_call(), gemini.next_call()]
     for call in calls:
         call.start()
-        call.text("It is")
+        call.text("It is ")
     turn = house.chats.find_turn(chat, number)
     assert turn is not None
     with house.follow(f"/answers/{turn.id}?as=events") as follow:
@@ -246,7 +246,7 @@ def test_deleting_a_chat_stops_its_answer_and_forgets_it(gemini: FakeGemini, hou
     (gone,) = [call for call in calls if "secret" in str(call.json)]
     gone.wait_gone(5)
     calls.remove(gone)
-    calls[0].text(" kept.", finish="STOP")
+    calls[0].text("kept.", finish="STOP")
     calls[0].end()
     assert wait_for_turn(house, kept, 1).finish is Finish.COMPLETE, "the other chat is unchanged"
     assert house.desk.writing == 0

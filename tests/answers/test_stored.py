@@ -15,10 +15,10 @@ from fakes.house import House, answered
 from kindle_appliance.answers.answer import Answer
 from kindle_appliance.answers.stored import StoredAnswers
 from kindle_appliance.answers.turns import Turns
-from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
+from kindle_appliance.typesetting.typesetter import Block, Typesetter
 
 COMPLETE = Ending(Finish.COMPLETE, model="model-a")
 FORMS = itertools.count()

@@ -40,7 +40,7 @@ STEPS = ("find_source", "find_python", "find_what_is_there", "build")
 """The functions of install.sh that build a version, in their order. The others need a booted machine."""
 
 TESTS = (
-    *("tests/upstream/test_sse.py", "tests/answers/test_typesetter.py"),
+    *("tests/upstream/test_sse.py", "tests/typesetting/test_typesetter.py"),
     *("tests/storage/test_rate_limit.py", "tests/host/test_mdns.py"),
     "tests/test_clock.py::test_a_moment_that_is_believed_can_be_said_on_every_system",
 )

@@ -42,10 +42,10 @@ def begin(gemini: FakeGemini) -> Call:
 
 
 def begin_on_page(browser: Browser, gemini: FakeGemini, text: str) -> Call:
-    """Begin an answer with this text; returns once the page shows its last paragraph."""
+    """Begin an answer with this text, which ends behind a word; returns once the page shows its last paragraph."""
     call = begin(gemini)
     call.text(text)
-    browser.wait_until(shows(text.rpartition("\n\n")[2]))
+    browser.wait_until(shows(text.rpartition("\n\n")[2].strip()))
     return call
 
 
@@ -98,7 +98,7 @@ def text_of(browser: Browser, identity: str) -> str:
 
 
 def paragraphs(browser: Browser) -> list[str]:
-    """The settled paragraphs of the answer."""
+    """The paragraphs of the answer, settled or not."""
     source = "var found = document.getElementById('text').getElementsByTagName('p'), texts = [];"
     source += "for (var i = 0; i < found.length; i += 1) { texts.push(found[i].textContent); } return texts;"
     return list(browser.script(source))
@@ -106,10 +106,7 @@ def paragraphs(browser: Browser) -> list[str]:
 
 def shows(words: str) -> str:
     """A JavaScript condition: the answer, settled or not, has these words."""
-    return (
-        "(document.getElementById('text').textContent + document.getElementById('tail').textContent)"
-        f".indexOf({json.dumps(words)}) >= 0"
-    )
+    return f"document.getElementById('text').textContent.indexOf({json.dumps(words)}) >= 0"
 
 
 def says(identity: str, words: str) -> str:

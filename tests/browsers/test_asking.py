@@ -10,8 +10,8 @@ from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from kindle_appliance.answers.going_on import GO_ON
 from kindle_appliance.upstream.call import Clocks
-from kindle_appliance.web.pages import GO_ON
 
 from .engines import Engine
 from .steps import (

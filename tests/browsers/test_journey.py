@@ -20,8 +20,8 @@ def test_ask_follow_turn_resize_reload_stop_and_follow_up(engine: Engine, gemini
 
 def journey(browser: Browser, gemini: FakeGemini, house: House) -> None:
     ask(browser, house.url)
-    call = begin_on_page(browser, gemini, "The beginning.\n\nAnd then")
-    call.text(f" the rest.\n\n{LONG}\n\nand a tail")
+    call = begin_on_page(browser, gemini, "The beginning.\n\nAnd then ")
+    call.text(f"the rest.\n\n{LONG}\n\nand a tail ")
     browser.wait_until(shows("and a tail"))
     pages = page_number(browser)[1]
     assert page_number(browser)[0] == 1 and pages > 2 and "Writing" in text_of(browser, "state")

@@ -136,7 +136,7 @@ def test_the_text_being_read_does_not_move_while_more_is_written(
     before = lines_shown(browser)
     top = "return document.getElementById('text').getElementsByTagName('p')[1].getBoundingClientRect().top"
     where = browser.script(top)
-    call.text("\n\n".join(blocks[8:20]) + "\n\nand a tail")
+    call.text("\n\n".join(blocks[8:20]) + "\n\nand a tail ")
     browser.wait_until(shows("and a tail"))
     assert page_number(browser)[0] == 2 and page_number(browser)[1] > count
     assert lines_shown(browser)[: len(before) - 1] == before[:-1]
@@ -182,7 +182,7 @@ def test_the_place_survives_a_reload_while_the_answer_is_written(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     ask(browser, house.url)
-    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail ")
     for _ in range(2):
         turn(browser, "next")
     first, before = lines_shown(browser)[0], page_number(browser)
@@ -411,7 +411,7 @@ def test_a_screen_that_reports_its_size_late_gets_its_pages_then(
     # A Paperwhite 3 reports 0 x 0 until its first `resize`.
     alter_pages(monkeypatch, "window.innerHeight", "(window.late ? window.innerHeight : 0)")
     ask(browser, house.url)
-    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail")
+    call = begin_on_page(browser, gemini, LONG + "\n\nand a tail ")
     assert text_of(browser, "count") == "", "no pages yet"
     browser.script("window.late = true; window.onresize();")
     number, last = page_number(browser)

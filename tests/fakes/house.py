@@ -94,6 +94,7 @@ class House:
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
+        self.desk.start()
         self.reports = Reports(self.database)
         self.rate_limit = RateLimit(self.database, *self._allowed, ticks=self._ticks)
         self.health = Health("0.0.0", self.database, self.desk, damaged=self.chats.look_further)
@@ -237,7 +238,7 @@ def begin(house: House, gemini: FakeGemini, text: str) -> Call:
 
 
 class Follow:
-    """A response that is still being sent. `state` is that of the page: settled blocks, then a tail."""
+    """A response that is still being sent. `state` is that of the page: settled blocks, then the HTML of a tail."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self.response = response
@@ -288,8 +289,10 @@ class PageState:
             name, value = lines["event"], json.loads(lines["data"])
             assert self.end is None, f"{name} after the end"
             self.events.append((name, value))
-            if name == "text":
-                self.tail += value
+            if name == "tail":
+                had = self.tail.encode("utf-16-le")
+                assert 0 <= 2 * value["keep"] <= len(had) and value != {"keep": len(had) // 2, "html": ""}
+                self.tail = had[: 2 * value["keep"]].decode("utf-16-le") + value["html"]
             elif name == "state":
                 self.state = value
             elif name == "block":

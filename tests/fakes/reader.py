@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 
-from kindle_appliance.answers.typesetter import Typesetter
+from kindle_appliance.typesetting.typesetter import Typesetter
 
 from .house import PageState
 from .secret_scanner import SCANNER, Client
 
 
 class Reader:
-    """The page of an answer: settled blocks, then a raw tail. `url` is the appliance's."""
+    """The page of an answer: settled blocks, then the HTML of a tail. `url` is the appliance's."""
 
     def __init__(self, url: str, answer: int) -> None:
         self.blocks: list[str] = []
@@ -52,9 +52,9 @@ class Reader:
         self.end = state.end
 
 
-def page_of(text: str) -> list[str]:
-    """The blocks of a whole answer, typeset at once."""
+def page_of(text: str, finish: str = "complete") -> list[str]:
+    """The blocks of an answer that ended so, typeset at once."""
     typesetter = Typesetter()
     typesetter.feed(text)
-    typesetter.close()
+    typesetter.close(is_broken_off=finish != "complete")
     return [block.html for block in typesetter.blocks]

@@ -40,7 +40,7 @@ def test_the_pieces_of_the_check_come_one_by_one(house: House) -> None:
 
 def test_the_check_takes_no_seat_from_readers(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
             assert house.get("/check/stream").data == b""

@@ -116,7 +116,7 @@ def destroy_all_but_the_header(file: Path) -> None:
 
 def test_it_answers_while_every_seat_is_taken(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
-        call = begin(house, gemini, "Because")
+        call = begin(house, gemini, "Because ")
         with house.follow("/answers/1") as first, house.at("127.0.0.2").follow("/answers/1") as second:
             first.read_until("Because")
             second.read_until("Because")

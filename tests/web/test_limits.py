@@ -25,7 +25,7 @@ from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
 from fakes.server import serving
 
-from kindle_appliance.answers.typesetter import Typesetter
+from kindle_appliance.typesetting.typesetter import Typesetter
 from kindle_appliance.web.server import RESERVED_THREADS, USUAL_LIMITS, Limits
 
 HASTY = Limits(idle_seconds=1, head_seconds=1, request_seconds=3, stall_seconds=2)

@@ -18,8 +18,8 @@ from fakes.gemini import FakeGemini
 from fakes.house import House, PageState
 from fakes.reader import page_of
 
-from kindle_appliance.answers.typesetter import Block, Typesetter
 from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.typesetting.typesetter import Block, Typesetter
 from kindle_appliance.web import streams
 from kindle_appliance.web.server import RESERVED_THREADS
 

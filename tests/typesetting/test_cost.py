@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import pytest
 from conftest import Soak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.patterns import PATTERNS
-from bench.typesetting import ARRIVALS, KIB, library_seconds, prose, seconds, typeset
-from kindle_appliance.answers import budget
-from kindle_appliance.answers.markdown import _MARKDOWN
+from bench.patterns import PATTERNS, repeated
+from bench.typesetting import ARRIVALS, KIB, cpu_seconds, library_seconds, prose, seconds, typeset
+from kindle_appliance.markdown import budget
+from kindle_appliance.markdown.library import _MARKDOWN
+from kindle_appliance.typesetting.typesetter import Typesetter
+
+Measured = TypeVar("Measured")
 
 _TIMES_THE_LIBRARY = 5
 _GROWTH = 1.5
@@ -50,13 +54,15 @@ def test_there_are_more_than_a_hundred_patterns_of_any_length() -> None:
 def test_a_text_costs_at_most_five_times_what_the_library_needs_for_it_or_for_prose(name: str, soak: Soak) -> None:
     length = soak(4, full=64) * KIB
     text, usual = PATTERNS[name](length), prose(length)
-    library = ours = float("inf")
-    for _ in range(_ROUNDS):
-        library = min(library, max(library_seconds(text), library_seconds(usual)))
-        ours = min(ours, max(seconds(arrive(text)) for arrive in ARRIVALS.values()))
-        if ours <= _TIMES_THE_LIBRARY * library:
+    library = float("inf")
+    ours = dict.fromkeys(ARRIVALS, library)
+    for _ in range(_ROUNDS):  # each measurement is about as long as the others, so as often disturbed
+        library = min(library, max(mean_of(4, library_seconds, each) for each in (text, usual)))
+        for arrival, arrive in ARRIVALS.items():
+            ours[arrival] = min(ours[arrival], seconds(arrive(text)))
+        if max(ours.values()) <= _TIMES_THE_LIBRARY * library:
             break
-    assert ours <= _TIMES_THE_LIBRARY * library
+    assert max(ours.values()) <= _TIMES_THE_LIBRARY * library
 
 
 @pytest.mark.slow
@@ -68,11 +74,15 @@ def test_a_kilobyte_costs_no_more_in_a_long_text_than_in_a_short_one(name: str, 
     usual = [prose(4 * KIB)]  # for texts whose first 4 KB are nothing but the definition of a link
     at_4 = at_end = float("inf")
     for _ in range(_ROUNDS):
-        at_4 = min(at_4, *(max(seconds(short), seconds(usual)) for _ in range(4)))
+        at_4 = min(at_4, max(mean_of(times, seconds, each) for each in (short, usual)))
         at_end = min(at_end, seconds(long))
         if at_end <= _GROWTH * times * at_4:
             break
     assert at_end <= _GROWTH * times * at_4
+
+
+def mean_of(times: int, measure: Callable[[Measured], float], what: Measured) -> float:
+    return sum(measure(what) for _ in range(times)) / times
 
 
 def size(texts: Iterable[str]) -> int:
@@ -116,11 +126,14 @@ def narrow_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", PATTERNS)
-def test_the_html_of_a_text_is_bounded(name: str) -> None:
-    assert_bounded(PATTERNS[name](12 * KIB))
+def test_the_html_of_a_text_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "HTML_BESIDES", 16 * KIB)  # a quarter of it, for a quarter of three pages
+    assert_bounded(PATTERNS[name](3 * KIB))
 
 
+@pytest.mark.untraced
 @pytest.mark.usefixtures("narrow_budget")
 @pytest.mark.parametrize("name", PATTERNS)
 def test_beyond_the_budget_nothing_is_lost(name: str) -> None:
@@ -176,7 +189,7 @@ _DEAR = [
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_budget")
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.builds(str.__mul__, st.sampled_from(_DEAR), st.sampled_from((1, 1, 2, 20))), max_size=40))
 def test_no_text_breaks_the_bound_or_is_lost(parts: list[str]) -> None:
     text = "".join(parts)
@@ -198,9 +211,9 @@ def test_beyond_the_budget_labels_go_first_then_links_then_all_markup(monkeypatc
 
 
 def test_lines_beyond_the_budget_keep_their_direction_and_language() -> None:
-    text = "|ف" * 20 + "\n" + "|-" * 20 + "\n" + "海|\n" * 3000
-    last = typeset([text])[-2].html
-    assert last.startswith('<p dir="rtl" lang="zh-CN">海|<br />\n海|<br />\n')
+    text = "|ف" + "|海" * 19 + "\n" + "|-" * 20 + "\n" + "海|\n" * 3000
+    lines = [block.html for block in typeset([text]) if block.html.startswith("<p dir")]
+    assert lines and all(html.startswith('<p dir="rtl" lang="zh-CN">海|<br />\n海|<br />\n') for html in lines)
 
 
 def test_what_follows_a_dear_text_is_set_as_usual() -> None:
@@ -221,7 +234,7 @@ def test_a_table_of_empty_cells_ends_after_thousands(prefix: str, monkeypatch: p
 
 @pytest.mark.parametrize("form", ["[text]({})", "![text]({})", "<{}>", "[a]: {}\n\n[a]"])
 def test_a_long_address_is_no_link_and_its_text_stays(form: str) -> None:
-    longest = "http://a.example/".ljust(2000, "b")
+    longest = "http://a.example/".ljust(1900, "b")
     assert f'<a href="{longest}"' in html_of(form.format(longest))
     html = html_of(form.format(longest + "b"))
     assert "href" not in html and longest + "b" in html
@@ -234,3 +247,61 @@ def test_emphasis_links_and_code_in_a_long_paragraph_are_not_cut(part: str) -> N
     html = html_of(part * 2000)
     assert not re.search(r"[*`\]]", html) and "[" not in html
     assert html.count(re.findall("</[^>]*>", html_of(part))[0]) >= 2000
+
+
+_LONG_PARAGRAPHS = {
+    "one line": ("", "A sentence of **plain** prose, with `code` and *weight* in one line. "),
+    "lines": ("", "A line of one and the same paragraph, which goes on and on\n"),
+    "verse": ("", "A short line,\n"),
+    "Chinese": ("", "海水为什么是咸的？**因为**河流带来了盐，"),
+    "no spaces": ("", "海"),
+    "open marks": ("", "*a [b "),
+    "quotation of one line": ("> ", "A sentence of plain prose in a quotation. "),
+    "quotation of lines": ("", "> A line of one and the same quotation, which goes on\n"),
+    "item of one line": ("- ", "A sentence of plain prose in an item. "),
+    "item of lines": ("- a\n", "  A line of one and the same item, which goes on and on\n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.untraced
+@pytest.mark.parametrize("arrival", ARRIVALS)
+@pytest.mark.parametrize("kind", _LONG_PARAGRAPHS)
+def test_fifty_kilobytes_in_one_paragraph_cost_at_most_six_times_ten(kind: str, arrival: str) -> None:
+    head, part = _LONG_PARAGRAPHS[kind]
+    short, long = (ARRIVALS[arrival](repeated(head, part)(size * KIB)) for size in (10, 50))
+    at_10 = at_50 = float("inf")
+    for _ in range(_ROUNDS):
+        at_10 = min(at_10, mean_of(5, seconds, short))
+        at_50 = min(at_50, seconds(long))
+        if at_50 <= 6 * at_10:
+            break
+    assert at_50 <= 6 * at_10
+
+
+@pytest.mark.slow
+@pytest.mark.untraced
+@pytest.mark.parametrize("kind", _LONG_PARAGRAPHS)
+def test_the_tails_of_fifty_kilobytes_in_one_paragraph_cost_at_most_six_times_those_of_ten(kind: str) -> None:
+    head, part = _LONG_PARAGRAPHS[kind]
+    short, long = (ARRIVALS["20 characters"](repeated(head, part)(size * KIB)) for size in (10, 50))
+    at_10 = at_50 = float("inf")
+    for _ in range(_ROUNDS):
+        at_10 = min(at_10, mean_of(5, seconds_with_tails, short))
+        at_50 = min(at_50, seconds_with_tails(long))
+        if at_50 <= 6 * at_10:
+            break
+    assert at_50 <= 6 * at_10
+
+
+def seconds_with_tails(arriving: Sequence[str]) -> float:
+    """CPU seconds of the typesetter, with a tail after every hundred characters."""
+
+    def typeset_with_tails() -> None:
+        typesetter = Typesetter()
+        for number, piece in enumerate(arriving):
+            typesetter.feed(piece)
+            if number % 5 == 0:
+                typesetter.tail()
+
+    return cpu_seconds(typeset_with_tails)

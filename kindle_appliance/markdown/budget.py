@@ -7,6 +7,11 @@ reader, again and again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from ..text.emoji import without_emoji
+
 HTML_PER_BYTE = 12
 """The HTML of an answer may have so many bytes for each byte of its text, both in UTF-8, ..."""
 
@@ -31,3 +36,15 @@ class Budget:
 def size(text: str) -> int:
     """The bytes of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def as_lines(lines: Sequence[str], attributes: Mapping[str, str], room: int) -> str:
+    """The lines as they were written, one below the other, as HTML; without the attributes if that would have more
+    than `room` bytes.
+
+    A line end becomes 7 bytes and any other character at most 5 for each of its own, so there is always room.
+    """
+    text = escape(without_emoji("".join(lines).strip("\n")), quote=False).replace("\n", "<br />\n")
+    opening = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    html = f"<p{opening}>{text}</p>"
+    return html if size(html) <= room else f"<p>{text}</p>"

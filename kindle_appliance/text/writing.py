@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice
 
 _SHARE = 4
 """A text counts as East Asian if more than one letter in four is; fewer are a quoted word."""
+
+_DECIDING_LETTERS = 16
 
 _LATIN = re.compile("[A-Za-z]")
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
@@ -20,6 +23,14 @@ _ONLY_SIMPLIFIED = re.compile("[这个们来说为国会时对学于与后点开
 _NEVER_SLANTS = re.compile(
     "[\u0590-\u1dff\u2e80-\uabff\uac00-\ud7ff\uf900-\ufdff\ufe70-\ufeff\U00020000-\U000323af]"
 )
+
+
+def beginning(text: str) -> str:
+    """The text up to its sixteenth letter. Direction and language are decided by that much: it stands in the first
+    line on a screen, so what has been drawn below it stays.
+    """
+    letters = (at for at, character in enumerate(text, 1) if character.isalpha())
+    return text[: next(islice(letters, _DECIDING_LETTERS - 1, None), len(text))]
 
 
 def is_right_to_left(text: str) -> bool | None:

@@ -1,9 +1,10 @@
 """An open block in pieces: what has settled of it, and how the rest of its text continues it. No I/O.
 
-Lists, items, quotations, fences and tables can grow without limit. All that stands before the last paragraph, the
-last `PIECE_LINES` of a fence or a table, and so on, inside them is a piece that can no longer change. The rest is
-parsed by itself: the lines of the *opening*, put before it, make the library see it inside the same containers.
-A container, fence or table that continues one of an earlier piece has the class "on".
+Lists, items, quotations, fences, tables and paragraphs can grow without limit. All that stands before the last
+paragraph, the last `PIECE_LINES` of a fence or a table, and so on, inside them is a piece that can no longer
+change. The rest is parsed by itself: the lines of the *opening*, put before it, make the library see it inside the
+same containers. What continues a container, fence, table or paragraph has the class "on". Only the rest of a
+paragraph that was cut behind a sentence looks like a new one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 
 from markdown_it.token import Token
 
+from ..markdown.library import CONTINUED
+from ..markdown.tables import short_head
 from .fence import OpenFence
-from .markdown import short_head
 
 PIECE_LINES = 16
 """The number of lines of a fence, or rows of a table, that settle together."""
@@ -56,19 +58,29 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True)
 class Continuation:
-    """What the open part continues: the containers from the outermost on, and whether also a fence or table inside.
+    """What the open part continues: the containers from the outermost on, and whether also a fence, a table or a
+    paragraph inside.
 
-    The lines of the `opening` have a placeholder for each of the items. `empty_cells`: of a table, so far.
+    The lines of the `opening` have a placeholder for each of the items; `start` stands before the rest of a line.
+    `empty_cells`: of a table, so far. `is_new`: the rest of a paragraph is shown as a new one.
     """
 
     levels: tuple[Level, ...]
     has_leaf: bool
     opening: tuple[str, ...]
+    start: str = ""
     empty_cells: int = 0
+    is_new: bool = False
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the open part goes on inside something, and not with the next item of a list."""
+        return len(self.levels) != 1 or self.has_leaf or self.levels[0].kind not in _LISTS
 
     def mark(self, tokens: Sequence[Token]) -> list[Token] | None:
         """The tokens of the open part as a continuation, without those that come from the opening: placeholders,
-        and the head of a table. None if the library has not seen the containers again.
+        and the head of a table. None if the library has not seen the containers again. Nothing is left if the
+        paragraph that they continue has ended where its last piece has.
         """
         marked = []
         at = 0
@@ -78,13 +90,25 @@ class Continuation:
             marked.append(_marked(tokens[at], level.number))
             at += _length(level)
         if self.has_leaf:
-            if at >= len(tokens) or tokens[at].type not in ("fence", "table_open"):
+            if at >= len(tokens) or tokens[at].type not in ("fence", "table_open", "paragraph_open"):
                 return None
+            if tokens[at].type == "paragraph_open":
+                return self._mark_paragraph(marked, tokens[at:])
             marked.append(_marked(tokens[at]))
             if tokens[at].type == "table_open":
                 at = next(i for i in range(at, len(tokens)) if tokens[i].type == "thead_close")
             at += 1
         return [*marked, *tokens[at:]]
+
+    def _mark_paragraph(self, containers: Sequence[Token], tokens: Sequence[Token]) -> list[Token] | None:
+        opening, content, *others = tokens
+        if not content.content.startswith(CONTINUED):
+            return None
+        content = copied(content)
+        content.content = content.content.removeprefix(CONTINUED).lstrip(" \t\n")
+        if content.content:
+            return [*containers, opening if self.is_new else _marked(opening), content, *others]
+        return [*containers, *others[1:]] if any(token.nesting >= 0 for token in others[1:]) else []
 
     def begins(self) -> list[int]:
         """For each of the containers, the index of its first token that does not come from the opening, once more
@@ -99,6 +123,34 @@ class Piece(NamedTuple):
     tokens: Sequence[Token]
     end: int
     rest: Continuation | None
+
+
+def top_level(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Yield the tokens of each block that is in no other."""
+    start = 0
+    for index, token in enumerate(tokens):
+        if token.level == 0 and token.nesting <= 0:
+            yield tokens[start : index + 1]
+            start = index + 1
+
+
+def leaf_type(block: Sequence[Token]) -> str:
+    """The type of the last block inside a block."""
+    return next(token.type for token in reversed(block) if token.nesting >= 0 and token.type != "inline")
+
+
+def closed_at(block: Sequence[Token], lines: Sequence[str]) -> int | None:
+    """The line at which the last block ends, if it is complete although no other block follows."""
+    first = block[0]
+    if first.map is None:
+        return None
+    if first.type in ("paragraph_open", "footnote_open", "dl_open", "table_open"):
+        return len(lines) if not lines[-1].strip(" \t\n") else None
+    # After these a link definition may have begun, for which there is no token.
+    is_closed = first.type in ("heading_open", "hr", "formula") or (
+        first.type == "fence" and _is_closed_fence(first)
+    )
+    return first.map[1] if is_closed else None
 
 
 def complete_items(block: Sequence[Token], continued: Continuation | None) -> Iterator[Piece]:
@@ -143,7 +195,7 @@ def split(
         empty += continued.empty_cells if continued and is_on else 0
         goes_on = empty <= _MAX_EMPTY_CELLS
         levels = _levels(block, path, begins, continued)
-        rest = Continuation(levels, goes_on, (*place.opening, *(opening if goes_on else ())), empty)
+        rest = Continuation(levels, goes_on, (*place.opening, *(opening if goes_on else ())), empty_cells=empty)
         piece = [*block[: path[-1]], *tokens, *_closing(block, len(path) - 1)]
         return Piece(piece, end, rest if levels or goes_on else None)
     deepest = len(path) if len(lines) > _MANY_LINES else _FEW_CONTAINERS
@@ -158,6 +210,33 @@ def split(
             rest = Continuation(_levels(block, path[: depth + 2], begins, continued), False, tuple(place.opening))
             return Piece([*block[:cut], *_closing(block, len(begun))], first_line(block[cut]), rest)
     return None
+
+
+def cut(block: Sequence[Token], lines: Sequence[str], continued: Continuation | None, is_new: bool) -> Piece | None:
+    """An open block up to the end of the lines, which is the place where its last paragraph is cut; None if the
+    containers around that are not clear. `is_new`: the rest is shown as a new paragraph.
+    """
+    path = _open_path(block)
+    place = _place(block, path[:-1], lines, first_line(block[path[-1]]))
+    if place is None:
+        return None
+    start = place.prefix + CONTINUED
+    levels = _levels(block, path, continued.begins() if continued else [0], continued)
+    if lines[-1].endswith("\n"):
+        rest = Continuation(levels, True, (*place.opening, start + "\n"), is_new=is_new)
+    else:
+        rest = Continuation(levels, True, tuple(place.opening), start, is_new=is_new)
+    return Piece(block, len(lines), rest)
+
+
+def open_paragraph(block: Sequence[Token], lines: Sequence[str]) -> tuple[int, str] | None:
+    """The first line, and the content, of the paragraph with which the lines end; None if they end with another
+    block.
+    """
+    at = _open_path(block)[-1]
+    if block[at].type != "paragraph_open" or (block[at].map or [0, 0])[1] < len(lines):
+        return None
+    return first_line(block[at]), block[at + 1].content.removeprefix(CONTINUED)
 
 
 def _open_path(block: Sequence[Token]) -> list[int]:
@@ -214,13 +293,13 @@ def open_fence(block: Sequence[Token], lines: Sequence[str]) -> OpenFence | None
     """The fence that is open at the end of an open block, if one is, and if its lines can be told."""
     path = _open_path(block)
     leaf = block[path[-1]]
-    if leaf.type != "fence" or is_closed_fence(leaf):
+    if leaf.type != "fence" or _is_closed_fence(leaf):
         return None
     place = _place(block, path[:-1], lines, first_line(leaf))
     return _fence_in(place, leaf, lines) if place else None
 
 
-def is_closed_fence(fence: Token) -> bool:
+def _is_closed_fence(fence: Token) -> bool:
     """Whether a fence has an end: that line is counted in its map, and not in its content."""
     return fence.map is not None and fence.map[1] - fence.map[0] - 1 > fence.content.count("\n")
 
@@ -316,6 +395,7 @@ def copied(token: Token) -> Token:
     long.)
     """
     copy = Token(token.type, token.tag, token.nesting, dict(token.attrs), token.map, token.level, token.children)
+    copy.meta = token.meta
     copy.content, copy.markup, copy.block, copy.hidden = token.content, token.markup, token.block, token.hidden
     return copy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kindle_appliance.answers.fence import OpenFence, fence_begun_by
+from kindle_appliance.typesetting.fence import OpenFence, fence_begun_by
 
 
 @pytest.mark.parametrize(

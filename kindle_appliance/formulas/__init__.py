@@ -1,0 +1,1 @@
+"""Formulas in LaTeX, set as text that old browsers can show. No I/O."""

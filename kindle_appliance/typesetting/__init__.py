@@ -1,0 +1,1 @@
+"""A growing text as settled blocks and a provisional tail. No I/O."""
