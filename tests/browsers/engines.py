@@ -51,6 +51,10 @@ class StartError(Exception):
     """An engine is there but its driver does not start. The message holds the end of its output."""
 
 
+class CrashError(Exception):
+    """An engine has ended while a test used it. The message says how, and holds the end of its output."""
+
+
 class Engine(ABC):
     """A browser engine of one version."""
 
@@ -85,7 +89,7 @@ class Engine(ABC):
         """A fresh browser (no cookies, cache or storage) whose page is `width` x `height` CSS pixels.
 
         At the end the session is closed and every process started for it is gone. Raises StartError when the
-        driver does not come up.
+        driver does not come up, and CrashError when it has ended before.
         """
         with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -103,10 +107,10 @@ class Engine(ABC):
             port = _free_port()
             with self._process(port, folder) as process:
                 if _comes_up(process, port, self.status):
-                    yield f"127.0.0.1:{port}"
+                    with self._watched(process, folder):
+                        yield f"127.0.0.1:{port}"
                     return
-        printed = _log(folder).read_text(errors="replace")[-2000:]
-        raise StartError(f"the driver of {self.name} does not start:\n{printed}")
+        raise StartError(f"the driver of {self.name} does not start:\n{_last_words(folder)}")
 
     @contextlib.contextmanager
     def _process(self, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -128,6 +132,17 @@ class Engine(ABC):
             # not been waited for yet, so no other process can have its number.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    @contextlib.contextmanager
+    def _watched(self, process: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
+        """Says at the end that the engine has ended before, which explains any other error."""
+        try:
+            yield
+        finally:
+            ended = _ended(process)
+            if ended is not None:
+                how = "code" if ended.si_code == os.CLD_EXITED else "signal"
+                raise CrashError(f"{self.name} ended with {how} {ended.si_status}:\n{_last_words(folder)}")
 
 
 @dataclass(frozen=True)
@@ -312,10 +327,11 @@ class Wkhtmltopdf(Engine):
     def start(self, width: int, height: int) -> Iterator[Browser]:
         with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as name:
             folder, proxy = Path(name), Proxy()
-            with proxy.running(), self._process(proxy.server_address[1], folder):
+            with proxy.running(), self._process(proxy.server_address[1], folder) as process:
                 browser = FramedBrowser(proxy, _log(folder), width, height)
                 try:
-                    yield browser
+                    with self._watched(process, folder):
+                        yield browser
                 finally:
                     browser.quit()
 
@@ -483,6 +499,17 @@ def _log(folder: Path) -> Path:
     return folder / "driver.log"
 
 
+def _last_words(folder: Path) -> str:
+    """The end of an engine's output."""
+    return _log(folder).read_text(errors="replace")[-2000:]
+
+
+def _ended(process: subprocess.Popen[bytes]) -> os.waitid_result | None:
+    """How a process has ended, or None while it runs."""
+    # WNOWAIT, because waiting for a process would free its number: see killpg in _process.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -493,8 +520,7 @@ def _comes_up(process: subprocess.Popen[bytes], port: int, status: str) -> bool:
     """Waits until the driver answers; False if it exits or does not answer within START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     with urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=START_SECONDS, retries=False) as pool:
-        # WNOWAIT, because waiting for a process would free its number: see killpg in _process.
-        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while _ended(process) is None:
             try:
                 if pool.request("GET", status).status == 200:
                     return True

@@ -1,6 +1,8 @@
 """The harness itself, tried in every engine against a small scripted server on loopback."""
 
 import contextlib
+import os
+import signal
 import socket
 import struct
 import tarfile
@@ -15,7 +17,7 @@ import pytest
 from fakes.debian_packages import SetUpError
 
 from .conftest import demand
-from .engines import ENGINES, Chromium, Engine, PhantomJS, W3m, unpack
+from .engines import ENGINES, Chromium, CrashError, Engine, PhantomJS, W3m, unpack
 from .webdriver import Browser, GhostDriver, WebDriverError
 
 LATE_SECONDS = 0.2
@@ -361,6 +363,21 @@ def test_an_engine_ends_when_its_test_fails(engine: Engine) -> None:
         raise ZeroDivisionError
     with pytest.raises(WebDriverError, match="does not answer"):
         browser.open("about:blank")
+
+
+def test_an_engine_that_crashes_says_so_with_its_last_words(engine: Engine) -> None:
+    before = children()
+    with pytest.raises(CrashError, match=f"^{engine.name} ended with signal 9:\n"), engine.start(600, 706):
+        (process,) = children() - before
+        os.kill(process, signal.SIGKILL)
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+
+
+def children() -> set[int]:
+    """The numbers of the processes that this one has started."""
+    return {
+        int(number) for file in Path("/proc/self/task").glob("*/children") for number in file.read_text().split()
+    }
 
 
 def test_the_text_browser_shows_a_page_without_its_scripts(w3m: W3m, server: Server) -> None:
