@@ -24,7 +24,8 @@ import urllib3
 from conftest import ROOT
 from fakes.filesystem import mounted, remount
 from fakes.gemini import FakeGemini, Reply
-from fakes.program import PROGRAM, Appliance, Program, complete, end_event, environment, free_port, run
+from fakes.ports import free_port
+from fakes.program import PROGRAM, Appliance, Program, complete, end_event, environment, run
 from fakes.secrets import KEY, PIN
 
 from kindle_appliance import __version__

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.network_namespace import without_network
-from fakes.program import free_port
+from fakes.ports import free_port
 from fakes.reader import Reader, page_of
 from fakes.secret_scanner import Client
 

@@ -20,7 +20,8 @@ from urllib.parse import urlencode
 import pytest
 from conftest import ROOT, unavailable
 from fakes.gemini import Call, FakeGemini
-from fakes.program import Appliance, free_port
+from fakes.ports import free_port
+from fakes.program import Appliance
 from fakes.secret_scanner import Connection
 from fakes.secrets import KEY
 

@@ -17,7 +17,6 @@ import platform
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -31,6 +30,7 @@ from typing import ClassVar
 
 import urllib3
 from fakes.debian_packages import SetUpError, install_packages, run
+from fakes.ports import free_port
 
 from .devtools import DevTools
 from .webdriver import Browser, ChromeDriver, GhostDriver
@@ -104,7 +104,7 @@ class Engine(ABC):
     def _driver(self, folder: Path) -> Iterator[str]:
         # Another program may take the free port first: then the driver ends at once, and gets another port.
         for _ in range(3):
-            port = _free_port()
+            port = free_port()
             with self._process(port, folder) as process:
                 if _comes_up(process, port, self.status):
                     with self._watched(process, folder):
@@ -508,12 +508,6 @@ def _ended(process: subprocess.Popen[bytes]) -> os.waitid_result | None:
     """How a process has ended, or None while it runs."""
     # WNOWAIT, because waiting for a process would free its number: see killpg in _process.
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _comes_up(process: subprocess.Popen[bytes], port: int, status: str) -> bool:

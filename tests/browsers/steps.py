@@ -208,5 +208,6 @@ def take(browser: Browser, engine: Engine, path: Path) -> None:
         browser.screenshot(path)
     width = browser.script("return document.documentElement.scrollWidth")
     assert width <= browser.size[0], f"{path.name} is {width} wide"
-    assert browser.errors() == []
+    errors = browser.errors()
+    assert not errors, f"{path.name}: {errors}"
     assert not browser.script("return /The appliance made a mistake/.test(document.body.innerHTML)"), path.name

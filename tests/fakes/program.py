@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 
 from conftest import COVERAGE_OF_PROGRAMS, ROOT
 
+from .ports import free_port
 from .secret_scanner import SCANNER, Connection, Output
 from .secrets import KEY
 
@@ -120,11 +120,6 @@ class Appliance(Program):
         headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
         connection.request(method, path, body, headers)
         return connection.getresponse()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def end_event(body: bytes) -> dict[str, str]:

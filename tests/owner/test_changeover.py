@@ -11,7 +11,7 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.installed import Installed
-from fakes.program import free_port
+from fakes.ports import free_port
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
 

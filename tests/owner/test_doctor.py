@@ -20,7 +20,8 @@ from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
-from fakes.program import Appliance, free_port, run
+from fakes.ports import free_port
+from fakes.program import Appliance, run
 from fakes.rungs import gemini_rungs
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY, PIN
