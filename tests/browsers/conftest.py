@@ -13,6 +13,16 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Kindle Keyboard's is smaller, by 18 pixels of width
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a test whose engine has crashed once more; the summary counts it. A page that crashes it fails it twice.
+
+    In the fixtures below the crash shows when they end, and DevTools shows it first, by the name of websockets.
+    """
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["CrashError", "ConnectionClosedError"]))
+
+
 def demand(engine: Engine | W3m, in_ci: bool) -> None:
     """Skips the test when the engine cannot run here, but fails it in CI, so that no test is lost."""
     reason = engine.missing()

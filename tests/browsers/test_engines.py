@@ -373,6 +373,19 @@ def test_an_engine_that_crashes_says_so_with_its_last_words(engine: Engine) -> N
         os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
 
 
+@pytest.mark.parametrize("kind", ["CrashError", "of its connection"])
+def test_a_crash_gets_a_second_try(kind: str, tried: list[str]) -> None:
+    tried.append(kind)
+    if tried.count(kind) == 1:
+        raise CrashError("signal 7") if kind == "CrashError" else WebDriverError("ConnectionClosedError()")
+
+
+@pytest.fixture(scope="module")
+def tried() -> list[str]:
+    """What has been tried before."""
+    return []
+
+
 def children() -> set[int]:
     """The numbers of the processes that this one has started."""
     return {
