@@ -187,7 +187,9 @@ class Machine:
         timeout: float = 240,
         is_to_work: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, as root in /root; a failure fails the test if it `is_to_work`."""
+        """Run a command to its end, as root in /root. A failure fails the test if it `is_to_work`, with the end
+        of the machine's journal.
+        """
         done = subprocess.run(
             [*self.inside(variables), *command],
             check=False,
@@ -198,7 +200,9 @@ class Machine:
         )
         if command[0] != "cat":  # with `cat` a test looks at a file
             self._hear("output", done.stdout + done.stderr)
-        assert done.returncode == 0 or not is_to_work, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        if done.returncode != 0 and is_to_work:
+            journal = self.run("journalctl", "--no-pager", "--lines=60", is_to_work=False).stdout
+            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}\n{journal}")
         return done
 
     def inside(self, variables: Mapping[str, str] | None = None) -> list[str]:
