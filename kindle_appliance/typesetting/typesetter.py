@@ -191,7 +191,7 @@ class Typesetter:
     def _take(self, text: str) -> None:
         """Take a part of a line, with its end if it has come."""
         begin = 0
-        while self._length + len(text) > self._cuts.first and self._may_be_cut():
+        while self._length + len(text) > self._cuts.first and self._may_be_cut(text):
             end = self._cuts.find(text, self._length, self._context(), begin)
             if end is None:
                 break
@@ -204,10 +204,11 @@ class Typesetter:
             self._partial.clear()
             self._take_line(line)
 
-    def _may_be_cut(self) -> bool:
-        """Whether the next line may be one of a paragraph."""
+    def _may_be_cut(self, text: str) -> bool:
+        """Whether this text, of the next line, may be one of a paragraph."""
         is_row = self._kind == "table_open" and bool(self._lines) and "|" in self._lines[-1]
-        return self._fence is None and not is_row
+        is_blank = self._kind == _NOTHING and text == "\n" and not self._partial
+        return self._fence is None and not is_row and not is_blank
 
     def _context(self) -> str:
         """The last characters before the next ones."""
