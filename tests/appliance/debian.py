@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ START_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 _INCLUDED = "systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,ca-certificates,procps"
+_IN_GROUPS = 'for group in $0; do echo $$ > "$group/cgroup.procs"; done; exec "$@"'
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "ip")
 _MANYLINUX = ("manylinux_2_35", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
@@ -122,12 +124,20 @@ class Machine:
         do(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)])
         (self.root / "wheels").mkdir()
         self._nspawn: subprocess.Popen[bytes] | None = None
+        self._groups: list[Path] = []
 
     def start(self) -> None:
         """Switch it on and wait until it is up."""
+        # Each machine in control groups of its own: two in the same ones remove each other's units. They have one
+        # name, because nspawn makes that of one hierarchy in the other, too.
+        name = f"machine-{uuid.uuid4()}"
+        self._groups = [each / name for each in control_groups()]
+        for each in self._groups:
+            each.mkdir()
         with self._log.open("ab") as log:
             self._nspawn = subprocess.Popen(
                 [
+                    *("sh", "-ec", _IN_GROUPS, " ".join(map(str, self._groups))),
                     "systemd-nspawn",
                     f"--directory={self.root}",
                     "--boot",
@@ -157,6 +167,7 @@ class Machine:
             self._nspawn.kill()
             self._nspawn.wait()
             self._nspawn = None
+            self._remove_groups()
 
     def reboot(self) -> None:
         """Reboot it. With `--keep-unit` nspawn leaves a reboot to its caller, and asks for it by status 133."""
@@ -164,6 +175,7 @@ class Machine:
         self._hear_journal()
         self.run("systemctl", "reboot", "--no-block")
         assert self._nspawn.wait(60) == 133
+        self._remove_groups()
         self.start()
 
     def close(self) -> None:
@@ -230,6 +242,11 @@ class Machine:
         for each in ("wall", "eth0"):
             do([*network, "link", "set", each, "up"])
 
+    def _remove_groups(self) -> None:
+        for group in self._groups:
+            for folder, _, _ in os.walk(group, topdown=False):
+                Path(folder).rmdir()
+
     def _hear_journal(self) -> None:
         if self._nspawn and self._nspawn.poll() is None:
             unit = ["--unit=kindle-appliance", "--output=export"]
@@ -258,6 +275,18 @@ class Machine:
         while not is_so():
             assert time.monotonic() < deadline, otherwise + self._log.read_text(errors="replace")[-2000:]
             time.sleep(POLL_SECONDS)
+
+
+def control_groups() -> list[Path]:
+    """The control groups of this process in the hierarchies in which a systemd keeps its units (man 7 cgroups)."""
+    own = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
+    found = []
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, options, *_ = line.split()
+        hierarchy = {"cgroup": "name=systemd", "cgroup2": ""}.get(kind)
+        if hierarchy in own and (kind == "cgroup2" or hierarchy in options.split(",")):
+            found.append(Path(point + own[hierarchy]))
+    return found
 
 
 @contextlib.contextmanager
