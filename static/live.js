@@ -1,7 +1,6 @@
 /* Follows an answer while it is being written. The appliance sends settled blocks, and provisional HTML (the tail) of
    the text behind them. Every response begins after the last settled block, so a stream, a poll and a resumed stream
    are handled in the same way. */
-var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
 var POLL_EVERY = 2000;
 var POLL_LIMIT = 15000;    // old WebKit has no xhr.timeout
 var PATIENCE = 3000;       // without a byte; then a poll checks whether the stream holds news back
@@ -10,80 +9,6 @@ var PAUSE = 1000, MOST_PAUSE = 60000;   // between tries after a loss: doubled e
 var HALF_HOUR = 1800000;                // after which there are no more
 var TICK = 2000, SLEEP = 10000;
 var LEAVING = 3000;
-
-var say = PAGE.say;
-var upto = PAGE.upto;      // offset of the end of the last block; sent back as it came, never computed here
-var tail = PAGE.tail, drawn = '';   // HTML: the tail, and that which has been drawn
-var arrived = [];          // HTML of blocks that are not yet on the page
-var waiting = '';          // a sentence: what the answer waits for before it has text
-var end = null;
-
-// ---- Drawing: at most every half second, only at the end of the text, and always once more after its end.
-
-var drawTimer = null, drawnAt = 0;
-
-function wantDraw() {
-  if (drawTimer === null) { drawTimer = setTimeout(draw, Math.min(DRAW_EVERY, Math.max(0, drawnAt + DRAW_EVERY - now()))); }
-}
-
-function draw() {
-  drawTimer = null;
-  drawnAt = now();
-  if (arrived.length || tail !== drawn) { drawText(); }
-  if (end) { endTable(); }
-  drawState();
-  grow();
-}
-
-// The tail stands among the blocks, so that a first line and the space above it are the same when it settles.
-function drawText() {
-  dropTail();
-  append(arrived.join('\n'), false);
-  append(tail, true);
-  arrived = [];
-  drawn = tail;
-}
-
-function append(html, isTail) {
-  var holder = document.createElement('div');
-  holder.innerHTML = html;
-  while (holder.firstChild) { text.appendChild(holder.firstChild); }
-  takeBlocks(isTail);
-}
-
-function drawState() {
-  var state = byId('state'), link;
-  mark(root, 'lost', isLost && !end);
-  if (end) {
-    setText(state, '');
-    setNote('ending', end.note);
-    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') +
-      (end.deleted ? ' deleted' : '') + (end.next ? ' has-next' : '');
-    byId('rung').value = end.next || 0;
-    markRead();
-  } else if (isLost) {
-    link = state.getElementsByTagName('a')[0];
-    if (!link) {                                 // it stays, because replacing a pressed link loses the tap
-      link = document.createElement('a');
-      link.href = PAGE.url;
-      link.onclick = function () { location.reload(); return false; };
-      setText(state, '');
-      state.appendChild(link);
-    }
-    setText(link, (isTrying ? say.trying : say.lost) + ' ' + say.refresh);
-  } else {
-    setText(state, waiting || say.writing);
-  }
-}
-
-// The cookie lists the answers of this device whose end has not been shown yet.
-function markRead() {
-  var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
-  if (unread) {
-    unread = ('.' + unread[1] + '.').replace('.' + PAGE.answer + '.', '.').slice(1, -1);
-    document.cookie = 'unread=' + unread + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
-  }
-}
 
 // ---- The parser of one response. Chunks can end anywhere; the data of an event is JSON on one line.
 
@@ -147,7 +72,7 @@ function get(query, onText, onClose) {
 // ---- Following: first a stream; polling if the network or the browser buffers streams. (There is no public report
 //      that streaming works on every Kindle.)
 
-var isLeaving = false, isLost = false, isTrying = false;
+var isLeaving = false;
 var again = stream, timer = null, pause = PAUSE, lastTry = null, stopFollowing = null;
 
 function stream() {

@@ -24,6 +24,13 @@ from ..text.writing import east_asian_language, is_right_to_left, may_slant
 from .look import USUAL_LOOK, Look
 from .templates import Page, Templates
 
+SCRIPTS = {
+    "asking": ("asking",),
+    "reading": ("asking", "tables", "pages", "place", "taps"),
+    "writing": ("asking", "tables", "pages", "place", "taps", "drawing", "live"),
+}
+"""The scripts of static/ for a kind of page, in their order, after that of all pages."""
+
 SCRIPT_SENTENCES = {
     "page": Sentence("page {page} of {pages}"),
     "writing": Sentence("Writing ..."),
@@ -115,6 +122,7 @@ class Pages:
         return self._page(
             reader,
             "asking.html",
+            scripts=SCRIPTS["asking"],
             given={"chat": chat.id if chat else gone},
             chat=chat.id if chat else "",
             called=_question(chat.title, reader) if chat else "",
@@ -137,15 +145,14 @@ class Pages:
         blocks, ending = news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
         given: dict[str, Any] = {"chat": turn.chat}
-        scripts, state, tail = ["paginate"], None, news.tail.html if news.tail else ""
+        state, tail = None, news.tail.html if news.tail else ""
         if ending is None:
-            scripts.append("live")
             given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
             state = next(iter(news.states), None) or SCRIPT_SENTENCES["writing"]
         return self._page(
             reader,
             "reading.html",
-            scripts=scripts,
+            scripts=SCRIPTS["reading" if ending else "writing"],
             given=given,
             reload_seconds=_RELOAD_SECONDS if ending is None else None,
             address=address,

@@ -12,11 +12,12 @@ from calmjs.parse.unparsers.es5 import minify_print
 from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.rows import Place, Turn
 from kindle_appliance.web.pages import SCRIPT_SENTENCES, Pages, Reader
+from kindle_appliance.web.pages import SCRIPTS as PAGE_SCRIPTS
 from kindle_appliance.web.templates import STATIC
 
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
 CHECK_SCRIPT = SCRIPTS["check.js"]
-SCRIPT = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
+SCRIPT = "\n".join(SCRIPTS[f"{name}.js"] for name in ("page", *PAGE_SCRIPTS["writing"]))
 STYLE = (STATIC / "page.css").read_text(encoding="utf-8")
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.html")}
 
@@ -56,8 +57,7 @@ def test_the_scripts_are_sent_unchanged_without_their_comments() -> None:
     )
     sent = page.partition("<script>")[2].partition("</script>")[0]
     first, *_, last = sent.strip().splitlines()
-    scripts = "\n".join(SCRIPTS[name] for name in ("page.js", "paginate.js", "live.js"))
-    assert minify_print(es5(sent)) == minify_print(es5(f"{first}\n{scripts}\nfit();\n{last}"))
+    assert minify_print(es5(sent)) == minify_print(es5(f"{first}\n{SCRIPT}\nfit();\n{last}"))
     assert "//" not in sent and "/*" not in page
 
 

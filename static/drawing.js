@@ -1,0 +1,76 @@
+/* Draws what has come of an answer that is being written: at most every half second, only at the end of the text, and
+   always once more after its end. */
+var DRAW_EVERY = 500;      // ms: e-ink is slow, and each change flashes
+
+var say = PAGE.say;
+var upto = PAGE.upto;      // offset of the end of the last block; sent back as it came, never computed here
+var tail = PAGE.tail, drawn = '';   // HTML: the tail, and that which has been drawn
+var arrived = [];          // HTML of blocks that are not yet on the page
+var waiting = '';          // a sentence: what the answer waits for before it has text
+var end = null;
+var isLost = false, isTrying = false;   // the connection; and whether the page still tries to get it back
+var drawTimer = null, drawnAt = 0;
+
+function wantDraw() {
+  if (drawTimer === null) { drawTimer = setTimeout(draw, Math.min(DRAW_EVERY, Math.max(0, drawnAt + DRAW_EVERY - now()))); }
+}
+
+function draw() {
+  drawTimer = null;
+  drawnAt = now();
+  if (arrived.length || tail !== drawn) { drawText(); }
+  if (end) { endTable(); }
+  drawState();
+  grow();
+}
+
+// The tail stands among the blocks, so that a first line and the space above it are the same when it settles.
+function drawText() {
+  dropTail();
+  append(arrived.join('\n'), false);
+  append(tail, true);
+  arrived = [];
+  drawn = tail;
+}
+
+function append(html, isTail) {
+  var holder = document.createElement('div');
+  holder.innerHTML = html;
+  while (holder.firstChild) { text.appendChild(holder.firstChild); }
+  takeBlocks(isTail);
+}
+
+function drawState() {
+  var state = byId('state'), link;
+  mark(root, 'lost', isLost && !end);
+  if (end) {
+    setText(state, '');
+    setNote('ending', end.note);
+    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') +
+      (end.deleted ? ' deleted' : '') + (end.next ? ' has-next' : '');
+    byId('rung').value = end.next || 0;
+    markRead();
+  } else if (isLost) {
+    link = state.getElementsByTagName('a')[0];
+    if (!link) {                                 // it stays, because replacing a pressed link loses the tap
+      link = document.createElement('a');
+      link.href = PAGE.url;
+      link.onclick = function () { location.reload(); return false; };
+      setText(state, '');
+      state.appendChild(link);
+    }
+    setText(link, (isTrying ? say.trying : say.lost) + ' ' + say.refresh);
+  } else {
+    setText(state, waiting || say.writing);
+  }
+}
+
+// The cookie lists the answers of this device whose end has not been shown yet.
+function markRead() {
+  var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
+  if (unread) {
+    unread = ('.' + unread[1] + '.').replace('.' + PAGE.answer + '.', '.').slice(1, -1);
+    document.cookie = 'unread=' + unread + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
+  }
+}
+

@@ -1,0 +1,134 @@
+/* Shows an answer in pages. All lines stand on a baseline grid (page.css), so the page breaks can be computed without
+   measuring single lines. Settled text never moves: new text only adds pages. */
+var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text');
+var blocks = [];           // the question, and the blocks of the answer, as elements
+var settled = 0;           // so many of them have settled; the others are the tail, and are replaced
+var line = 1, room = 1;    // px: the height of a line and of a page
+var pages = [];            // for each page, in px of the flow: its top, its end, and the top of the next page
+var still = 0;             // px of the flow: everything above stays as it is
+var shown = 0;             // the index of the page on the screen
+
+// ---- Blocks
+
+// Registers the blocks behind those that are known. They have settled, or are the tail.
+function takeBlocks(isTail) {
+  var last = blocks[blocks.length - 1], each;
+  for (each = last.parentNode === text ? last.nextSibling : text.firstChild; each; each = each.nextSibling) {
+    if (each.nodeType === 1) {
+      blocks.push(each);
+      takeTables(each, isTail);
+    }
+  }
+  if (!isTail) { settled = blocks.length; }
+}
+
+// Takes away what has not settled.
+function dropTail() {
+  while (text.lastChild && text.lastChild !== blocks[settled - 1]) { text.removeChild(text.lastChild); }
+  blocks.length = settled;
+  dropTables();
+}
+
+// The links and forms at the end, as one element if they fit on a page.
+function rest() {
+  var found = [], after = byId('after'), each = after.firstChild;
+  if (after.offsetHeight && after.offsetHeight <= room) { return [after]; }
+  for (; each; each = each.nextSibling) {
+    if (each.nodeType === 1 && each.offsetHeight) { found.push(each); }
+  }
+  return found;
+}
+
+// The index of the last of these elements that begins above `y`; -1 if none does.
+function lastAbove(elements, y) {
+  var low = -1, high = elements.length, middle;
+  while (high - low > 1) {
+    middle = (low + high) >> 1;
+    if (elements[middle].offsetTop < y) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+// Whether only the heading of this element would stand at the end of the page from `top` to `y`.
+function headsNext(element, top, y) {
+  var isTableHead = element.tHead && y - element.offsetTop <= element.tHead.offsetHeight;
+  return element.offsetTop > top && (isHeading(element) || isTableHead);
+}
+
+function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
+
+// ---- Pages
+
+function paginate() {
+  var last = rest(), height = flow.offsetHeight, open = tables[taken - 1], page;
+  // Old engines set a line of several fonts a pixel too high: for that there is no page of its own.
+  if (!last.length && height % line < 3) { height -= height % line; }
+  do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had text that may move
+  do {
+    page = cut(pages.length ? pages[pages.length - 1].next : 0, last, height);
+    pages.push(page);
+  } while (page.end < height);
+  still = settled < blocks.length ? blocks[settled].offsetTop : text.offsetTop + text.offsetHeight;
+  if (open && !open.hasEnded) { still = Math.min(still, open.pieces[0].offsetTop); }
+}
+
+// The page that begins at `top`, with as many lines as fit. But a heading stays with the text below it, and elements
+// that are not text (the links and forms at the end) are not split.
+function cut(top, last, height) {
+  var y = top + room, next, index, block;
+  if (y >= height) { return { top: top, end: height, next: height }; }
+  index = lastAbove(last, y);
+  if (index >= 0) {
+    block = last[index];
+    if (block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
+  } else {
+    for (index = lastAbove(blocks, y); index > 1 && headsNext(blocks[index], top, y); index -= 1) {
+      y = blocks[index].offsetTop;
+    }
+  }
+  next = y;
+  block = blocks[lastAbove(blocks, y + 1)];
+  if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // at the top no blank line above it
+  return { top: top, end: y, next: next };
+}
+
+function show(index) {
+  var page;
+  shown = Math.max(0, Math.min(index, pages.length - 1));
+  page = pages[shown];
+  clip.style.height = page.end - page.top + 'px';
+  flow.style.top = -page.top + 'px';
+  setText(byId('count'), PAGE.say.page.replace('{page}', shown + 1).replace('{pages}', pages.length));
+  mark(byId('back'), 'off', shown === 0);
+  mark(byId('next'), 'off', shown === pages.length - 1);
+}
+
+function turn(step) {
+  if (!pages[shown + step]) { return; }
+  show(shown + step);
+  place = placeAt(pages[shown].top);
+  location.replace('#' + (place ? place.join('.') : ''));
+}
+
+// Shows what has been added to the text, on the page on which the reader is.
+function grow() {
+  if (!fittedWidth) { return; }                  // the first layout takes all of it
+  layTables();
+  paginate();
+  show(pageOf(place));
+}
+
+whenFitted.push(function () {
+  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.45);
+  byId('answer').style.lineHeight = line + 'px';
+  room = viewHeight - leaf.offsetTop - byId('turn').offsetHeight;
+  leaf.style.height = room + 'px';
+  room = Math.max(1, Math.floor(room / line)) * line;
+  layTablesAnew();
+  pages = [];
+  paginate();
+  show(pageOf(place));
+});
+
+blocks.push(byId('answer').firstChild);
+takeBlocks();
