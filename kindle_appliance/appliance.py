@@ -94,7 +94,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 build=Installation.build(Path(sys.prefix)),
             ),
             language=_language(settings),
-            look=Look(settings.text_size),
+            look=Look.of(settings.text_size),
             followers=settings.followers,
             addresses=partial(network.addresses, settings.host),
             mdns=advertiser.snapshot,

@@ -40,6 +40,13 @@ def whole(least: int, most: int) -> Kind:
     )
 
 
+TEXT_SIZE = Kind(
+    "a number of letters on a line from 13 to 62, or a size of version 0.1 from 1 to 8",
+    _parse_int,
+    lambda value: _is_int(value) and (13 <= value <= 62 or 1 <= value <= 8),
+)
+
+
 def number(least: float, most: float) -> Kind:
     return Kind(
         f"a number from {least:g} to {most:g}",

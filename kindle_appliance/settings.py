@@ -32,6 +32,7 @@ from .kinds import (
     SECRET_PATH,
     SWITCH,
     TEXT,
+    TEXT_SIZE,
     WEB_ADDRESS,
     Kind,
     number,
@@ -141,10 +142,8 @@ class Settings:
     proxies: tuple[str, ...] = _option(
         NETWORKS, (), "reverse proxies whose X-Forwarded-For, -Host and -Proto headers are trusted", directs=True
     )
-    language: str = _option(
-        one_of("auto", *LANGUAGES), "auto", "language of the pages (auto: the browser's language)"
-    )
-    text_size: int = _option(whole(1, 8), 3, "text size until a reader chooses another one with Aa")
+    language: str = _option(one_of("auto", *LANGUAGES), "auto", "language of the pages (auto: the browser's)")
+    text_size: int = _option(TEXT_SIZE, 48, "text size until a reader chooses another one with Aa")
     starters: tuple[str, ...] | None = _option(
         PHRASES,
         None,

@@ -1,6 +1,6 @@
 /* Runs on every page: the text size, and the Aa panel. All scripts of a page run in one function, this one first.
    Only ES5, for WebKit 528 and newer: one newer token would stop all of it. Every page also works without script. */
-var SIZES = 8;
+var SIZES = [62, 55, 48, 40, 34, 28, 22, 17, 13];   // letters on a line, as in page.css
 
 // The data of this page. The script itself never changes, so that the policy can allow it by its hash.
 var PAGE = parseJson(byId('given').text);
@@ -36,7 +36,7 @@ function setNote(id, text) {
   mark(byId(id), 'blank', !text);
 }
 
-// ---- Size: the font size of the root is a twentieth of the column (page.css).
+// ---- Size: page.css measures in the font size of the root, which is 27 px on a Kindle of 600 x 706 or 800 x 506.
 
 // Old Kindles zoom in on a double tap, and a page cannot prevent it. `innerWidth` then becomes smaller. In Chromium it
 // stays the same, and since version 61 `visualViewport` has the scale.
@@ -52,8 +52,8 @@ function measure() {
   viewHeight = Math.round(isZoomed() && !window.visualViewport ? height * width / window.innerWidth : height);
   if (width !== fittedWidth) {                       // a keyboard changes only the height
     fittedWidth = width;
-    height = viewHeight;
-    root.style.fontSize = Math.floor(0.045 * Math.min(width, width > height ? height * 8 / 9 : width)) + 'px';
+    // A Kindle that is turned on its side keeps the size of its text.
+    root.style.fontSize = Math.floor(0.045 * (width > viewHeight ? Math.min(width, viewHeight * 1.19) : width)) + 'px';
   }
 }
 
@@ -68,16 +68,22 @@ window.onresize = fit;
 
 // ---- The Aa panel. Without script its buttons send a form to /look.
 
-function look() { return { size: Number(/size-(\d)/.exec(root.className)[1]), isBold: /bold/.test(root.className) }; }
+function look() { return { size: Number(/size-(\d+)/.exec(root.className)[1]), isBold: /bold/.test(root.className) }; }
 
 function setLook(size, isBold) {
-  if (size < 1 || size > SIZES) { return; }
   mark(root, 'size-' + look().size, false);
   mark(root, 'size-' + size, true);
   mark(root, 'bold', isBold);
   setText(byId('weight'), isBold ? PAGE.say.regular : PAGE.say.bold);
   document.cookie = 'look=' + size + (isBold ? 'b' : '') + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
   fit();
+}
+
+// Larger by so many sizes, as far as sizes go.
+function enlarge(steps) {
+  var i;
+  for (i = 0; SIZES[i] > look().size; i += 1) { }
+  setLook(SIZES[i + steps] || look().size, look().isBold);
 }
 
 function onTap(id, action) {
@@ -100,10 +106,17 @@ function clearScreen() {
   setTimeout(function () { document.body.removeChild(veil); }, 800);
 }
 
+function bindSize(button) { button.onclick = function () { setLook(button.value, look().isBold); return false; }; }
+
+(function () {
+  var all = byId('sizes') ? byId('sizes').getElementsByTagName('button') : [], i;
+  for (i = 0; i < all.length; i += 1) { bindSize(all[i]); }
+}());
+
 mark(root, 'scripted', true);
 onTap('aa', function () { showPanel(byId('look').style.display !== 'block'); });
 onTap('close', function () { showPanel(false); });
-onTap('smaller', function () { setLook(look().size - 1, look().isBold); });
-onTap('larger', function () { setLook(look().size + 1, look().isBold); });
+onTap('smaller', function () { enlarge(-1); });
+onTap('larger', function () { enlarge(1); });
 onTap('weight', function () { setLook(look().size, !look().isBold); });
 onTap('clear', clearScreen);

@@ -3,8 +3,11 @@
 var leaf = byId('leaf'), clip = byId('clip'), flow = byId('flow'), text = byId('text');
 var blocks = [];           // the question, and the blocks of the answer, as elements
 var settled = 0;           // so many of them have settled; the others are the tail, and are replaced
-var line = 1, room = 1;    // px: the height of a line and of a page
-var pages = [];            // for each page, in px of the flow: its top, its end, and the top of the next page
+var line = 1;              // px: the height of a line
+var rooms = [1, 1];        // px: the height of the first page, below the bar, and of the others; whole lines
+var heights = rooms;       // px: of the leaf, likewise; what is left of a line is at its end
+var pages = [];            // for each page, in px of the flow: its top and its end, where it goes on, and where the next does
+var REPEATED = 3;          // lines
 var still = 0;             // px of the flow: everything above stays as it is
 var shown = 0;             // the index of the page on the screen
 
@@ -32,7 +35,7 @@ function dropTail() {
 // The links and forms at the end, as one element if they fit on a page.
 function rest() {
   var found = [], after = byId('after'), each = after.firstChild;
-  if (after.offsetHeight && after.offsetHeight <= room) { return [after]; }
+  if (after.offsetHeight && after.offsetHeight <= rooms[1] - line) { return [after]; }
   for (; each; each = each.nextSibling) {
     if (each.nodeType === 1 && each.offsetHeight) { found.push(each); }
   }
@@ -72,11 +75,11 @@ function paginate() {
   if (open && !open.hasEnded) { still = Math.min(still, open.pieces[0].offsetTop); }
 }
 
-// The page that begins at `top`, with as many lines as fit. But a heading stays with the text below it, and elements
+// The page that goes on at `begins`, with as many lines as fit. But a heading stays with the text below it, and elements
 // that are not text (the links and forms at the end) are not split.
-function cut(top, last, height) {
-  var y = top + room, next, index, block;
-  if (y >= height) { return { top: top, end: height, next: height }; }
+function cut(begins, last, height) {
+  var top = begins - repeated(begins, last), y = top + rooms[begins ? 1 : 0], next, index, block;
+  if (y >= height) { return { top: top, end: height, begins: begins, next: height }; }
   index = lastAbove(last, y);
   if (index >= 0) {
     block = last[index];
@@ -89,13 +92,23 @@ function cut(top, last, height) {
   next = y;
   block = blocks[lastAbove(blocks, y + 1)];
   if (block && block.offsetTop === y && isHeading(block)) { next += line; }   // at the top no blank line above it
-  return { top: top, end: y, next: next };
+  return { top: top, end: y, begins: begins, next: next };
+}
+
+// The height of the last lines of text, if nothing but links and forms would stand on the page from `begins` on: they stand
+// there once more, because to move them would take away what is being read.
+function repeated(begins, last) {
+  var lines = last.length && begins && begins <= last[0].offsetTop && begins >= byId('after').offsetTop ? REPEATED : 0;
+  while (lines && lines * line + last[0].offsetHeight > rooms[1]) { lines -= 1; }
+  return lines * line;
 }
 
 function show(index) {
   var page;
   shown = Math.max(0, Math.min(index, pages.length - 1));
   page = pages[shown];
+  mark(root, 'later', shown > 0);                // page.css hides the bar
+  leaf.style.height = heights[shown ? 1 : 0] + 'px';
   clip.style.height = page.end - page.top + 'px';
   flow.style.top = -page.top + 'px';
   setText(byId('count'), PAGE.say.page.replace('{page}', shown + 1).replace('{pages}', pages.length));
@@ -106,7 +119,7 @@ function show(index) {
 function turn(step) {
   if (!pages[shown + step]) { return; }
   show(shown + step);
-  place = placeAt(pages[shown].top);
+  place = placeAt(pages[shown].begins);
   location.replace('#' + (place ? place.join('.') : ''));
 }
 
@@ -118,12 +131,18 @@ function grow() {
   show(pageOf(place));
 }
 
+function leafHeight(isLater) {
+  mark(root, 'later', isLater);
+  return viewHeight - clip.offsetTop - byId('turn').offsetHeight;
+}
+
+function wholeLines(height) { return Math.max(1, Math.floor(height / line)) * line; }
+
 whenFitted.push(function () {
-  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.45);
+  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.41);
   byId('answer').style.lineHeight = line + 'px';
-  room = viewHeight - leaf.offsetTop - byId('turn').offsetHeight;
-  leaf.style.height = room + 'px';
-  room = Math.max(1, Math.floor(room / line)) * line;
+  heights = [leafHeight(false), leafHeight(true)];
+  rooms = [wholeLines(heights[0]), wholeLines(heights[1])];
   layTablesAnew();
   pages = [];
   paginate();

@@ -16,7 +16,7 @@ function readPlace() {
 }
 
 function pageOf(wanted) {
-  var block, lines, y, index;
+  var block, lines, y;
   if (!wanted) { return 0; }
   block = blocks[wanted[0]];
   if (!block) { return pages.length - 1; }       // it is not there yet
@@ -25,6 +25,15 @@ function pageOf(wanted) {
     lines = Math.round(block.offsetHeight / line);
     y = block.offsetTop + Math.min(Math.floor(wanted[1] / wanted[2] * lines), Math.max(0, lines - 1)) * line;
   }
-  for (index = 0; index < pages.length - 1 && pages[index].end <= y; index += 1) { }
-  return index;
+  return pageAt(y);
+}
+
+// The index of the page on which this line of the flow is, if it is repeated the first one.
+function pageAt(y) {
+  var low = -1, high = pages.length - 1, middle;
+  while (high - low > 1) {
+    middle = (low + high) >> 1;
+    if (pages[middle].end <= y) { low = middle; } else { high = middle; }
+  }
+  return high;
 }

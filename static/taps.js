@@ -33,7 +33,7 @@ var tapped = { at: 0, x: 0, y: 0 };
 
 // A second tap shortly after a first is not meant for a link that has just appeared under the finger.
 function isHasty(event) {
-  var near = room / 8;
+  var near = rooms[1] / 8;
   return now() - tapped.at < HURRY && Math.abs(event.pageX - tapped.x) < near && Math.abs(event.pageY - tapped.y) < near;
 }
 

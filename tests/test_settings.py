@@ -41,7 +41,7 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "hosts": ("ai.home, 203.0.113.9", '["ai.home", "203.0.113.9"]', ("ai.home", "203.0.113.9")),
     "proxies": ("127.0.0.1", '["127.0.0.1"]', ("127.0.0.1",)),
     "language": ("zh-CN", '"zh-CN"', "zh-CN"),
-    "text_size": ("5", "5", 5),
+    "text_size": ("40", "40", 40),
     "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
     "follow_ups": ("Shorter", '["Shorter"]', ("Shorter",)),
     "models": (" a-1, b.2 ,", '["a-1", "b.2"]', ("a-1", "b.2")),
@@ -91,7 +91,7 @@ WRONG: list[tuple[str, object, str]] = [
     ],
     *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
     *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
-    *[("text_size", value, "from 1 to 8") for value in ("0", "9", "large", 2.5)],
+    *[("text_size", value, "from 13 to 62") for value in ("0", "9", "12", "63", "large", 2.5)],
     *[
         (name, value, "a list of short")
         for name in ("starters", "follow_ups")
@@ -481,7 +481,7 @@ def excerpt(config: Path, text: str | bytes) -> list[str]:
 # The faulty file, the number of its faulty line, the faulty place in it, and a right line.
 FAULTS = {
     "a wrong type": ('mdns = true\nport = "http"\n', 2, '"http"', "port = 8080"),
-    "a value out of range": ("text_size = 9", 1, "9", "text_size = 3"),
+    "a value out of range": ("text_size = 9", 1, "9", "text_size = 48"),
     "a misspelt word": ('# Language\n\nlanguage = "german"', 3, '"german"', 'language = "auto"'),
     "no quotes": ("language = en\n", 1, "en", 'language = "auto"'),
     "a colon": ("port: 80", 1, ": 80", "port = 8080"),

@@ -21,18 +21,18 @@ from ..storage.reports import Report
 from ..storage.rows import ChatSummary, Place, Turn
 from ..text.emoji import without_emoji
 from ..text.writing import east_asian_language, is_right_to_left, may_slant
-from .look import USUAL_LOOK, Look
+from .look import OFFERED, USUAL_LOOK, Look
 from .templates import Page, Templates
 
 SCRIPTS = {
     "asking": ("asking",),
-    "reading": ("asking", "tables", "pages", "place", "taps"),
-    "writing": ("asking", "tables", "pages", "place", "taps", "drawing", "live"),
+    "reading": ("asking", "tables", "pages", "place", "taps", "contents"),
+    "writing": ("asking", "tables", "pages", "place", "taps", "contents", "drawing", "live"),
 }
 """The scripts of static/ for a kind of page, in their order, after that of all pages."""
 
 SCRIPT_SENTENCES = {
-    "page": Sentence("page {page} of {pages}"),
+    "page": Sentence("{page} of {pages}"),
     "writing": Sentence("Writing ..."),
     "stopping": Sentence("Stopping ..."),
     "trying": Sentence("Connection lost. The page keeps trying."),
@@ -131,6 +131,7 @@ class Pages:
             note=note,
             starters=() if chat else self.starters(reader.language),
             is_first_visit=is_first_visit,
+            offered=OFFERED,
             trouble=trouble,
             rows=_rows(reader, recent, now),
         )

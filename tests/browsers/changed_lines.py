@@ -116,7 +116,7 @@ def watch(page: FedPage, name: str, text: str, step: int, folder: Path) -> Count
         updates += 1
     for picture in pictures:
         picture.unlink(missing_ok=True)
-    assert text_of(page.browser, "count") == "page 1 of 1", "all lines were in the pictures"
+    assert text_of(page.browser, "count") == "1 of 1", "all lines were in the pictures"
     assert text_of(page.browser, "text"), "and the page has drawn them"
     return Count(updates, lines.compared, changes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,9 @@ def says(identity: str, words: str) -> str:
 
 
 def page_number(browser: Browser) -> tuple[int, int]:
-    """The current page of the answer and the number of pages: "page 2 of 5"."""
-    words = text_of(browser, "count").split()
-    return int(words[1]), int(words[3])
+    """The current page of the answer and the number of pages: "2 of 5"."""
+    page, pages = re.findall(r"\d+", text_of(browser, "count"))
+    return int(page), int(pages)
 
 
 def turn(browser: Browser, way: str) -> None:

@@ -128,7 +128,7 @@ ROOM = """
 """
 
 
-@pytest.mark.parametrize("size", ["7", "8"])
+@pytest.mark.parametrize("size", ["17", "13"])
 def test_numbers_boxes_and_words_of_formulas_have_room_at_the_largest_sizes(
     browser: Browser, gemini: FakeGemini, house: House, size: str
 ) -> None:

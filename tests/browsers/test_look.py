@@ -10,9 +10,9 @@ from .engines import Engine
 from .steps import LONG, answered, lines_shown, page_number, sizes, turn
 from .webdriver import Browser
 
-CENTIMETRE = {600: 66, 758: 84, 1072: 118, 390: 60, 1280: 38}
-"""In CSS pixels, by the width of the screen: Kindles of 167, 212 and 300 ppi, a phone of 460 ppi at three device
-pixels to one, and CSS's own for a computer."""
+LEAST = {600: 52.5, 758: 66.5, 1072: 94, 390: 60, 1280: 38}
+"""The height of a control in CSS pixels, by the width of the screen: 8 mm on Kindles of 167, 212 and 300 ppi; a
+centimetre on a phone of 460 ppi at three device pixels to one, and CSS's own for a computer."""
 
 LATIN = (
     "The quick brown fox jumps over the lazy dog while the farmer sleeps in the shade of an old apple tree. " * 8
@@ -36,7 +36,7 @@ def characters_on_a_line(browser: Browser) -> int:
 
 @pytest.mark.parametrize(
     ("look", "latin", "han"),
-    [("1", (40, 60), (24, 25)), ("3", (32, 48), (19, 20)), ("8", (9, 16), (6, 7))],
+    [("62", (50, 75), (30, 32)), ("48", (38, 58), (23, 24)), ("13", (9, 16), (6, 7))],
 )
 def test_each_text_size_sets_its_number_of_characters_a_line_on_every_kindle(
     engine: Engine,
@@ -56,17 +56,17 @@ def test_each_text_size_sets_its_number_of_characters_a_line_on_every_kindle(
                 browser.reload()
                 browser.wait_until("document.documentElement.style.fontSize")
                 counts.append(characters_on_a_line(browser))
-            assert latin[0] <= counts[0] <= latin[1], (width, counts)
-            assert han[0] <= counts[1] <= han[1], (width, counts)
+            if width < height:
+                assert latin[0] <= counts[0] <= latin[1] and han[0] <= counts[1] <= han[1], (width, counts)
+            assert counts[0] <= 72, "a line of a wide screen has about 66 letters at most"
             left, right = browser.script(
-                "var box = document.getElementById('flow').getBoundingClientRect(); return [box.left, box.right];"
+                "var box = document.getElementById('text').getBoundingClientRect(); return [box.left, box.right];"
             )
             assert abs(left - (width - right)) <= 1.5, "the column is centred"
-            assert right - left <= height * 1.2, "and capped on wide screens"
 
 
-@pytest.mark.parametrize("look", ["1", "3", "8b"])
-def test_controls_are_a_centimetre_high_on_every_screen(
+@pytest.mark.parametrize("look", ["62", "48", "13b"])
+def test_controls_are_large_enough_for_a_finger_on_every_screen(
     engine: Engine, gemini: FakeGemini, house: House, look: str
 ) -> None:
     answered(house, gemini, "One.")
@@ -91,7 +91,7 @@ def test_controls_are_a_centimetre_high_on_every_screen(
                 if page == "/check":
                     browser.wait_until("document.body.className === 'check tested'")
                 browser.click(browser.find("#aa"))
-                seen, small = browser.script(controls, CENTIMETRE[width])
+                seen, small = browser.script(controls, LEAST[width])
                 assert seen >= least and small == [], f"{page} at {width}: {small}"
                 assert browser.script("return document.documentElement.scrollWidth") <= width
             assert browser.errors() == []
@@ -108,16 +108,16 @@ def test_a_text_size_applies_at_once_and_on_all_pages(browser: Browser, gemini: 
         pages.append(page_number(browser)[1])
         lines_shown(browser)
     assert pages[0] < pages[1] < pages[2] <= pages[3]
-    assert browser.script("return document.documentElement.className") == "scripted size-5 bold"
+    assert browser.script("return document.documentElement.className") == "scripted size-34 bold"
     browser.click(browser.find("#close"))
     assert "Bold" not in browser.text and "Regular" not in browser.text
     for address in ("/", path):
         browser.open(house.url + address)
-        assert browser.script("return document.documentElement.className") == "size-5 bold scripted"
+        assert browser.script("return document.documentElement.className") == "size-34 bold scripted"
     browser.click(browser.find("#aa"))
-    for _ in range(5):
+    for _ in range(6):
         browser.click(browser.find("#larger"))
-    assert browser.script("return document.documentElement.className").endswith("size-8 bold"), "and no larger"
+    assert browser.script("return document.documentElement.className").endswith("size-13 bold"), "and no larger"
     assert browser.errors() == []
 
 
@@ -153,14 +153,14 @@ def test_without_script_the_panel_works_by_forms(
     browser.click(browser.find("#aa"))
     assert "A+" in browser.text and "Clear screen" not in browser.text
     browser.click(browser.find("#larger"))
-    browser.wait_until("document.documentElement.className === 'size-4'")
+    browser.wait_until("document.documentElement.className === 'size-40'")
     assert browser.url.endswith(path + "#look") and "A+" in browser.text, "the panel stays open"
     browser.click(browser.find("#weight"))
-    browser.wait_until("document.documentElement.className === 'size-4 bold'")
+    browser.wait_until("document.documentElement.className === 'size-40 bold'")
     browser.click(browser.find("#close"))
     assert "A+" not in browser.text
     browser.open(house.url + "/")
-    assert browser.script("return document.documentElement.className") == "size-4 bold"
+    assert browser.script("return document.documentElement.className") == "size-40 bold"
 
 
 def test_a_late_screen_size_is_used(browser: Browser, engine: Engine, gemini: FakeGemini, house: House) -> None:
@@ -178,4 +178,4 @@ def test_a_late_screen_size_is_used(browser: Browser, engine: Engine, gemini: Fa
     assert browser.script(size) == font, "text keeps its size when only the height changes"
     lines_shown(browser)
     browser.resize(width, height)
-    browser.wait_until(f"document.getElementById('count').textContent === 'page 2 of {before[1]}'")
+    browser.wait_until(f"document.getElementById('count').textContent === '2 of {before[1]}'")

@@ -95,7 +95,7 @@ def test_a_long_answer_turns_in_pages_by_buttons_and_by_taps(
     assert browser.errors() == []
 
 
-@pytest.mark.parametrize("look", ["1", "3", "3b", "5", "8"])
+@pytest.mark.parametrize("look", ["62", "48", "48b", "28", "13"])
 def test_no_line_is_cut_at_the_edge_of_a_page(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
@@ -257,10 +257,10 @@ def test_a_hurried_second_tap_does_not_press_a_control_that_has_just_appeared(
         turn(browser, "next")
     last = page_number(browser)
     x, y = browser.script(
-        "var box = document.querySelector(\".choices a[href='/']\").getBoundingClientRect();"
+        "var box = document.querySelector(\".buttons a[href='/']\").getBoundingClientRect();"
         "return [(box.left + box.right) / 2 / document.documentElement.clientWidth, (box.top + box.bottom) / 2];"
     )
-    assert x > 0.67, "it lies where a tap turns to the next page"
+    assert x > 0.34, "it lies where a tap turns to the next page"
     turn(browser, "back")
     before = browser.url.partition("#")[0]
     for _ in range(3):
@@ -423,7 +423,7 @@ def test_a_screen_that_reports_its_size_late_gets_its_pages_then(
 
 
 def test_the_place_in_a_long_question_is_kept(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    read(browser, house, gemini, "An answer.", "A question of some words. " * 100)
+    read(browser, house, gemini, "An answer.", "A question of some words. " * 150)
     for _ in range(2):
         turn(browser, "next")
     before = page_number(browser)
@@ -436,7 +436,7 @@ def test_the_place_in_a_long_question_is_kept(browser: Browser, gemini: FakeGemi
 def test_the_place_at_a_heading_is_kept_when_the_text_grows_smaller(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
-    short = "A short paragraph.\n\n" * 12
+    short = "A short paragraph.\n\n" * 11
     heading = "# A heading of some words that is long enough to wrap it\n\n"
     read(browser, house, gemini, short + heading + LONG)
     for _ in range(2):

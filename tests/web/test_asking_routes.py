@@ -300,7 +300,7 @@ def test_the_page_of_a_silent_model_offers_the_next_one_which_is_then_the_first_
         assert follow.state.end is not None and str(follow.state.end["next"]) == "1"
     with House(gemini.url, tmp_path) as house:
         page = house.get("/chats/1/1").data.decode()
-        (form,) = re.findall('<form class="ask ask-next".*?</form>', page, re.DOTALL)
+        (form,) = re.findall('<form class="ask ask-next buttons".*?</form>', page, re.DOTALL)
         fields = dict(re.findall('name="(\\w+)"[^>]*value="([^"]*)"', form))
         assert fields["question"] == "Why?" and "Ask another model" in form
         for turn, rung in ((2, fields["rung"]), (3, "7"), (4, "x"), (5, "")):

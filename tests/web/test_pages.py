@@ -156,7 +156,7 @@ def test_the_next_model_is_offered_only_where_there_is_one(pages: Pages) -> None
         ending = Ending(Finish.FAILED, Sentence("Please type a question first."), next_rung=rung)
         page = pages.reading(ENGLISH_READER, turn("A <b>?", ending), Place(2, 0, 0), news(ending), "form-id")
         assert ('class="reading ended failed has-next"' in page) == bool(rung)
-        fields = re.search(r'<form class="ask ask-next".*?</form>', page, re.DOTALL)
+        fields = re.search(r'<form class="ask ask-next buttons".*?</form>', page, re.DOTALL)
         assert bool(fields) == bool(rung)
         if fields:
             assert dict(re.findall(r'name="(\w+)"[^>]* value="([^"]*)"', fields[0])) == {
