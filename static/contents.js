@@ -1,7 +1,7 @@
 /* The panel that the count of pages opens: ways to the first page, to the last, and to the headings of the answer. */
 function goTo(index) {
   turn(index - shown);
-  showContents(false);
+  closePanels();
 }
 
 // A heading's words, and the number of its page.
@@ -29,12 +29,7 @@ function listHeadings() {
   for (i = near; i < Math.min(near + most, found.length); i += 1) { addHeading(list, found[i]); }
 }
 
-function showContents(isShown) {
-  byId('pages').style.display = isShown ? 'block' : 'none';
-  if (isShown) { listHeadings(); }
-}
-
-onTap('count', function () { showContents(byId('pages').style.display !== 'block'); });
-onTap('shut', function () { showContents(false); });
+bindPanel('pages', 'count', listHeadings);
+onTap('shut', closePanels);
 onTap('first', function () { goTo(0); });
 onTap('last', function () { goTo(pages.length - 1); });

@@ -1,4 +1,4 @@
-/* Runs on every page: the text size, and the Aa panel. All scripts of a page run in one function, this one first.
+/* Runs on every page: the text size, panels, and the focus. All scripts of a page run in one function, this one first.
    Only ES5, for WebKit 528 and newer: one newer token would stop all of it. Every page also works without script. */
 var SIZES = [62, 55, 48, 40, 34, 28, 22, 17, 13];   // letters on a line, as in page.css
 
@@ -91,8 +91,6 @@ function onTap(id, action) {
   if (element) { element.onclick = function () { action(); return false; }; }
 }
 
-function showPanel(isShown) { byId('look').style.display = isShown ? 'block' : 'none'; }
-
 // Covers everything with black, then white, which removes the ghosts of earlier pages from the e-ink screen.
 function clearScreen() {
   var veil = document.createElement('div');
@@ -113,9 +111,60 @@ function bindSize(button) { button.onclick = function () { setLook(button.value,
   for (i = 0; i < all.length; i += 1) { bindSize(all[i]); }
 }());
 
+// ---- Panels: at most one is open. The focus goes into it, and at its end back to the link that opened it. Without
+//      script, and in an address that ends with its name, a panel is shown as the target of that link.
+
+var openers = {};          // for each panel's id, that of the link
+
+function bindPanel(id, opener, prepare) {
+  openers[id] = opener;
+  onTap(opener, function () {
+    if (leavePanels() === id) { return; }        // where the focus is already
+    byId(id).style.display = 'block';
+    if (prepare) { prepare(); }
+    byId(id).focus();
+  });
+}
+
+function closePanels() {
+  var id = leavePanels();
+  if (id && byId(openers[id])) { byId(openers[id]).focus(); }
+}
+
+// Hides the open panel and leaves the focus where it is; returns its id.
+function leavePanels() {
+  var id, left = '';
+  for (id in openers) {
+    if (byId(id).offsetHeight) {
+      byId(id).style.display = 'none';
+      left = id;
+    }
+  }
+  return left;
+}
+
+// ---- Keys and taps. A tap needs no mark of the focus, which e-ink would have to draw and to clear.
+
+var onKey = null;          // what this page does with a key that is no panel's
+
+document.onmousedown = function () { mark(root, 'tapped', true); };
+document.onkeydown = function (event) {
+  mark(root, 'tapped', false);
+  if (event.keyCode === 27) { closePanels(); }
+  if (event.keyCode === 9) { setTimeout(followFocus, 0); }             // Tab moves the focus after this event
+  return onKey ? onKey(event) : true;
+};
+
+// A panel that the focus has left would hide what has it.
+function followFocus() {
+  var each = document.activeElement;
+  for (; each; each = each.parentNode) { if (openers[each.id]) { return; } }
+  leavePanels();
+}
+
 mark(root, 'scripted', true);
-onTap('aa', function () { showPanel(byId('look').style.display !== 'block'); });
-onTap('close', function () { showPanel(false); });
+bindPanel('look', 'aa');
+onTap('close', closePanels);
 onTap('smaller', function () { enlarge(-1); });
 onTap('larger', function () { enlarge(1); });
 onTap('weight', function () { setLook(look().size, !look().isBold); });

@@ -1,4 +1,4 @@
-/* Taps and keys that turn pages: the right third of the page turns forward, the left third back, also while the page
+/* Taps that turn pages: the right third of the page turns forward, the left third back, also while the page
    is zoomed. */
 
 function isControl(element) {
@@ -47,8 +47,3 @@ leaf.onclick = function (event) {
 };
 onTap('back', function () { tapTurn(-1); });
 onTap('next', function () { tapTurn(1); });
-document.onkeydown = function (event) {          // for Kindles with keys, and for computers
-  if (/^(INPUT|TEXTAREA)$/.test(event.target.nodeName)) { return; }
-  if (event.keyCode === 33 || event.keyCode === 37) { turn(-1); }
-  if (event.keyCode === 34 || event.keyCode === 39) { turn(1); }
-};

@@ -23,6 +23,11 @@ import urllib3
 ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.02
 TEXT_SHOWN = 2000
+KEYS = {
+    "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageUp": 33, "PageDown": 34, "End": 35, "Home": 36,
+    "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+}  # fmt: skip
+"""The `keyCode` of keys, by their names (W3C, UI Events KeyboardEvent key Values)."""
 W3C_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 11, "web element identifier"
 
 
@@ -91,6 +96,10 @@ class Browser(ABC):
     @abstractmethod
     def type(self, element: Element, text: str) -> None:
         """Appends to the element's text, key by key."""
+
+    @abstractmethod
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        """Presses a key of `KEYS` where the focus is, and lets it go."""
 
     @abstractmethod
     def click(self, element: Element) -> None:
@@ -171,6 +180,16 @@ class ChromiumBrowser(Browser):
             mobile=False,
         )
         self.size = (width, height)
+
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        text = {"Enter": "\r", " ": " "}.get(key, "")
+        pressed = {"key": key, "code": key.strip() or "Space", "windowsVirtualKeyCode": KEYS[key]}
+        pressed |= {"modifiers": 8 * shift + 2 * control}
+        if text and not control:
+            self.devtools("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        else:
+            self.devtools("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
+        self.devtools("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def disable_scripts(self) -> None:
         self.devtools("Emulation.setScriptExecutionDisabled", value=True)
@@ -310,6 +329,14 @@ class GhostDriver(WebDriver):
             element,
         )
         self.phantom("this.sendEvent('keypress', arguments[0]);", text)
+
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        names = {" ": "Space", "ArrowLeft": "Left", "ArrowUp": "Up", "ArrowRight": "Right", "ArrowDown": "Down"}
+        self.phantom(
+            "this.sendEvent('keypress', this.event.key[arguments[0]], null, null, arguments[1]);",
+            names.get(key, key),
+            0x02000000 * shift + 0x04000000 * control,  # Qt::KeyboardModifier
+        )
 
     def resize(self, width: int, height: int) -> None:
         self.command("POST", "/window/current/size", {"width": width, "height": height})

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
-from .webdriver import ANSWER_SECONDS, POLL_SECONDS, Browser, Element, WebDriverError
+from .webdriver import ANSWER_SECONDS, KEYS, POLL_SECONDS, Browser, Element, WebDriverError
 
 OWN = "/__driver__/"
 IDLE_SECONDS = 20.0
@@ -311,6 +311,38 @@ class FramedBrowser(Browser):
             "}",
             element,
             text,
+        )
+
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        # The event is a made one, so what the engine itself does with a key is done here: Tab moves the focus to
+        # the next control in the order of the document, Enter and Space press. A made event at a link would follow
+        # it, whatever the key, hence its parent.
+        self.script(
+            """
+            var key = arguments[0], isBack = arguments[1], at = document.activeElement || document.body;
+            var event = document.createEvent('HTMLEvents'), all, each, next = null, i;
+            event.initEvent('keydown', true, true);
+            event.keyCode = key; event.shiftKey = isBack; event.ctrlKey = arguments[2];
+            if (!(at.nodeName === 'A' ? at.parentNode : at).dispatchEvent(event)) { return; }
+            if (key === 13 && at.nodeName === 'A' || (key === 13 || key === 32) && at.type) {
+              event = document.createEvent('MouseEvents');
+              event.initMouseEvent('click', true, true, window, 0, 0, 0, 0, 0, false, false, false, false, 0, null);
+              at.dispatchEvent(event);
+            }
+            if (key !== 9) { return; }
+            all = document.querySelectorAll('a[href], input, button, textarea');
+            for (i = 0; i < all.length; i += 1) {
+              each = all[i];
+              if (each.tabIndex < 0 || each.type === 'hidden' || !each.offsetHeight
+                  || window.getComputedStyle(each, null).visibility !== 'visible'
+                  || !(at.compareDocumentPosition(each) & (isBack ? 2 : 4))) { continue; }
+              if (isBack || !next) { next = each; }
+            }
+            (next || document.body).focus();
+            """,
+            KEYS[key],
+            shift,
+            control,
         )
 
     def click(self, element: Element) -> None:
