@@ -52,8 +52,10 @@ function measure() {
   viewHeight = Math.round(isZoomed() && !window.visualViewport ? height * width / window.innerWidth : height);
   if (width !== fittedWidth) {                       // a keyboard changes only the height
     fittedWidth = width;
-    // A Kindle that is turned on its side keeps the size of its text.
-    root.style.fontSize = Math.floor(0.045 * (width > viewHeight ? Math.min(width, viewHeight * 1.19) : width)) + 'px';
+    // A Kindle that is turned on its side keeps the size of its text. A phone is nearer to the eye, but so small that a
+    // line has fewer letters.
+    width = width > viewHeight ? Math.min(width, viewHeight * 1.19) : width;
+    root.style.fontSize = Math.floor((width > 500 ? 0.045 : 0.052) * width) + 'px';
   }
 }
 
