@@ -1,6 +1,58 @@
-/* The keyboard of an answer: keys that turn. */
-onKey = function (event) {                       // for Kindles with keys, and for computers
-  if (/^(INPUT|TEXTAREA)$/.test(event.target.nodeName)) { return; }
-  if (event.keyCode === 33 || event.keyCode === 37) { turn(-1); }
-  if (event.keyCode === 34 || event.keyCode === 39) { turn(1); }
+/* An answer by keys: which turn pages, what Tab reaches, and what happens when the browser scrolls by itself. */
+
+// ---- Keys that turn, by their codes: Space, Page Up and Down, the arrows. Kindles with keys send some of them.
+
+var TURNS = { 32: 1, 33: -1, 34: 1, 37: -1, 38: -1, 39: 1, 40: 1 };
+var HOME = 36, END = 35, TAB = 9, SPACE = 32;
+
+onKey = function (event) {
+  var key = event.keyCode, kind = document.activeElement.type || '', isButton = /^(submit|button)$/.test(kind);
+  if (event.altKey || event.ctrlKey || event.metaKey || (kind && !isButton)) { return true; }   // the browser's, or typed
+  if (key === TAB) { reachShown(); }
+  if ((key === SPACE && isButton) || (event.shiftKey && key !== SPACE)) { return true; }
+  if (key === HOME || key === END) {
+    turn((key === HOME ? 0 : pages.length - 1) - shown);
+  } else if (TURNS[key]) {
+    turn(event.shiftKey ? -TURNS[key] : TURNS[key]);
+  } else {
+    return true;
+  }
+  return false;
+};
+
+// ---- The focus: Tab goes as the eye does, over what is on the page and then to the bar below it. The other pages are
+//      reached by turning.
+
+// The middle of an element's first line, in px of the flow.
+function yOf(element) { return element.getBoundingClientRect().top - flow.getBoundingClientRect().top + line / 2; }
+
+function isShown(element) { return yOf(element) > pages[shown].top && yOf(element) < pages[shown].end; }
+
+function reachShown() {
+  var all = flow.querySelectorAll('a, input, button'), i;
+  for (i = 0; i < all.length; i += 1) { all[i].tabIndex = isShown(all[i]) ? 0 : -1; }
+}
+
+// What has the focus on another page would be pressed unseen, and Tab would go on from there.
+function leaveHidden() {
+  var element = document.activeElement;
+  if (element && flow.contains(element) && !isShown(element)) { leaf.focus(); }
+}
+
+// ---- The browser scrolls the text to what gets the focus, is the target of a link, or is found: its page is shown.
+
+function pageInView() {
+  var top = clip.scrollTop, wanted = [document.activeElement, byId(location.hash.slice(1))], i, y;
+  for (i = 0; i < wanted.length; i += 1) {
+    if (wanted[i] && flow.contains(wanted[i])) {
+      y = yOf(wanted[i]);
+      if (y > top && y < top + clip.offsetHeight) { return isShown(wanted[i]) ? shown : pageAt(y); }
+    }
+  }
+  return pageAt(top + clip.offsetHeight / 2);
+}
+
+clip.onscroll = function () {
+  if (pages.length && Math.abs(clip.scrollTop - pages[shown].top) >= 1) { turn(pageInView() - shown); }
+  clip.scrollLeft = 0;
 };

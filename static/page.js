@@ -120,6 +120,7 @@ var openers = {};          // for each panel's id, that of the link
 
 function bindPanel(id, opener, prepare) {
   openers[id] = opener;
+  byId(opener).setAttribute('role', 'button');
   onTap(opener, function () {
     if (leavePanels() === id) { return; }        // where the focus is already
     byId(id).style.display = 'block';
@@ -153,6 +154,10 @@ document.onmousedown = function () { mark(root, 'tapped', true); };
 document.onkeydown = function (event) {
   mark(root, 'tapped', false);
   if (event.keyCode === 27) { closePanels(); }
+  if (event.keyCode === 32 && document.activeElement.getAttribute('role') === 'button') {
+    document.activeElement.onclick();            // a link that acts as a button: Space presses it
+    return false;
+  }
   if (event.keyCode === 9) { setTimeout(followFocus, 0); }             // Tab moves the focus after this event
   return onKey ? onKey(event) : true;
 };

@@ -110,7 +110,8 @@ function show(index) {
   mark(root, 'later', shown > 0);                // page.css hides the bar
   leaf.style.height = heights[shown ? 1 : 0] + 'px';
   clip.style.height = page.end - page.top + 'px';
-  flow.style.top = -page.top + 'px';
+  clip.scrollTop = page.top;
+  leaveHidden();
   setText(byId('count'), PAGE.say.page.replace('{page}', shown + 1).replace('{pages}', pages.length));
   mark(byId('back'), 'off', shown === 0);
   mark(byId('next'), 'off', shown === pages.length - 1);

@@ -338,7 +338,7 @@ class FramedBrowser(Browser):
                   || !(at.compareDocumentPosition(each) & (isBack ? 2 : 4))) { continue; }
               if (isBack || !next) { next = each; }
             }
-            (next || document.body).focus();
+            if (next) { next.focus(); } else { at.blur(); }
             """,
             KEYS[key],
             shift,
