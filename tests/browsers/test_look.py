@@ -179,3 +179,20 @@ def test_a_late_screen_size_is_used(browser: Browser, engine: Engine, gemini: Fa
     lines_shown(browser)
     browser.resize(width, height)
     browser.wait_until(f"document.getElementById('count').textContent === '2 of {before[1]}'")
+
+
+def test_the_first_visit_offers_the_text_size_in_one_tap(browser: Browser, house: House) -> None:
+    browser.open(house.url + "/")
+    assert "How large do you like text?" in browser.text
+    heights = browser.script(
+        "var all = document.querySelectorAll('#sizes span'), found = [], i;"
+        "for (i = 0; i < all.length; i += 1) {"
+        "  found.push(parseFloat(window.getComputedStyle(all[i], null).fontSize)); } return found;"
+    )
+    assert heights == sorted(set(heights)) and len(heights) >= 4, "each is shown as large as it is"
+    size = "return parseFloat(window.getComputedStyle(document.getElementById('question'), null).fontSize)"
+    browser.click(browser.find("#sizes button:last-child"))
+    assert browser.script(size) == heights[-1], "at once"
+    browser.open(house.url + "/chats")
+    assert browser.script("return document.documentElement.className").startswith("size-22")
+    assert browser.errors() == []
