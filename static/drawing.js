@@ -6,9 +6,10 @@ var say = PAGE.say;
 var upto = PAGE.upto;      // offset of the end of the last block; sent back as it came, never computed here
 var tail = PAGE.tail, drawn = '';   // HTML: the tail, and that which has been drawn
 var arrived = [];          // HTML of blocks that are not yet on the page
-var waiting = '';          // a sentence: what the answer waits for before it has text
+var waiting = byId('state').textContent;   // a sentence: what the answer waits for before it has text
 var end = null;
 var isLost = false, isTrying = false;   // the connection; and whether the page still tries to get it back
+var isStopping = false;
 var drawTimer = null, drawnAt = 0;
 
 function wantDraw() {
@@ -40,29 +41,25 @@ function append(html, isTail) {
   takeBlocks(isTail);
 }
 
+// Shows how the answer ended, or what it waits for: where its text will begin, or behind it.
 function drawState() {
-  var state = byId('state'), link;
-  mark(root, 'lost', isLost && !end);
+  var state = byId('state'), words = '';
   if (end) {
-    setText(state, '');
     setNote('ending', end.note);
     document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') +
       (end.deleted ? ' deleted' : '') + (end.next ? ' has-next' : '');
     byId('rung').value = end.next || 0;
     markRead();
+  } else if (isStopping) {
+    words = say.stopping;
   } else if (isLost) {
-    link = state.getElementsByTagName('a')[0];
-    if (!link) {                                 // it stays, because replacing a pressed link loses the tap
-      link = document.createElement('a');
-      link.href = PAGE.url;
-      link.onclick = function () { location.reload(); return false; };
-      setText(state, '');
-      state.appendChild(link);
-    }
-    setText(link, (isTrying ? say.trying : say.lost) + ' ' + say.refresh);
+    words = isTrying ? say.trying : say.lost;
   } else {
-    setText(state, waiting || say.writing);
+    words = waiting;
   }
+  setText(state, words);
+  mark(state.parentNode, 'lost', isLost && !end);
+  mark(state.parentNode, 'behind', words && text.firstChild);
 }
 
 // The cookie lists the answers of this device whose end has not been shown yet.

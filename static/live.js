@@ -208,10 +208,17 @@ window.onbeforeunload = function () {
 
 // Stops the answer without leaving the page, so that the text stays where it is.
 byId('stop').onsubmit = function () {
-  setText(byId('state'), say.stopping);
-  post('/answers/' + PAGE.answer + '/stop', '', wantDraw);   // after a failure, shows that it is still being written
+  isStopping = true;
+  wantDraw();
+  post('/answers/' + PAGE.answer + '/stop', '', function () {
+    isStopping = false;      // after a failure, it is still being written
+    wantDraw();
+  });
   return false;
 };
+
+// Not by its address, which would lose the place.
+onTap('refresh', function () { location.reload(); });
 
 drawText();
 

@@ -63,14 +63,13 @@ function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
 // ---- Pages
 
 function paginate() {
-  var last = rest(), height = flow.offsetHeight, open = tables[taken - 1], page;
+  var last = rest(), height = flow.offsetHeight, open = tables[taken - 1];
   // Old engines set a line of several fonts a pixel too high: for that there is no page of its own.
   if (!last.length && height % line < 3) { height -= height % line; }
   do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had text that may move
-  do {
-    page = cut(pages.length ? pages[pages.length - 1].next : 0, last, height);
-    pages.push(page);
-  } while (page.end < height);
+  while (!pages.length || pages[pages.length - 1].end < height) {   // the page of a state that is gone is not cut
+    pages.push(cut(pages.length ? pages[pages.length - 1].next : 0, last, height));
+  }
   still = settled < blocks.length ? blocks[settled].offsetTop : text.offsetTop + text.offsetHeight;
   if (open && !open.hasEnded) { still = Math.min(still, open.pieces[0].offsetTop); }
 }

@@ -30,6 +30,8 @@ SETTING_SECONDS = 0.5
 """The time between two settings of a growing text, and between two that a follower gets: a page, on e-ink, is not
 drawn more often.
 """
+STATE_SECONDS = 10
+"""So often readers are told anew how long the answer has been waited for."""
 
 _FED_CHARACTERS = 256  # at a time; between two of them a turn can end
 _TEXT_CHARACTERS = 64 * 1024
@@ -78,7 +80,8 @@ class Answer:
         self._pieces: list[str] = []
         self._starts: list[int] = []  # offset of each piece
         self._length = 0
-        self._waits: Sequence[tuple[float, Sentence]] = ()  # from when on (time.monotonic()) what is waited for
+        self._say: Callable[[int], Sentence] | None = None  # what is waited for, so many seconds after
+        self._waits_since = 0.0  # on time.monotonic()
         self._turns = turns or Turns()
         self._when_set = when_set
         self._setting = threading.Lock()  # held by the thread that sets, and before `_changed` where both are
@@ -118,13 +121,12 @@ class Answer:
             self._bytes += sys.getsizeof(text)
             self._changed.notify_all()
 
-    def tell(self, *states: tuple[float, Sentence]) -> None:
-        """Let readers see what is being waited for before any text: each sentence after so many seconds, in order.
-        They replace those that were told before.
+    def tell(self, say: Callable[[int], Sentence]) -> None:
+        """Let readers see what is being waited for before any text: `say` returns the sentence for a number of
+        seconds from now, and is asked at multiples of `STATE_SECONDS`. It replaces the one that was given before.
         """
         with self._changed:
-            now = time.monotonic()
-            self._waits = [(now + after, state) for after, state in states]
+            self._say, self._waits_since = say, time.monotonic()
             self._changed.notify_all()
 
     def end(self, ending: Ending) -> None:
@@ -262,10 +264,11 @@ class Answer:
             return ""
 
     def _state(self) -> Sentence | None:
-        if self._length or self.ending is not None:
+        """What is being waited for, counted from the same moment for every reader. Called with `_changed`."""
+        if self._length or self.ending is not None or self._say is None:
             return None
-        now = time.monotonic()
-        return next((state for since, state in reversed(self._waits) if now >= since), None)
+        steps = int((time.monotonic() - self._waits_since) / STATE_SECONDS)
+        return self._say(steps * STATE_SECONDS)
 
 
 class Follower:

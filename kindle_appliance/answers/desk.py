@@ -222,7 +222,7 @@ class AnswerDesk:
         question = Question(text, tuple(history), self._instruction)
         generation = self._fallback.ask(
             question,
-            lambda waits: answer.tell(*((waiting.after, waiting.sentence) for waiting in waits)),
+            lambda waiting: answer.tell(waiting.sentence),
             first_rung,
         )
         live = _Writing(answer, generation, turn)

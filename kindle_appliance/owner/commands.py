@@ -65,11 +65,10 @@ def ask(values: Settings, question: str) -> int:
         return 1
 
 
-def _tell(waits: Sequence[Waiting]) -> None:
+def _tell(waiting: Waiting) -> None:
     """Print a retry delay to stderr, apart from the answer; a thinking model is no news at a terminal."""
-    for waiting in waits:
-        if waiting.is_delay:
-            print(f"({waiting.sentence})", file=sys.stderr)
+    if waiting.is_delay:
+        print(f"({waiting.sentence()})", file=sys.stderr)
 
 
 def _print(texts: Iterable[str]) -> bool:

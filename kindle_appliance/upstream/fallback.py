@@ -15,8 +15,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from ..clock import now
 from ..conversation import Question
@@ -42,9 +41,8 @@ log = logging.getLogger(__name__)
 _MOST_WAITING_SECONDS = 20.0
 """For how long, in all, a question waits until a rung may be asked again."""
 _LEAST_WAITING_SECONDS = 1.0
-_THINKING_AFTER_SECONDS = 10.0
-"""Silence that a reader takes for a moment's thought. After that the page says so."""
-_TOLD_EVERY_SECONDS = 60.0
+_LONG_SECONDS = 60
+"""After so much silence a reader wonders whether it will ever end, and is told when it will."""
 _MOST_ROUNDS = 3
 """So often a question goes down the list, however short the delays are that it is told."""
 _TOO_LONG_A_QUESTION = Sentence("This question is too long for %(provider)s. Please shorten it.")
@@ -52,18 +50,38 @@ _SHORTER = 4
 """A history that is too long for a model is cut to this part."""
 
 
-class Waiting(NamedTuple):
-    """What a question waits for before there is text: `sentence`, to be shown once `after` seconds have passed.
-    `is_delay`: every rung has refused, and the question waits until one may be asked again.
+@dataclass(frozen=True)
+class Waiting:
+    """What a question waits for before there is text: the answer of `model`, for at most `most` seconds.
+    `is_delay`: every rung has refused, and the question waits so long until this model may be asked again.
     """
 
-    sentence: Sentence
-    after: float = 0.0
+    model: str
+    most: float
     is_delay: bool = False
 
+    def sentence(self, seconds: int = 0) -> Sentence:
+        """What readers are told so many seconds after the waiting began."""
+        if self.is_delay:
+            return Sentence(
+                "Too many questions at once for %(model)s. It is asked again in %(seconds)d s ...",
+                model=self.model,
+                seconds=max(1, round(self.most) - seconds),
+            )
+        if not seconds:
+            return Sentence("%(model)s is thinking ...", model=self.model)
+        if seconds < _LONG_SECONDS:
+            return Sentence("%(model)s is thinking, %(seconds)d s ...", model=self.model, seconds=seconds)
+        return Sentence(
+            "%(model)s is thinking, %(seconds)d s of at most %(most)d ...",
+            model=self.model,
+            seconds=seconds,
+            most=math.ceil(self.most),
+        )
 
-Tell = Callable[[Sequence[Waiting]], None]
-"""Takes what a question waits for from now on, in the order of time; it replaces what was told before."""
+
+Tell = Callable[[Waiting], None]
+"""Takes what a question waits for from now on; it replaces what was told before."""
 
 
 class Fallback:
@@ -135,7 +153,7 @@ class Generation:
             waited += delay
             if waited > _MOST_WAITING_SECONDS or self._passed() + delay > self._patience:
                 return
-            self._tell([Waiting(_asked_again_in(delay, soonest.provider), is_delay=True)])
+            self._tell(Waiting(soonest.model, delay, is_delay=True))
             if self._cancelled.wait(delay):
                 self.ending = Ending(Finish.STOPPED, STOPPED)
                 return
@@ -155,7 +173,7 @@ class Generation:
         rung = self._quotas.find_next(self._rungs, tried)
         while rung is not None:
             tried.append(rung)
-            self._tell(self._silences(rung.provider))
+            self._tell(Waiting(rung.model, self._patience - self._passed()))
             attempt = self._begin(rung)
             yield from attempt
             self._learn(attempt)
@@ -263,16 +281,6 @@ class Generation:
         """Seconds since the question was asked."""
         return time.monotonic() - self._begun
 
-    def _silences(self, provider: str) -> list[Waiting]:
-        """What a reader is told of a model that is being asked, as long as it is silent."""
-        passed = self._passed()
-        told = [Waiting(_is_thinking(provider), _THINKING_AFTER_SECONDS)]
-        minutes = 1
-        while minutes * _TOLD_EVERY_SECONDS < self._patience:
-            told.append(Waiting(_no_answer_yet(minutes, self._patience), minutes * _TOLD_EVERY_SECONDS))
-            minutes += 1
-        return [each._replace(after=max(0.0, each.after - passed)) for each in told]
-
 
 _LEAST_PROMISING = (UnknownModel, RequestRefused, ContextExceeded, QuotaExhausted, OwnerError, UpstreamUnreachable)
 
@@ -285,27 +293,5 @@ def _promise(attempt: Attempt) -> int:
     return next((rank for rank, kind in kinds if isinstance(attempt.error, kind)), len(_LEAST_PROMISING))
 
 
-def _is_thinking(provider: str) -> Sentence:
-    return Sentence("%(provider)s is thinking. That can take a few minutes.", provider=provider)
-
-
-def _no_answer_yet(minutes: int, patience: float) -> Sentence:
-    return Sentence(
-        "No answer yet after %(count)d minute. The appliance waits %(most)d minutes at most.",
-        plural="No answer yet after %(count)d minutes. The appliance waits %(most)d minutes at most.",
-        count=minutes,
-        most=math.ceil(patience / 60),
-    )
-
-
 def _length(question: Question) -> int:
     return sum(len(message.text) for message in question.history)
-
-
-def _asked_again_in(seconds: float, provider: str) -> Sentence:
-    return Sentence(
-        "Too many questions at once for %(provider)s. It is asked again in %(count)d second.",
-        plural="Too many questions at once for %(provider)s. It is asked again in %(count)d seconds.",
-        provider=provider,
-        count=round(seconds),
-    )

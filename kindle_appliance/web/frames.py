@@ -2,7 +2,8 @@
 
 The page reads the event stream (`text/event-stream`). `data` is always JSON on one line:
 
-- `state`: a sentence that says what the answer waits for before it has text; empty when it waits no longer.
+- `state`: a sentence that says what the answer waits for before it has text, and for how long, every ten seconds;
+  empty when it waits no longer.
 - `block`: `{"html", "upto"}`; the id is the offset, too. After a block, the tail on the page is empty.
 - `tail`: `{"keep", "html"}`, the provisional HTML of the text that has not settled: the first `keep` UTF-16 code
   units of the tail on the page stay, and `html` follows. At the start of a response there is none to keep.

@@ -33,11 +33,9 @@ SCRIPTS = {
 
 SCRIPT_SENTENCES = {
     "page": Sentence("{page} of {pages}"),
-    "writing": Sentence("Writing ..."),
     "stopping": Sentence("Stopping ..."),
     "trying": Sentence("Connection lost. The page keeps trying."),
     "lost": Sentence("Connection lost. What has arrived stays here."),
-    "refresh": Sentence("Refresh"),
     "zoomed": Sentence("Tap twice quickly to zoom out again."),
     "sending": Sentence("Sending ..."),
     "notSent": Sentence("Not sent. Your question is still here."),
@@ -149,7 +147,8 @@ class Pages:
         state, tail = None, news.tail.html if news.tail else ""
         if ending is None:
             given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
-            state = next(iter(news.states), None) or SCRIPT_SENTENCES["writing"]
+            if not blocks and not tail:
+                state = next(iter(news.states), None) or Sentence("Waiting ...")
         return self._page(
             reader,
             "reading.html",
@@ -352,7 +351,7 @@ def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[
     rows = []
     for chat in chats:
         if chat.writing:
-            state = Sentence("writing")
+            state = Sentence("being answered")
         else:
             state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
         rows.append(_Row(chat.id, _question(chat.title, reader), chat.questions, state))

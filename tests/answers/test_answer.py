@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -115,7 +115,7 @@ def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     answer, waits = Answer(), Sentence("Stop")
     follower = answer.follow()
     assert follower.news(0).states == ()
-    answer.tell((0, waits))
+    answer.tell(lambda seconds: waits)
     assert follower.news(5).states == (waits,)
     assert follower.news(0).states == ()
     answer.append("x ")
@@ -125,16 +125,27 @@ def test_a_reader_gets_a_state_once_and_its_end_once() -> None:
     assert answer.follow().news(0).states == (), "a later reader does not get it"
 
 
-def test_a_delayed_state_is_sent_after_its_delay() -> None:
-    answer, waits = Answer(), Sentence("Stop")
-    follower = answer.follow()
-    answer.tell((0.2, waits))
-    assert follower.news(0).states == (), "not yet"
-    while not (news := follower.news(0.05)).states:
-        pass
-    assert news.states == (waits,)
-    answer.append("x")
-    assert follower.news(5).states == (None,)
+def waits_for(seconds: int) -> Sentence:
+    return Sentence("%(count)d question", plural="%(count)d questions", count=seconds)
+
+
+def test_readers_are_told_in_steps_how_long_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever they came, and each of them once for a step."""
+    moment = 1000.0
+    monkeypatch.setattr("kindle_appliance.answers.answer.time.monotonic", lambda: moment)
+    answer = Answer()
+    answer.tell(waits_for)
+    first = answer.follow()
+    said: list[Sequence[Sentence | None]] = [first.news(0).states]
+    for passed in (9.9, 10, 19.9, 20, 200):
+        moment = 1000.0 + passed
+        said.append(first.news(0).states)
+    assert said == [(waits_for(0),), (), (waits_for(10),), (), (waits_for(20),), (waits_for(200),)]
+    assert answer.follow().news(0).states == (waits_for(200),), "as after a reload"
+    answer.tell(waits_for)
+    assert first.news(0).states == (waits_for(0),), "another model counts from its own beginning"
+    answer.append("x ")
+    assert first.news(0).states == (None,) and answer.follow().news(0).states == ()
 
 
 # ---- Nothing wakes a reader twice
@@ -144,7 +155,6 @@ GROWTH = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.sampled_from(["x", "\n", "a *b* c\n\n", "- d\n"])),
         st.tuples(st.just("tell"), st.sampled_from(["Stop", "Ask", "Chats"])),
-        st.tuples(st.just("tell later"), st.just("Stop")),
     ),
     max_size=5,
 )
@@ -160,7 +170,7 @@ def test_a_reader_that_has_all_waits_whatever_has_happened_before(
         if kind == "append":
             answer.append(value)
         else:
-            answer.tell((60 if kind == "tell later" else 0, Sentence(value)))
+            answer.tell(lambda seconds, value=value: Sentence(value))  # type: ignore[misc]
         follower.news(0)
     late.news(0)
     time.sleep(QUICK + 0.001)
@@ -197,7 +207,7 @@ def waits(read: Callable[[], bool]) -> bool:
 
 def test_what_is_waited_for_does_not_wake_a_reader_of_text() -> None:
     answer = Answer()
-    answer.tell((0, Sentence("Stop")))
+    answer.tell(lambda seconds: Sentence("Stop"))
     assert waits(lambda: answer.more_text(0, WAIT) == ("", None))
     assert waits(lambda: not answer.wait_for_text(WAIT))
 

@@ -22,18 +22,18 @@ from kindle_appliance.storage.database import Connection
 from kindle_appliance.storage.rows import Turn
 
 
-def test_a_model_that_is_silent_for_long_is_said_to_be_thinking(
+def test_a_silent_model_is_said_to_be_thinking_and_for_how_long(
     gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("kindle_appliance.answers.answer.STATE_SECONDS", 1)
     house.ask("Why?")
     gemini.next_call()
     answer = house.desk.find(1)
     assert answer is not None
-    follower = answer.follow()
-    while not (news := follower.news(0.05)).states:
-        pass
-    assert str(news.states[0]) == "Gemini is thinking. That can take a few minutes."
+    follower, said = answer.follow(), list[str]()
+    while len(said) < 2:
+        said += map(str, follower.news(0.05).states)
+    assert said == ["model-a is thinking ...", "model-a is thinking, 1 s ..."]
 
 
 def test_an_answer_is_written_to_its_end_with_nobody_listening(gemini: FakeGemini, house: House) -> None:

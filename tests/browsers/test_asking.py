@@ -182,7 +182,7 @@ def test_a_refused_question_stays_in_the_form(
     assert browser.errors() == []
 
 
-def test_recent_chats_of_this_device_are_writing_ready_or_dated(
+def test_recent_chats_of_this_device_are_being_answered_ready_or_dated(
     browser: Browser, gemini: FakeGemini, house: House
 ) -> None:
     answered(house, gemini, "Of another device.", "Not mine?")
@@ -191,7 +191,8 @@ def test_recent_chats_of_this_device_are_writing_ready_or_dated(
     ask(browser, house.url, "Mine?")
     call = begin(gemini)
     browser.open(house.url + "/")
-    assert "writing" in browser.text and "Mine?" in browser.text and "bookmarks" not in browser.text
+    assert "being answered" in browser.text and "Mine?" in browser.text and "bookmarks" not in browser.text
+    assert "riting" not in browser.text, "no word has been written"
     call.finish("Done.")
     with house.follow("/answers/2?as=text") as follow:
         follow.read_to_end()

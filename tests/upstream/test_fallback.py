@@ -276,21 +276,19 @@ def test_when_all_refuse_a_short_retry_delay_is_announced_and_waited_for(
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), refused(retry_info("0.3s")), Reply.answer("At last."))
     told: list[Waiting] = []
     fallback = fallback_to(open_upstream(gemini.url))
-    assert "".join(fallback.ask(QUESTION, told.extend)) == "At last."
-    assert [str(waiting.sentence) for waiting in told if waiting.is_delay] == [
-        "Too many questions at once for Gemini. It is asked again in 1 second."
+    assert "".join(fallback.ask(QUESTION, told.append)) == "At last."
+    assert [str(waiting.sentence()) for waiting in told] == [
+        "flash is thinking ...",
+        "lite is thinking ...",
+        "Too many questions at once for lite. It is asked again in 1 s ...",
+        "lite is thinking ...",
     ]
     assert asked(gemini) == ["flash", "lite", "lite"], "a model without a retry delay is not asked again"
 
 
-def test_a_model_that_thinks_is_told_apart_from_a_retry_delay_however_late_it_is_asked(
-    gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.0)
-    gemini.replies(Reply.error(503, "UNAVAILABLE", "overloaded"), Reply.answer("At last."))
-    told: list[Waiting] = []
-    assert "".join(fallback_to(open_upstream(gemini.url, QUICK)).ask(QUESTION, told.extend)) == "At last."
-    assert [(waiting.after, waiting.is_delay) for waiting in told] == [(0, False), (0, False)]
+def test_a_retry_delay_is_counted_down() -> None:
+    delay = Waiting("lite", 14.4, is_delay=True)
+    assert [delay.sentence(seconds).values["seconds"] for seconds in (0, 10, 20)] == [14, 4, 1]
 
 
 def test_a_quota_that_comes_back_while_the_reader_is_told_when_makes_no_mistake(
@@ -340,7 +338,7 @@ def test_stop_ends_the_waiting(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.replies(refused(retry_info("20s")))
     told = threading.Event()
     fallback = fallback_to(open_upstream(gemini.url), ["flash"])
-    generation = fallback.ask(QUESTION, lambda waits: told.set() if waits[0].is_delay else None)
+    generation = fallback.ask(QUESTION, lambda waiting: told.set() if waiting.is_delay else None)
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit("".join, generation)
         assert told.wait(SOON)
@@ -797,12 +795,17 @@ def test_headers_that_drip_run_under_the_deadline_for_the_first_text(
 
 def test_the_reader_is_told_how_the_time_passes(gemini: FakeGemini, open_upstream: Open) -> None:
     gemini.default = Reply.answer("Because.")
-    told: list[Sequence[Waiting]] = []
+    told: list[Waiting] = []
     fallback = Fallback(gemini_rungs(open_upstream(gemini.url), MODELS), Quotas(), 300)
     assert "".join(fallback.ask(QUESTION, told.append)) == "Because."
-    (waits,) = told
-    assert [round(each.after) for each in waits] == [10, 60, 120, 180, 240]
-    assert str(waits[1].sentence) == "No answer yet after 1 minute. The appliance waits 5 minutes at most."
+    (waiting,) = told
+    assert [str(waiting.sentence(seconds)) for seconds in (0, 10, 50, 60, 290)] == [
+        "flash is thinking ...",
+        "flash is thinking, 10 s ...",
+        "flash is thinking, 50 s ...",
+        "flash is thinking, 60 s of at most 300 ...",
+        "flash is thinking, 290 s of at most 300 ...",
+    ]
 
 
 @pytest.mark.slow

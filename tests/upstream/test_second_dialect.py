@@ -126,15 +126,12 @@ def test_stop_closes_its_connection(shed: FakeGemini, of_shed: Rung, open_house:
     assert "You stopped this answer." in house.get(f"/chats/{chat}/{number}").data.decode()
 
 
-def test_the_sentence_for_a_silent_model_names_its_provider(
-    shed: FakeGemini, of_shed: Rung, open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback._THINKING_AFTER_SECONDS", 0.1)
+def test_the_sentence_for_a_silent_model_names_it(shed: FakeGemini, of_shed: Rung, open_house: OpenHouse) -> None:
     house = open_house(of_shed)
     house.ask("Why?")
     call = shed.next_call()
     with house.follow("/answers/1?as=events") as follow:
-        follow.read_until("The shed is thinking.")
+        follow.read_until(f"{of_shed.model} is thinking ...")
         call.start()
         call.send(line(end="done"))
         call.end()

@@ -39,8 +39,8 @@ def test_blocks_come_first_then_the_tail_behind_them_then_the_end() -> None:
 
 
 def test_a_state_is_sent_first_and_its_end_too() -> None:
-    thinking = Sentence("%(provider)s is thinking. That can take a few minutes.", provider="Gemini")
-    for states, said in (([thinking], "Gemini 正在思考，可能需要几分钟。"), ([None], "")):
+    thinking = Sentence("%(model)s is thinking, %(seconds)d s ...", model="model-a", seconds=20)
+    for states, said in (([thinking], "model-a 正在思考，已经 20 秒……"), ([None], "")):
         first, _ = parsed(frames.events(news([], "tail", None)._replace(states=states), "zh-CN"))
         assert (first.event, json.loads(first.data)) == ("state", said)
 

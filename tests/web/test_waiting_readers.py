@@ -23,7 +23,7 @@ from fakes.gemini import Call, FakeGemini, Reply
 from fakes.process import Process
 from fakes.program import UNLIMITED, Appliance
 
-from kindle_appliance.answers.answer import SETTING_SECONDS
+from kindle_appliance.answers.answer import SETTING_SECONDS, STATE_SECONDS
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
@@ -35,7 +35,9 @@ ADDRESSES = [f"127.0.0.{last}" for last in range(2, 34)]
 """Loopback addresses of the readers: what one address may have is limited."""
 
 THINKING_SECONDS = 11
-"""After this time readers are told that the model is thinking; until 0.1, some spun from then on."""
+"""After this time readers have been told once how long the model has been thinking. Until 0.1, some spun from then
+on.
+"""
 
 
 def request(kind: str) -> bytes:
@@ -86,7 +88,7 @@ def test_readers_of_a_silent_model_cost_next_to_nothing(tmp_path: Path, gemini: 
     """Beyond what it costs to wait as such: on a virtual machine each time that a thread wakes may count as
     milliseconds. Other programs disturb a measurement: one of three has to be within the bound.
     """
-    seconds = soak(6, full=30)
+    seconds = soak(STATE_SECONDS + 2, full=3 * STATE_SECONDS)  # in which they are told again
     gemini.default = Reply(ending="stall")
     kinds = ("events", "text", "script")
     followers = {"KINDLE_APPLIANCE_FOLLOWERS": str(4 * len(kinds) * len(ADDRESSES))}
