@@ -46,8 +46,8 @@ function drawState() {
   var state = byId('state'), words = '';
   if (end) {
     setNote('ending', end.note);
-    document.body.className = 'reading ended ' + end.finish + (upto ? '' : ' empty') +
-      (end.deleted ? ' deleted' : '') + (end.next ? ' has-next' : '');
+    document.body.className = 'reading ended ' + end.finish +
+      (end.deleted ? ' deleted' : upto || end.finish === 'blocked' ? '' : ' empty');
     byId('rung').value = end.next || 0;
     markRead();
   } else if (isStopping) {

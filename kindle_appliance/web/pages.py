@@ -64,6 +64,7 @@ MDNS_STATES = {
 }
 """What readers are told of the name on the network."""
 
+_ASK_AGAIN = Sentence("Ask again")
 _TITLE_CHARACTERS = 90
 _RELOAD_SECONDS = 5
 _FIGURES = (
@@ -162,6 +163,7 @@ class Pages:
             blocks=blocks,
             tail=tail,
             ending=ending,
+            is_empty=_is_empty(turn, ending, bool(blocks)),
             next_rung=ending.next_rung if ending else 0,
             state=state,
             form=form,
@@ -369,12 +371,21 @@ def _question(text: str, reader: Reader) -> _Typed:
     return _Typed(_shown(text) or Sentence("The card has damaged this question.").to(reader.language))
 
 
+def _is_empty(turn: Turn, ending: Ending | None, has_text: bool) -> bool:
+    """Whether an answer ended before its first word, so that asking again is all that is left to do. A question
+    that the provider's rules refuse would be refused again, and one that the card has damaged cannot be sent.
+    """
+    return ending is not None and not has_text and ending.finish is not Finish.BLOCKED and bool(turn.question)
+
+
 def _ways_on(
     turn: Turn, ending: Ending | None, has_text: bool, is_last: bool, language: str
 ) -> Sequence[tuple[str, str, Sentence]]:
     """The buttons that continue an answer without an end, or ask for it anew: kind, question to send, label. While
     nobody knows how the answer ends, all are there, and the style sheet shows those that fit.
     """
+    if _is_empty(turn, ending, has_text):
+        return [("anew", turn.question, _ASK_AGAIN)]
     finish = ending.finish if ending else None
     buttons = []
     if finish is None or (finish in (Finish.INTERRUPTED, Finish.LENGTH) and has_text):
@@ -383,7 +394,7 @@ def _ways_on(
     if finish in (None, Finish.INTERRUPTED) and turn.question:
         buttons.append(("retry", turn.question, Sentence("Try again")))
     if finish in (None, Finish.FAILED) and turn.question:
-        buttons.append(("anew", turn.question, Sentence("Ask again")))
+        buttons.append(("anew", turn.question, _ASK_AGAIN))
     return buttons
 
 

@@ -119,6 +119,18 @@ def says(identity: str, words: str) -> str:
     )
 
 
+def offers(browser: Browser) -> list[str]:
+    """The links and buttons below the answer that a reader sees."""
+    return list(
+        browser.script(
+            "var all = document.querySelectorAll('#after a, #after input, #after button'), seen = [], i;"
+            "for (i = 0; i < all.length; i += 1) {"
+            "  if (all[i].offsetHeight) { seen.push(all[i].textContent || all[i].value); } }"
+            "return seen"
+        )
+    )
+
+
 def page_number(browser: Browser) -> tuple[int, int]:
     """The current page of the answer and the number of pages: "2 of 5"."""
     page, pages = re.findall(r"\d+", text_of(browser, "count"))

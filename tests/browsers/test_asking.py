@@ -22,6 +22,7 @@ from .steps import (
     begin,
     finish,
     hurry,
+    offers,
     page_number,
     paragraphs,
     says,
@@ -259,9 +260,32 @@ def test_an_answer_interrupted_before_its_first_word_cannot_be_continued(
     with House(gemini.url, tmp_path, models=("model-a",)) as house:
         ask(browser, house.url)
         browser.wait_until(ENDED)
-        assert not is_shown(browser, "again .go-on") and is_shown(browser, "again .retry")
+        assert offers(browser) == ["Ask again"]
         browser.reload()
-        assert not browser.script("return document.querySelectorAll('.go-on').length")
+        assert offers(browser) == ["Ask again"]
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "opened later"])
+def test_an_answer_stopped_before_its_first_word_can_only_be_asked_for_again(
+    browser: Browser, engine: Engine, gemini: FakeGemini, house: House, screenshots: Path, is_watched: bool
+) -> None:
+    ask(browser, house.url)
+    gemini.next_call(20)
+    if is_watched:
+        browser.click(browser.find("#stop input"))
+    else:
+        house.post("/answers/1/stop", {})
+        browser.open(house.url + "/chats/1/1")
+    browser.wait_until(ENDED)
+    assert browser.script("return " + says("ending", "You stopped this answer."))
+    assert offers(browser) == ["Ask again"]
+    take(browser, engine, screenshots / f"stopped-before-{engine.name}.png")
+    browser.click(browser.find(".again .anew"))
+    browser.wait_until("location.pathname === '/chats/1/2'")
+    finish(gemini, "Now.")
+    browser.wait_until(ENDED)
+    assert "Ask again" not in offers(browser) and "New question" in offers(browser)
     assert browser.errors() == []
 
 
@@ -289,7 +313,7 @@ def test_a_draft_that_has_already_arrived_is_not_asked_again(
 
 
 @pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "opened later"])
-def test_after_a_silent_model_the_next_one_is_offered_and_asked_with_one_tap(
+def test_after_a_silent_model_asking_again_asks_the_next_one(
     browser: Browser,
     engine: Engine,
     gemini: FakeGemini,
@@ -315,20 +339,17 @@ def ask_the_next_model(browser: Browser, engine: Engine, house: House, screensho
         browser.open(house.url + "/chats/1/1")
     browser.wait_until(ENDED)
     take(browser, engine, screenshots / f"another-model-{engine.name}.png")
-    assert (
-        is_shown(browser, "again .anew") and is_shown(browser, "ask-next button") and page_number(browser) == (1, 1)
-    )
+    assert offers(browser) == ["Ask again"] and page_number(browser) == (1, 1)
     browser.script(
         "var send = XMLHttpRequest.prototype.send;"
         "XMLHttpRequest.prototype.send = function (body) { window.name = body || ''; send.call(this, body); };"
     )
-    browser.click(browser.find(".ask-next button"))
+    browser.click(browser.find(".again .anew"))
     browser.wait_until("location.pathname === '/chats/1/2'")
     browser.wait_until(ENDED)
     sent = parse_qs(browser.script("return window.name"))
     assert sent.keys() == {"chat", "form", "question", "rung"}
     assert (sent["chat"], sent["question"], sent["rung"]) == (["1"], [question], ["1"])
-    assert not is_shown(browser, "ask-next button"), "nothing to offer here"
     assert browser.errors() == []
 
 

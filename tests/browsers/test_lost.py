@@ -19,6 +19,7 @@ from .steps import (
     ask,
     begin,
     begin_on_page,
+    offers,
     page_number,
     paragraphs,
     says,
@@ -197,15 +198,3 @@ def test_a_chat_deleted_elsewhere_says_so_and_keeps_the_text_on_the_page(
         assert offers(browser) == ["New question"], "what needs the chat is not offered"
         assert pass_minutes(browser, 5) == 0
     assert browser.errors() == []
-
-
-def offers(browser: Browser) -> list[str]:
-    """The links and buttons below the answer that a reader sees."""
-    return list(
-        browser.script(
-            "var all = document.querySelectorAll('#after a, #after input, #after button'), seen = [], i;"
-            "for (i = 0; i < all.length; i += 1) {"
-            "  if (all[i].offsetHeight) { seen.push(all[i].textContent || all[i].value); } }"
-            "return seen"
-        )
-    )

@@ -287,9 +287,7 @@ def test_a_reader_sees_how_many_questions_are_left_when_few_are(gemini: FakeGemi
     assert len(gemini.calls) == 7
 
 
-def test_the_page_of_a_silent_model_offers_the_next_one_which_is_then_the_first_to_be_asked(
-    gemini: FakeGemini, tmp_path: Path
-) -> None:
+def test_after_a_silent_model_asking_again_begins_with_the_next_one(gemini: FakeGemini, tmp_path: Path) -> None:
     """Also after a restart; and a position that the list does not have begins with the first model."""
     gemini.replies(Reply(status=None, ending="stall"), model="model-a")
     gemini.default = Reply.answer("Because.")
@@ -300,9 +298,9 @@ def test_the_page_of_a_silent_model_offers_the_next_one_which_is_then_the_first_
         assert follow.state.end is not None and str(follow.state.end["next"]) == "1"
     with House(gemini.url, tmp_path) as house:
         page = house.get("/chats/1/1").data.decode()
-        (form,) = re.findall('<form class="ask ask-next buttons".*?</form>', page, re.DOTALL)
+        (form,) = re.findall('<form class="ask again buttons".*?</form>', page, re.DOTALL)
         fields = dict(re.findall('name="(\\w+)"[^>]*value="([^"]*)"', form))
-        assert fields["question"] == "Why?" and "Ask another model" in form
+        assert fields["question"] == "Why?" and fields["rung"] == "1"
         for turn, rung in ((2, fields["rung"]), (3, "7"), (4, "x"), (5, "")):
             sent = house.post("/ask", {**fields, "form": f"form-{turn}-of-this-test", "rung": rung})
             assert sent.status == 303 and sent.headers["Location"] == f"/chats/1/{turn}"

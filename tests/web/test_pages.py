@@ -151,20 +151,56 @@ def pages_full_of(text: str, language: str) -> list[str]:
     return found
 
 
-def test_the_next_model_is_offered_only_where_there_is_one(pages: Pages) -> None:
+class Offers(HTMLParser):
+    """What the end of an answer's page offers: the labels of its links and buttons, and the fields of its forms."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.labels: list[str] = []
+        self.fields: dict[str, str | None] = {}
+        self._opened = ""
+        self.feed(page.partition('id="after"')[2].partition('id="sent"')[0])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self._opened = tag
+        if values.get("type") == "submit":
+            self.labels.append(values["value"] or "")
+        if "name" in values:
+            self.fields[values["name"] or ""] = values["value"]
+
+    def handle_data(self, data: str) -> None:
+        if self._opened in ("a", "b", "button") and data.strip():
+            self.labels.append(data)
+
+
+@pytest.mark.parametrize("finish", Finish)
+def test_an_answer_that_ended_before_its_first_word_offers_to_ask_again_and_nothing_else(
+    pages: Pages, finish: Finish
+) -> None:
     for rung in (0, 2):
-        ending = Ending(Finish.FAILED, Sentence("Please type a question first."), next_rung=rung)
+        ending = Ending(finish, Sentence("Please type a question first."), next_rung=rung)
         page = pages.reading(ENGLISH_READER, turn("A <b>?", ending), Place(2, 0, 0), news(ending), "form-id")
-        assert ('class="reading ended failed has-next"' in page) == bool(rung)
-        fields = re.search(r'<form class="ask ask-next buttons".*?</form>', page, re.DOTALL)
-        assert bool(fields) == bool(rung)
-        if fields:
-            assert dict(re.findall(r'name="(\w+)"[^>]* value="([^"]*)"', fields[0])) == {
-                "chat": "3",
-                "form": "form-id-next",  # another question than that of "Ask again"
-                "question": "A &lt;b&gt;?",
-                "rung": "2",
-            }
+        offers = Offers(page)
+        if finish is Finish.BLOCKED:  # it would be blocked again
+            assert offers.labels[-2:] == ["Type a question", "New question"] and "Ask again" not in offers.labels
+            continue
+        assert f'class="reading ended {finish} empty"' in page
+        assert offers.labels == ["Ask again"]
+        # Of the model that has been silent no answer is to be expected.
+        assert offers.fields == {"chat": "3", "form": "form-id", "question": "A <b>?", "rung": str(rung)}
+
+
+def test_an_answer_that_has_begun_or_cannot_be_asked_for_offers_the_way_to_another_question(pages: Pages) -> None:
+    stopped, broken_off = Ending(Finish.STOPPED), Ending(Finish.INTERRUPTED)
+    begun = pages.reading(
+        ENGLISH_READER, turn("Why?", stopped), Place(2, 0, 0), news(stopped, "<p>one</p>"), "form-id"
+    )
+    damaged = pages.reading(ENGLISH_READER, turn("", broken_off), Place(2, 0, 0), news(broken_off), "form-id")
+    assert Offers(begun).labels == ["Simpler", "Shorter", "More", "An example", "Type a question", "New question"]
+    assert Offers(damaged).labels[-2:] == ["Type a question", "New question"]
+    assert "Go on" not in Offers(damaged).labels
+    assert " empty" not in re.findall('<body class="([^"]*)"', begun + damaged)
 
 
 def test_an_empty_note_is_marked_by_its_class(pages: Pages) -> None:
