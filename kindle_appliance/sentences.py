@@ -24,6 +24,11 @@ ENGLISH = "en"
 CHINESE = "zh-CN"
 LANGUAGES = (ENGLISH, CHINESE)
 
+_CHINESE_LANGUAGES = frozenset(("zh", "cmn", "yue"))
+_SIMPLIFIED = frozenset(("cn", "sg", "my"))
+_TRADITIONAL = frozenset(("tw", "hk", "mo", "yue"))
+"""Subtags of a language, which tell the script where it is not named (CLDR, likely subtags)."""
+
 _MOST_WISHES = 50  # languages that are considered; a header may hold thousands
 
 _MOST_STORED = 8192  # characters; a backup may be somebody else's
@@ -114,24 +119,36 @@ class Sentence:
 
 def choose_language(accepted: str, fixed: str | None = None) -> str:
     """The reader's language: the house's `fixed` one, or the best of an `Accept-Language` header (RFC 9110,
-    12.5.4). Every kind of Chinese gets the one that we have; what we do not have gets English.
+    12.5.4) that we have, or English.
+
+    We have no traditional Chinese. Who asks for it gets simplified Chinese only if the header names that as well: a
+    bare `zh` behind `zh-TW` is the browser's own addition.
     """
     if fixed:
         return fixed
-    wishes: list[tuple[float, str]] = []
+    wishes: list[tuple[float, list[str]]] = []
     for item in accepted.split(",")[:_MOST_WISHES]:
-        tag, _, parameters = item.strip().partition(";")
+        name, _, parameters = item.strip().partition(";")
         weight = parameters.strip().removeprefix("q=") if parameters else "1"
         try:
-            wishes.append((float(weight), tag.strip().lower()))
+            wishes.append((float(weight), name.strip().lower().split("-")))
         except ValueError:
             continue
-    for wish, tag in sorted(wishes, key=lambda each: -each[0]):
-        if wish > 0:
-            for language in LANGUAGES:
-                if tag.partition("-")[0] == language.partition("-")[0]:
-                    return language
+    wishes = sorted((each for each in wishes if each[0] > 0), key=lambda each: -each[0])
+    reads_traditional = any(_is_traditional(tag) for _, tag in wishes)
+    for _, tag in wishes:
+        if tag[0] == ENGLISH:
+            return ENGLISH
+        if tag[0] in _CHINESE_LANGUAGES and not _is_traditional(tag) and not (reads_traditional and tag == ["zh"]):
+            return CHINESE
     return ENGLISH
+
+
+def _is_traditional(tag: Sequence[str]) -> bool:
+    """Whether this language, in lower-case subtags, is a Chinese of traditional characters."""
+    if tag[0] not in _CHINESE_LANGUAGES or "hans" in tag:
+        return False
+    return "hant" in tag or (_SIMPLIFIED.isdisjoint(tag) and not _TRADITIONAL.isdisjoint(tag))
 
 
 def languages_with_catalogue() -> Sequence[str]:

@@ -182,8 +182,30 @@ def test_a_sentence_missing_from_the_catalogue_stays_english() -> None:
         ("", None, ENGLISH),
         ("en-US,en;q=0.9", None, ENGLISH),
         ("zh-CN,zh;q=0.9,en;q=0.8", None, CHINESE),
-        ("zh-TW", None, CHINESE),
         ("zh", None, CHINESE),
+        ("zh-Hans-HK", None, CHINESE),
+        ("zh-SG,zh;q=0.9", None, CHINESE),
+        ("ZH-hans", None, CHINESE),
+        # Traditional characters, which we do not have
+        ("zh-TW", None, ENGLISH),
+        ("zh-tw", None, ENGLISH),
+        ("zh-HK", None, ENGLISH),
+        ("zh-MO", None, ENGLISH),
+        ("zh-Hant", None, ENGLISH),
+        ("zh-Hant-TW", None, ENGLISH),
+        ("ZH-HANT-cn", None, ENGLISH),
+        ("yue", None, ENGLISH),
+        ("zh-yue-HK", None, ENGLISH),
+        ("zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7", None, ENGLISH),  # as Chrome and Firefox send it in Taiwan
+        ("zh-HK,zh;q=0.9", None, ENGLISH),
+        ("fr, zh-TW;q=0.9, zh;q=0.9", None, ENGLISH),
+        ("zh,zh-TW;q=0.9", None, ENGLISH),
+        ("zh-TW,zh-CN;q=0.8,en;q=0.5", None, CHINESE),  # both can be read
+        ("zh-TW,en;q=0.8,zh-CN;q=0.5", None, ENGLISH),
+        ("zh-CN,zh;q=0.9,zh-TW;q=0.8", None, CHINESE),
+        ("zh-TW;q=0, zh", None, CHINESE),  # not wanted at all
+        ("yue-Hans, en;q=0.5", None, CHINESE),
+        ("zh-TW", CHINESE, CHINESE),  # the owner's choice for the house
         ("de-DE, zh;q=0.3, en;q=0.7", None, ENGLISH),
         ("de-DE, zh;q=0.7, en;q=0.3", None, CHINESE),
         ("de-DE", None, ENGLISH),
