@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gettext
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,9 @@ from kindle_appliance.sentences import (
 from kindle_appliance.web.templates import STATIC
 
 PACKAGE = ROOT / "kindle_appliance"
-PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
+"""A place for a value, of the appliance's (`%(count)d`) or of a page's script (`{page}`)."""
+HAN = "[\u4e00-\u9fff]"
 
 
 def sentences_in_code() -> Iterator[tuple[str, ...]]:
@@ -114,13 +117,56 @@ def test_a_sentence_composed_in_a_template_is_an_error(words: str) -> None:
         list(sentences_in_template(f"<p>{{{{_({words})}}}}</p>"))
 
 
+def is_sound(english: tuple[str, ...], translated: tuple[str, ...], plurals: int) -> bool:
+    """Whether each form of a translation has the placeholders of the English one, each as often and of the same
+    kind, and no other sign that could be one. `plurals`: how many forms the language has.
+    """
+    return len(translated) == (plurals if len(english) == 2 else 1) and all(
+        Counter(PLACEHOLDER.findall(text)) == Counter(PLACEHOLDER.findall(english[-1]))
+        and not re.search("[%{}％｛｝]", PLACEHOLDER.sub("", text))
+        for text in translated
+    )
+
+
 @pytest.mark.parametrize("language", languages_with_catalogue())
 def test_every_translation_has_text_with_the_same_placeholders(language: str) -> None:
+    plurals = catalogue(language).num_plurals
     for english, translated in entries(language).items():
         assert all(translated), english
+        assert is_sound(english, translated, plurals), english
+        assert not any(re.search("[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", text) for text in translated), english
+
+
+@pytest.mark.parametrize("language", languages_with_catalogue())
+def test_each_placeholder_that_is_lost_misspelt_or_doubled_is_noticed(language: str) -> None:
+    plurals, broken = catalogue(language).num_plurals, 0
+    for english, translated in entries(language).items():
+        for index, text in enumerate(translated):
+            for place in PLACEHOLDER.finditer(text):
+                found = place[0]
+                other_kind = found[:-1] + ("d" if found[-1] == "s" else "s")
+                for wrong in ("", found.upper(), found * 2, found[0], found[:-1], other_kind, f"％{found[1:]}"):
+                    changed = text[: place.start()] + wrong + text[place.end() :]
+                    assert not is_sound(english, (*translated[:index], changed, *translated[index + 1 :]), plurals)
+                    broken += 1
+    assert broken > 500
+    assert not is_sound(("%(count)d second", "%(count)d seconds"), ("%(count)d 秒", "%(count)d 秒"), 1)
+    assert not is_sound(("Half of it",), ("50% 的内容",), 1), "a stray sign"
+
+
+def test_the_chinese_is_set_as_chinese_is() -> None:
+    """Full-width punctuation, a space beside Latin letters and figures, and one word for each thing."""
+    wrong = {
+        f"{HAN}[.,;:?!()]|[,;:?!(]{HAN}|\\.\\.|。。": "half-width punctuation",
+        f"{HAN}[A-Za-z0-9]|[A-Za-z0-9]{HAN}": "no space",
+        "[，。；：？！（）、“”…] | [，。；：？！（）、“”…]": "a space beside full-width punctuation",
+        "本家|主人|写作": "another word for 家里, 机主, 回答",
+    }
+    for english, translated in entries(CHINESE).items():
         for text in translated:
-            assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(english[-1])), english
-        assert all(not re.search("[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", text) for text in translated), english
+            shown = PLACEHOLDER.sub("1", text.replace("%(moment)s", "今天"))  # a moment brings its own space
+            for pattern, fault in wrong.items():
+                assert not re.search(pattern, shown), (fault, english, text)
 
 
 @pytest.mark.parametrize("language", languages_with_catalogue())
@@ -130,6 +176,8 @@ def test_the_compiled_catalogue_matches_its_source(language: str) -> None:
     for english, translated in entries(language).items():
         said = compiled.ngettext(*english, 2) if len(english) == 2 else compiled.gettext(english[0])
         assert said == translated[-1], "run `make messages`"
+    # Else it would differ after each compilation, and any two changes of it would be in conflict.
+    assert "POT-Creation-Date: 2026-08-01" in compiled.gettext("")
 
 
 def test_a_sentence_is_said_in_the_language_of_its_reader() -> None:
