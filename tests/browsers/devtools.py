@@ -31,7 +31,14 @@ class DevTools(ChromiumBrowser):
         page = urllib3.request("GET", f"http://{driver}/json/new", timeout=ANSWER_SECONDS).json()
         self._open = contextlib.ExitStack()
         self._socket = self._open.enter_context(
-            connect(page["webSocketDebuggerUrl"], compression=None, max_size=None, proxy=None, close_timeout=1)
+            connect(
+                page["webSocketDebuggerUrl"],
+                compression=None,
+                max_size=None,
+                proxy=None,
+                close_timeout=1,
+                ping_interval=None,  # Chromium 75 closes the connection when it is pinged, by default after 20 s
+            )
         )
         self._sent = 0
         self._errors: list[str] = []
