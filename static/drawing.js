@@ -12,6 +12,10 @@ var isLost = false, isTrying = false;   // the connection; and whether the page 
 var isStopping = false;
 var drawTimer = null, drawnAt = 0;
 
+// A browser goes over all children of an element when one of them changes. So those of a long text stand in parts: the
+// first blocks in the text itself, the others in elements behind them.
+var PART = 50, part = text, begun = 1;   // and the index of the block with which the last part begins
+
 function wantDraw() {
   if (drawTimer === null) { drawTimer = setTimeout(draw, Math.min(DRAW_EVERY, Math.max(0, drawnAt + DRAW_EVERY - now()))); }
 }
@@ -28,17 +32,38 @@ function draw() {
 // The tail stands among the blocks, so that a first line and the space above it are the same when it settles.
 function drawText() {
   dropTail();
-  append(arrived.join('\n'), false);
+  append(arrived.join(''), false);
   append(tail, true);
   arrived = [];
   drawn = tail;
 }
 
 function append(html, isTail) {
-  var holder = document.createElement('div');
+  var holder = document.createElement('div'), block;
   holder.innerHTML = html;
-  while (holder.firstChild) { text.appendChild(holder.firstChild); }
-  takeBlocks(isTail);
+  while (holder.firstChild) {
+    block = holder.firstChild;
+    if (!isTail) { makeRoom(blocks.length, block); }
+    part.appendChild(block);
+    if (block.nodeType === 1) { takeBlock(block, isTail); }
+  }
+}
+
+// Begins a new part with this block if the last one is full. Not with a paragraph that page.css sets by what stands
+// before it; and the first child is an empty element, so that no block becomes one.
+function makeRoom(index, block) {
+  var before = blocks[index - 1];
+  if (index - begun < PART || block.nodeName === 'P' && (before.nodeName !== 'P' || before.className)) { return; }
+  part = text.appendChild(document.createElement('div'));
+  part.appendChild(document.createElement('div'));
+  begun = index;
+}
+
+// Takes away what has not settled.
+function dropTail() {
+  while (part.lastChild && part.lastChild !== blocks[settled - 1]) { part.removeChild(part.lastChild); }
+  blocks.length = settled;
+  dropTables();
 }
 
 // Shows how the answer ended, or what it waits for: where its text will begin, or behind it.
@@ -71,3 +96,10 @@ function markRead() {
   }
 }
 
+(function () {
+  var i;
+  for (i = 1; i < blocks.length; i += 1) {
+    makeRoom(i, blocks[i]);
+    if (part !== text) { part.appendChild(blocks[i]); }
+  }
+}());

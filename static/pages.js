@@ -13,23 +13,11 @@ var shown = 0;             // the index of the page on the screen
 
 // ---- Blocks
 
-// Registers the blocks behind those that are known. They have settled, or are the tail.
-function takeBlocks(isTail) {
-  var last = blocks[blocks.length - 1], each;
-  for (each = last.parentNode === text ? last.nextSibling : text.firstChild; each; each = each.nextSibling) {
-    if (each.nodeType === 1) {
-      blocks.push(each);
-      takeTables(each, isTail);
-    }
-  }
+// Registers a block. It has settled, or is of the tail.
+function takeBlock(block, isTail) {
+  blocks.push(block);
+  takeTables(block, isTail);
   if (!isTail) { settled = blocks.length; }
-}
-
-// Takes away what has not settled.
-function dropTail() {
-  while (text.lastChild && text.lastChild !== blocks[settled - 1]) { text.removeChild(text.lastChild); }
-  blocks.length = settled;
-  dropTables();
 }
 
 // The links and forms at the end, as one element if they fit on a page.
@@ -149,5 +137,10 @@ whenFitted.push(function () {
   show(pageOf(place));
 });
 
-blocks.push(byId('answer').firstChild);
-takeBlocks();
+takeBlock(byId('answer').firstChild);
+(function () {
+  var each = text.firstChild;
+  for (; each; each = each.nextSibling) {
+    if (each.nodeType === 1) { takeBlock(each); }
+  }
+}());

@@ -151,7 +151,7 @@ class Typesetter:
         partial = upto_last_word("".join(self._partial))
         if self._tail.is_due(self._offset, self._cost + len(partial)):
             blocks = self._ahead(partial).close()
-            self._tail.html = "\n".join(block.html for block in blocks if block.html)
+            self._tail.html = "".join(block.html for block in blocks if block.html)
         return self._tail.html
 
     def _broken_off(self) -> list[Block]:

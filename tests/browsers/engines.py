@@ -256,6 +256,7 @@ class Chromium75(Engine):
     packed_sha256 = "e6059f9bc543852538caf916b3058907fda225fbfa8c1064539b5bccd53d8b1a"
     sha256 = "3b62d96679c609f29b9a975f836c011894908b430f1976b4860a619808cccf1b"
     binary = ENGINES_FOLDER / name / "chromium"
+    more_flags: ClassVar[tuple[str, ...]] = ()
 
     def install(self) -> None:
         if not _is_linux_x86_64():
@@ -281,10 +282,16 @@ class Chromium75(Engine):
 
     def command(self, port: int, folder: Path) -> list[str]:
         profile = f"--user-data-dir={folder / 'profile'}"
-        return [str(self.binary), *Chromium.flags, profile, f"--remote-debugging-port={port}"]
+        return [str(self.binary), *Chromium.flags, *self.more_flags, profile, f"--remote-debugging-port={port}"]
 
     def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
         return DevTools(driver, width, height)
+
+
+class JitlessChromium75(Chromium75):
+    """The same without a compiler of JavaScript, as it runs on Kindles. For figures; it finds no other faults."""
+
+    more_flags = ("--js-flags=--jitless",)
 
 
 class Wkhtmltopdf(Engine):
@@ -376,6 +383,7 @@ class W3m:
 
 W3M = W3m()
 CHROMIUM = Chromium()
+JITLESS = JitlessChromium75()
 ENGINES: tuple[Engine, ...] = (
     # the harshest, for the Kindles Keyboard and 4
     Wkhtmltopdf(),

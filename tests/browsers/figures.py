@@ -13,9 +13,12 @@ from typing import Any
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from .steps import ENDED, ask, begin, shows
+from .steps import ENDED, ask, begin, page_number, read, shows
 from .webdriver import Browser
 
+_CLOCK = (
+    "function clock() {  return window.performance && performance.now ? performance.now() : new Date().getTime(); }"
+)
 _BLOCK = (
     "A paragraph of the answer with *some* emphasis, `code`, and enough words to go on for more than one line.\n\n"
 )
@@ -26,25 +29,25 @@ def update_times(
 ) -> dict[str, float]:
     """Milliseconds for one update with so much answer on the page, and for drawing the whole answer anew.
 
-    An update is the run of the page's timers and the layout that follows from it. A browser's clock counts whole
-    milliseconds, hence the mean, without the slowest quarter, in which the machine was busy with other work. Some
-    machines are slow for milliseconds after a rest, which updates have between them and drawings have not: so the
-    page looks at all its blocks in each rest.
+    An update is the run of the page's timers and the layout that follows from it. An old browser's clock counts
+    whole milliseconds, hence the mean, without the slowest quarter, in which the machine was busy with other work.
+    Some machines are slow for milliseconds after a rest, which updates have between them and drawings have not: so
+    the page looks at all its blocks in each rest.
     """
     ask(browser, house.url)
     call = begin(gemini)
     call.text(_BLOCK * (kilobytes * 1024 // len(_BLOCK)) + "The last of them.\n\n")
     browser.wait_until(shows("The last of them."), 60)
     browser.script(
-        "window.times = []; var set = window.setTimeout;"
+        _CLOCK + "window.times = []; var set = window.setTimeout;"
         "window.setTimeout = function (action, ms) { return set(function () {"
-        "  var before = document.getElementById('answer').textContent.length, start = new Date().getTime(), end;"
+        "  var before = document.getElementById('answer').textContent.length, start = clock(), end;"
         "  action();"
-        "  end = document.body.offsetHeight && new Date().getTime();"
+        "  end = document.body.offsetHeight && clock();"
         "  if (document.getElementById('answer').textContent.length !== before) { window.times.push(end - start); }"
         "}, ms); };"
-        "window.setInterval(function () { var each = document.getElementById('text').firstChild, sum = 0;"
-        "  for (; each; each = each.nextSibling) { sum += each.offsetHeight || each.length; } window.looked = sum;"
+        "window.setInterval(function () { var all = document.querySelectorAll('#text p'), sum = 0, i;"
+        "  for (i = 0; i < all.length; i += 1) { sum += all[i].offsetHeight; } window.looked = sum;"
         "}, 20);"
     )
     call.text("Now ")  # an earlier timer draws it
@@ -59,8 +62,31 @@ def update_times(
         "  times.push(document.body.offsetHeight && new Date().getTime() - start); } return times;"
     )
     call.finish("")
+    return {"update": _quiet_mean(times), "slowest": max(times), "whole": median(whole)}
+
+
+def turn_times(browser: Browser, house: House, gemini: FakeGemini, kilobytes: int, turns: int) -> dict[str, float]:
+    """Milliseconds for turning a page of an answer of this length, and for the layout that follows: between the
+    first two pages, and between two in the middle.
+    """
+    read(browser, house, gemini, _BLOCK * (kilobytes * 1024 // len(_BLOCK)))
+    _, pages = page_number(browser)
+    browser.script(
+        _CLOCK + "window.turned = function (id) { var start = clock(); document.getElementById(id).onclick();"
+        "  return document.body.offsetHeight && clock() - start; };"
+    )
+    times = []
+    for page in (0, max(0, pages // 2 - 1)):
+        while page_number(browser)[0] <= page:
+            browser.script("window.turned('next');")
+        ways = ["next", "back"] * (turns // 2)
+        times.append([float(browser.script("return window.turned(arguments[0])", way)) for way in ways])
+    return {"first": _quiet_mean(times[0]), "middle": _quiet_mean(times[1])}
+
+
+def _quiet_mean(times: list[float]) -> float:
     quiet = sorted(times)[: len(times) * 3 // 4]
-    return {"update": sum(quiet) / len(quiet), "slowest": max(times), "whole": median(whole)}
+    return sum(quiet) / len(quiet)
 
 
 _WATCH = {

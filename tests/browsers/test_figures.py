@@ -7,9 +7,9 @@ from conftest import IN_CI
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from .conftest import demand
-from .engines import CHROMIUM, ENGINES, Engine
-from .figures import change_times, layout_shifts, update_times
+from .conftest import KINDLE_4, demand
+from .engines import CHROMIUM, ENGINES, JITLESS, Engine
+from .figures import change_times, layout_shifts, turn_times, update_times
 from .steps import shows
 from .webdriver import Browser
 
@@ -32,6 +32,21 @@ def test_an_update_costs_at_most_a_twentieth_of_drawing_all_anew_more_than_on_a_
 ) -> None:
     long, short = (update_times(browser, house, gemini, kilobytes=size, updates=20) for size in (100, 1))
     assert long["update"] - short["update"] <= long["whole"] / 20, (long, short)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("engine", [JITLESS], indirect=True, ids=["jitless"])
+def test_an_update_and_a_turn_cost_little_more_on_a_long_page_than_on_a_short_one(
+    engine: Engine, gemini: FakeGemini, house: House
+) -> None:
+    updates, turns = [], []
+    for size in (100, 1):
+        with engine.start(*KINDLE_4) as browser:
+            assert browser.script("return typeof WebAssembly") == "undefined", "it compiles nothing"
+            updates.append(update_times(browser, house, gemini, kilobytes=size, updates=30)["update"])
+            turns.append(turn_times(browser, house, gemini, kilobytes=size, turns=60))
+    assert updates[0] <= 1.5 * updates[1], updates
+    assert max(turns[0].values()) <= 1.5 * turns[1]["first"], turns
 
 
 def test_nothing_moves_while_blocks_are_written(gemini: FakeGemini, house: House) -> None:

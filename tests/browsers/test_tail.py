@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
@@ -12,6 +14,7 @@ from fakes.proxy import Proxy
 from .steps import (
     ENDED,
     LONG,
+    alter_pages,
     ask,
     begin,
     begin_on_page,
@@ -121,6 +124,35 @@ def test_what_has_been_drawn_stays_in_its_place_when_it_settles(
     browser.wait_until(ENDED)
     assert browser.script(WORDS)[: len(before)] == before and len(before) > 80
     assert browser.errors() == []
+
+
+def test_the_parts_of_a_long_text_are_not_seen(
+    browser: Browser, gemini: FakeGemini, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted((Path(__file__).parent / "kinds").glob("*.md"))
+    text = "\n\n".join(path.read_text(encoding="utf-8").replace("¦", "").strip() for path in files)
+    alter_pages(monkeypatch, "var PART = 50", "var PART = 1")  # so that there is one wherever one may be
+    ask(browser, house.url)
+    call = begin(gemini)
+    call.text(f"{text}\n\nThe last of it, so far.\n\n")
+    browser.wait_until(shows("The last of it, so far."))
+    seen = [browser.script(WORDS)]
+    assert len(seen[0]) > 800 and browser.script(PARTS) > 50
+    browser.reload()
+    browser.wait_until(shows("The last of it, so far."))
+    seen.append(browser.script(WORDS))
+    assert browser.script(PARTS) > 50, "also of what the page has come with"
+    call.finish("")
+    browser.wait_until(ENDED)
+    browser.reload()
+    assert browser.script(PARTS) == 0, "a finished page has none"
+    seen.append(browser.script(WORDS))
+    for one, other in (seen[:2], seen[1:]):
+        assert [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]][:5] == []
+    assert browser.errors() == []
+
+
+PARTS = "return document.querySelectorAll('#text > div').length"
 
 
 HEAD = "| Name | What it is |\n|---|---|\n| One | a |\n"
