@@ -111,8 +111,13 @@ def test_what_is_told_below_a_full_page_is_a_page_of_its_own_until_it_is_gone(
             "var top = document.getElementById('clip').getBoundingClientRect().top;"
             "return Math.floor((document.getElementById('turn').getBoundingClientRect().top - top) / line);"
         )
-        text = "\n\n".join(f"Line {number} " for number in range(lines - 2))  # below the question and a blank line
-        call = begin_on_page(browser, gemini, text)
+        call = begin(gemini)
+        for number in range(lines - 2):  # below the question and a blank line
+            call.text(f"Row {chr(65 + number)} of the page.\n\n")
+        with house.follow("/answers/1?as=events") as follow:
+            follow.read_until(f"Row {chr(62 + lines)} of the page.</p>\",\"upto")  # all of it has settled
+        browser.reload()
+        browser.wait_until("document.getElementById('count').textContent")
         shown = lines_shown(browser)
         assert page_number(browser) == (1, 1) and len(shown) == lines - 1
         proxy.cut()
@@ -123,7 +128,7 @@ def test_what_is_told_below_a_full_page_is_a_page_of_its_own_until_it_is_gone(
         proxy.restore()
         browser.wait_until("!document.getElementById('state').textContent", 30)
         assert page_number(browser) == (1, 1) and lines_shown(browser) == shown, "no empty page is left"
-        call.finish("\n\nOne more.")
+        call.finish("One more.")
         browser.wait_until(ENDED, 30)
         assert page_number(browser)[1] > 1
     assert browser.errors() == []
