@@ -1,11 +1,52 @@
-/* Taps that turn pages: the right third of the page turns forward, the left third back, also while the page
-   is zoomed. */
+/* Taps that turn pages, as on a Kindle: in the left third back, everywhere else forward. A page that is zoomed in is
+   tapped by what is seen of it. */
 
 function isControl(element) {
   for (; element && element !== leaf; element = element.parentNode) {
-    if (/^(A|INPUT|BUTTON)$/.test(element.nodeName)) { return true; }
+    if (element.href || /^(INPUT|BUTTON)$/.test(element.nodeName)) { return true; }
   }
   return false;
+}
+
+// Whether a link of this page is within half a line: the finger may have missed it. Of the text, only the blocks around
+// the finger are searched.
+function isBesideLink(event) {
+  var reach = line / 2, edge = clip.getBoundingClientRect(), y = event.clientY - flow.getBoundingClientRect().top;
+  var near = blocks.slice(Math.max(0, lastAbove(blocks, y - reach)), lastAbove(blocks, y + reach) + 1);
+  var links, boxes, index, i, j;
+
+  function isNear(box) {
+    var middle = (box.top + box.bottom) / 2;
+    return middle > edge.top && middle < edge.bottom && event.clientX >= box.left - reach &&
+      event.clientX <= box.right + reach && event.clientY >= box.top - reach && event.clientY <= box.bottom + reach;
+  }
+  near.push(byId('state'));
+  for (index = 0; index < near.length; index += 1) {
+    links = near[index].getElementsByTagName('a');
+    for (i = 0; i < links.length; i += 1) {
+      boxes = links[i].href ? links[i].getClientRects() : [];
+      for (j = 0; j < boxes.length; j += 1) { if (isNear(boxes[j])) { return true; } }
+    }
+  }
+  return false;
+}
+
+// Whether the links and forms at the end are here, or beside it.
+function isBesideEnd(event) {
+  var box = byId('after').getBoundingClientRect(), edge = clip.getBoundingClientRect();
+  return event.clientY > box.top && event.clientY < Math.min(box.bottom, edge.bottom);
+}
+
+// What is seen while the page is zoomed: its corner in the page, and its left side and width beside clientX.
+function seenPart() {
+  return window.visualViewport ||
+    { pageLeft: window.pageXOffset, pageTop: window.pageYOffset, offsetLeft: 0, width: window.innerWidth };
+}
+
+function isInLeftThird(event) {
+  var seen = seenPart(), box = leaf.getBoundingClientRect();
+  var left = Math.max(seen.offsetLeft, box.left), right = Math.min(seen.offsetLeft + seen.width, box.right);
+  return event.clientX < left + (right - left) / 3;
 }
 
 function tapTurn(step) {
@@ -23,8 +64,8 @@ function hintAtZoom() {
   }
   if (hint) {
     hint.style.display = isZoomed() ? 'block' : 'none';
-    hint.style.left = window.pageXOffset + 'px';
-    hint.style.top = window.pageYOffset + 'px';
+    hint.style.left = seenPart().pageLeft + 'px';
+    hint.style.top = seenPart().pageTop + 'px';
   }
 }
 
@@ -38,11 +79,10 @@ function isHasty(event) {
 }
 
 leaf.onclick = function (event) {
-  var third = event.pageX / root.clientWidth * 3;
   if (isControl(event.target)) { return !isHasty(event); }
-  if (String(window.getSelection()) || (third > 1 && third < 2)) { return true; }
+  if (String(window.getSelection()) || isBesideEnd(event) || isBesideLink(event)) { return true; }
   tapped = { at: now(), x: event.pageX, y: event.pageY };
-  tapTurn(third < 1 ? -1 : 1);
+  tapTurn(isInLeftThird(event) ? -1 : 1);
   return true;
 };
 onTap('back', function () { tapTurn(-1); });
