@@ -102,13 +102,14 @@ function show(index) {
   setText(byId('count'), PAGE.say.page.replace('{page}', shown + 1).replace('{pages}', pages.length));
   mark(byId('back'), 'off', shown === 0);
   mark(byId('next'), 'off', shown === pages.length - 1);
+  keepPlace();
 }
 
 function turn(step) {
   if (!pages[shown + step]) { return; }
+  place = placeAt(pages[shown + step].begins);
   show(shown + step);
-  place = placeAt(pages[shown].begins);
-  location.replace('#' + (place ? place.join('.') : ''));
+  nameInUrl();
 }
 
 // Shows what has been added to the text, on the page on which the reader is.

@@ -11,7 +11,7 @@ function takeTables(block, isTail) {
     if (!taken || !/\bon\b/.test(found[i].className)) {
       endTable();
       taken += 1;
-      tables[taken - 1] = tables[taken - 1] || { pieces: [], kept: 0, laid: 0, hasEnded: !PAGE.answer };
+      tables[taken - 1] = tables[taken - 1] || { pieces: [], kept: 0, laid: 0, hasEnded: isEnded() };
     }
     table = tables[taken - 1];
     table.pieces.push(found[i]);

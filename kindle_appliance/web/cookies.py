@@ -1,6 +1,7 @@
 """The cookies, all plain words. `device` names a browser, so that it finds its own chats again; `look` is its text
-size and weight; `unread` has the ids of its answers whose end it has not seen; `pin` is the session of a browser in
-which the PIN has been entered. Only the last one is a secret.
+size and weight; `unread` has the ids of its answers whose end it has not seen; `places`, which our script writes,
+has how far it has read its last answers; `pin` is the session of a browser in which the PIN has been entered. Only
+that is a secret.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from .paths import is_number
 YEAR_SECONDS = 365 * 86400
 _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis, 5.5)
 _MOST_UNREAD = 20
-_COOKIE = re.compile("(?:^|;) *(device|look|pin|unread)=([0-9A-Za-z._-]*) *(?=;|$)")
+_MOST_PLACES = 20
+_PLACE = re.compile("([0-9a-z]{1,9})(?:[.][0-9a-z]{1,9}){3}[.]([0-9a-z]{1,5})[.]([0-9a-z]{1,5})", re.ASCII)
+_COOKIE = re.compile("(?:^|;) *(device|look|pin|places|unread)=([0-9A-Za-z._-]*) *(?=;|$)")
 
 
 def only_ours(header: str) -> str:
@@ -42,6 +45,18 @@ def unread() -> tuple[int, ...]:
     """The answers whose end this browser has not seen, oldest first."""
     ids = str(request.get_cookie("unread", "")).split(".")
     return tuple(int(each) for each in ids if is_number(each))[-_MOST_UNREAD:]
+
+
+def places() -> dict[int, tuple[int, int]]:
+    """The answers that this browser has left behind their first page: id, and that page of so many."""
+    return read_places(str(request.get_cookie("places", "")))
+
+
+def read_places(text: str) -> dict[int, tuple[int, int]]:
+    """From the cookie that static/place.js writes. An entry without a number of pages says nothing yet."""
+    entries = [_PLACE.fullmatch(each) for each in text.split("_")[-_MOST_PLACES:]]
+    found = [[int(number, 36) for number in each.groups()] for each in entries if each]
+    return {answer: (page, pages) for answer, page, pages in found if 1 < page <= pages}
 
 
 def session() -> str:

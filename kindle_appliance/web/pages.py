@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -76,11 +76,14 @@ _FIGURES = (
 
 @dataclass(frozen=True)
 class Reader:
-    """The reader of a page: language, look, and the ids of the answers whose end this device has not yet seen."""
+    """The reader of a page: language, look, the ids of the answers whose end this device has not yet seen, and of
+    those that it has left behind their first page: that page, and of how many.
+    """
 
     language: str
     look: Look = USUAL_LOOK
     unread: tuple[int, ...] = ()
+    places: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class Pages:
@@ -144,10 +147,10 @@ class Pages:
         """
         blocks, ending = news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
-        given: dict[str, Any] = {"chat": turn.chat}
+        given: dict[str, Any] = {"chat": turn.chat, "answer": turn.id}
         state, tail = None, news.tail.html if news.tail else ""
         if ending is None:
-            given |= {"url": address, "answer": turn.id, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
+            given |= {"url": address, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
             if not blocks and not tail:
                 state = next(iter(news.states), None) or Sentence("Waiting ...")
         return self._page(
@@ -206,7 +209,7 @@ class Pages:
                 _question(hit.chat.title, reader),
                 hit.number,
                 when(hit.asked, now),
-                _Typed(_shown(hit.excerpt)),
+                excerpt=_Typed(_shown(hit.excerpt)),
             )
             for hit in hits.hits
         ]
@@ -331,13 +334,15 @@ class _Typed(str):
 
 class _Row(NamedTuple):
     """A chat in a list. `number`: the turn that it leads to; `state`: what becomes of its newest answer, or when it
-    was asked; `excerpt`: what was found, where something was looked for.
+    was asked; `about`: how far this device has read that, or how many questions there are; `excerpt`: what was
+    found, where something was looked for.
     """
 
     chat: int
     title: _Typed
     number: int
     state: Sentence
+    about: Sentence | None = None
     excerpt: _Typed | None = None
 
 
@@ -352,11 +357,17 @@ class _ReportInWords(NamedTuple):
 def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[_Row]:
     rows = []
     for chat in chats:
+        about = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
         if chat.writing:
             state = Sentence("being answered")
+        elif chat.newest in reader.unread:
+            state = Sentence("ready")
         else:
-            state = Sentence("ready") if chat.newest in reader.unread else when(chat.asked, now)
-        rows.append(_Row(chat.id, _question(chat.title, reader), chat.questions, state))
+            state = when(chat.asked, now)
+            if chat.newest in reader.places:
+                page, pages = reader.places[chat.newest]
+                about = Sentence("page %(page)d of %(pages)d", page=page, pages=pages)
+        rows.append(_Row(chat.id, _question(chat.title, reader), chat.questions, state, about))
     return rows
 
 

@@ -33,7 +33,7 @@ class Visitors:
 
     def reader(self) -> Reader:
         """The reader of the page that this request asks for."""
-        return Reader(self.language(), cookies.look() or self.usual_look, cookies.unread())
+        return Reader(self.language(), cookies.look() or self.usual_look, cookies.unread(), cookies.places())
 
 
 def client() -> str:

@@ -189,9 +189,24 @@ BODIES = st.one_of(
 )
 COOKIES = st.lists(
     st.tuples(
-        st.sampled_from(("device", "look", "unread", "pin", "server", "x")),
+        st.sampled_from(("device", "look", "unread", "places", "pin", "server", "x")),
         st.sampled_from(
-            ("3", "8b", "0", "1.2.3", "." * 50, "9" * 200, "abcdefgh", '"\\303\\251"', "!a=?b", "é", "\\", '"')
+            (
+                "3",
+                "8b",
+                "0",
+                "1.2.3",
+                "1.0.0.0.2.3",
+                "z" * 200,
+                "." * 50,
+                "9" * 200,
+                "abcdefgh",
+                '"\\303\\251"',
+                "!a=?b",
+                "é",
+                "\\",
+                '"',
+            )
         ),
     ),
     max_size=4,
@@ -268,7 +283,7 @@ User-Agent: Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) AppleWebKit/5
 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8
 Accept-Language: en-US, zh;q=0.8
 Accept-Encoding: gzip
-Cookie: device=c2FsdHlzZWEt; look=4b; unread=1.2
+Cookie: device=c2FsdHlzZWEt; look=4b; unread=1.2; places=1.3.0.4.2.3
 Referer: http://127.0.0.1/chats/1/1
 Connection: keep-alive
 """.replace(b"\n", b"\r\n")
