@@ -206,27 +206,32 @@ def test_whatever_is_pressed_the_screen_shows_the_page_that_the_bar_says(
     read(browser, house, gemini, LINKS)
     pages = pages_of(browser)
     chosen = random.Random(seed)
-    actions = [
-        *[
-            lambda key=key: browser.press(key)
-            for key in ("Tab", "Tab", "Tab", "ArrowRight", "PageDown", "PageUp", "ArrowLeft")
-        ],
-        *[lambda key=key: browser.press(key) for key in ("Home", "End", "ArrowUp", "ArrowDown", "Escape")],
-        lambda: browser.press("Tab", shift=True),
-        lambda: browser.press("Tab", shift=True),
-        lambda: tap(browser, 0.05),
-        lambda: tap(browser, 0.95),
-        lambda: browser.script(f"document.querySelectorAll('#text a')[{chosen.randrange(24)}].focus();"),
-        lambda: browser.script(f"location.hash = '{chosen.choice(['after', 'look', 'text', '', '8.0.4'])}';"),
-    ]
-    for step in range(40):
-        action = chosen.randrange(len(actions))
-        actions[action]()
+    done: list[str] = []
+    for _ in range(40):
+        done.append(act(browser, chosen))
         try:
             check_page(browser, pages)
         except AssertionError as error:
-            raise AssertionError(f"step {step}, action {action}: {error}") from error
+            raise AssertionError(f"{error}\nafter {done}") from error
     assert browser.errors() == []
+
+
+def act(browser: Browser, chosen: random.Random) -> str:
+    """Do something that moves the focus or the text; returns its name."""
+    keys = ("Tab", "Tab", "Tab", "ArrowRight", "PageDown", "PageUp", "ArrowLeft", "Home", "End", "Escape")
+    name = chosen.choice((*keys, "Tab back", "Tab back", "tap left", "tap right", "focus", "fragment", "fragment"))
+    if name == "Tab back":
+        browser.press("Tab", shift=True)
+    elif name == "focus":
+        browser.script(f"document.querySelectorAll('#text a')[{chosen.randrange(24)}].focus();")
+    elif name == "fragment":
+        name = chosen.choice(("after", "look", "text", "", "8.0.4"))
+        browser.script(f"location.hash = '{name}';")
+    elif name in keys:
+        browser.press(name)
+    else:
+        tap(browser, 0.05 if name == "tap left" else 0.95)
+    return name
 
 
 def test_keys_turn_wherever_the_focus_is_and_type_or_press_where_they_must(
@@ -295,7 +300,7 @@ def test_tab_goes_as_the_eye_does_over_this_page_and_then_to_the_bar_below(
         assert order() == [*links[page - 1], *(["back"] if page > 1 else []), "count", "on", "aa", "next"]
         browser.press("ArrowRight")
     browser.press("ArrowLeft")
-    back = []
+    back: list[str] = []
     while not back or back[-1] != links[1][0]:
         browser.press("Tab", shift=True)
         back.append(str(browser.script(where)))
