@@ -1,22 +1,17 @@
 /* An answer by keys: which turn pages, what Tab reaches, and what happens when the browser scrolls by itself. */
 
-// ---- Keys that turn, by their codes: Space, Page Up and Down, the arrows. Kindles with keys send some of them.
+// ---- Keys that turn, by their codes, and how far: Space, Page Up and Down, End, Home, the arrows.
+//      Kindles with keys send some of them.
 
-var TURNS = { 32: 1, 33: -1, 34: 1, 37: -1, 38: -1, 39: 1, 40: 1 };
-var HOME = 36, END = 35, TAB = 9, SPACE = 32;
+var TURNS = { 32: 1, 33: -1, 34: 1, 35: 1e6, 36: -1e6, 37: -1, 38: -1, 39: 1, 40: 1 };
 
 onKey = function (event) {
-  var key = event.keyCode, kind = document.activeElement.type || '', isButton = /^(submit|button)$/.test(kind);
-  if (event.altKey || event.ctrlKey || event.metaKey || (kind && !isButton)) { return true; }   // the browser's, or typed
-  if (key === TAB) { reachShown(); }
-  if ((key === SPACE && isButton) || (event.shiftKey && key !== SPACE)) { return true; }
-  if (key === HOME || key === END) {
-    turn((key === HOME ? 0 : pages.length - 1) - shown);
-  } else if (TURNS[key]) {
-    turn(event.shiftKey ? -TURNS[key] : TURNS[key]);
-  } else {
-    return true;
-  }
+  var key = event.keyCode, kind = document.activeElement.type, isButton = /submit|button/.test(kind), step = TURNS[key];
+  if (event.altKey || event.ctrlKey || event.metaKey || !pages.length || (kind && !isButton)) { return true; }
+  if (key === 9) { reachShown(); }
+  if (!step || (key === 32 ? isButton : event.shiftKey)) { return true; }
+  if (event.shiftKey) { step = -step; }
+  turn(Math.max(-shown, Math.min(step, pages.length - 1 - shown)));
   return false;
 };
 
@@ -43,11 +38,9 @@ function leaveHidden() {
 
 function pageInView() {
   var top = clip.scrollTop, wanted = [document.activeElement, byId(location.hash.slice(1))], i, y;
-  for (i = 0; i < wanted.length; i += 1) {
-    if (wanted[i] && flow.contains(wanted[i])) {
-      y = yOf(wanted[i]);
-      if (y > top && y < top + clip.offsetHeight) { return isShown(wanted[i]) ? shown : pageAt(y); }
-    }
+  for (i = 0; i < 2; i += 1) {
+    y = wanted[i] && flow.contains(wanted[i]) ? yOf(wanted[i]) : 0;
+    if (y > top && y < top + clip.offsetHeight) { return isShown(wanted[i]) ? shown : pageAt(y); }
   }
   return pageAt(top + clip.offsetHeight / 2);
 }

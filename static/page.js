@@ -154,8 +154,8 @@ document.onmousedown = function () { mark(root, 'tapped', true); };
 document.onkeydown = function (event) {
   mark(root, 'tapped', false);
   if (event.keyCode === 27) { closePanels(); }
-  if (event.keyCode === 32 && document.activeElement.getAttribute('role') === 'button') {
-    document.activeElement.onclick();            // a link that acts as a button: Space presses it
+  if ((event.keyCode === 32 || event.keyCode === 13) && document.activeElement.getAttribute('role') === 'button') {
+    document.activeElement.onclick();            // no button, but acts as one
     return false;
   }
   if (event.keyCode === 9) { setTimeout(followFocus, 0); }             // Tab moves the focus after this event

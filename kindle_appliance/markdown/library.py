@@ -236,6 +236,15 @@ def _fence_as_code(
     return f"<pre{renderer.renderAttrs(token)}><code>{escape(code_without_emoji(token.content))}</code></pre>\n"
 
 
+def _heading(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """Render the start of a heading. The first level is the question's: those of its answer are below it."""
+    token = tokens[index]
+    level = ' aria-level="2"' if token.tag == "h1" else ""
+    return f"<{token.tag}{renderer.renderAttrs(token)}{level}>"
+
+
 def _text(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     """Render a text; an emoji in it was an entity, or seemed to be in code."""
     return escapeHtml(without_emoji(tokens[index].content))
@@ -292,6 +301,7 @@ def _markdown() -> MarkdownIt:
     add_formulas(markdown)
     add_open_blocks(markdown)
     add_open_marks(markdown)
+    markdown.add_render_rule("heading_open", _heading)
     markdown.add_render_rule("image", image_as_link)
     markdown.add_render_rule("link_close", end_of_link)
     markdown.add_render_rule("fence", _fence_as_code)

@@ -161,7 +161,13 @@ def test_what_is_behind_a_cut_inside_a_line_is_text(rest: str) -> None:
 
 @pytest.mark.parametrize(
     ("following", "shown"),
-    [("", ""), ("\n", ""), ("\n# a\n", "<h1>a</h1>"), ("- a\n", "<ul>\n<li>a</li>\n</ul>"), ("---\n", "<hr />")],
+    [
+        ("", ""),
+        ("\n", ""),
+        ("\n# a\n", '<h1 aria-level="2">a</h1>'),
+        ("- a\n", "<ul>\n<li>a</li>\n</ul>"),
+        ("---\n", "<hr />"),
+    ],
 )
 def test_nothing_is_shown_of_a_paragraph_that_ends_where_it_is_cut(following: str, shown: str) -> None:
     for before in ("", "> "):

@@ -88,7 +88,8 @@ _ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
 _ALIGNED = {"class": "left|center|right"}
 _ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in ("dt", "dd", "thead", "tbody", "tr", "code", "strong", "s", "sub", "sup", "br", "hr")},
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "dl", "pre"), _ON),
+    "h1": {**_ON, "aria-level": "2"},
+    **dict.fromkeys(("h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "dl", "pre"), _ON),
     "p": {**_ON, "class": "on|footnote|formula|verse"},
     **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on|task"}, "em": {"class": "upright"}},
     **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
@@ -347,7 +348,7 @@ def test_the_usual_marks_are_set_and_a_carriage_return_is_a_space() -> None:
         ("*two\nlines*\n", "<p><em>two<br />\nlines</em></p>"),
         ("> a\n> b\nc\n", "<blockquote>\n<p>a<br />\nb<br />\nc</p>\n</blockquote>"),
         ("- a\n  b\n", "<ul>\n<li>a<br />\nb</li>\n</ul>"),
-        ("# a\nb\n", "<h1>a</h1>|<p>b</p>"),
+        ("# a\nb\n", '<h1 aria-level="2">a</h1>|<p>b</p>'),
     ],
 )
 def test_the_lines_of_a_text_stay_its_lines_while_it_is_written_and_afterwards(text: str, html: str) -> None:
