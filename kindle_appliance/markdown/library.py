@@ -58,6 +58,10 @@ _TRIED_SPACES = 40
 
 _TAG = re.compile("<[^>]*>")
 
+_LONG_CODE = re.compile(r"^(?=.{8})((?: {4}|\t){0,4}).*\n?", re.MULTILINE)
+"""A line of code that may be too long for a line on a screen: at the largest size, seven Han characters are not.
+And its levels of indentation, as far as there is room for them."""
+
 _PAIRS = ("*", "**", "_", "__", "~~", "`", "$")
 """Marks that stand before and after a part of a text."""
 
@@ -231,9 +235,17 @@ class _Markdown(MarkdownIt):
 def _fence_as_code(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    """Render code without a class for its language: e-ink has no colours to highlight it."""
+    """Render code without a class for its language: e-ink has no colours to highlight it. A line that may be
+    wrapped is an element, so that it can be indented behind its beginning.
+    """
     token = tokens[index]
-    return f"<pre{renderer.renderAttrs(token)}><code>{escape(code_without_emoji(token.content))}</code></pre>\n"
+    code = _LONG_CODE.sub(_code_line, escape(code_without_emoji(token.content)))
+    return f"<pre{renderer.renderAttrs(token)}><code>{code}</code></pre>\n"
+
+
+def _code_line(line: re.Match[str]) -> str:
+    level = min(4, line[1].count("    ") + 2 * line[1].count("\t"))
+    return f'<span class="in{level}">{line[0]}</span>' if level else f"<span>{line[0]}</span>"
 
 
 def _heading(

@@ -213,7 +213,7 @@ class Watched:
 FIGURES = ("device", "engine", "page", "keyboard", "screen", "lacks", "agent", "row")
 ANSWER = (
     r"(P|H[1-6]|BLOCKQUOTE|UL|OL|LI|PRE|TABLE|THEAD|TBODY|TR|CODE|STRONG|S|BR|HR|EM)( class| dir| lang| start)*"
-    r"|T[HD]( class| data-label| style)*|A( dir)? href=https?:/{1,2} rel|SPAN dir"
+    r"|T[HD]( class| data-label| style)*|A( dir)? href=https?:/{1,2} rel|SPAN( class| dir)?"
 )
 LIST = "(DIV|TABLE|TBODY|TR|TD)( class)?|A( dir)? href=/chats/( lang)?|SMALL"
 REPORTS = "(H2|TABLE|TBODY|TR|TH|TD|P)( class)?"

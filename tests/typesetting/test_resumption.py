@@ -118,23 +118,30 @@ def test_an_answer_goes_on_inside_a_fence_of_an_item_or_quotation(before: str, t
     ("text", "html"),
     [
         ("nt(a)\n```\n\nThat is all.\n", '<pre class="on"><code>nt(a)\n</code></pre>|<p>That is all.</p>'),
-        ("    print(a)\n    # a [b](c) *d*", '<pre class="on"><code>    print(a)\n    # a [b](c) *d*</code></pre>'),
-        ("```python\n    print(a)\n```\nDone.\n", '<pre class="on"><code>    print(a)\n</code></pre>|<p>Done.</p>'),
-        ("```\n    print(a)\n```\n", '<pre class="on"><code>    print(a)\n</code></pre>'),
+        (
+            "    print(a)\n    # a [b](c) *d*",
+            '<pre class="on"><code><span class="in1">    print(a)\n</span>'
+            '<span class="in1">    # a [b](c) *d*</span></code></pre>',
+        ),
+        (
+            "```python\n    print(a)\n```\nDone.\n",
+            '<pre class="on"><code><span class="in1">    print(a)\n</span></code></pre>|<p>Done.</p>',
+        ),
+        ("```\n    print(a)\n```\n", '<pre class="on"><code><span class="in1">    print(a)\n</span></code></pre>'),
         ("\n~~~~ py\na\n```\n~~~~\n", '<pre class="on"><code>a\n```\n</code></pre>'),
         ("```\n\nThe loop prints all.\n", "<p>The loop prints all.</p>"),
         ("```", ""),
         (
             "Here is the rest:\n\n```python\nprint(a)\n```\n",
-            "<p>Here is the rest:</p>|<pre><code>print(a)\n</code></pre>",
+            "<p>Here is the rest:</p>|<pre><code><span>print(a)\n</span></code></pre>",
         ),
         (
             "Here is the rest of it:\n```\nprint(a)",
-            "<p>Here is the rest of it:</p>|<pre><code>print(a)</code></pre>",
+            "<p>Here is the rest of it:</p>|<pre><code><span>print(a)</span></code></pre>",
         ),
         (
             "好的，继续：\n\n```python\nprint(a)\n",
-            '<p lang="zh-CN">好的，继续：</p>|<pre><code>print(a)\n</code></pre>',
+            '<p lang="zh-CN">好的，继续：</p>|<pre><code><span>print(a)\n</span></code></pre>',
         ),
         ("I am sorry, I cannot go on.", "<p>I am sorry, I cannot go on.</p>"),
     ],
@@ -181,7 +188,7 @@ def test_another_table_has_its_own_head() -> None:
 def test_an_answer_goes_on_with_one_that_went_on() -> None:
     code, fence = "print('a line of some length')\n" * 40, _PYTHON
     for _ in range(3):
-        assert set(re.findall("<[^/][^>]*>", html_of(code, fence))) == {'<pre class="on">', "<code>"}
+        assert set(re.findall("<[^/][^>]*>", html_of(code, fence))) == {'<pre class="on">', "<code>", "<span>"}
         fence = opened_at_end(code, fence)
     assert opened_at_end(code + "```\n\nDone.", fence) is None
     assert opened_at_end("```\n\nDone.", fence) is None

@@ -153,7 +153,7 @@ CASES = {
     "~~~\n": "",
     "```py\na = 1\nb = ": "<pre><code>a = 1\nb =</code></pre>",
     "```py\na = 1\n``": "<pre><code>a = 1\n</code></pre>",
-    "```\n| a | b |\n": "<pre><code>| a | b |\n</code></pre>",
+    "```\n| a | b |\n": "<pre><code><span>| a | b |\n</span></code></pre>",
     "```\na\n- ": "<pre><code>a\n-</code></pre>",
     "- ```\n  a\n": "<ul>\n<li>\n<pre><code>a\n</code></pre>\n</li>\n</ul>",
     "> ```\n> a\n": "<blockquote>\n<pre><code>a\n</code></pre>\n</blockquote>",

@@ -120,6 +120,9 @@ class Look(HTMLParser):
         assert not self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "span" and "pre" in self._open:  # a line of code
+            assert not attrs or re.fullmatch("class=in[1-4]", "=".join(str(each) for each in attrs[0]))
+            return
         for name, value in attrs:
             assert re.fullmatch(_ALLOWED[tag].get(name, ""), value or ""), (tag, name, value)
         assert tag in _ALLOWED
@@ -135,7 +138,7 @@ class Look(HTMLParser):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in ("br", "hr"):
+        if tag not in ("br", "hr") and not (tag == "span" and "pre" in self._open):
             assert self._open.pop() == tag
             if not (tag == "p" and self._open[-1:] == ["li"]):
                 self.seen.append((f"/{tag}",))
@@ -143,6 +146,8 @@ class Look(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text += data
         shown = data if "pre" in self._open else data.strip()
+        if "pre" in self._open and self.seen[-1][0] == "":
+            shown = self.seen.pop()[1] + shown
         self.seen += [("", shown)] if shown else []
 
     def _refuse(self, data: str) -> None:
@@ -454,13 +459,18 @@ def test_a_list_item_is_never_lost_as_the_head_of_a_table(first: str) -> None:
     assert re.sub(r"\s", "", look.text).endswith("a|b:-|-1|2")
 
 
+def code_line(line: str) -> str:
+    html = escape(line) + "\n"
+    return f"<span>{html}</span>" if len(html) > 8 else html
+
+
 @pytest.mark.parametrize("fence", ["```", "~~~~ python", "  ```", "~~~ a | b"])
 def test_an_open_fence_settles_in_pieces(fence: str) -> None:
     indent = fence[: len(fence) - len(fence.lstrip())]
     code = [f"  {n} < x" if n % PIECE_LINES else "-|-" for n in range(PIECE_LINES * 5 // 2)]
     text = fence + "\n" + "".join(indent + line + "\n" for line in code)
     pres = [
-        '<pre class="on"><code>' + escape("\n".join(code[at : at + PIECE_LINES])) + "\n</code></pre>"
+        '<pre class="on"><code>' + "".join(map(code_line, code[at : at + PIECE_LINES])) + "</code></pre>"
         for at in range(0, len(code), PIECE_LINES)
     ]
     pres[0] = pres[0].replace(' class="on"', "")
@@ -823,6 +833,25 @@ def test_the_rows_of_a_table_of_many_columns_are_stacked_from_the_start(columns:
     rows = "|a" * columns + "\n" + "|-" * columns + "\n" + ("|b" * columns + "\n") * (PIECE_LINES + 1)
     assert ["stacked" in html for html in html_of(rows)] == [is_stacked] * 2
     assert html_of(rows)[1].startswith('<table class="stacked on">' if is_stacked else '<table class="on">')
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("eight ch", 0),
+        ("   three", 0),
+        ("    four of them", 1),
+        ("         nine", 2),
+        ("\ta tab, and words", 2),
+        (" " * 16 + "a", 4),
+        (" " * 60 + "a", 4),
+    ],
+)
+def test_a_line_of_code_has_its_level_of_indentation(line: str, level: int) -> None:
+    (html,) = html_of(f"```\n{line}\n```\n")
+    opening = f'<span class="in{level}">' if level else "<span>"
+    assert html == f"<pre><code>{opening}{line}\n</span></code></pre>"
+    assert html_of("```\nshort\n\n  \nseven c\n```\n") == ["<pre><code>short\n\n  \nseven c\n</code></pre>"]
 
 
 def test_the_tail_is_the_open_text_up_to_its_last_word_and_changes_nothing() -> None:

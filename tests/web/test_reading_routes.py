@@ -121,16 +121,22 @@ def test_an_answer_goes_on_inside_the_fence_in_which_it_broke_off(gemini: FakeGe
         (question,) = re.findall(r'class="go-on" name="question" value="([^"]*)"', page)
         chat, number = house.ask(html.unescape(question), chat)
     last = read_answer(house, chat, number)
-    assert '<pre class="on"><code>    # the end\n</code></pre>' in last and "<p>That is <em>all</em>.</p>" in last
+    assert (
+        '<pre class="on"><code><span class="in1">    # the end\n</span></code></pre>' in last
+        and "<p>That is <em>all</em>.</p>" in last
+    )
     middle = house.get(f"/chats/{chat}/{number - 1}").data.decode()
-    assert '<pre class="on"><code>    print(*each*)\n</code></pre>' in middle
+    assert '<pre class="on"><code><span class="in1">    print(*each*)\n</span></code></pre>' in middle
     turn = house.chats.find_turn(chat, number)
     assert turn is not None
     with house.follow(f"/answers/{turn.id}?as=events") as follow:
         assert "# the end" in follow.read_to_end().decode()
     house.stop()
     house.start()
-    assert '<pre class="on"><code>    # the end\n' in house.get(f"/chats/{chat}/{number}").data.decode()
+    assert (
+        '<pre class="on"><code><span class="in1">    # the end\n'
+        in house.get(f"/chats/{chat}/{number}").data.decode()
+    )
     with house.database.write() as connection:  # the card loses the answer that this one goes on with
         connection.execute("DELETE FROM turns WHERE chat = ? AND number = ?", (chat, number - 1))
     house.stop()
