@@ -40,20 +40,13 @@ function lastAbove(elements, y) {
   return low;
 }
 
-// Whether only the heading of this element would stand at the end of the page from `top` to `y`.
-function headsNext(element, top, y) {
-  var isTableHead = element.tHead && y - element.offsetTop <= element.tHead.offsetHeight;
-  return element.offsetTop > top && (isHeading(element) || isTableHead);
-}
-
-function isHeading(element) { return /^H[1-6]$/.test(element.nodeName); }
-
 // ---- Pages
 
 function paginate() {
   var last = rest(), height = flow.offsetHeight, open = tables[taken - 1];
   // Old engines set a line of several fonts a pixel too high: for that there is no page of its own.
   if (!last.length && height % line < 3) { height -= height % line; }
+  if (!last.length && wholeAbove(blocks, height) < height) { height += line; }   // room for a line below a heading
   do { pages.pop(); } while (pages.length && pages[pages.length - 1].end > still);   // these had text that may move
   while (!pages.length || pages[pages.length - 1].end < height) {   // the page of a state that is gone is not cut
     pages.push(cut(pages.length ? pages[pages.length - 1].next : 0, last, height));
@@ -72,9 +65,7 @@ function cut(begins, last, height) {
     block = last[index];
     if (block.offsetTop > top && block.offsetTop + block.offsetHeight > y) { y = block.offsetTop; }
   } else {
-    for (index = lastAbove(blocks, y); index > 1 && headsNext(blocks[index], top, y); index -= 1) {
-      y = blocks[index].offsetTop;
-    }
+    y = endOfPage(begins, y);
   }
   next = y;
   block = blocks[lastAbove(blocks, y + 1)];

@@ -1,5 +1,5 @@
-/* Lays out the tables of an answer: rows that do not fit are stacked. All pieces of a table are laid out like the first:
-   while more of it may come, as its first rows were when they were drawn, and once more when it has ended. */
+/* Lays out the tables of an answer: rows that do not fit are stacked. All pieces of a table are laid out alike: while
+   more of it may come, as its first rows were when they were drawn, and once more when it has ended. */
 var tables = [];           // each with its pieces: `kept` of them have settled, `laid` have their layout
 var known = 0;             // the number of tables that have begun in a settled block
 var taken = 0;             // the number of tables that have begun
@@ -39,35 +39,72 @@ function layTablesAnew() {
 }
 
 function layTables() {
-  var i, table;
+  var found = [], i, table;
   tables.length = taken;
   for (i = taken - 1; i >= 0; i -= 1) {
     table = tables[i];
     if (!table.layout || table.hasEnded && !table.layout.isLast) {
-      table.layout = measureTable(table.pieces[0], table.hasEnded);
-      table.laid = 0;
+      table.layout = { isStacked: false, isLast: table.hasEnded, widths: [] };
+      found.push(table);
     } else if (table.laid === table.pieces.length) {
-      return;
+      break;
+    } else {
+      for (; table.laid < table.pieces.length; table.laid += 1) { lay(table.pieces[table.laid], table, false); }
     }
-    for (; table.laid < table.pieces.length; table.laid += 1) { lay(table.pieces[table.laid], table.layout, table.laid); }
+  }
+  if (found.length) { measureTables(found); }
+}
+
+// All is written before anything is read, so that the page is laid out a few times, however many tables there are.
+function measureTables(found) {
+  eachPiece(found, function (piece) { setColumns(piece, true, false, []); });
+  eachPiece(found, function (piece, table) {
+    var cells = piece.rows[0].cells, widths = table.layout.widths, i;
+    for (i = 0; i < cells.length; i += 1) { widths[i] = Math.max(widths[i] || 0, cells[i].offsetWidth); }
+    if (isTooWide(piece) || isTooHigh(piece)) { table.layout.isStacked = true; }
+  });
+  eachPiece(found, function (piece, table) { lay(piece, table, table.pieces.length > 1); });
+  eachPiece(found, function (piece, table) {     // with columns that other pieces have made narrower
+    if (table.pieces.length > 1 && isTooHigh(piece)) { table.layout.isStacked = true; }
+  });
+  eachPiece(found, function (piece, table) {
+    lay(piece, table, false);
+    table.laid = table.pieces.length;
+  });
+}
+
+function eachPiece(found, action) {
+  var i, j;
+  for (i = 0; i < found.length; i += 1) {
+    for (j = 0; j < found[i].pieces.length; j += 1) { action(found[i].pieces[j], found[i]); }
   }
 }
 
-function measureTable(table, isLast) {
-  var cells = table.rows[0].cells, widths = [], isStacked, i;
-  lay(table, { widths: [] }, 1);
-  mark(table, 'measured', true);
-  isStacked = table.offsetWidth > table.parentNode.clientWidth;
-  mark(table, 'measured', false);
-  mark(table, 'fitted', true);
-  // A little more, because a width is rounded down.
-  for (i = 0; i < cells.length && !isStacked; i += 1) { widths.push(100 * (cells[i].offsetWidth + 0.01) / table.offsetWidth + '%'); }
-  return { isStacked: isStacked, widths: widths, isLast: isLast };
+function isTooWide(piece) {
+  return piece.offsetWidth > Math.ceil(parseFloat(window.getComputedStyle(piece.parentNode, null).width));
 }
 
-function lay(table, layout, index) {
-  var cells = table.rows[0].cells, isFitted = !index && layout.isLast && !layout.isStacked, i;
-  mark(table, 'stacked', layout.isStacked);
-  mark(table, 'fitted', isFitted);
-  for (i = 0; i < cells.length; i += 1) { cells[i].style.width = !isFitted && layout.widths[i] || ''; }
+// Whether a cell that is not the first of its row has more than two lines. First cells are lean: they have no height.
+function isTooHigh(piece) {
+  var i;
+  for (i = 0; i < piece.rows.length; i += 1) {
+    if (piece.rows[i].offsetHeight > 2.5 * line) { return true; }
+  }
+  return false;
+}
+
+function lay(piece, table, isLean) {
+  var layout = table.layout, isFitted = layout.isStacked || layout.isLast && table.pieces.length === 1;
+  mark(piece, 'stacked', layout.isStacked);
+  setColumns(piece, isLean, !isFitted, isFitted ? [] : layout.widths);
+}
+
+// Without widths, the browser fits the columns to the words in them.
+function setColumns(piece, isLean, isFixed, widths) {
+  var cells = piece.rows[0].cells, all = 0, i;
+  if (isLean) { mark(piece, 'stacked', false); }
+  mark(piece, 'lean', isLean);
+  mark(piece, 'fixed', isFixed);
+  for (i = 0; i < widths.length; i += 1) { all += widths[i]; }
+  for (i = 0; i < cells.length; i += 1) { cells[i].style.width = widths[i] ? 100 * widths[i] / all + '%' : ''; }
 }

@@ -26,8 +26,8 @@ from .templates import Page, Templates
 
 SCRIPTS = {
     "asking": ("asking",),
-    "reading": ("asking", "tables", "pages", "place", "taps", "keys", "contents"),
-    "writing": ("asking", "tables", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
+    "reading": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
+    "writing": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
 }
 """The scripts of static/ for a kind of page, in their order, after that of all pages."""
 

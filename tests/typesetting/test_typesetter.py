@@ -85,7 +85,7 @@ def settled(text: str) -> list[str]:
 
 # Every allowed tag, and the allowed values of its attributes.
 _ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
-_ALIGNED = {"class": "left|center|right"}
+_ALIGNED = {"class": "((left|center|right)( word)?|word)"}
 _ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in ("dt", "dd", "thead", "tbody", "tr", "code", "strong", "s", "sub", "sup", "br", "hr")},
     "h1": {**_ON, "aria-level": "2"},
@@ -161,7 +161,7 @@ class Look(HTMLParser):
 
 def _known_to_the_library(attrs: list[tuple[str, str | None]]) -> list[str]:
     """The attributes from the library, without those that we add."""
-    ours = re.compile("stacked|upright|verse")
+    ours = re.compile("stacked|word|upright|verse")
     kept = [(name, ours.sub("", value or "").strip()) for name, value in attrs]
     return sorted(f"{name}={value}" for name, value in kept if value and name not in ("dir", "lang", "data-label"))
 
@@ -328,7 +328,7 @@ def test_the_columns_and_labels_of_a_long_head_stay_in_all_pieces() -> None:
     tables = html_of(head + "| 1 | 2 |\n" * PIECE_LINES * 5)
     assert len(tables) > 2
     for html in tables:
-        assert re.findall('<td data-label="(.*?)" class="right">', html)[-1] == "b | c &amp; " + "d " * 15 + "d"
+        assert re.findall('<td data-label="(.*?)" class="right">', html)[-1] == "b | c &amp; " + "d " * 14 + "d…"
 
 
 def test_a_quotation_that_cannot_be_split_does_not_fill_the_memory() -> None:
@@ -825,7 +825,9 @@ def test_each_cell_of_a_table_has_its_columns_heading_as_a_label_for_narrow_scre
     assert '<td>Venus</td>\n<td data-label="Day &amp;">243</td>\n<td>x</td>' in html
     assert "<td>Mars</td>\n<td></td>" in html, "an empty cell needs no label"
     long = html_of("| a | " + "b" * 1000 + " |\n|---|---|\n| 1 | 2 |\n")[0]
-    assert f'data-label="{"b" * 40}"' in long
+    assert f'data-label="{"b" * 39}…"' in long
+    words = html_of("| a | " + "word " * 20 + " |\n|---|---|\n| 1 | 2 |\n")[0]
+    assert f'data-label="{"word " * 6}word…"' in words, "it is cut between words"
 
 
 @pytest.mark.parametrize(("columns", "is_stacked"), [(4, False), (5, True)])
@@ -833,6 +835,33 @@ def test_the_rows_of_a_table_of_many_columns_are_stacked_from_the_start(columns:
     rows = "|a" * columns + "\n" + "|-" * columns + "\n" + ("|b" * columns + "\n") * (PIECE_LINES + 1)
     assert ["stacked" in html for html in html_of(rows)] == [is_stacked] * 2
     assert html_of(rows)[1].startswith('<table class="stacked on">' if is_stacked else '<table class="on">')
+
+
+@pytest.mark.parametrize(
+    ("row", "is_stacked"),
+    [
+        ("| some words | other words, many of them, but none is long |", False),
+        ("| internationalization | counterrevolutionaries |", True),
+        ("| internationalization | **well** |", False),
+        ("| [a](http://example.org/a/path/of/many/characters) | b |", False),
+        ("| http://example.org/a/path/of/many/characters | b |", True),
+        ("| well-known and long-winded-words-with-hyphens-in-them | b |", False),
+        ("| 海水为什么是咸的？雨水略带酸性。雨水流过岩石时，会溶解极少量的矿物质， | b |", False),
+        ("| one<br>two<br>three<br>four<br>five<br>six<br>seven<br>eight | b |", False),
+    ],
+)
+def test_the_rows_of_a_table_whose_words_are_too_long_are_stacked_from_the_start(
+    row: str, is_stacked: bool
+) -> None:
+    (html,) = html_of(f"| a | b |\n|---|---|\n{row}\n")
+    assert html.startswith('<table class="stacked">' if is_stacked else "<table>\n")
+
+
+def test_short_cells_in_east_asian_scripts_are_words() -> None:
+    (html,) = html_of("| 名称 | 说明 |\n|---|--:|\n| 苹果 | 三元 |\n| 一二三四五六七 | Tea |\n| 绿 茶 | 茶 |\n")
+    assert html.count('<th class="word">') == 1 and html.count('<th class="right word">') == 1
+    assert all(f'class="{name}">{word}' in html for name, word in (("word", "苹果"), ("right word", "三元")))
+    assert all(f"<td>{text}</td>" in html for text in ("一二三四五六七", "绿 茶"))
 
 
 @pytest.mark.parametrize(
