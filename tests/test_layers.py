@@ -102,6 +102,7 @@ markdown.tail:
 markdown.definitions: markdown.tail
 markdown.emphasis:
 markdown.footnotes: markdown.tail
+markdown.headings:
 markdown.labels:
 markdown.links:
 markdown.tags:
@@ -121,7 +122,7 @@ typesetting.pieces: markdown.library typesetting.fence markdown.tables
 typesetting.cuts:
 typesetting.resumption: markdown.library typesetting.fence typesetting.pieces markdown.tables
 typesetting.script: text.verse text.writing typesetting.pieces
-typesetting.typesetter: markdown.budget markdown.labels markdown.formula_rules
+typesetting.typesetter: markdown.budget markdown.headings markdown.labels markdown.formula_rules
     markdown.library markdown.tables markdown.tail typesetting.fence typesetting.pieces typesetting.cuts
     typesetting.resumption typesetting.script
 answers.turns:

@@ -36,6 +36,7 @@ from markdown_it.token import Token
 
 from ..markdown.budget import Budget, as_lines
 from ..markdown.formula_rules import GROWING, MAX_DISPLAY, OPEN_FORMULA, may_end_formula
+from ..markdown.headings import as_heading, is_heading
 from ..markdown.labels import set_labels
 from ..markdown.library import parse_blocks, render
 from ..markdown.tables import prepare_tables
@@ -151,7 +152,8 @@ class Typesetter:
         partial = upto_last_word("".join(self._partial))
         if self._tail.is_due(self._offset, self._cost + len(partial)):
             blocks = self._ahead(partial).close()
-            self._tail.html = "".join(block.html for block in blocks if block.html)
+            shown = [block.html for block in blocks if block.html]
+            self._tail.html = "".join(shown[:-1] if shown and is_heading(shown[-1]) else shown)
         return self._tail.html
 
     def _broken_off(self) -> list[Block]:
@@ -410,7 +412,9 @@ class Typesetter:
             tokens[0] = copied(tokens[0])
             tokens[0].attrs |= attributes
         html = render(tokens, env, self._budget.room)
-        return html if html is not None else as_lines(lines, attributes, self._budget.room)
+        if html is None:
+            return as_lines(lines, attributes, self._budget.room)
+        return as_heading(html) if tokens[0].type == "paragraph_open" else html
 
 
 class _Parsed(NamedTuple):

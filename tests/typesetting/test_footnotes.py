@@ -19,7 +19,7 @@ def test_a_reference_is_a_superscript_with_its_label_although_no_note_has_come()
         "<p>A claim.<sup>1</sup> Another<sup>note</sup>!</p>",
     ]
     assert html_of("[^1][^2] [^3]") == ["<p><sup>1</sup><sup>, 2</sup> <sup>3</sup></p>"]
-    assert html_of("**a[^é]**") == ["<p><strong>a<sup>é</sup></strong></p>"]
+    assert html_of("a **a[^é]**") == ["<p>a <strong>a<sup>é</sup></strong></p>"]
     assert "<a " in html_of("[a[^1] b](http://a.example)")[0]
     assert html_of("|a[^1]|b|\n|-|-|\n|c|d[^<]|")[0].count("<sup>") == 2
 

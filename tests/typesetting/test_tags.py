@@ -25,7 +25,7 @@ def test_a_line_break_is_one_new_line(tag: str) -> None:
 def test_subscripts_and_superscripts_are_set(tag: str) -> None:
     low = tag.lower()
     assert line(f"H<{tag}>2</{tag}>O") == f"H<{low}>2</{low}>O"
-    assert line(f"**x<{tag}>*n* + 1</{tag} >**") == f"<strong>x<{low}><em>n</em> + 1</{low}></strong>"
+    assert line(f"y **x<{tag}>*n* + 1</{tag} >**") == f"y <strong>x<{low}><em>n</em> + 1</{low}></strong>"
     assert line(f"a<{tag}>b<{tag}>c</{tag}></{tag}>") == f"a<{low}>b<{low}>c</{low}></{low}>"
 
 

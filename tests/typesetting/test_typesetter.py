@@ -90,7 +90,7 @@ _ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in ("dt", "dd", "thead", "tbody", "tr", "code", "strong", "s", "sub", "sup", "br", "hr")},
     "h1": {**_ON, "aria-level": "2"},
     **dict.fromkeys(("h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "dl", "pre"), _ON),
-    "p": {**_ON, "class": "on|footnote|formula|verse"},
+    "p": {**_ON, "class": "on|footnote|formula|verse|heading"},
     **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on|task"}, "em": {"class": "upright"}},
     **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},
     "td": {**_ALIGNED, "data-label": "(?s:.{1,40})"},
@@ -161,7 +161,7 @@ class Look(HTMLParser):
 
 def _known_to_the_library(attrs: list[tuple[str, str | None]]) -> list[str]:
     """The attributes from the library, without those that we add."""
-    ours = re.compile("stacked|word|upright|verse")
+    ours = re.compile("stacked|word|upright|verse|heading")
     kept = [(name, ours.sub("", value or "").strip()) for name, value in attrs]
     return sorted(f"{name}={value}" for name, value in kept if value and name not in ("dir", "lang", "data-label"))
 
