@@ -64,7 +64,7 @@ function get(query, onText, onClose) {
       onClose(xhr.status === 200);
     }
   };
-  xhr.open('GET', '/answers/' + PAGE.answer + '?as=events&from=' + upto + query, true);
+  xhr.open('GET', '/answers/' + PAGE.answer + '?as=events&hyphens=' + PAGE.hyphens + '&from=' + upto + query, true);
   xhr.send(null);
   return { stop: function () { isOver = true; xhr.abort(); } };
 }

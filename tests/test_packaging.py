@@ -23,6 +23,7 @@ from conftest import ROOT, unavailable
 from fakes.secret_scanner import SCANNER
 
 from kindle_appliance import __version__
+from kindle_appliance.text.hyphens import DICTIONARIES
 
 pytestmark = pytest.mark.slow
 
@@ -294,7 +295,13 @@ def test_a_raspberry_pi_need_not_compile_anything(tmp_path: Path, machine: str, 
 # Licences
 
 LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
-SPDX = {"License :: OSI Approved :: MIT License": "MIT", "ZPL 2.1": "ZPL-2.1"}
+SPDX = {
+    "License :: OSI Approved :: MIT License": "MIT",
+    "ZPL 2.1": "ZPL-2.1",
+    "License :: OSI Approved :: GNU General Public License v2 or later (GPLv2+)": "GPL-2.0-or-later",
+    "License :: OSI Approved :: GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.1-or-later",
+    "License :: OSI Approved :: Mozilla Public License 1.1 (MPL 1.1)": "MPL-1.1",
+}
 """The SPDX names of licences in older metadata."""
 
 
@@ -309,17 +316,25 @@ def licence(package: str) -> str:
         *(metadata.get_all("License") or ()),
         *classifiers,
     ]
-    return SPDX.get(named[0], named[0])
+    spdx = [SPDX.get(each, each) for each in named]
+    return " OR ".join(spdx) if named == classifiers else spdx[0]
 
 
 def test_the_table_of_licences_matches_the_metadata_of_the_packages() -> None:
-    rows = re.findall(r"^\| ([\w-]+) \| ([\w.-]+) \| [^|]+ \| (`[^|]+`) \|$", LICENCES, re.MULTILINE)
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w. -]+) \| [^|]+ \| (`[^|]+`) \|$", LICENCES, re.MULTILINE)
     assert {package: named for package, named, _ in rows} == {package: licence(package) for package in PINS}
     for package, _, texts in rows:
         files = {str(file).partition(".dist-info/")[2] for file in importlib.metadata.files(package) or ()}
         assert set(re.findall("`(.+?)`", texts)) == {
             each for each in files if "LICENSE" in each or "COPYING" in each
         }
+
+
+def test_the_page_on_licences_names_the_dictionary_of_each_language_that_is_hyphenated() -> None:
+    named = re.findall(r"^\| \w+ \| `hyph_(\w+)\.dic` \| [^|]+ \| `(README_\w+\.txt)`", LICENCES, re.MULTILINE)
+    assert [dictionary for dictionary, _ in named] == list(DICTIONARIES.values())
+    files = {file.name for file in importlib.metadata.files("pyphen") or ()}
+    assert {each for dictionary, readme in named for each in (f"hyph_{dictionary}.dic", readme)} <= files
 
 
 def test_the_page_on_licences_names_the_installed_releases() -> None:

@@ -59,6 +59,12 @@ class News(NamedTuple):
     ending: Ending | None
     states: Sequence[Sentence | None] = ()
 
+    def with_html(self, change: Callable[[str], str]) -> News:
+        """The same news with its HTML changed, that of the tail and of the one before it alike."""
+        blocks = [block._replace(html=change(block.html)) for block in self.blocks]
+        tail = Tail(change(self.tail.html), change(self.tail.had)) if self.tail else None
+        return self._replace(blocks=blocks, tail=tail)
+
 
 class Answer:
     """Append-only text with waiters. `turns`: those of the appliance. `when_set` is called with the answer when
@@ -152,6 +158,11 @@ class Answer:
         """The raw text from an offset on; nothing if that lies past the end."""
         with self._changed:
             return self._text(start, self._length)
+
+    def beginning(self, length: int) -> str:
+        """The first characters of the raw text."""
+        with self._changed:
+            return self._text(0, length)[:length]
 
     def more_text(self, start: int, timeout: float) -> tuple[str, Ending | None]:
         """The raw text from an offset on, up to a limit, and after its last part the ending. Waits up to `timeout`

@@ -21,6 +21,7 @@ from ..storage.buckets import Buckets
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
 from ..storage.reports import Reports
+from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
 from .asking import Asking
 from .chats import RENAME_SECONDS, ChatList
@@ -69,7 +70,7 @@ class Web:
     """All areas of the house. `language`: the house's, or None for what each browser asks for; `look`: until a
     reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those that
     the house reaches the appliance at, best first; `mdns`: the state of its name; `guard`: who may ask; `gate`: the
-    PIN, if there is one.
+    PIN, if there is one; `hyphens`: the dictionaries in memory.
     """
 
     def __init__(
@@ -88,15 +89,16 @@ class Web:
         mdns: Callable[[], Snapshot] = Snapshot,
         guard: Guard | None = None,
         gate: Gate | None = None,
+        hyphens: Hyphens | None = None,
     ) -> None:
-        visitors, seats = Visitors(language, look), Seats(followers)
+        visitors, seats, hyphens = Visitors(language, look), Seats(followers), hyphens or Hyphens()
         self._visitors = visitors
         self._pages = pages
         self._guard = guard or Guard()
         self._told: set[str] = set()
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
-        self._asking = Asking(visitors, pages, chats, desk, rate_limit)
-        self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats)
+        self._asking = Asking(visitors, pages, chats, desk, rate_limit, hyphens)
+        self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats, hyphens)
         self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
         self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))

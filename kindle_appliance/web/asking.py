@@ -17,6 +17,7 @@ from ..sentences import Sentence
 from ..storage.chats import Chats, check_question, clean
 from ..storage.rate_limit import RateLimit
 from ..storage.rows import ChatSummary
+from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
 from .forms import is_form, new_form_id, sent_form_id
 from .pages import Pages
@@ -38,6 +39,7 @@ class Asking:
     chats: Chats
     desk: AnswerDesk
     rate_limit: RateLimit
+    hyphens: Hyphens
 
     def show(self) -> HTTPResponse:
         """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
@@ -47,6 +49,8 @@ class Asking:
         starters = dict(enumerate(self.pages.starters(self.visitors.language())))
         starter = starters.get(int(start), "") if re.fullmatch("[0-9]{1,3}", start, re.ASCII) else ""
         page = self._page(404 if note else 200, asked_in, starter and starter + " ", note, chat)
+        if cookies.breaks_at_hyphens():
+            self.hyphens.has(self.visitors.own_language())  # so that its dictionary is there when an answer comes
         cookies.keep_device(page, cookies.device() or secrets.token_urlsafe(12))
         return page
 

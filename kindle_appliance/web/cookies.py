@@ -1,7 +1,7 @@
 """The cookies, all plain words. `device` names a browser, so that it finds its own chats again; `look` is its text
-size and weight; `unread` has the ids of its answers whose end it has not seen; `places`, which our script writes,
-has how far it has read its last answers; `pin` is the session of a browser in which the PIN has been entered. Only
-that is a secret.
+size and weight; `hyphens` tells whether it breaks lines at soft hyphens; `unread` has the ids of its answers whose
+end it has not seen; `places`, which our script writes, has how far it has read its last answers; `pin` is the session
+of a browser in which the PIN has been entered. Only that is a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEEP_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265
 _MOST_UNREAD = 20
 _MOST_PLACES = 20
 _PLACE = re.compile("([0-9a-z]{1,9})(?:[.][0-9a-z]{1,9}){3}[.]([0-9a-z]{1,5})[.]([0-9a-z]{1,5})", re.ASCII)
-_COOKIE = re.compile("(?:^|;) *(device|look|pin|places|unread)=([0-9A-Za-z._-]*) *(?=;|$)")
+_COOKIE = re.compile("(?:^|;) *(device|hyphens|look|pin|places|unread)=([0-9A-Za-z._-]*) *(?=;|$)")
 
 
 def only_ours(header: str) -> str:
@@ -39,6 +39,11 @@ def device() -> str:
 def look() -> Look | None:
     """The look that this browser's reader has chosen."""
     return Look.read(request.get_cookie("look", ""))
+
+
+def breaks_at_hyphens() -> bool:
+    """Whether this browser breaks lines at soft hyphens: a page of ours has tried it there (static/hyphens.js)."""
+    return bool(request.get_cookie("hyphens") == "1")
 
 
 def unread() -> tuple[int, ...]:

@@ -24,12 +24,15 @@ from ..text.writing import east_asian_language, is_right_to_left, may_slant
 from .look import OFFERED, USUAL_LOOK, Look
 from .templates import Page, Templates
 
+FIRST_SCRIPTS = ("page", "hyphens")
+"""The scripts of static/ for all pages, in their order."""
+
 SCRIPTS = {
     "asking": ("asking",),
     "reading": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
     "writing": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
 }
-"""The scripts of static/ for a kind of page, in their order, after that of all pages."""
+"""The scripts of static/ for a kind of page, in their order, after those of all pages."""
 
 SCRIPT_SENTENCES = {
     "page": Sentence("{page} of {pages}"),
@@ -139,11 +142,19 @@ class Pages:
         )
 
     def reading(
-        self, reader: Reader, turn: Turn, place: Place, news: News, form: str, notice: Sentence | None = None
+        self,
+        reader: Reader,
+        turn: Turn,
+        place: Place,
+        news: News,
+        form: str,
+        notice: Sentence | None = None,
+        justified: str | None = None,
     ) -> Page:
         """The page of one turn: its question and its answer so far. A script follows the rest.
         `place`: where it stands in its chat. `news`: the answer from its beginning on. `form`: the one-time id of
-        the forms that ask again or on. `notice`: what to say beside them.
+        the forms that ask again or on. `notice`: what to say beside them. `justified`: the language in which
+        text is hyphenated and justified; None: it is ragged.
         """
         blocks, ending = news.blocks, news.ending
         address = f"/chats/{turn.chat}/{turn.number}"
@@ -151,6 +162,7 @@ class Pages:
         state, tail = None, news.tail.html if news.tail else ""
         if ending is None:
             given |= {"url": address, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
+            given["hyphens"] = justified or ""
             if not blocks and not tail:
                 state = next(iter(news.states), None) or Sentence("Waiting ...")
         return self._page(
@@ -164,6 +176,7 @@ class Pages:
             place=place,
             question=_question(turn.question, reader),
             blocks=blocks,
+            justified=justified,
             tail=tail,
             ending=ending,
             is_empty=_is_empty(turn, ending, bool(blocks)),
@@ -301,7 +314,7 @@ class Pages:
         return self._templates.page(
             template,
             reader.language,
-            ("page", *scripts),
+            (*FIRST_SCRIPTS, *scripts),
             {**(given or {}), "say": say},
             look=reader.look,
             is_demo=self._is_demo,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from bottle import HTTPError, HTTPResponse, request
 
@@ -12,6 +14,9 @@ from ..errors import BUSY
 from ..sentences import Sentence
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
+from ..storage.rows import Turn
+from ..text.hyphens import DICTIONARIES, Hyphens
+from ..text.languages import language_of
 from ..typesetting.typesetter import Block
 from . import cookies, frames, replies, visitor
 from .forms import new_form_id
@@ -26,6 +31,9 @@ from .visitor import Visitors
 _BLOCKS = "\0"
 """Marks where a page has its blocks. No question and no answer has this character, see `chats.clean()`."""
 
+_TELLING = 1000
+"""So many characters at the beginning of an answer tell its language."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -37,6 +45,7 @@ class Reading:
     desk: AnswerDesk
     rate_limit: RateLimit
     seats: Seats
+    hyphens: Hyphens
     moments: Moments = field(default_factory=Moments)
 
     def show(self, chat: str, number: str) -> HTTPResponse:
@@ -49,23 +58,40 @@ class Reading:
         follower, ending = answer.follow(), answer.ending  # if it ends only now, the page follows it
         news = self.moments.look(follower)
         reader = self.visitors.reader()
+        justified = self._justified(turn, answer)
+        change = self._change(justified)
         notice = self.rate_limit.notice(visitor.asker())
 
         def page_of(news: News) -> Page:
-            return self.pages.reading(reader, turn, place, news, new_form_id(), notice)
+            return self.pages.reading(reader, turn, place, news, new_form_id(), notice, justified)
 
         seat = None
         if news.ending is None and ending is not None and request.method != "HEAD":
             seat = self.seats.take(visitor.source())
         if seat is not None:
-            blocks = seat.hold(follow_html(follower, news, visitor.is_gone()))
+            blocks = seat.hold(follow_html(follower, news, change, visitor.is_gone()))
             page = replies.html_around(page_of(News([Block(_BLOCKS, 0)], None, ending)), _BLOCKS, blocks)
         else:  # what there is; if that is not all, the page follows the rest
             ending = news.ending
-            page = replies.html(page_of(news))
+            page = replies.html(page_of(news.with_html(change)))
         if ending is not None and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
         return page
+
+    def _justified(self, turn: Turn, answer: Answer) -> str | None:
+        """The language in which this page is hyphenated and justified: that of the answer so far, or else of the
+        question, or else of the reader. None if the page is ragged: the browser breaks no lines at soft hyphens,
+        the language is in doubt, or it has no dictionary in memory. The page stays so while the answer grows.
+        """
+        if not cookies.breaks_at_hyphens():
+            return None
+        asked_in = language_of(turn.question, self.visitors.own_language())
+        language = language_of(answer.beginning(_TELLING), asked_in)
+        return language if self.hyphens.has(language) else None
+
+    def _change(self, language: str | None) -> Callable[[str], str]:
+        """The change of an answer's HTML for a page in this language."""
+        return partial(self.hyphens.into, language=language) if language in DICTIONARIES else str
 
     def _tell_of_loss(self, chat: int, number: int) -> HTTPResponse:
         """A 404; for a turn that was lost among others of its chat, with ways to those."""
@@ -75,10 +101,11 @@ class Reading:
         return replies.html(self.pages.lost(self.visitors.reader(), chat, place), 404)
 
     def follow(self, answer: str) -> HTTPResponse:
-        """`GET /answers/<id>?from=<offset>&as=events|text&wait=0`: the answer from an offset on, until it ends
-        or, with `wait=0`, as far as it goes now. `Last-Event-ID` counts before `from`. Without a free seat events
-        say to come again with `wait=0`, and text is a 503: half of it would look like all of it. As events, even
-        the 404 for a deleted answer ends with an `end`, by which a page knows it from a foreign server's.
+        """`GET /answers/<id>?from=<offset>&as=events|text&wait=0&hyphens=<language>`: the answer from an offset
+        on, until it ends or, with `wait=0`, as far as it goes now; as events with soft hyphens for that language,
+        if it has any. `Last-Event-ID` counts before `from`. Without a free seat events say to come again with
+        `wait=0`, and text is a 503: half of it would look like all of it. As events, even the 404 for a deleted
+        answer ends with an `end`, by which a page knows it from a foreign server's.
         """
         start, as_events = _wanted()
         kind = frames.EVENT_STREAM if as_events else frames.PLAIN_TEXT
@@ -99,7 +126,11 @@ class Reading:
         if request.method == "HEAD":
             return replies.head_of_stream(kind)
         is_gone = visitor.is_gone()
-        body = follow_events(found, start, language, is_gone) if as_events else follow_text(found, start, is_gone)
+        change = self._change(request.query.get("hyphens"))
+        if as_events:
+            body = follow_events(found, start, language, change, is_gone)
+        else:
+            body = follow_text(found, start, is_gone)
         if seat := self.seats.take(visitor.source()):
             return replies.stream(seat.hold(body), kind)
         if as_events:
@@ -112,7 +143,7 @@ class Reading:
         """
         if not as_events:
             return answer.text(start).encode()
-        news = self.moments.look(answer.follow(start))
+        news = self.moments.look(answer.follow(start)).with_html(self._change(request.query.get("hyphens")))
         return frames.events(news, self.visitors.language()) if is_now or news.ending is not None else None
 
     def stop(self, answer: str) -> HTTPResponse:

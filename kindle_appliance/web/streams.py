@@ -43,14 +43,16 @@ class Moments:
             free.release()
 
 
-def follow_events(answer: Answer, offset: int, language: str, is_gone: Callable[[], bool]) -> Iterator[bytes]:
-    """The answer from an offset on as events, until it ends or the reader has left."""
+def follow_events(
+    answer: Answer, offset: int, language: str, change: Callable[[str], str], is_gone: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The answer from an offset on as events, until it ends or the reader has left. `change`: of its HTML."""
     yield frames.PADDING
     follower = answer.follow(offset)
     last_sent = time.monotonic()
     while not is_gone():
         news = follower.news(BEAT_SECONDS)
-        data = frames.events(news, language)
+        data = frames.events(news.with_html(change), language)
         if not data and time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:
             data = frames.KEEP_ALIVE
         if data:
@@ -71,13 +73,15 @@ def follow_text(answer: Answer, offset: int, is_gone: Callable[[], bool]) -> Ite
             return
 
 
-def follow_html(follower: Follower, news: News, is_gone: Callable[[], bool]) -> Iterator[bytes]:
-    """The blocks of an answer that has been written: those of `news`, then the rest as they are set. Raises
-    ConnectionAbortedError, which cuts the body, when the reader has left.
+def follow_html(
+    follower: Follower, news: News, change: Callable[[str], str], is_gone: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The blocks of an answer that has been written: those of `news`, then the rest as they are set, with this
+    `change`. Raises ConnectionAbortedError, which cuts the body, when the reader has left.
     """
     last_sent = time.monotonic()
     while True:
-        for piece in _pieces(news.blocks):
+        for piece in _pieces(news.with_html(change).blocks):
             yield piece
             last_sent = time.monotonic()
         if time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,13 @@ class Visitors:
     def language(self) -> str:
         """The language of this request's reader."""
         return choose_language(request.get_header("Accept-Language", ""), self.house_language)
+
+    def own_language(self) -> str:
+        """The language that this request's reader likes best, as two or three letters, whether pages are in it or
+        not; "" if the browser does not tell.
+        """
+        wished = re.match("[a-z]*", (self.house_language or request.get_header("Accept-Language", "")).lower())
+        return wished[0] if wished else ""
 
     def reader(self) -> Reader:
         """The reader of the page that this request asks for."""

@@ -126,7 +126,8 @@ def _blocks(page: FedPage, grid: Grid, first: int) -> dict[int, str]:
     found = page.browser.script(
         "var all = document.getElementById('text').children, found = [], i, box;"
         "for (i = arguments[0]; i < all.length; i += 1) { box = all[i].getBoundingClientRect();"
-        "  found.push([box.top + window.pageYOffset, box.bottom + window.pageYOffset, all[i].textContent]); }"
+        "  found.push([box.top + window.pageYOffset, box.bottom + window.pageYOffset,"
+        "    all[i].textContent.replace(/\\u00ad/g, '')]); }"
         "return found;",
         first,
     )

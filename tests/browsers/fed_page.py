@@ -7,8 +7,9 @@ a thousand half seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from fakes.house import House
 
 from kindle_appliance.answers.answer import News, Tail
 from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.text.hyphens import Words
 from kindle_appliance.typesetting.typesetter import Block, Typesetter
 from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web.frames import events
@@ -57,18 +59,20 @@ _COUNT = (
 
 
 class FedPage:
-    """An open page in a browser. `begin` opens it anew, for another text. `settled` is the number of elements, from
-    the first on, that cannot change any more.
+    """An open page in a browser. `begin` opens it anew, for another text, with soft hyphens if the browser breaks
+    lines there. `settled` is the number of elements, from the first on, that cannot change any more.
     """
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.browser = browser
         self._url = url
+        self.browser.open(url)  # now it has its cookie
 
     def begin(self) -> None:
         self.browser.open(self._url)
-        self.browser.script("window.draw();")
-        self._written = Written()
+        self.browser.script("window.draw()")
+        language = self.browser.script("return JSON.parse(document.getElementById('given').text).hyphens;")
+        self._written = Written(_words(language).into if language else str)
         self.settled = 0
 
     def write(self, text: str) -> None:
@@ -93,9 +97,10 @@ class Update(NamedTuple):
 
 
 class Written:
-    """An answer as it is written: the frames of each update, as a follower gets them."""
+    """An answer as it is written: the frames of each update, as a follower gets them. `change`: of its HTML."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[str], str] = str) -> None:
+        self._change = change
         self._typesetter = Typesetter()
         self._tail = ""
 
@@ -110,8 +115,13 @@ class Written:
     def _update(self, blocks: Sequence[Block], tail: str, ending: Ending | None = None) -> Update:
         had = "" if blocks else self._tail
         self._tail = tail
-        news = News(blocks, Tail(tail, had) if tail != had else None, ending)
+        news = News(blocks, Tail(tail, had) if tail != had else None, ending).with_html(self._change)
         return Update(events(news, "en").decode(), [block.html for block in blocks])
+
+
+@cache
+def _words(language: str) -> Words:
+    return Words(language)
 
 
 @contextmanager
@@ -123,6 +133,7 @@ def fed_pages(folder: Path) -> Iterator[str]:
         FakeGemini() as gemini,
         House(gemini.url, folder, clocks=patient) as house,
     ):
+        house.hyphenate()
         alter_pages(patch, _FIRST, _FAKES + _FIRST)
         chat, number = house.ask("Why?")
         call = gemini.next_call()

@@ -28,6 +28,7 @@ from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.schema import CHATS
+from kindle_appliance.text.hyphens import Hyphens
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback
 from kindle_appliance.upstream.gemini import Gemini
@@ -97,6 +98,7 @@ class House:
         self.desk.start()
         self.reports = Reports(self.database)
         self.rate_limit = RateLimit(self.database, *self._allowed, ticks=self._ticks)
+        self.hyphens = Hyphens()
         self.health = Health("0.0.0", self.database, self.desk, damaged=self.chats.look_further)
         web = Web(
             self.desk,
@@ -111,6 +113,7 @@ class House:
             addresses=lambda: ["127.0.0.1"],
             guard=self._guard,
             gate=self._gate,
+            hyphens=self.hyphens,
         )
         application = SCANNER.application(web.application())
         self.server = Server(application, "127.0.0.1", 0, self._followers, language=self._language)
@@ -137,6 +140,11 @@ class House:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def hyphenate(self, language: str = "en") -> None:
+        """Have the dictionary of a language in memory."""
+        while not self.hyphens.has(language):
+            time.sleep(0.01)
 
     # ---- As a browser
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from conftest import Soak
 from fakes.gemini import FakeGemini, Reply, chunk, quota_failure
 from fakes.house import House, PageState, answered, begin
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,27 @@ from hypothesis import strategies as st
 
 from kindle_appliance.upstream.sse import Event, EventStreamParser
 from kindle_appliance.web import streams
+
+HAN = [chr(0x4E00 + n) for n in range(3000)]
+PROSE = """\
+The sea is salty because rivers carry dissolved minerals from the rocks of the land into the ocean, and because
+the water that evaporates leaves them behind. Rain is slightly acidic: it takes up carbon dioxide from the air,
+and as it runs over granite and limestone it dissolves a little of both. Each river brings so little of this
+that its water tastes fresh, but the ocean has been collecting it for some three thousand million years.
+
+Not everything that arrives there stays. Calcium is used by corals, molluscs and microscopic algae for their
+shells, which sink and become sediment; silica goes the same way. Sodium and chloride are hardly needed by
+anything alive and form few minerals under water, so they have accumulated, until about thirty-five grams of
+every kilogram of seawater were salt. Volcanoes on the ocean floor contribute some of the chlorine, and hot
+springs exchange magnesium for calcium.
+
+Lakes are different. Most of them have an outlet: whatever salt flows in at one end leaves at the other, and the
+water is replaced within years or centuries. Where a lake has none, as in the Caspian region, in Utah or along
+the river Jordan, evaporation concentrates its minerals exactly as it does in the ocean, and much more quickly.
+The Dead Sea now holds nearly ten times as much salt as the Mediterranean, which is itself saltier than the
+Atlantic because the summers around it are dry and few large rivers reach it.
+
+"""
 
 LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last paragraph.\n"
 
@@ -30,11 +52,11 @@ LONG = "# One\n\nTwo **three**.\n\n- four\n- five\n\nThe sixth is the last parag
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize("is_written", [True, False])
 def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
-    gemini: FakeGemini, tmp_path: Path, language: str, is_written: bool
+    gemini: FakeGemini, tmp_path: Path, language: str, is_written: bool, soak: Soak
 ) -> None:
-    letters = "abcdefghijklmnopqrstuvwxyz    " if language == "en" else [chr(0x4E00 + n) for n in range(3000)]
-    text = "".join(Random(1).choice(letters) for _ in range(1500)) + "\n\n"
+    text = PROSE if language == "en" else "".join(Random(1).choice(HAN) for _ in range(1500)) + "\n\n"
     with House(gemini.url, tmp_path, is_demo=True) as house:
+        house.hyphenate()
         house.ask("Why is the sea salty, and why are lakes not?")
         call = gemini.next_call()
         call.start()
@@ -43,15 +65,25 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
             follow.read_until(text.strip()[-10:])
         if not is_written:
             call.finish("")
-        with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
-            browser.sendall(
-                f"GET /chats/1/1 HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n"
-                f"Accept-Language: {language}\r\nConnection: close\r\n\r\n".encode()
-            )
-            received = b"".join(iter(lambda: browser.recv(65536), b""))
+            with house.follow("/answers/1?as=text") as follow:
+                follow.read_to_end()
+        sizes = []
+        for cookie in ("", "Cookie: hyphens=1\r\n"):
+            with socket.create_connection(("127.0.0.1", house.server.port)) as browser:
+                browser.sendall(
+                    f"GET /chats/1/1 HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n{cookie}"
+                    f"Accept-Language: {language}\r\nConnection: close\r\n\r\n".encode()
+                )
+                received = b"".join(iter(lambda: browser.recv(65536), b""))
+            sizes.append(len(received))
     head, _, body = received.partition(b"\r\n\r\n")
-    assert b"Content-Encoding: gzip" in head and text.strip()[-10:].encode() in gzip.decompress(body)
-    assert len(received) <= 14_600
+    page = gzip.decompress(body).decode()
+    assert b"Content-Encoding: gzip" in head and text.strip()[-10:] in page.replace("\u00ad", "")
+    assert ("\u00ad" in page) == (language == "en")
+    soak.tell(
+        f"a page in {language} of {len(text):,} characters: {sizes[0]:,} bytes, {sizes[1]:,} with soft hyphens"
+    )
+    assert max(sizes) <= 14_600
 
 
 def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:

@@ -11,13 +11,13 @@ from calmjs.parse.unparsers.es5 import minify_print
 
 from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.rows import Place, Turn
-from kindle_appliance.web.pages import SCRIPT_SENTENCES, Pages, Reader
+from kindle_appliance.web.pages import FIRST_SCRIPTS, SCRIPT_SENTENCES, Pages, Reader
 from kindle_appliance.web.pages import SCRIPTS as PAGE_SCRIPTS
 from kindle_appliance.web.templates import STATIC
 
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
 CHECK_SCRIPT = SCRIPTS["check.js"]
-SCRIPT = "\n".join(SCRIPTS[f"{name}.js"] for name in ("page", *PAGE_SCRIPTS["writing"]))
+SCRIPT = "\n".join(SCRIPTS[f"{name}.js"] for name in (*FIRST_SCRIPTS, *PAGE_SCRIPTS["writing"]))
 STYLE = (STATIC / "page.css").read_text(encoding="utf-8")
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.html")}
 
