@@ -72,6 +72,7 @@ bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this 
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	PYTHONPATH=tests $(BIN)/python -m bench.page
 	PYTHONPATH=tests $(BIN)/python -m bench.stream
+	PYTHONPATH=tests $(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.kinds
 	$(BIN)/python -m bench.typesetting
 	$(BIN)/python -m bench.markdown_libraries

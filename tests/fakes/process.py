@@ -34,3 +34,8 @@ class Process:
         """Its private memory in MB, swapped pages included."""
         sizes = re.findall(r"^(?:Private_\w+|Swap): +(\d+) kB", (self._folder / "smaps_rollup").read_text(), re.M)
         return sum(map(int, sizes)) / 1024
+
+    def resident(self) -> float:
+        """Its memory in MB, shared libraries included, without swapped pages."""
+        (size,) = re.findall(r"^VmRSS:\s+(\d+) kB", (self._folder / "status").read_text(), re.M)
+        return int(size) / 1024
