@@ -71,6 +71,7 @@ pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this machine; ten minutes
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	PYTHONPATH=tests $(BIN)/python -m bench.page
+	PYTHONPATH=tests $(BIN)/python -m bench.pages
 	PYTHONPATH=tests $(BIN)/python -m bench.stream
 	PYTHONPATH=tests $(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.kinds
