@@ -74,6 +74,7 @@ bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this 
 	PYTHONPATH=tests $(BIN)/python -m bench.pages
 	PYTHONPATH=tests $(BIN)/python -m bench.stream
 	PYTHONPATH=tests $(BIN)/python -m bench.memory
+	PYTHONPATH=tests $(BIN)/python -m bench.wire
 	$(BIN)/python -m bench.kinds
 	$(BIN)/python -m bench.typesetting
 	$(BIN)/python -m bench.markdown_libraries
