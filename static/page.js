@@ -106,13 +106,6 @@ function clearScreen() {
   setTimeout(function () { document.body.removeChild(veil); }, 800);
 }
 
-function bindSize(button) { button.onclick = function () { setLook(button.value, look().isBold); return false; }; }
-
-(function () {
-  var all = byId('sizes') ? byId('sizes').getElementsByTagName('button') : [], i;
-  for (i = 0; i < all.length; i += 1) { bindSize(all[i]); }
-}());
-
 // ---- Panels: at most one is open. The focus goes into it, and at its end back to the link that opened it. Without
 //      script, and in an address that ends with its name, a panel is shown as the target of that link.
 

@@ -24,13 +24,22 @@ from ..text.writing import east_asian_language, is_right_to_left, may_slant
 from .look import OFFERED, USUAL_LOOK, Look
 from .templates import Page, Templates
 
+STYLES = {
+    "reading.html": ("page", "reading"),
+    "check.html": ("page", "checking"),
+    "reports.html": ("page", "checking"),
+    "pin.html": ("page", "asking", "checking"),
+}
+"""The styles of static/ for a page, in their order. All others have those of `_USUAL_STYLES`."""
+_USUAL_STYLES = ("page", "asking")
+
 FIRST_SCRIPTS = ("page", "hyphens")
 """The scripts of static/ for all pages, in their order."""
 
 SCRIPTS = {
-    "asking": ("asking",),
-    "reading": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
-    "writing": ("asking", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
+    "asking": ("sending", "drafts", "sizes"),
+    "reading": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
+    "writing": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
 }
 """The scripts of static/ for a kind of page, in their order, after those of all pages."""
 
@@ -314,6 +323,7 @@ class Pages:
         return self._templates.page(
             template,
             reader.language,
+            STYLES.get(template, _USUAL_STYLES),
             (*FIRST_SCRIPTS, *scripts),
             {**(given or {}), "say": say},
             look=reader.look,

@@ -27,6 +27,12 @@ STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.par
 """Beside the package in a checkout, inside it once installed."""
 
 
+_STRING = r""""[^"\n]*"|'(?:[^'\\\n]|\\.)*'"""
+_REGULAR_EXPRESSION = r"/(?![/* ])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/"
+_TIGHT_IN_SCRIPTS = r"\s*([{}()[\];,=?:<>&|*/+-])"
+_TIGHT_IN_STYLES = r"(?:\s*(?=[{};,])|(?=:))([{};,:])"  # a space before a colon means a descendant
+
+
 class Page(str):
     """A whole page, and its Content Security Policy (W3C 2016): only the script and the style with these hashes
     run and apply.
@@ -51,25 +57,36 @@ class Templates:
             template.cache = self._compiled  # where `include` and `rebase` look first: no file is read later
             _ = template.co  # compiled at its first use: a mistake in a template stops the start, not a reader
             self._compiled[path.name] = template
-        self._style = _without_comments((folder / "page.css").read_text(encoding="utf-8"))
+        self._styles = {
+            path.stem: _packed(path.read_text(encoding="utf-8"), _TIGHT_IN_STYLES) for path in folder.glob("*.css")
+        }
         self._scripts = {
-            path.stem: _without_comments(path.read_text(encoding="utf-8")) for path in folder.glob("*.js")
+            path.stem: _packed(path.read_text(encoding="utf-8"), _TIGHT_IN_SCRIPTS) for path in folder.glob("*.js")
         }
 
     def page(
-        self, name: str, language: str, scripts: Sequence[str], given: Mapping[str, Any], **values: Any
+        self,
+        name: str,
+        language: str,
+        styles: Sequence[str],
+        scripts: Sequence[str],
+        given: Mapping[str, Any],
+        **values: Any,
     ) -> Page:
-        """The page of the template `name`, with these scripts of static/; `given` is what they find as JSON."""
+        """The page of the template `name`, with these styles and scripts of static/; `given` is what scripts find as
+        JSON.
+        """
+        style = "\n".join(self._styles[each] for each in styles)
         script = self._compiled["script.html"].render(scripts="\n".join(self._scripts[each] for each in scripts))
         html = self._compiled[name].render(
             _=_say_in(language),
             language=language,
-            style=self._style,
+            style=style,
             script=script,
             given=_json(given),
             **values,
         )
-        return Page(html, _policy(script, self._style))
+        return Page(html, _policy(script, style))
 
 
 def refusal(language: str, title: str, sentence: str) -> str:
@@ -93,11 +110,17 @@ def _say_in(language: str) -> Callable[..., str]:
     return say
 
 
-def _without_comments(source: str) -> str:
-    """Our scripts and style without what only people read: a page must fit the first flight of a connection. A
-    comment stands in front of a line, or two spaces behind it.
+def _packed(source: str, tight: str) -> str:
+    """A script or a style without its comments, and without white space beside what the pattern `tight` matches: a
+    page must fit the first flight of a connection. Strings stay, and so do regular expressions, which begin with no
+    space.
     """
-    return re.sub(r"/\*.*?\*/|(?:^|(?<=  ))//[^\n]*|^ +| +$", "", source, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        rf"""({_STRING}|{_REGULAR_EXPRESSION})|/\*.*?\*/|\s*//[^\n]*|{tight}\s*|\s*(\n)\s*""",
+        lambda match: "".join(each or "" for each in match.groups()),
+        source,
+        flags=re.DOTALL,
+    )
 
 
 def _policy(script: str, style: str) -> str:

@@ -19,6 +19,7 @@ def message(templates: Templates, **given: str) -> Page:
     return templates.page(
         "message.html",
         "en",
+        ("page", "asking"),
         ("page",),
         given,
         look=USUAL_LOOK,
