@@ -46,6 +46,8 @@ function pageInView() {
 }
 
 clip.onscroll = function () {
-  if (pages.length && Math.abs(clip.scrollTop - pages[shown].top) >= 1) { turn(pageInView() - shown); }
+  var isPrinted = window.getComputedStyle(clip, null).overflow === 'visible';
+  if (!isPrinted && pages.length && Math.abs(clip.scrollTop - pages[shown].top) >= 1) { turn(pageInView() - shown); }
   clip.scrollLeft = 0;
 };
+window.onafterprint = function () { show(shown); };      // what is not clipped is not scrolled either

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,11 @@ from fakes.secrets import PIN
 
 from kindle_appliance.web.pin import Gate
 
-from .conftest import demand
 from .engines import MODERN, Engine
 from .steps import ENDED, LONG, answered, begin
 from .webdriver import Browser, ChromiumBrowser
+
+pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 
 CONTROLS = ("button", "link", "textbox", "textField", "searchbox", "combobox", "checkbox", "radio")
 PAGES = (
@@ -58,23 +58,16 @@ def check_names(browser: Browser, page: str, least: int = 2) -> None:
     )
 
 
-@pytest.fixture(params=MODERN, ids=lambda engine: engine.name)
-def modern(request: pytest.FixtureRequest) -> Engine:
-    engine: Engine = request.param
-    demand(engine, os.environ.get("CI") == "true")
-    return engine
-
-
 @pytest.mark.parametrize("scripts", [True, False], ids=["script", "no script"])
 def test_every_page_has_landmarks_one_heading_and_a_name_for_every_control(
-    modern: Engine, gemini: FakeGemini, house: House, scripts: bool
+    engine: Engine, gemini: FakeGemini, house: House, scripts: bool
 ) -> None:
     answered(house, gemini, ANSWER, "Why is the sea salty?")
     answered(house, gemini, "More.", "And then?", chat=1)
     house.ask("Another?")
     call = begin(gemini)
     call.text(ANSWER)
-    with modern.start(600, 706) as browser:
+    with engine.start(600, 706) as browser:
         if not scripts:
             browser.disable_scripts()
         for page in PAGES:
@@ -87,10 +80,10 @@ def test_every_page_has_landmarks_one_heading_and_a_name_for_every_control(
 
 
 def test_what_changes_by_itself_is_announced_because_its_place_was_there_before(
-    modern: Engine, gemini: FakeGemini, house: House
+    engine: Engine, gemini: FakeGemini, house: House
 ) -> None:
     house.ask("Why?")
-    with modern.start(600, 706) as browser:
+    with engine.start(600, 706) as browser:
         for page, places in (("/", 1), ("/chats/1/1", 3)):
             browser.open(house.url + page)
             statuses = [node for node in nodes(browser) if node["role"] == "status"]
@@ -107,7 +100,7 @@ def locked(gemini: FakeGemini, tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def test_the_page_of_the_pin_has_them_too(modern: Engine, locked: House) -> None:
-    with modern.start(600, 706) as browser:
+def test_the_page_of_the_pin_has_them_too(engine: Engine, locked: House) -> None:
+    with engine.start(600, 706) as browser:
         browser.open(locked.url + "/")
         check_names(browser, "PIN", 13)
