@@ -1,6 +1,6 @@
 /* Where a page may end: neither below a heading, nor inside a row of a table or below its head. */
 
-function isHeading(element) { return /^H[1-6]$/.test(element.nodeName) || /\bheading\b/.test(element.className); }
+function isHeading(element) { return /\bheading\b/.test(element.className); }
 
 // The end of a page that goes on at `begins` and has room up to `y`. What is higher than a page is cut there.
 function endOfPage(begins, y) {

@@ -8,24 +8,16 @@ function isControl(element) {
   return false;
 }
 
-// Whether a link of this page is within half a line: the finger may have missed it. Of the text, only the blocks around
-// the finger are searched.
+// Whether a link of this page is within half a line: the finger may have missed it.
 function isBesideLink(event) {
-  var reach = line / 2, edge = clip.getBoundingClientRect(), y = event.clientY - flow.getBoundingClientRect().top;
-  var near = blocks.slice(Math.max(0, lastAbove(blocks, y - reach)), lastAbove(blocks, y + reach) + 1);
-  var links, boxes, index, i, j;
-
-  function isNear(box) {
-    var middle = (box.top + box.bottom) / 2;
-    return middle > edge.top && middle < edge.bottom && event.clientX >= box.left - reach &&
-      event.clientX <= box.right + reach && event.clientY >= box.top - reach && event.clientY <= box.bottom + reach;
-  }
-  near.push(byId('state'));
-  for (index = 0; index < near.length; index += 1) {
-    links = near[index].getElementsByTagName('a');
-    for (i = 0; i < links.length; i += 1) {
-      boxes = links[i].href ? links[i].getClientRects() : [];
-      for (j = 0; j < boxes.length; j += 1) { if (isNear(boxes[j])) { return true; } }
+  var links = flow.getElementsByTagName('a'), edge = clip.getBoundingClientRect(), reach = line / 2, boxes, box, i, j;
+  for (i = 0; i < links.length; i += 1) {
+    boxes = links[i].href ? links[i].getClientRects() : [];
+    for (j = 0; j < boxes.length; j += 1) {
+      box = boxes[j];
+      if (box.bottom > edge.top + reach && box.top < edge.bottom - reach &&
+          event.clientX >= box.left - reach && event.clientX <= box.right + reach &&
+          event.clientY >= box.top - reach && event.clientY <= box.bottom + reach) { return true; }
     }
   }
   return false;

@@ -251,8 +251,11 @@ def _code_line(line: re.Match[str]) -> str:
 def _heading(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    """Render the start of a heading. The first level is the question's: those of its answer are below it."""
+    """Render the start of a heading. The first level is the question's: those of its answer are below it. The class
+    is that of all headings, see `headings.py`.
+    """
     token = tokens[index]
+    token.attrJoin("class", "heading")
     level = ' aria-level="2"' if token.tag == "h1" else ""
     return f"<{token.tag}{renderer.renderAttrs(token)}{level}>"
 

@@ -164,7 +164,7 @@ def test_what_is_behind_a_cut_inside_a_line_is_text(rest: str) -> None:
     [
         ("", ""),
         ("\n", ""),
-        ("\n# a\n", '<h1 aria-level="2">a</h1>'),
+        ("\n# a\n", '<h1 class="heading" aria-level="2">a</h1>'),
         ("- a\n", "<ul>\n<li>a</li>\n</ul>"),
         ("---\n", "<hr />"),
     ],

@@ -25,7 +25,7 @@ def flat(text: str) -> str:
         ("a\n: b\nc\n: d\n", "<dl><dt>a</dt><dd>b</dd></dl>|<dl><dt>c</dt><dd>d</dd></dl>"),
         ("a\n: b\n\n: c\n", "<dl><dt>a</dt><dd>b</dd></dl>|<dl><dd>c</dd></dl>"),
         ("a\nb\n: c\n", "<p>a</p>|<dl><dt>b</dt><dd>c</dd></dl>"),
-        ("a\n: b\n# c\n", '<dl><dt>a</dt><dd>b</dd></dl>|<h1 aria-level="2">c</h1>'),
+        ("a\n: b\n# c\n", '<dl><dt>a</dt><dd>b</dd></dl>|<h1 class="heading" aria-level="2">c</h1>'),
         ("a\n: b\n- c\n", "<dl><dt>a</dt><dd>b</dd></dl>|<ul><li>c</li></ul>"),
         ("> a\n> : b\n", "<blockquote><dl><dt>a</dt><dd>b</dd></dl></blockquote>"),
         ("- a\n  : b\n", "<ul><li><dl><dt>a</dt><dd>b</dd></dl></li></ul>"),

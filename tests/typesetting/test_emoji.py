@@ -81,7 +81,7 @@ HOST = '<span dir="ltr">(a.example)</span>'
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        ("## 🚀 Start", "<h2>Start</h2>"),
+        ("## 🚀 Start", '<h2 class="heading">Start</h2>'),
         ("🌊 **Sea** is *salty 🧂*", "<p><strong>Sea</strong> is <em>salty</em></p>"),
         ("- ✅ **Done**\n", "<ul><li>✓ <strong>Done</strong></li></ul>"),
         ("- 🌊\n", "<ul><li></li></ul>"),

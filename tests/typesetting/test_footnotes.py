@@ -46,7 +46,7 @@ def test_a_long_label_is_cut() -> None:
         ("[^1]:\n    text", [note("1", "text")]),
         ("[^1]: http://a.example\n", None),
         ("a\n[^1]: b\n", ["<p>a</p>", note("1", "b")]),
-        ("[^1]: a\n# b\n", [note("1", "a"), '<h1 aria-level="2">b</h1>']),
+        ("[^1]: a\n# b\n", [note("1", "a"), '<h1 class="heading" aria-level="2">b</h1>']),
         ("[^1]: a\n- b\n", [note("1", "a"), "<ul>\n<li>b</li>\n</ul>"]),
         ("    [^1]: a\n", ["<pre><code>[^1]: a\n</code></pre>"]),
         ("[^&<]: a\n", [note("&amp;&lt;", "a")]),

@@ -75,7 +75,7 @@ CASES = {
     "这是**": '<p lang="zh-CN">这是</p>',
     "这**粗体*": '<p lang="zh-CN">这<strong>粗体</strong></p>',
     "*a `b` **[text](http://a.b/) c ": f"<p><em>a <code>b</code> <strong>{LINK} c</strong></em></p>",
-    "# A *b ": '<h1 aria-level="2">A <em>b</em></h1>',
+    "# A *b ": '<h1 class="heading" aria-level="2">A <em>b</em></h1>',
     "# A *b\n": "",  # it has settled, as it is
     "- a **b ": "<ul>\n<li>a <strong>b</strong></li>\n</ul>",
     "> a **b ": "<blockquote>\n<p>a <strong>b</strong></p>\n</blockquote>",
@@ -145,7 +145,7 @@ CASES = {
     # headings, rules and quotations
     "## ": "",
     "##": "",
-    "## A ## ": "<h2>A</h2>",
+    "## A ## ": '<h2 class="heading">A</h2>',
     "--- ": "",
     "***": "",
     "*** ": "",
@@ -426,7 +426,7 @@ def test_the_html_of_a_tail_is_bounded(name: str) -> None:
     [
         ("Some **bold that goes", "<p>Some <strong>bold that goes</strong></p>"),
         ("- [ ] *task", '<ul>\n<li class="task">☐ <em>task</em></li>\n</ul>'),
-        ("# A `head", '<h1 aria-level="2">A <code>head</code></h1>'),
+        ("# A `head", '<h1 class="heading" aria-level="2">A <code>head</code></h1>'),
         ("> a **b *c", "<blockquote>\n<p>a <strong>b <em>c</em></strong></p>\n</blockquote>"),
         ("说**重要：", '<p lang="zh-CN">说<strong>重要：</strong></p>'),
         ("text **", "<p>text</p>"),

@@ -353,7 +353,7 @@ def test_the_usual_marks_are_set_and_a_carriage_return_is_a_space() -> None:
         ("*two\nlines*\n", "<p><em>two<br />\nlines</em></p>"),
         ("> a\n> b\nc\n", "<blockquote>\n<p>a<br />\nb<br />\nc</p>\n</blockquote>"),
         ("- a\n  b\n", "<ul>\n<li>a<br />\nb</li>\n</ul>"),
-        ("# a\nb\n", '<h1 aria-level="2">a</h1>|<p>b</p>'),
+        ("# a\nb\n", '<h1 class="heading" aria-level="2">a</h1>|<p>b</p>'),
     ],
 )
 def test_the_lines_of_a_text_stay_its_lines_while_it_is_written_and_afterwards(text: str, html: str) -> None:

@@ -107,5 +107,5 @@ def test_the_events_of_a_whole_answer_rebuild_it() -> None:
     now = answer.follow().now(5)
     events = parsed(frames.events(now, "en"))
     html = [json.loads(event.data)["html"] for event in events if event.event == "block"]
-    assert html == ['<h1 aria-level="2">Title</h1>', "<p>Some <em>text</em>.</p>"]
+    assert html == ['<h1 class="heading" aria-level="2">Title</h1>', "<p>Some <em>text</em>.</p>"]
     assert json.loads(events[-1].data) == {"keep": 0, "html": "<p>The last</p>"}, "up to a whole word"

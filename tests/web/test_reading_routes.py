@@ -88,7 +88,7 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
 
 def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
     page = house.get(answered(gemini, house, LONG)).data.decode()
-    assert '<h1 aria-level="2">One</h1>' in page and "<strong>three</strong>" in page and "last paragraph" in page
+    assert '<h1 class="heading" aria-level="2">One</h1>' in page and "<strong>three</strong>" in page and "last paragraph" in page
     assert "EventReader" not in page and "http-equiv" not in page, "there is no answer to follow"
     assert 'class="reading ended complete"' in page
 
