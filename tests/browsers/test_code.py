@@ -22,7 +22,7 @@ CODE = (
     "end\n"
 )
 # For each line of code: on how many lines of the grid it stands, and how far its first letter, and the leftmost of
-# its further lines, stand from the left. Besides, the height of all, in lines.
+# its further lines, stand from the left. Besides, the width of a character, and the height of all, in lines.
 LINES = """
   var code = document.querySelector('#text pre code'), walker, node, found = [], at, i, k;
   var line = parseFloat(document.getElementById('answer').style.lineHeight);
@@ -43,7 +43,8 @@ LINES = """
     }
     found.push([count, Math.round(first[1]), rest === Infinity ? null : Math.round(rest)]);
   }
-  return [found, document.querySelector('#text pre').getBoundingClientRect().height / line, code.textContent];
+  var width = 0.602 * parseFloat(window.getComputedStyle(code, null).fontSize);
+  return [found, width, code.getBoundingClientRect().height / line, code.textContent];
 """
 
 
@@ -54,11 +55,11 @@ def test_wrapped_code_is_indented_behind_the_beginning_of_its_line(
     browser.open(house.url + "/no")
     browser.script(f"document.cookie = 'look={look}; path=/'")
     read(browser, house, gemini, f"```\n{CODE}```\n")
-    lines, height, text = browser.script(LINES)
+    lines, width, height, text = browser.script(LINES)
     assert text == CODE, "the text is the same"
     wrapped = [line for line in lines if line[2] is not None]
     assert len(wrapped) == len(lines) == 5
-    assert all(rest > first + 5 for _, first, rest in wrapped), lines
+    assert all(rest > first + 1.5 * width for _, first, rest in wrapped), lines
     assert abs(height - round(height)) < 0.06
     assert round(height) == sum(count for count, _, _ in lines) + 6, (
         "empty lines keep their height, and there are no others"

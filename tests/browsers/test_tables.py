@@ -204,6 +204,7 @@ ORDINARY = [
     "| Term | Meaning |\n|---|---|\n| Photosynthesis | Plants turn light into sugar, **extraordinarily** |\n"
     "| Internationalization | see [the article](https://example.org/a/long/path/that/goes/on) |\n",
     "| a | b | c | d | e | f | g |\n|---|---|---|---|---|---|---|\n| one | two | three | four | five | six | x |\n",
+    "| Country | No | A | B |\n|---|---|---|---|\n| Liechtensteiners | 1 | 2 | 3 |\n",
     "| Incomprehensibilities | Counterrevolutionaries |\n|---|---|\n| a | b |\n",
 ]
 

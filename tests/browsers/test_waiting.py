@@ -115,7 +115,7 @@ def test_what_is_told_below_a_full_page_is_a_page_of_its_own_until_it_is_gone(
         for number in range(lines - 2):  # below the question and a blank line
             call.text(f"Row {chr(65 + number)} of the page.\n\n")
         with house.follow("/answers/1?as=events") as follow:
-            follow.read_until(f"Row {chr(62 + lines)} of the page.</p>\",\"upto")  # all of it has settled
+            follow.read_until(f'Row {chr(62 + lines)} of the page.</p>","upto')  # all of it has settled
         browser.reload()
         browser.wait_until("document.getElementById('count').textContent")
         shown = lines_shown(browser)
