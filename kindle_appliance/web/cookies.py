@@ -1,7 +1,7 @@
 """The cookies, all plain words. `device` names a browser, so that it finds its own chats again; `look` is its text
 size and weight; `hyphens` tells whether it breaks lines at soft hyphens; `unread` has the ids of its answers whose
-end it has not seen; `places`, which our script writes, has how far it has read its last answers; `pin` is the session
-of a browser in which the PIN has been entered. Only that is a secret.
+end it has not seen; `places`, which our script writes, has how far it has read its last answers; `pin` is the
+session of a browser in which the PIN has been entered. Only that is a secret.
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ _FIGURES = (
 
 @dataclass(frozen=True)
 class Reader:
-    """The reader of a page: language, look, the ids of the answers whose end this device has not yet seen, and of
-    those that it has left behind their first page: that page, and of how many.
-    """
+    """`unread`: answers whose end this device has not yet seen; `places`: where it left some: page, of how many."""
 
     language: str
     look: Look = USUAL_LOOK

@@ -201,7 +201,7 @@ def lines_shown(browser: Browser) -> list[str]:
         """
     )
     assert not cut, f"cut at the edge of the page: {cut}"
-    return list(shown)
+    return [text.replace("\xad", "") for text in shown]  # without soft hyphens: they come after the first page
 
 
 KINDLES = ((600, 706), (758, 899), (1072, 1231))

@@ -109,8 +109,9 @@ def test_a_tap_that_just_misses_the_link_of_a_lost_connection_turns_no_page(
     while page_number(browser)[0] < page_number(browser)[1]:
         turn(browser, "next")
     browser.script(
-        "var state = document.getElementById('state'); state.style.display = 'block';"
+        "var state = document.createElement('p'); state.className = 'state lost';"
         "state.innerHTML = '<a id=refresh href=\"/\">Refresh</a>';"
+        "document.getElementById('answer').appendChild(state); window.onresize();"
     )
     before = page_number(browser)
     tap(browser, *point(browser, "[box(byId('refresh')).left + 9, box(byId('refresh')).top - line / 2 + 2]"))
