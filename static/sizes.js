@@ -2,8 +2,8 @@
 (function () {
   var all = byId('sizes') ? byId('sizes').getElementsByTagName('button') : [], i;
 
-  function bind(button) {
+  function offer(button) {
     button.onclick = function () { setLook(button.value, look().isBold); return false; };
   }
-  for (i = 0; i < all.length; i += 1) { bind(all[i]); }
+  for (i = 0; i < all.length; i += 1) { offer(all[i]); }
 }());

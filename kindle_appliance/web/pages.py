@@ -19,10 +19,9 @@ from ..sentences import Sentence
 from ..storage.chats import Hits
 from ..storage.reports import Report
 from ..storage.rows import ChatSummary, Place, Turn
-from ..text.emoji import without_emoji
-from ..text.writing import east_asian_language, is_right_to_left, may_slant
 from .look import OFFERED, USUAL_LOOK, Look
 from .templates import Page, Templates
+from .typed import Typed, question_of, without_signs
 
 STYLES = {
     "reading.html": ("page", "reading"),
@@ -77,7 +76,6 @@ MDNS_STATES = {
 """What readers are told of the name on the network."""
 
 _ASK_AGAIN = Sentence("Ask again")
-_TITLE_CHARACTERS = 90
 _RELOAD_SECONDS = 5
 _FIGURES = (
     *("device", "engine", "page", "keyboard", "zoom", "ratio", "screen", "answers", "pieces", "first", "lacks"),
@@ -137,7 +135,7 @@ class Pages:
             scripts=SCRIPTS["asking"],
             given={"chat": chat.id if chat else gone},
             chat=chat.id if chat else "",
-            called=_question(chat.title, reader) if chat else "",
+            called=question_of(chat.title, reader.language) if chat else "",
             question=question,
             form=form,
             note=note,
@@ -181,7 +179,7 @@ class Pages:
             address=address,
             turn=turn,
             place=place,
-            question=_question(turn.question, reader),
+            question=question_of(turn.question, reader.language),
             blocks=blocks,
             justified=justified,
             tail=tail,
@@ -226,10 +224,10 @@ class Pages:
         rows = [
             _Row(
                 hit.chat.id,
-                _question(hit.chat.title, reader),
+                question_of(hit.chat.title, reader.language),
                 hit.number,
                 when(hit.asked, now),
-                excerpt=_Typed(_shown(hit.excerpt)),
+                excerpt=Typed(without_signs(hit.excerpt)),
             )
             for hit in hits.hits
         ]
@@ -255,7 +253,7 @@ class Pages:
             reader,
             "list.html",
             rows=rows,
-            words=None if words is None else _Typed(words),
+            words=None if words is None else Typed(words),
             note=note,
             trouble=trouble,
             address=address,
@@ -270,12 +268,17 @@ class Pages:
         """The page from which a chat is renamed or deleted. `name` and `note`: what was refused, and why."""
         name = chat.name if name is None else name
         return self._page(
-            reader, "edit.html", chat=chat, first=_question(chat.first, reader), called=_Typed(name), note=note
+            reader,
+            "edit.html",
+            chat=chat,
+            first=question_of(chat.first, reader.language),
+            called=Typed(name),
+            note=note,
         )
 
     def deletion(self, reader: Reader, chat: ChatSummary) -> Page:
         """Asks for confirmation before a chat is deleted."""
-        return self._page(reader, "deletion.html", chat=chat, called=_question(chat.title, reader))
+        return self._page(reader, "deletion.html", chat=chat, called=question_of(chat.title, reader.language))
 
     def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
@@ -330,29 +333,6 @@ class Pages:
         )
 
 
-class _Typed(str):
-    """Text that somebody typed, with what a template needs to set it."""
-
-    __slots__ = ()
-
-    @property
-    def short(self) -> str:
-        text = " ".join(self.split())
-        return text if len(text) <= _TITLE_CHARACTERS else text[: _TITLE_CHARACTERS - 1].rstrip() + "…"
-
-    @property
-    def is_right_to_left(self) -> bool:
-        return bool(is_right_to_left(self))
-
-    @property
-    def language(self) -> str | None:
-        return east_asian_language(self)
-
-    @property
-    def is_upright(self) -> bool:
-        return not may_slant(self)
-
-
 class _Row(NamedTuple):
     """A chat in a list. `number`: the turn that it leads to; `state`: what becomes of its newest answer, or when it
     was asked; `about`: how far this device has read that, or how many questions there are; `excerpt`: what was
@@ -360,11 +340,11 @@ class _Row(NamedTuple):
     """
 
     chat: int
-    title: _Typed
+    title: Typed
     number: int
     state: Sentence
     about: Sentence | None = None
-    excerpt: _Typed | None = None
+    excerpt: Typed | None = None
 
 
 class _ReportInWords(NamedTuple):
@@ -388,19 +368,8 @@ def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[
             if chat.newest in reader.places:
                 page, pages = reader.places[chat.newest]
                 about = Sentence("page %(page)d of %(pages)d", page=page, pages=pages)
-        rows.append(_Row(chat.id, _question(chat.title, reader), chat.questions, state, about))
+        rows.append(_Row(chat.id, question_of(chat.title, reader.language), chat.questions, state, about))
     return rows
-
-
-def _shown(text: str) -> str:
-    """A typed text without emoji, if it has anything else."""
-    shown = without_emoji(text)
-    return shown if shown.strip() else text
-
-
-def _question(text: str, reader: Reader) -> _Typed:
-    """A question as it was typed, without emoji, or that it cannot be read."""
-    return _Typed(_shown(text) or Sentence("The card has damaged this question.").to(reader.language))
 
 
 def _is_empty(turn: Turn, ending: Ending | None, has_text: bool) -> bool:

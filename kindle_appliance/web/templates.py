@@ -73,8 +73,8 @@ class Templates:
         given: Mapping[str, Any],
         **values: Any,
     ) -> Page:
-        """The page of the template `name`, with these styles and scripts of static/; `given` is what scripts find as
-        JSON.
+        """The page of the template `name`, with these styles and scripts of static/; `given` is what the scripts
+        find as JSON.
         """
         style = "\n".join(self._styles[each] for each in styles)
         script = self._compiled["script.html"].render(scripts="\n".join(self._scripts[each] for each in scripts))

@@ -21,13 +21,6 @@ from kindle_appliance.text.hyphens import (
     Words,
     read_patterns,
 )
-    DICTIONARIES,
-    MOST_DICTIONARIES,
-    SOFT_HYPHEN,
-    Hyphens,
-    Words,
-    read_patterns,
-)
 from kindle_appliance.text.languages import language_of
 from kindle_appliance.typesetting.typesetter import Typesetter
 

@@ -67,7 +67,7 @@ CASES = {
     "**a\nb ": "",
     "a **b\nc ": "<p>a <strong>b<br />\nc</strong></p>",
     "**a** b ": "<p><strong>a</strong> b</p>",
-    "**a:**\n- b ": '<p class="heading"><strong>a:</strong></p>\n<ul>\n<li>b</li>\n</ul>',
+    "**a:**\n- b ": '<p class="heading"><strong>a:</strong></p><ul>\n<li>b</li>\n</ul>',
     "**" + "word " * 21: "<p><strong>" + ("word " * 21).strip() + "</strong></p>",
     "**粗体": "",
     "**粗体**是": '<p lang="zh-CN"><strong>粗体</strong>是</p>',

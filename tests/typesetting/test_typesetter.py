@@ -88,8 +88,9 @@ _ON = {"class": "on", "dir": "rtl", "lang": "zh-CN|zh-TW|ja|ko"}
 _ALIGNED = {"class": "((left|center|right)( word)?|word)"}
 _ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in ("dt", "dd", "thead", "tbody", "tr", "code", "strong", "s", "sub", "sup", "br", "hr")},
-    "h1": {**_ON, "aria-level": "2"},
-    **dict.fromkeys(("h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "dl", "pre"), _ON),
+    "h1": {**_ON, "class": "heading|on heading", "aria-level": "2"},
+    **{tag: {**_ON, "class": "heading|on heading"} for tag in ("h2", "h3", "h4", "h5", "h6")},
+    **dict.fromkeys(("blockquote", "ul", "dl", "pre"), _ON),
     "p": {**_ON, "class": "on|footnote|formula|verse|heading"},
     **{"ol": {**_ON, "start": "[0-9]+"}, "li": {"class": "on|task"}, "em": {"class": "upright"}},
     **{"table": {**_ON, "class": "stacked|on|stacked on"}, "th": _ALIGNED},

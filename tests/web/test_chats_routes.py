@@ -30,7 +30,7 @@ def test_a_chat_is_deleted_by_two_taps_and_the_first_changes_nothing(gemini: Fak
     assert '<a href="/chats/1/edit">Edit</a>' in house.get("/chats").data.decode()
     page = house.get("/chats/1/delete").data.decode()
     assert "What is the secret?" in page and "1 question" in page
-    assert '<form class="again sure ui" action="/chats/1/delete" method="post">' in page
+    assert '<form class="buttons sure ui" action="/chats/1/delete" method="post">' in page
     assert house.get("/chats/1/1").status == 200
     gone = house.post("/chats/1/delete", {})
     assert (gone.status, gone.headers["Location"]) == (303, "/chats")

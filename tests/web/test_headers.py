@@ -48,6 +48,6 @@ def test_the_policy_of_a_page_allows_its_own_script_and_style_and_nothing_else(
             digest = hashlib.sha256(text.encode()).digest()
             assert f"sha256-{base64.b64encode(digest).decode()}" == allowed_hash
         assert set(allowed) == {"script", "style"} and "unsafe-eval" not in policy
-    assert len(set(policies)) == 4, "one for each set of scripts: their text does not depend on the page"
+    assert len(set(policies)) == 6, "one for each set of styles and scripts: their text does not depend on the page"
     call.start()
     call.finish("Now.")

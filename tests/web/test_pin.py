@@ -48,7 +48,7 @@ def signed_in(house: House) -> dict[str, str]:
 
 
 def digits(response: urllib3.BaseHTTPResponse) -> str:
-    match = re.search(r'<input type="password" id="pin" name="pin" value="(\d*)"', response.data.decode())
+    match = re.search(r'<input type="password" id="pin"[^>]* value="(\d*)"', response.data.decode())
     assert match, response.data
     return match[1]
 

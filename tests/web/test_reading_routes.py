@@ -88,7 +88,11 @@ def test_the_page_of_a_short_answer_fits_the_first_flight_of_a_connection(
 
 def test_a_finished_answer_is_a_page_that_needs_no_script(gemini: FakeGemini, house: House) -> None:
     page = house.get(answered(gemini, house, LONG)).data.decode()
-    assert '<h1 class="heading" aria-level="2">One</h1>' in page and "<strong>three</strong>" in page and "last paragraph" in page
+    assert (
+        '<h1 class="heading" aria-level="2">One</h1>' in page
+        and "<strong>three</strong>" in page
+        and "last paragraph" in page
+    )
     assert "EventReader" not in page and "http-equiv" not in page, "there is no answer to follow"
     assert 'class="reading ended complete"' in page
 
@@ -102,7 +106,9 @@ def test_a_page_opened_while_writing_shows_the_text_so_far_and_reloads_without_s
     page = house.get("/chats/1/1").data.decode()
     assert '<p>Settled.</p></div><noscript class="text"><p>Not <em>yet</em></p></noscript>' in page
     assert re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page)
-    assert re.search(r'<p class="state"><span id="state" role="status"></span> <a id="refresh" href="/chats/1/1">Refresh', page)
+    assert re.search(
+        r'<p class="state"><span id="state" role="status"></span> <a id="refresh" href="/chats/1/1">Refresh', page
+    )
     answer = re.search(r'<script type="application/json" id="given">(\{.*\})</script>', page)
     assert answer and json.loads(answer[1])["upto"] == len("Settled.\n\n")
     call.finish(".")

@@ -77,7 +77,7 @@ def test_the_script_uses_no_name_that_old_engines_lack(script: str, name: str) -
 
 
 def test_storage_is_touched_where_it_may_throw() -> None:
-    lines = [line for line in SCRIPT.splitlines() if "localStorage." in line]
+    lines = [line for line in ALL_SCRIPTS.splitlines() if "localStorage." in line]
     assert lines and all(line.strip().startswith("try {") and "catch (" in line for line in lines)
 
 
