@@ -60,13 +60,15 @@ check: $(VENV)/tested  ## style, types; the shell scripts too, where shellcheck 
 messages: $(VENV)/tested  ## compile the catalogues of sentences
 	$(BIN)/pybabel compile -d kindle_appliance/locale -D kindle_appliance
 
-pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
+pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine; the gallery, a sheet for each kind
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines
-	$(BIN)/pytest -q tests/browsers/test_pictures.py -k "every_page and phantomjs-2.1.1"
+	$(BIN)/pytest -q -n 2 tests/browsers/test_pictures.py $(ARGS)
 	mkdir -p docs
-	cp build/screenshots/long-600-3-phantomjs-2.1.1.png docs/reading.png
-	cp build/screenshots/asking-600-3-phantomjs-2.1.1.png docs/asking.png
-	cp build/screenshots/middle-600-8-phantomjs-2.1.1.png docs/large.png
+	cp build/screenshots/middle-600-48-phantomjs-2.1.1.png docs/reading.png
+	cp build/screenshots/last-600-48-phantomjs-2.1.1.png docs/end.png
+	cp build/screenshots/asking-600-48-phantomjs-2.1.1.png docs/asking.png
+	cp build/screenshots/middle-600-13-phantomjs-2.1.1.png docs/large.png
+	PYTHONPATH=tests $(BIN)/python -m browsers.sheets
 
 bench: $(VENV)/tested  ## the figures of the page and of setting texts, on this machine; ten minutes
 	PYTHONPATH=tests $(BIN)/python -m browsers.engines

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from browsers.engines import ENGINES
-from browsers.measures import SCREENS, WIDE, measure, prose
+from browsers.measures import measure, prose
+from browsers.screens import KINDLES, WIDE
 from browsers.steps import answered
 from fakes.gemini import FakeGemini
 from fakes.house import House
@@ -23,7 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, FakeGemini() as gemini, House(gemini.url, Path(folder)) as house:
         address = house.url + answered(house, gemini, text)
         for engine in (each for each in ENGINES if each.name in ("phantomjs-2.1.1", "chromium-75")):
-            for width, height in SCREENS + WIDE:
+            for width, height in KINDLES + WIDE:
                 print(f"  {engine.name}, {width} x {height}:", ", ".join(_HEAD))
                 with engine.start(width, height) as browser:
                     for size in SIZES:

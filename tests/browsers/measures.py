@@ -15,8 +15,6 @@ from conftest import ROOT
 from .steps import page_number, turn
 from .webdriver import Browser
 
-SCREENS = ((600, 706), (758, 899), (1072, 1231), (1236, 1500), (1860, 2160))
-WIDE = ((800, 506), (1280, 800))
 WORDS = 1500
 _PARAGRAPH = 80  # words
 _PAGES = 3  # on so many are words counted

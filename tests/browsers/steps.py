@@ -172,14 +172,15 @@ def lines_shown(browser: Browser) -> list[str]:
     """The pieces of text on the current page; fails if a line is cut at the page's edge.
 
     A line's text lies within its boxes. A box partly inside and partly outside of the clipping box is cut, apart
-    from the height by which a tall font exceeds its line.
+    from the height by which a tall font exceeds its line, and from a tenth of a line below a subscript.
     """
     shown, cut = browser.script(
         """
         var clip = document.getElementById('clip').getBoundingClientRect(), shown = [], cut = [];
         var line = parseFloat(window.getComputedStyle(document.getElementById('answer'), null).lineHeight);
-        function look(text, box) {
-          var height = box.bottom - box.top, allowed = Math.max(2, (height - line) / 2 + 2);
+        function look(text, box, isSubscript) {
+          var height = box.bottom - box.top;
+          var allowed = Math.max(isSubscript ? line / 10 : 2, (height - line) / 2 + 2);
           var inside = Math.min(box.bottom, clip.bottom) - Math.max(box.top, clip.top);
           if (inside <= allowed) { return; }
           if (inside < height - allowed) { cut.push([text.slice(0, 30), inside, height, line]); }
@@ -193,7 +194,7 @@ def lines_shown(browser: Browser) -> list[str]:
             range = document.createRange();
             range.selectNodeContents(child);
             boxes = range.getClientRects();
-            for (i = 0; i < boxes.length; i += 1) { look(child.nodeValue, boxes[i]); }
+            for (i = 0; i < boxes.length; i += 1) { look(child.nodeValue, boxes[i], node.nodeName === 'SUB'); }
           }
         }
         walk(document.getElementById('answer'));

@@ -13,7 +13,8 @@ from kindle_appliance.web.look import SIZES
 
 from .conftest import KINDLE_4
 from .engines import ENGINES, Engine
-from .measures import SCREENS, WIDE, WORDS, column_share, measure, recorded_prose
+from .measures import WORDS, column_share, measure, recorded_prose
+from .screens import KINDLES, WIDE
 from .steps import answered
 from .webdriver import Browser
 
@@ -38,7 +39,7 @@ def test_each_size_has_its_measure_on_every_screen(
 ) -> None:
     address = house.url + answered(house, gemini, recorded_prose(shared / "streams", soak(1200, full=WORDS)))
     usual = {}
-    for width, height in (*SCREENS, *WIDE):
+    for width, height in (*KINDLES, *WIDE):
         with engine.start(width, height) as browser:
             for size in SIZES[:: soak(4, full=1)]:
                 page = measure(browser, address, str(size))

@@ -1,22 +1,26 @@
-"""The gallery, in each engine that paints: every page, on every screen, at the usual and the largest text size.
+"""The gallery, in each engine: every page and every state of an answer, on every screen, with the smallest, the
+usual and the largest text. `make soak` has all of it; other runs a part, in which each screen has each text size.
 
-People look at the pictures in build/screenshots. The tests check the rest: nothing is wider than the screen, no
-line is cut, no script failed.
+People look at the pictures in build/screenshots, most easily on the sheets of `make pictures`. The tests check the
+rest: nothing is wider than the screen, no line is cut, no script failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Soak
 from fakes.damage import destroyed
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.proxy import Proxy
 
-from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.ending import STOPPED, SWITCHED_OFF, TOO_LONG, Ending, Finish
+from kindle_appliance.errors import BUSY
+from kindle_appliance.sentences import Sentence
 from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
@@ -24,7 +28,9 @@ from kindle_appliance.upstream.demo import DemoGemini
 from kindle_appliance.web.templates import STATIC
 
 from .engines import Engine
-from .steps import ENDED, lines_shown, page_number, sizes, take, turn
+from .screens import LOOKS, screens
+from .steps import ENDED, LONG, lines_shown, page_number, says, shows, take, turn
+from .webdriver import Browser
 
 QUESTIONS = {
     "long": "Tell me a long story of the sea",
@@ -64,6 +70,22 @@ PAGES_OF_MANY = {
     "/chats/1/1": "damaged",
     "/chats/2/2": "lost",
 }
+
+
+RULES = Sentence("Google's rules stopped the answer here (%(reason)s).", reason="SAFETY")
+STATES = {
+    "complete": ("One page holds all of this answer.", Ending(Finish.COMPLETE)),
+    "length": (LONG, Ending(Finish.LENGTH, TOO_LONG)),
+    "stopped": (LONG, Ending(Finish.STOPPED, STOPPED)),
+    "stopped-before": ("", Ending(Finish.STOPPED, STOPPED)),
+    "blocked": ("It begins well, and", Ending(Finish.BLOCKED, RULES)),
+    "switched-off": ("It went dark because", Ending(Finish.INTERRUPTED, SWITCHED_OFF)),
+    "failed": ("", Ending(Finish.FAILED, BUSY)),
+    "failed-next": ("", Ending(Finish.FAILED, BUSY, next_rung=1)),
+}
+"""What an answer has, and how it ended."""
+
+KINDS = ("formulas", "headings", "prose", "quotes", "steps", "verse", "wide-table")
 
 
 @pytest.fixture(scope="module")
@@ -108,47 +130,121 @@ def house_of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-@pytest.mark.parametrize("look", ["48", "13"])
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, FakeGemini, dict[str, str]]]:
+    """Answers that have ended in each way, and texts of some kinds: the path of each."""
+    texts = {kind: (ROOT / "tests/browsers/kinds" / f"{kind}.md").read_text(encoding="utf-8") for kind in KINDS}
+    answers = STATES | {kind: (text.replace("¦", ""), Ending(Finish.COMPLETE)) for kind, text in texts.items()}
+    paths = {}
+    with FakeGemini() as gemini, House(gemini.url, tmp_path_factory.mktemp("states")) as house:
+        for kind, (text, ending) in answers.items():
+            asked, _ = house.chats.ask(QUESTIONS.get(kind, "Why is the sea salty?"), None, kind)
+            house.chats.store_ending(asked.id, text, ending)
+            paths[kind] = f"/chats/{asked.chat}/{asked.number}"
+        yield house, gemini, paths
+
+
+class Album:
+    """Takes the pictures of one engine, screen and text size."""
+
+    def __init__(self, browser: Browser, engine: Engine, folder: Path, look: str) -> None:
+        self.browser = browser
+        self._engine = engine
+        self._name = f"-{browser.size[0]}-{look}-{engine.name}.png"
+        self._folder = folder
+        self._cookie = f"document.cookie = 'look={look}; path=/'"
+
+    def choose(self, url: str) -> None:
+        """Choose the text size."""
+        self.browser.open(url + "/no")
+        self.browser.script(self._cookie)
+
+    def take(self, kind: str) -> None:
+        take(self.browser, self._engine, self._folder / f"{kind}{self._name}")
+
+    def open(self, url: str, kind: str) -> None:
+        self.browser.open(url)
+        self.take(kind)
+
+    def read(self, url: str, kind: str, names: Sequence[str] = ()) -> None:
+        """The first page of an answer; the middle one and the last, if they are named, where there are so many."""
+        self.browser.open(url)
+        self.browser.wait_until(ENDED)
+        self.page(kind)
+        pages = page_number(self.browser)[1]
+        for name, page in zip(names, (pages // 2 + 1, pages), strict=False):
+            while page_number(self.browser)[0] < page:
+                turn(self.browser, "next")
+            self.page(name)
+
+    def page(self, kind: str) -> None:
+        """A page of text, none of whose lines is cut."""
+        self.take(kind)
+        lines_shown(self.browser)
+
+    def panel(self, opener: str, kind: str) -> None:
+        self.browser.click(self.browser.find(opener))
+        self.take(kind)
+        self.browser.click(self.browser.find(opener))
+
+
+@pytest.mark.parametrize("look", LOOKS)
 def test_long_lists_and_damaged_chats_on_every_screen(
-    engine: Engine, house_of_many: House, screenshots: Path, look: str
+    engine: Engine, house_of_many: House, screenshots: Path, look: str, soak: Soak
 ) -> None:
-    for width, height in sizes(engine):
-        with engine.start(width, height) as browser:
-            browser.open(house_of_many.url + "/no")
-            browser.script(f"document.cookie = 'look={look}; path=/'")
+    for size in screens(engine, look, soak.is_full):
+        with engine.start(*size) as browser:
+            album = Album(browser, engine, screenshots, look)
+            album.choose(house_of_many.url)
             for path, kind in PAGES_OF_MANY.items():
-                browser.open(house_of_many.url + path)
-                take(browser, engine, screenshots / f"{kind}-{width}-{look}-{engine.name}.png")
+                album.open(house_of_many.url + path, kind)
                 if kind == "edit-arabic":  # "1 question", not "question 1"
                     small = "document.querySelector('[dir=rtl] small')"
                     assert browser.script(f"return window.getComputedStyle({small}, null).direction") == "ltr"
 
 
-@pytest.mark.parametrize("look", ["48", "13"])
-def test_every_page_on_every_screen(engine: Engine, demo_house: House, screenshots: Path, look: str) -> None:
-    for width, height in sizes(engine):
-        with engine.start(width, height) as browser:
-            browser.open(demo_house.url + "/no")
-            browser.script(f"document.cookie = 'look={look}; path=/'")
-            name = f"-{width}-{look}-{engine.name}.png"
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_on_every_screen(
+    engine: Engine, demo_house: House, screenshots: Path, look: str, soak: Soak
+) -> None:
+    for size in screens(engine, look, soak.is_full):
+        with engine.start(*size) as browser:
+            album = Album(browser, engine, screenshots, look)
+            album.open(demo_house.url + "/", "asking-first")
+            album.choose(demo_house.url)
             for number, kind in enumerate(QUESTIONS, 1):
-                browser.open(f"{demo_house.url}/chats/{number}/1")
-                browser.wait_until(ENDED)
-                take(browser, engine, screenshots / f"{kind}{name}")
-                lines_shown(browser)
+                album.read(f"{demo_house.url}/chats/{number}/1", kind, ("middle", "last") if kind == "long" else ())
                 if kind == "long":
-                    _, last = page_number(browser)
-                    for _ in range(last // 2):
-                        turn(browser, "next")
-                    take(browser, engine, screenshots / f"middle{name}")
-                    for _ in range(last - 1 - last // 2):
-                        turn(browser, "next")
-                    take(browser, engine, screenshots / f"last{name}")
-                    browser.click(browser.find("#aa"))
-                    take(browser, engine, screenshots / f"panel{name}")
+                    album.panel("#aa", "panel")
+                    album.panel("#count", "panel-pages")
             for path, kind in PAGES.items():
-                browser.open(demo_house.url + path)
-                take(browser, engine, screenshots / f"{kind}{name}")
+                album.open(demo_house.url + path, kind)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_state_on_every_screen(
+    engine: Engine, states: tuple[House, FakeGemini, dict[str, str]], screenshots: Path, look: str, soak: Soak
+) -> None:
+    house, gemini, paths = states
+    for size in screens(engine, look, soak.is_full):
+        with engine.start(*size) as browser, Proxy(house.server.port) as proxy:
+            album = Album(browser, engine, screenshots, look)
+            album.choose(proxy.url)
+            for kind, path in paths.items():
+                album.read(proxy.url + path, f"state-{kind}" if kind in STATES else f"text-{kind}")
+            chat, number = house.ask("Why is the sea salty?")
+            call = gemini.next_call(20)
+            call.start()
+            browser.open(f"{proxy.url}/chats/{chat}/{number}")
+            browser.wait_until(says("state", "model-a"))
+            album.page("state-waiting")
+            call.text("Rivers carry salt to the sea.\n\nAnd then it ")
+            browser.wait_until(shows("And then it"))
+            album.page("state-writing")
+            proxy.cut()
+            browser.wait_until("/Connection lost/.test(document.getElementById('state').textContent)")
+            album.page("state-lost")
+            call.finish("ended.")
 
 
 def test_the_pictures_in_the_readme_are_there() -> None:
