@@ -178,9 +178,9 @@ class Album:
             self.page(name)
 
     def page(self, kind: str) -> None:
-        """A page of text, none of whose lines is cut."""
+        """A page that has text, none of whose lines is cut."""
         self.take(kind)
-        lines_shown(self.browser)
+        assert any(map(str.strip, lines_shown(self.browser))), f"{kind}{self._name} has no text"
 
     def panel(self, opener: str, kind: str) -> None:
         self.browser.click(self.browser.find(opener))
