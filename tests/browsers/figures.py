@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .engines import Engine
 from .steps import ENDED, ask, begin, page_number, read, shows
 from .webdriver import Browser
 
@@ -65,23 +67,46 @@ def update_times(
     return {"update": _quiet_mean(times), "slowest": max(times), "whole": median(whole)}
 
 
-def turn_times(browser: Browser, house: House, gemini: FakeGemini, kilobytes: int, turns: int) -> dict[str, float]:
-    """Milliseconds for turning a page of an answer of this length, and for the layout that follows: between the
-    first two pages, and between two in the middle.
-    """
-    read(browser, house, gemini, _BLOCK * (kilobytes * 1024 // len(_BLOCK)))
-    _, pages = page_number(browser)
-    browser.script(
-        _CLOCK + "window.turned = function (id) { var start = clock(); document.getElementById(id).onclick();"
-        "  return document.body.offsetHeight && clock() - start; };"
-    )
-    times = []
-    for page in (0, max(0, pages // 2 - 1)):
-        while page_number(browser)[0] <= page:
+class Turns:
+    """Turns of pages of an answer of this length, between the first two pages or two in the middle."""
+
+    def __init__(
+        self, browser: Browser, house: House, gemini: FakeGemini, kilobytes: int, is_middle: bool = False
+    ) -> None:
+        self._browser = browser
+        self._times: list[float] = []
+        read(browser, house, gemini, _BLOCK * (kilobytes * 1024 // len(_BLOCK)))
+        browser.script(
+            _CLOCK + "window.turned = function (id) { var start = clock(); document.getElementById(id).onclick();"
+            "  return document.body.offsetHeight && clock() - start; };"
+        )
+        middle = page_number(browser)[1] // 2 if is_middle else 1
+        while page_number(browser)[0] < middle:
             browser.script("window.turned('next');")
-        ways = ["next", "back"] * (turns // 2)
-        times.append([float(browser.script("return window.turned(arguments[0])", way)) for way in ways])
-    return {"first": _quiet_mean(times[0]), "middle": _quiet_mean(times[1])}
+
+    def turn(self, way: str) -> None:
+        """Turn "next" or "back"."""
+        self._times.append(float(self._browser.script("return window.turned(arguments[0])", way)))
+
+    def usual(self) -> float:
+        """Milliseconds for one turn and the layout that follows."""
+        return _quiet_mean(self._times)
+
+
+def turn_times(engine: Engine, house: House, gemini: FakeGemini, turns: int) -> tuple[float, float, float]:
+    """Milliseconds for turning a page at the beginning of 100 KB, in their middle, and of 1 KB. The three browsers
+    alternate, so that the machine is as busy for one as for the others.
+    """
+    with ExitStack() as open_browsers:
+        three = [
+            Turns(open_browsers.enter_context(engine.start(600, 706)), house, gemini, size, is_middle)
+            for size, is_middle in ((100, False), (100, True), (1, False))
+        ]
+        for number in range(turns):
+            for each in three:
+                each.turn("back" if number % 2 else "next")
+        first, middle, short = (each.usual() for each in three)
+        return first, middle, short
 
 
 def _quiet_mean(times: list[float]) -> float:

@@ -11,7 +11,7 @@ import pytest
 from fakes.gemini import Call, FakeGemini
 from fakes.house import House
 
-from kindle_appliance.web.templates import Page, Templates
+from kindle_appliance.web.templates import _TIGHT_IN_SCRIPTS, STATIC, Page, Templates, _packed
 
 from .engines import CHROMIUM, Engine
 from .webdriver import Browser, ChromiumBrowser
@@ -84,12 +84,17 @@ def answered(house: House, gemini: FakeGemini, text: str, question: str = "Why?"
 
 def alter_pages(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Serve pages with `new` in place of `old`, so that the page misses a feature that the browser's driver needs.
-    An engine that lacks the feature has no content security policy either.
+    An engine that lacks the feature has no content security policy either. `old` is of a template, or of a script
+    as it stands in its file.
     """
-    page = Templates.page
+    page, packed = Templates.page, _packed(old, _TIGHT_IN_SCRIPTS)
+    scripts = "".join(_packed(path.read_text(encoding="utf-8"), _TIGHT_IN_SCRIPTS) for path in STATIC.glob("*.js"))
+    templates = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.html"))
+    found = packed if packed in scripts else old
+    assert found in scripts + templates, f"no page has {old!r}"
 
     def altered(*args: Any, **values: Any) -> Page:
-        return Page(page(*args, **values).replace(old, new), "")
+        return Page(page(*args, **values).replace(found, new), "")
 
     monkeypatch.setattr(Templates, "page", altered)
 

@@ -69,7 +69,7 @@ WORDS = r"""
           range.setStart(child, word.index);
           range.setEnd(child, word.index + 1);
           box = range.getBoundingClientRect();
-          words.push([word[0], box.left, box.top]);
+          if (box) { words.push([word[0], box.left, box.top]); }  // old engines have none of what is hidden
         }
       }
     }
@@ -131,7 +131,8 @@ def test_the_parts_of_a_long_text_are_not_seen(
 ) -> None:
     files = sorted((Path(__file__).parent / "kinds").glob("*.md"))
     text = "\n\n".join(path.read_text(encoding="utf-8").replace("¦", "").strip() for path in files)
-    alter_pages(monkeypatch, "var PART = 50", "var PART = 1")  # so that there is one wherever one may be
+    alter_pages(monkeypatch, "var PART = 50", "var PART=1")  # so that there is one wherever one may be
+    alter_pages(monkeypatch, "'hyphens='", "'none='")  # which come after the first page
     ask(browser, house.url)
     call = begin(gemini)
     call.text(f"{text}\n\nThe last of it, so far.\n\n")
