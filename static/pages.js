@@ -119,7 +119,7 @@ function leafHeight(isLater) {
 function wholeLines(height) { return Math.max(1, Math.floor(height / line)) * line; }
 
 whenFitted.push(function () {
-  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.41);
+  line = Math.round(parseFloat(window.getComputedStyle(byId('answer'), null).fontSize) * 1.46);
   byId('answer').style.lineHeight = line + 'px';
   heights = [leafHeight(false), leafHeight(true)];
   rooms = [wholeLines(heights[0]), wholeLines(heights[1])];

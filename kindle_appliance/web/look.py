@@ -13,7 +13,7 @@ each.
 OFFERED = (55, 48, 34, 22)
 """Those that a reader is offered at first."""
 
-_OLD_SIZES = dict(enumerate((48, 48, 40, 34, 28, 22, 17, 13), 1))
+_OLD_SIZES = dict(enumerate((48, 40, 40, 34, 28, 22, 17, 13), 1))
 """Those of version 0.1, which numbered them, and the nearest of ours."""
 
 

@@ -37,6 +37,7 @@ _LINES = """
           spaces = 0;
         }
       }
+      lines.push(count);
     }
     for (i = 0; i < all.length; i += 1) { measure(all[i]); }
     return lines;
