@@ -15,7 +15,6 @@ from .appliance import serve
 from .errors import OwnerError, ReaderError, SettingsError, StartError
 from .host import journal, signals, terminal
 from .kinds import SWITCH
-from .owner import commands
 from .owner.installation import Installation
 from .settings import Settings
 from .storage.chats import check_question, clean
@@ -88,11 +87,23 @@ def _run(
         except SettingsError as error:
             if given.command != "doctor":
                 raise
+            from .owner import commands
+
             return commands.tell_of_settings(error)
     # At a terminal only the command's own output matters.
     level = values.log_level if given.command == "serve" else "error"
     journal.start(level, sys.__stderr__ or sys.stderr, _is_journal(environment))
     folder = settings.data_folder(values, environment)
+    if given.command == "serve":
+        serve(values, environment, on_ready)
+        return 0
+    return _obey(given, values, installation, folder)
+
+
+def _obey(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
+    """Run one of the owner's commands."""
+    from .owner import commands  # here, because it would stay in the memory of `serve`
+
     match given.command:
         case "ask":
             return _ask(given, values, installation, folder)
@@ -107,8 +118,7 @@ def _run(
             return commands.back_up(folder, given.file, installation, given.with_secrets)
         case "restore":
             return commands.restore(folder, given.file, installation, given.accept_settings, given.roll_back)
-    serve(values, environment, on_ready)
-    return 0
+    raise AssertionError(given.command)
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:
@@ -127,6 +137,8 @@ def _load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings
 
 def _ask(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
     """Ask the running appliance; or a model directly, if none runs or the command line says where to ask."""
+    from .owner import commands
+
     question = clean(given.question)
     check_question(question)
     if not (given.config or given.gemini_url or given.demo):

@@ -6,7 +6,6 @@ name of their own.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import unicodedata
@@ -90,7 +89,9 @@ class SettingsFile:
 
     def _similar(self, name: str) -> str:
         """A right line for what was most likely meant; "" if nothing is near."""
-        near = difflib.get_close_matches(name.lower(), self.examples, 1)
+        from difflib import get_close_matches  # here: only a mistake needs it
+
+        near = get_close_matches(name.lower(), self.examples, 1)
         return self.examples[near[0]] if near else ""
 
     def _line(self, number: int) -> str:

@@ -24,7 +24,6 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from ..formulas.formula import set_formula
 from .tail import OPEN
 
 GROWING = "growing"
@@ -184,10 +183,16 @@ def _keep_lines(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return False
 
 
+def _set(source: str, display: bool) -> str | None:
+    from ..formulas.formula import set_formula  # here: until the first formula, none of it is in memory
+
+    return set_formula(source, display)
+
+
 def _render(renderer: RendererHTML, tokens: list[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     """A formula with lines of its own; as it was written, if it is not understood."""
     token = tokens[index]
-    html = set_formula(token.content, display=True)
+    html = _set(token.content, display=True)
     if html is None:
         html = "<code>" + "<br />".join(map(escape, token.content.split("\n"))) + "</code>"
     token.attrJoin("class", "formula")
@@ -270,7 +275,7 @@ def _add(state: StateInline, content: str, end: int, silent: bool, display: bool
     start, state.pos = state.pos, end
     if silent:
         return True
-    html = set_formula(content, display)
+    html = _set(content, display)
     if html is None:
         state.push("code_inline", "code", 0).content = content.replace("\n", " ")
         return True

@@ -3,10 +3,9 @@
 They stand in the HTML of blocks only on their way to a browser that breaks lines there. The same block always gets
 the same ones, and no word gets any because of the text behind it, so what has been drawn stays while text grows.
 
-The dictionaries are those of pyphen. In a fresh process of Python 3.11 on x86-64 they take: English 1.6 MB, Spanish
-0.7, French 0.3, Portuguese 0.2, Italian 0.1. As pyphen itself reads them it would be twice that. German would take
-7.5 and Hungarian more, so texts in those stay ragged. So do texts in Dutch, whose dictionary comes without its
-licence.
+The dictionaries are those of pyphen. In a fresh process of Python 3.11 on x86-64 they take: English 0.9 MB, Spanish
+0.6, French 0.1, Portuguese and Italian less. As pyphen itself reads them English takes 3.5 and German 17; texts in
+German and Hungarian stay ragged. So do texts in Dutch, whose dictionary comes without its licence.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ MOST_DICTIONARIES = 2
 _IDLE_SECONDS = 600.0
 """A dictionary gives way to another one when nobody has needed it for so long."""
 
+_BITS = 6  # of a letter
 _SIDE = 3
 """At least so many letters of a word stand on either line."""
 _LONGEST = 40
@@ -114,7 +114,7 @@ class Words:
 
     def __init__(self, language: str) -> None:
         self._language = language
-        self._patterns = read_patterns(language)
+        self._patterns = Patterns(language)
         self._divided: dict[str, str] = {}
 
     def into(self, html: str) -> str:
@@ -146,7 +146,6 @@ class Words:
                 if _SIDE <= end <= len(word) - _SIDE:
                     divided += word[begin:end] + SOFT_HYPHEN
                     begin = end
-            self._patterns.cache.clear()  # pyphen would keep every word
             self._divided[word] = divided = divided + word[begin:]
         return divided
 
@@ -155,28 +154,56 @@ class Words:
         return is_frequent(word.lower(), self._language)
 
 
-def read_patterns(language: str) -> Any:
-    """pyphen's patterns of a language, in half of the memory: equal values are one object from the beginning on.
-    None of these dictionaries has patterns that change letters, which pyphen also knows.
+class Patterns:
+    """The patterns of a language: how good each place in some letters is to divide a word (Liang, "Word
+    Hy-phen-a-tion by Com-put-er", 1983). They are read from the dictionary that pyphen brings along, and take a
+    quarter of the memory: each is a number, equal values are one object, and those that say only where to divide
+    nearer to an end of a word than `_SIDE` are left out. None of these dictionaries has patterns that change
+    letters, which pyphen also knows.
     """
-    from pyphen import LANGUAGES, HyphDict, ignored, parse  # here: a house of old Kindles never needs it
 
-    patterns = HyphDict.__new__(HyphDict)
-    patterns.patterns, patterns.cache, patterns.maxlen = {}, {}, 0
-    kept: dict[Any, Any] = {}
-    with LANGUAGES[DICTIONARIES[language]].open(encoding="utf-8") as lines:
-        next(lines)  # the name of the encoding
-        for line in map(str.strip, lines):
-            if line and not line.startswith(ignored):
-                tags, values = zip(*[(tag, int(value or 0)) for value, tag in parse(line)], strict=True)
-                begin = next((at for at, value in enumerate(values) if value), len(values))
-                end = len(values) - next((at for at, value in enumerate(reversed(values)) if value), 0)
-                if begin < end:
-                    value = begin, values[begin:end]
-                    key = "".join(tags)
-                    patterns.patterns[key] = kept.setdefault(value, value)
-                    patterns.maxlen = max(patterns.maxlen, len(key))
-    return patterns
+    def __init__(self, language: str) -> None:
+        from pyphen import LANGUAGES, ignored, parse  # here: a house of old Kindles never needs it
+
+        self._codes: dict[str, int] = {}  # of each letter, from 1 on
+        self._values: dict[int, tuple[int, tuple[int, ...]]] = {}  # the first values of a pattern are 0 mostly
+        self._longest = 0
+        kept: dict[Any, Any] = {}
+        with LANGUAGES[DICTIONARIES[language]].open(encoding="utf-8") as lines:
+            next(lines)  # the name of the encoding
+            for line in map(str.strip, lines):
+                if line and not line.startswith(ignored):
+                    pairs = [(letter, int(value or 0)) for value, letter in parse(line)]
+                    letters, values = zip(*pairs, strict=True)
+                    begin = next((at for at, value in enumerate(values) if value), len(values))
+                    end = len(values) - next((at for at, value in enumerate(reversed(values)) if value), 0)
+                    is_of_start = letters[0] == "." and end - 2 < _SIDE  # the first of `values` is before the dot
+                    is_of_end = letters[-2] == "." and len(values) - 2 - begin < _SIDE
+                    if begin < end and not is_of_start and not is_of_end:
+                        value = begin, values[begin:end]
+                        self._values[self._number("".join(letters))] = kept.setdefault(value, value)
+
+    def _number(self, letters: str) -> int:
+        number = 0
+        for letter in letters:
+            number = number << _BITS | self._codes.setdefault(letter, len(self._codes) + 1)
+        self._longest = max(self._longest, len(letters))
+        return number
+
+    def positions(self, word: str) -> list[int]:
+        """Where a word can be divided: the numbers of letters before each place."""
+        codes = [self._codes.get(letter, 0) for letter in f".{word.lower()}."]
+        points = [0] * (len(codes) + 1)
+        for start in range(len(codes)):
+            number = 0
+            for code in codes[start : start + self._longest]:
+                if not code:
+                    break
+                number = number << _BITS | code
+                if pattern := self._values.get(number):
+                    for at, value in enumerate(pattern[1], start + pattern[0]):
+                        points[at] = max(points[at], value)
+        return [at - 1 for at, value in enumerate(points) if value % 2]
 
 
 class _Block:

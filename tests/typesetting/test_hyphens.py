@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from html import unescape
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -18,8 +19,8 @@ from kindle_appliance.text.hyphens import (
     MOST_DICTIONARIES,
     SOFT_HYPHEN,
     Hyphens,
+    Patterns,
     Words,
-    read_patterns,
 )
 from kindle_appliance.text.languages import language_of
 from kindle_appliance.typesetting.typesetter import Typesetter
@@ -178,7 +179,7 @@ def test_words_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
     english = Words("en")
     for word in ("communities", "soldiers", "provided", "strengthened", "communities"):
         english.divide(word)
-        assert len(english._divided) <= 3 and not english._patterns.cache
+        assert len(english._divided) <= 3
 
 
 def test_html_too_long_for_prose_gets_none() -> None:
@@ -267,8 +268,8 @@ from kindle_appliance.text.hyphens import (
     MOST_DICTIONARIES,
     SOFT_HYPHEN,
     Hyphens,
+    Patterns,
     Words,
-    read_patterns,
 )
 import pyphen
 def used():
@@ -281,9 +282,19 @@ print(used() - before)
 
 
 @pytest.mark.parametrize("language", DICTIONARIES)
-def test_a_dictionary_is_read_as_pyphen_reads_it(language: str) -> None:
-    pyphens, ours = HyphDict(LANGUAGES[DICTIONARIES[language]]), read_patterns(language)
-    assert ours.patterns == pyphens.patterns and ours.maxlen == pyphens.maxlen
+def test_a_dictionary_divides_words_as_pyphen_does(language: str) -> None:
+    theirs, ours = HyphDict(LANGUAGES[DICTIONARIES[language]]), Patterns(language)
+    pieces = sorted(key.strip(".") for key in theirs.patterns)
+    starts = [key.strip(".") for key in sorted(theirs.patterns) if key[0] == "."] or pieces
+    ends = [key.strip(".") for key in sorted(theirs.patterns) if key[-1] == "."] or pieces
+    choose = Random(language).choice
+    words = [choose(starts) + choose(pieces) + choose(ends) for _ in range(5000)]
+    divided = 0
+    for word in words:
+        found, wanted = ({at for at in each.positions(word) if 3 <= at <= len(word) - 3} for each in (ours, theirs))
+        assert found == wanted, word
+        divided += bool(found)
+    assert divided > 1000
 
 
 @pytest.mark.slow
