@@ -100,9 +100,9 @@ function clearScreen() {
   veil.style.left = -document.body.offsetLeft + 'px';
   veil.style.width = root.clientWidth + 'px';
   veil.style.height = Math.max(window.innerHeight, document.body.offsetHeight) + 'px';
-  veil.className = 'black';
+  veil.style.background = '#000';
   document.body.appendChild(veil);
-  setTimeout(function () { veil.className = 'white'; }, 400);
+  setTimeout(function () { veil.style.background = '#fff'; }, 400);
   setTimeout(function () { document.body.removeChild(veil); }, 800);
 }
 
@@ -112,6 +112,7 @@ function clearScreen() {
 var openers = {};          // for each panel's id, that of the link
 
 function bindPanel(id, opener, prepare) {
+  if (!byId(opener)) { return; }                 // as while the PIN is entered
   openers[id] = opener;
   byId(opener).setAttribute('role', 'button');
   onTap(opener, function () {

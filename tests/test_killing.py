@@ -78,7 +78,7 @@ class Asked:
             assert reply.status == 303, reply.data
             self.place = reply.headers["Location"]
             page = client.request("GET", url + self.place).data.decode()
-            answer = re.search(r'action="/answers/(\d+)/stop"', page)
+            answer = re.search(r'"answer": (\d+)', page)
             assert answer, page
             path = f"/answers/{answer[1]}?as=events"
             follow = Follow(client.request("GET", url + path, preload_content=False))
@@ -120,9 +120,10 @@ def check_after_restart(appliance: Appliance, asked: list[Asked], kept: dict[str
             continue
         page = appliance.get(each.place).read().decode()
         was = kept[each.question]
-        assert f'<body class="reading ended {was.finish or "interrupted"}"' in page
+        empty = "" if was.answer else " empty"
+        assert f'<body class="reading ended {was.finish or "interrupted"}{empty}"' in page
         assert ("The appliance was switched off" in page) == (was.finish is None)
-        answer = re.search(r'action="/answers/(\d+)/stop"', page)
+        answer = re.search(r'"answer": (\d+)', page)
         assert answer and appliance.get(f"/answers/{answer[1]}?as=text").read().decode() == was.answer
 
 

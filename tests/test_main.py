@@ -356,11 +356,11 @@ def test_no_secret_is_in_the_log_the_pages_the_store_or_the_process_list(
         for path in ("/answers/1?as=events", "/chats/1/1", "/chats", "/", "/check/reports", "/nothing", "/pin"):
             said += read(appliance.get(path))
         said += cookie
-        assert gemini.calls[0].headers["x-goog-api-key"] == KEY and 'class="reading ended failed"' in said
+        assert gemini.calls[0].headers["x-goog-api-key"] == KEY and 'class="reading ended failed empty"' in said
         processes = Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
         said += appliance.rest() + appliance.errors.read_text()
     stored = b"".join(each.read_bytes() for each in (tmp_path / "state").rglob("*") if each.is_file())
-    typed = 'name="pin" value="70413"'  # the digits typed in a browser without script, which the page returns
+    typed = 'aria-label="PIN" value="70413"'  # the digits typed in a browser without script, which the page returns
     assert said.count("70413") == said.count(typed) == 1
     for secret in (KEY, PIN, "70413", "90909"):
         assert secret.encode() not in stored + processes and secret not in said.replace(typed, "")

@@ -319,7 +319,7 @@ def _ask(url: str) -> tuple[str, str, str]:
         response = client.request("POST", f"{url}/ask", fields=form, encode_multipart=False, redirect=False)
     assert response.status == 303, response.status
     address = response.headers["Location"]
-    found = re.search(r'action="/answers/(\d+)/stop"', _get(f"{url}{address}"))
+    found = re.search(r'"answer": (\d+)', _get(f"{url}{address}"))
     assert found, "the page has no answer"
     reader = Reader(url, int(found[1]))
     reader.stream()

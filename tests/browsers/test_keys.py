@@ -182,7 +182,7 @@ def test_a_script_or_a_fragment_that_scrolls_the_text_turns_to_the_page(
         number = check_page(browser, pages)
         assert f"link {link} " in pages[number - 1]
         assert focused(browser) == "A", "it keeps the focus"
-    for fragment, number in (("after", len(pages)), ("text", 1), ("sent", len(pages)), ("look", len(pages))):
+    for fragment, number in (("text", 1), ("after", len(pages)), ("sent", len(pages)), ("look", len(pages))):
         browser.script(f"location.hash = '{fragment}';")
         assert check_page(browser, pages) == number
     browser.press("Escape")

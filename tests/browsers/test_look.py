@@ -36,7 +36,7 @@ def characters_on_a_line(browser: Browser) -> int:
 
 @pytest.mark.parametrize(
     ("look", "latin", "han"),
-    [("62", (50, 75), (30, 32)), ("48", (38, 58), (23, 24)), ("13", (9, 16), (6, 7))],
+    [("62", (50, 75), (30, 32)), ("48", (38, 58), (23, 25)), ("13", (9, 16), (6, 7))],
 )
 def test_each_text_size_sets_its_number_of_characters_a_line_on_every_kindle(
     engine: Engine,
@@ -113,7 +113,7 @@ def test_a_text_size_applies_at_once_and_on_all_pages(browser: Browser, gemini: 
     assert "Bold" not in browser.text and "Regular" not in browser.text
     for address in ("/", path):
         browser.open(house.url + address)
-        assert browser.script("return document.documentElement.className") == "size-34 bold scripted"
+        assert browser.script("return document.documentElement.className").startswith("size-34 bold scripted")
     browser.click(browser.find("#aa"))
     for _ in range(6):
         browser.click(browser.find("#larger"))

@@ -21,7 +21,9 @@ from .webdriver import Browser
 SAID = """
     function read(node) {
       var all = node.getElementsByTagName('*'), said = [], i;
-      for (i = 0; i < all.length; i += 1) { said.push(all[i].nodeName + ' ' + all[i].textContent); }
+      for (i = 0; i < all.length; i += 1) {   // a DIV is a part of a long text
+        if (all[i].nodeName !== 'DIV') { said.push(all[i].nodeName + ' ' + all[i].textContent); }
+      }
       return said;
     }
     var whole = document.createElement('div');

@@ -28,7 +28,7 @@ from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.schema import CHATS
-from kindle_appliance.text.hyphens import Hyphens
+from kindle_appliance.text.hyphens import Hyphens, Words
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.upstream.fallback import Fallback
 from kindle_appliance.upstream.gemini import Gemini
@@ -98,7 +98,8 @@ class House:
         self.desk.start()
         self.reports = Reports(self.database)
         self.rate_limit = RateLimit(self.database, *self._allowed, ticks=self._ticks)
-        self.hyphens = Hyphens()
+        self._has_dictionaries = False
+        self.hyphens = Hyphens(read=self._read_dictionary)
         self.health = Health("0.0.0", self.database, self.desk, damaged=self.chats.look_further)
         web = Web(
             self.desk,
@@ -142,9 +143,15 @@ class House:
         self.stop()
 
     def hyphenate(self, language: str = "en") -> None:
-        """Have the dictionary of a language in memory."""
+        """Have the dictionary of a language in memory. Without this, text has no hyphens, and a page stays as it is
+        when it is opened again.
+        """
+        self._has_dictionaries = True
         while not self.hyphens.has(language):
             time.sleep(0.01)
+
+    def _read_dictionary(self, language: str) -> Any:
+        return Words(language) if self._has_dictionaries else None
 
     # ---- As a browser
 

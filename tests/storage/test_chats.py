@@ -285,12 +285,12 @@ def test_the_note_of_an_ending_comes_back_with_its_values_in_both_languages(chat
 OLD_NOTES = {
     "Gemini's answer broke off here.": "Gemini 的回答到这里中断了。",
     "Gemini did not answer in time. Please ask again.": "Gemini 没有及时回答。请再问一次。",
-    "The appliance does not reach Google. Is the internet working?": "设备连不上 Gemini。互联网正常吗？",
+    "The appliance does not reach Google. Is the internet working?": "设备连不上 Gemini。家里能上网吗？",
     "Google does not accept the key of this appliance. Its owner can store a new one.": (
         "Google 不接受这台设备的密钥。请机主换一个新的。"
     ),
     "The prepaid credit for Gemini is used up. The owner can add to it in Google AI Studio.": (
-        "Gemini 的预付余额已用完。机主可以在 Google AI Studio 充值。"
+        "Gemini 的预付余额已用完。机主可以到 Google AI Studio 充值。"
     ),
 }
 

@@ -189,7 +189,8 @@ class Seen(NamedTuple):
 def seen(house: House, language: str = "en") -> Seen:
     page = house.get("/chats/1/1", Accept_Language=language).data.decode()
     found = re.search(
-        r'<body class="reading ended (\w+)[^"]*".*?<div class="text" id="text">(.*?)</div>.*?id="ending">(.*?)</p>',
+        r'<body class="reading ended (\w+)[^"]*".*?<div class="text" id="text">(.*?)</div>'
+        r'.*?id="ending" role="status">(.*?)</p>',
         page,
         re.DOTALL,
     )

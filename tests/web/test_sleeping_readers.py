@@ -47,7 +47,7 @@ def test_a_reader_whose_connection_is_cut_fifty_times_has_the_whole_page(
                     endless.enough.set()
     assert (cuts, reader.tail, reader.end["finish"]) == (CUTS, "", "complete")
     assert reader.blocks == page_of(endless.text)
-    assert "\n".join(reader.blocks) in house.get(f"/chats/{chat}/{number}").data.decode()
+    assert "".join(reader.blocks) in house.get(f"/chats/{chat}/{number}").data.decode()
     soak.tell(
         f"cut {cuts} times, {partial} of them after something new had come ({way}):"
         f" {len(reader.blocks)} blocks of {len(endless.text)} characters, as if it had never slept"
