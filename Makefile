@@ -66,7 +66,7 @@ pictures: $(VENV)/tested  ## the pictures in docs/, taken anew in the old engine
 	mkdir -p docs
 	cp build/screenshots/middle-600-48-phantomjs-2.1.1.png docs/reading.png
 	cp build/screenshots/last-600-48-phantomjs-2.1.1.png docs/end.png
-	cp build/screenshots/asking-600-48-phantomjs-2.1.1.png docs/asking.png
+	cp build/screenshots/asking-first-600-48-phantomjs-2.1.1.png docs/asking.png
 	cp build/screenshots/middle-600-13-phantomjs-2.1.1.png docs/large.png
 	PYTHONPATH=tests $(BIN)/python -m browsers.sheets
 

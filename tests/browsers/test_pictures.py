@@ -102,6 +102,7 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             cut, _ = house.chats.ask("Why did it go dark?", None, "form")
             house.chats.store_pieces([Piece(cut.id, 0, "It went dark because")])
             house.chats.interrupt_unfinished()
+            house.hyphenate()
             yield house
     finally:
         demo.close()
