@@ -92,7 +92,7 @@ function markRead() {
   var unread = /(?:^|; )unread=([\d.]*)/.exec(document.cookie);
   if (unread) {
     unread = ('.' + unread[1] + '.').replace('.' + PAGE.answer + '.', '.').slice(1, -1);
-    document.cookie = 'unread=' + unread + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
+    keepCookie('unread', unread);
   }
 }
 

@@ -8,8 +8,8 @@
   // WebKit 538 and Chromium break lines at soft hyphens, WebKit 534 does not. WebKit 533, from before the property of
   // that name, does, but draws only some of the hyphens. A cookie tells the appliance, which then sends text with them.
   box.appendChild(document.createTextNode('mmm\u00admmm'));
-  breaks = 'hyphens=' + (box.offsetHeight > 15 && ('hyphens' in box.style || 'webkitHyphens' in box.style) ? 1 : 0);
-  if (document.cookie.indexOf(breaks) < 0) { document.cookie = breaks + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT'; }
+  breaks = box.offsetHeight > 15 && ('hyphens' in box.style || 'webkitHyphens' in box.style) ? 1 : 0;
+  if (document.cookie.indexOf('hyphens=' + breaks) < 0) { keepCookie('hyphens', breaks); }
   // Chromium makes a line of Han characters fill its width; WebKit 538 stretches only the spaces in it.
   box.innerHTML = '\u4e00<b>\u4e00</b>\u4e00\u4e00\u4e00';
   mark(root, 'han', box.lastElementChild.offsetLeft > 12);

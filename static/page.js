@@ -24,6 +24,10 @@ function setText(element, text) {
   }
 }
 
+function keepCookie(name, value) {
+  document.cookie = name + '=' + value + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
+}
+
 function mark(element, name, isOn) {
   var names = (' ' + element.className + ' ').replace(' ' + name + ' ', ' ') + (isOn ? name : '');
   names = names.replace(/^\s+|\s+$/g, '');
@@ -77,7 +81,7 @@ function setLook(size, isBold) {
   mark(root, 'size-' + size, true);
   mark(root, 'bold', isBold);
   setText(byId('weight'), isBold ? PAGE.say.regular : PAGE.say.bold);
-  document.cookie = 'look=' + size + (isBold ? 'b' : '') + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
+  keepCookie('look', size + (isBold ? 'b' : ''));
   fit();
 }
 

@@ -59,7 +59,7 @@ function keepPlace() {
   all = keptEntries(false);
   if (entry) { all.push(entry); }
   while (all.length > MOST_PLACES || ('places=' + all.join('_')).length > MOST_BYTES) { all.shift(); }
-  document.cookie = 'places=' + all.join('_') + '; path=/; expires=Thu, 31 Dec 2037 12:00:00 GMT';
+  keepCookie('places', all.join('_'));
 }
 
 function pageOf(wanted) {

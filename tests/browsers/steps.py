@@ -136,6 +136,12 @@ def offers(browser: Browser) -> list[str]:
     )
 
 
+def choose_look(browser: Browser, url: str, look: str) -> None:
+    """Have pages in this size and weight from now on, as after a tap on Aa: `48b` is bold."""
+    browser.open(url + "/no")
+    browser.script(f"document.cookie = 'look={look}; path=/'")
+
+
 def page_number(browser: Browser) -> tuple[int, int]:
     """The current page of the answer and the number of pages: "2 of 5"."""
     page, pages = re.findall(r"\d+", text_of(browser, "count"))

@@ -10,7 +10,7 @@ from fakes.house import House
 
 from .engines import Engine
 from .fed_page import FedPage, fed_pages
-from .steps import lines_shown, page_number, read, turn
+from .steps import choose_look, lines_shown, page_number, read, turn
 from .webdriver import Browser
 
 HEADINGS = ("## A heading", "### Another heading", "#### A third", "**Only bold words**")
@@ -51,8 +51,7 @@ LAST = """
 def test_a_heading_never_stands_last_on_a_page(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     read(browser, house, gemini, TEXT)
     last = page_number(browser)[1]
     assert last > 5

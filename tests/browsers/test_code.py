@@ -6,7 +6,7 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
-from .steps import lines_shown, page_number, read, turn
+from .steps import choose_look, lines_shown, page_number, read, turn
 from .webdriver import Browser
 
 CODE = (
@@ -52,8 +52,7 @@ LINES = """
 def test_wrapped_code_is_indented_behind_the_beginning_of_its_line(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     read(browser, house, gemini, f"```\n{CODE}```\n")
     lines, width, height, text = browser.script(LINES)
     assert text == CODE, "the text is the same"

@@ -15,6 +15,7 @@ from .steps import (
     answered,
     ask,
     begin_on_page,
+    choose_look,
     lines_shown,
     page_number,
     read,
@@ -73,8 +74,7 @@ def test_the_count_leads_to_the_first_page_the_last_and_the_headings(
 def test_as_many_headings_as_fit_are_those_around_the_page(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     read(browser, house, gemini, CHAPTERS)
     shown = []
     for way in ("first", "last"):
@@ -136,8 +136,7 @@ def test_the_last_page_never_holds_buttons_alone(
     """Whatever is left of the page on which the text ends."""
     paths = [answered(house, gemini, "A line of text.\n\n" * count + "The end.") for count in range(2, 36, 3)]
     with engine.start(600, 706) as browser:
-        browser.open(house.url + "/no")
-        browser.script(f"document.cookie = 'look={look}; path=/'")
+        choose_look(browser, house.url, look)
         alone = 0
         for path in paths:
             browser.open(house.url + path)

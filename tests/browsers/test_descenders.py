@@ -11,7 +11,7 @@ from fakes.house import House
 from .conftest import demand
 from .engines import ENGINES, Engine
 from .pixels import dark_pixels
-from .steps import LONG, answered, page_number, turn
+from .steps import LONG, answered, choose_look, page_number, turn
 from .webdriver import Browser
 
 PAINTERS = [engine for engine in ENGINES if engine.pictures]
@@ -80,8 +80,7 @@ def test_descenders_are_shown_whole_on_every_control(
     path = answered(house, gemini, f"## A heading\n\n{LONG}")
     cut: list[str] = []
     with engine.start(600, 706) as browser:
-        browser.open(house.url + "/no")
-        browser.script(f"document.cookie = 'look={look}; path=/'")
+        choose_look(browser, house.url, look)
         for address, opened in (
             (path, ""), (path, "aa"), (path, "count"), (path, "last"), ("/", ""), ("/chats", "")
         ):  # fmt: skip

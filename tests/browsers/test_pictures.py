@@ -29,7 +29,7 @@ from kindle_appliance.web.templates import STATIC
 
 from .engines import Engine
 from .screens import LOOKS, screens
-from .steps import ENDED, LONG, lines_shown, page_number, says, shows, take, turn
+from .steps import ENDED, LONG, choose_look, lines_shown, page_number, says, shows, take, turn
 from .webdriver import Browser
 
 QUESTIONS = {
@@ -153,12 +153,11 @@ class Album:
         self._engine = engine
         self._name = f"-{browser.size[0]}-{look}-{engine.name}.png"
         self._folder = folder
-        self._cookie = f"document.cookie = 'look={look}; path=/'"
+        self._look = look
 
     def choose(self, url: str) -> None:
         """Choose the text size."""
-        self.browser.open(url + "/no")
-        self.browser.script(self._cookie)
+        choose_look(self.browser, url, self._look)
 
     def take(self, kind: str) -> None:
         take(self.browser, self._engine, self._folder / f"{kind}{self._name}")

@@ -20,6 +20,7 @@ from .steps import (
     ask,
     begin,
     begin_on_page,
+    choose_look,
     lines_shown,
     page_number,
     read,
@@ -97,8 +98,7 @@ def test_a_long_answer_turns_in_pages_by_buttons_and_by_taps(
 def test_no_line_is_cut_at_the_edge_of_a_page(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     read(browser, house, gemini, MIXED)
     _, last = page_number(browser)
     shown = 0

@@ -9,7 +9,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 
 from .engines import Engine
-from .steps import alter_pages, answered, lines_shown, page_number, read, turn
+from .steps import alter_pages, answered, choose_look, lines_shown, page_number, read, turn
 from .webdriver import Browser
 
 STACKED = (
@@ -130,8 +130,7 @@ CUT_ROWS = """
 def test_no_page_ends_inside_a_row_or_below_the_head(
     browser: Browser, gemini: FakeGemini, house: House, look: str
 ) -> None:
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     read(browser, house, gemini, TABLES)
     last = page_number(browser)[1]
     assert last > 5

@@ -16,6 +16,7 @@ from .steps import (
     ask,
     begin,
     begin_on_page,
+    choose_look,
     hurry,
     lines_shown,
     page_number,
@@ -50,8 +51,7 @@ def test_what_is_waited_for_stands_where_the_answer_then_begins(
     look: str,
 ) -> None:
     monkeypatch.setattr("kindle_appliance.answers.answer.STATE_SECONDS", 2)
-    browser.open(house.url + "/no")
-    browser.script(f"document.cookie = 'look={look}; path=/'")
+    choose_look(browser, house.url, look)
     ask(browser, house.url)
     call = begin(gemini)
     browser.wait_until(says("state", "model-a is thinking"))
