@@ -62,6 +62,10 @@ _OWN_RUN = (
 )
 
 
+_SO_RCVBUFFORCE = 33  # of asm-generic/socket.h; Python does not name it
+_MOST_HEARD_BYTES = 64 * 1024 * 1024
+
+
 class Lines:
     """A log that other threads append to, line by line."""
 
@@ -76,7 +80,7 @@ class Lines:
             self.said.append(line)
         self._new.put(line)
 
-    def wait_for(self, pattern: str, seconds: float = 10) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
         """The first match in a line not yet consumed by an earlier wait; it must come within `seconds`."""
         deadline = time.monotonic() + seconds
         for line in self._waiting:
@@ -134,6 +138,8 @@ class Ear(Lines):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # All of a flood waits here on a slow machine: what the kernel drops would look as if it had not been sent.
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _MOST_HEARD_BYTES)
         self._socket.bind(("", MDNS[1]))
         group = socket.inet_aton(MDNS[0]) + socket.inet_aton(address)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)

@@ -46,6 +46,9 @@ from .gemini import Call, FakeGemini, Reply
 from .rungs import gemini_rungs
 from .secret_scanner import SCANNER
 
+_READERS_STOP_SECONDS = 1.5
+"""As in the appliance. A browser may hold a connection open on which it has asked nothing: Chromium does."""
+
 
 class House:
     """Serves from `start()` (or entering) to `stop()` (or leaving). The folder keeps the chats between them."""
@@ -126,7 +129,7 @@ class House:
         self.server.stop()
         self._thread.join()
         self.desk.close(5)
-        self.server.close(5)
+        self.server.close(_READERS_STOP_SECONDS)
         self.indexer.close()
         self.database.close()
         self.upstream.close()
