@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from ..clock import is_believed, now
@@ -74,8 +74,7 @@ class Quotas:
 
     def model(self, rung: Rung) -> Model:
         """The model of a rung: the version that answered under its name last, else the name itself."""
-        asked = _asked(rung)
-        return Model(asked.place, self._versions.get(asked, asked.name))
+        return _known(rung, self._versions)
 
     def learn(self, rung: Rung, version: str) -> None:
         """`version` answered under this rung's name. Aliases move, so the last one counts."""
@@ -128,9 +127,11 @@ class Quotas:
         """The first rung that is neither out of quota nor unknown, and not one of the `tried` models under another
         name.
         """
-        models = {self.model(rung) for rung in tried}
+        with self._lock:  # all names of one moment: other questions learn versions meanwhile
+            versions = self._versions.copy()
+        models = {_known(rung, versions) for rung in tried}
         for rung in rungs:
-            if self.model(rung) not in models and self.out_until(rung) is None and not self.is_unknown(rung):
+            if _known(rung, versions) not in models and self.out_until(rung) is None and not self.is_unknown(rung):
                 return rung
         return None
 
@@ -147,3 +148,9 @@ class Quotas:
 def _asked(rung: Rung) -> Model:
     """The model of a rung under the name by which it is asked."""
     return Model(rung.place.identity, rung.model)
+
+
+def _known(rung: Rung, versions: Mapping[Model, str]) -> Model:
+    """The model of a rung under the name of the version that answered."""
+    asked = _asked(rung)
+    return Model(asked.place, versions.get(asked, asked.name))

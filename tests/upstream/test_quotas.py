@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -98,6 +98,17 @@ def test_an_alias_that_moves_is_a_model_of_its_own_again() -> None:
     models.learn("flash", "3.6-flash")
     models.learn("flash", "3.7-flash")
     assert in_order(models) == list(NAMES)
+
+
+def test_a_model_is_not_asked_twice_if_its_alias_moves_while_the_next_one_is_looked_for() -> None:
+    models = Models(NAMES)
+    flash = models.rungs["flash"]
+
+    def rungs() -> Iterator[Rung]:
+        models.learn("flash", "3.7-flash")  # by another question
+        yield flash
+
+    assert models.quotas.find_next(rungs(), [flash]) is None
 
 
 def test_a_model_with_an_exhausted_quota_is_skipped_under_all_its_names_until_midnight_pacific(
