@@ -34,7 +34,8 @@ class Corpus:
         self._words = words, _cumulated(len(words))
         han = [chr(0x4E00 + 6 * number) for number in range(3000)]
         lengths = self._chance.choices((1, 2, 3), (3, 6, 1), k=20_000)
-        chinese = sorted({"".join(self._chance.choices(han, _weights(3000), k=length)) for length in lengths})
+        common = _cumulated(len(han))
+        chinese = sorted({"".join(self._chance.choices(han, cum_weights=common, k=length)) for length in lengths})
         self._chance.shuffle(chinese)
         self._chinese = chinese, _cumulated(len(chinese))
         self.common_word = words[0]
@@ -47,12 +48,9 @@ class Corpus:
         return space.join(self._chance.choices(source[0], cum_weights=source[1], k=count))
 
 
-def _weights(count: int) -> list[float]:
-    return [1 / (rank + 2) for rank in range(count)]  # after Zipf
-
-
 def _cumulated(count: int) -> list[float]:
-    return list(itertools.accumulate(_weights(count)))
+    """Weights for so many words, the most common ones first, as `random.choices` takes them."""
+    return list(itertools.accumulate(1 / (rank + 2) for rank in range(count)))  # after Zipf
 
 
 def write_house(file: Path, chats: int, long_chat: int = 0, device: str = "") -> None:

@@ -114,7 +114,7 @@ class Appliance(Program):
         return self.post("/ask", question=question, form="form").status
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
-        connection = Connection("127.0.0.1", self.port, timeout=20)
+        connection = Connection("127.0.0.1", self.port, timeout=60)
         self._connections.callback(connection.close)
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}
