@@ -31,7 +31,7 @@ MODEL = "model-a"
 OFFSETS = 20
 AT_ONCE = 160
 UNHURRIED = Clocks(connect=30, first_byte=60, progress=60)
-HURRIED = Clocks(connect=30, first_byte=2, progress=2)
+HURRIED = Clocks(connect=30, first_byte=5, progress=5)
 
 
 @dataclass(frozen=True)
