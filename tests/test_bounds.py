@@ -257,6 +257,7 @@ def open_connections(running: Appliance, addresses: Sequence[str], expected: int
         clients = []
         for address in addresses:
             clients.append(stack.enter_context(connect(running.port, address)))
+        running.patience = 50  # a slow machine takes so long to accept them all; none is too long idle by then
         assert running.get("/healthz").status == 200, "by then it has accepted them all"
         deadline = time.monotonic() + 20
         while (left := sum(map(is_open, clients))) > expected and time.monotonic() < deadline:

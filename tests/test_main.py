@@ -146,7 +146,7 @@ def test_an_answer_is_shown_while_it_is_written_and_the_key_is_sent_only_in_its_
     tmp_path: Path, gemini: FakeGemini
 ) -> None:
     with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
-        call = gemini.next_call()
+        call = gemini.next_call(20)  # once the program has started
         assert call.json["contents"] == [{"role": "user", "parts": [{"text": "Why?"}]}]
         assert {name: value for name, value in call.headers.items() if KEY in value} == {"x-goog-api-key": KEY}
         assert KEY not in call.path
@@ -174,7 +174,7 @@ def test_a_failure_on_the_terminal_is_a_sentence_without_the_key_and_status_1(
 
 def test_a_closed_output_ends_the_question_without_an_error(tmp_path: Path, gemini: FakeGemini) -> None:
     with closing(Program(tmp_path, "ask", "Why?", "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)) as asking:
-        call = gemini.next_call()
+        call = gemini.next_call(20)  # once the program has started
         call.start()
         call.text("Because ")
         asking.read_until("Because ")

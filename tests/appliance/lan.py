@@ -80,7 +80,7 @@ class Lines:
             self.said.append(line)
         self._new.put(line)
 
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 10) -> re.Match[str]:
         """The first match in a line not yet consumed by an earlier wait; it must come within `seconds`."""
         deadline = time.monotonic() + seconds
         for line in self._waiting:

@@ -131,7 +131,7 @@ class Browser(ABC):
             raise WebDriverError(f"the element at {x:g}, {y:g} is hidden, or another one would get the click")
         return x, y
 
-    def wait_until(self, expression: str, seconds: float = 30.0) -> Any:
+    def wait_until(self, expression: str, seconds: float = 10.0) -> Any:
         """Waits until a JavaScript expression is truthy in the page, and gives back its value.
 
         An expression that throws counts as not yet true. Raises AssertionError after `seconds`, with the text of

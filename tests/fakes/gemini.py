@@ -309,7 +309,7 @@ class Call:
         """Send an RST after all that was sent."""
         self._peer.reset(self.patience)
 
-    def wait_gone(self, timeout: float = 20.0) -> float:
+    def wait_gone(self, timeout: float = 5.0) -> float:
         """Wait until the client has closed its side. Return that moment, on time.monotonic()."""
         if not self._peer.gone.wait(timeout):
             raise TimeoutError(f"after {timeout} s the client still holds {self!r}")
@@ -412,7 +412,7 @@ class FakeGemini:
         with self._changed:
             self._scripts.setdefault(model, deque()).extend(replies)
 
-    def next_call(self, timeout: float = 20.0, model: str | None = None) -> Call:
+    def next_call(self, timeout: float = 5.0, model: str | None = None) -> Call:
         """Wait for the next request (for that model) without a scripted reply, read to its end."""
 
         def take() -> Call | None:
@@ -423,7 +423,7 @@ class FakeGemini:
 
         return self._when(take, timeout)
 
-    def wait_for_calls(self, count: int, timeout: float = 20.0) -> list[Call]:
+    def wait_for_calls(self, count: int, timeout: float = 5.0) -> list[Call]:
         """Wait until there are `count` requests, answered or not. Return all of them."""
         return self._when(lambda: list(self.calls) if len(self.calls) >= count else None, timeout)
 

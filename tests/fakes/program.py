@@ -78,7 +78,11 @@ class Program:
 
 
 class Appliance(Program):
-    """The serving program, on a free port. `greeting`: its output up to its address on this machine."""
+    """The serving program, on a free port. `greeting`: its output up to its address on this machine. `patience`: in
+    seconds, for each step of a response.
+    """
+
+    patience = 20.0
 
     def __init__(self, folder: Path, *arguments: str, host: str = "127.0.0.1", **more: str) -> None:
         self.port = free_port()
@@ -114,7 +118,7 @@ class Appliance(Program):
         return self.post("/ask", question=question, form="form").status
 
     def _request(self, method: str, path: str, body: str | None = None, **more: str) -> http.client.HTTPResponse:
-        connection = Connection("127.0.0.1", self.port, timeout=60)
+        connection = Connection("127.0.0.1", self.port, timeout=self.patience)
         self._connections.callback(connection.close)
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         headers |= self._cookie | {name.replace("_", "-"): value for name, value in more.items()}

@@ -270,7 +270,7 @@ def test_an_answer_of_the_running_appliance_is_shown_as_it_is_written_and_stops_
         closing(Appliance(tmp_path, "--gemini-url", gemini.url, GEMINI_API_KEY=KEY)),
         closing(Program(tmp_path, "ask", "Why?")) as asking,
     ):
-        call = gemini.next_call()
+        call = gemini.next_call(20)  # once the program has started
         call.start()
         call.text("Because ")
         assert asking.read_until("Because ") == "Because "

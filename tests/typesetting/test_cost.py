@@ -26,7 +26,7 @@ Measured = TypeVar("Measured")
 _TIMES_THE_LIBRARY = 5
 _GROWTH = 1.5
 
-_ROUNDS = 20
+_ROUNDS = 10
 """Other programs disturb a measurement: it counts if it keeps to the bound in one of so many rounds."""
 
 
