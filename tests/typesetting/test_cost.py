@@ -14,6 +14,7 @@ import pytest
 from conftest import Soak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ratios import usual_ratio
 
 from bench.patterns import PATTERNS, repeated
 from bench.typesetting import ARRIVALS, KIB, cpu_seconds, library_seconds, prose, seconds, typeset
@@ -25,9 +26,6 @@ Measured = TypeVar("Measured")
 
 _TIMES_THE_LIBRARY = 5
 _GROWTH = 1.5
-
-_ROUNDS = 10
-"""Other programs disturb a measurement: it counts if it keeps to the bound in one of so many rounds."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,15 +52,14 @@ def test_there_are_more_than_a_hundred_patterns_of_any_length() -> None:
 def test_a_text_costs_at_most_five_times_what_the_library_needs_for_it_or_for_prose(name: str, soak: Soak) -> None:
     length = soak(4, full=64) * KIB
     text, usual = PATTERNS[name](length), prose(length)
-    library = float("inf")
-    ours = dict.fromkeys(ARRIVALS, library)
-    for _ in range(_ROUNDS):  # each measurement is about as long as the others, so as often disturbed
-        library = min(library, max(mean_of(4, library_seconds, each) for each in (text, usual)))
-        for arrival, arrive in ARRIVALS.items():
-            ours[arrival] = min(ours[arrival], seconds(arrive(text)))
-        if max(ours.values()) <= _TIMES_THE_LIBRARY * library:
-            break
-    assert max(ours.values()) <= _TIMES_THE_LIBRARY * library
+    dearer = max(text, usual, key=lambda each: mean_of(3, library_seconds, each))
+    for arrive in ARRIVALS.values():
+
+        def times(arriving: Sequence[str] = arrive(text)) -> tuple[float, float]:
+            """Each is about as long as the other, so as often disturbed."""
+            return mean_of(4, library_seconds, dearer), seconds(arriving)
+
+        assert usual_ratio(times, _TIMES_THE_LIBRARY) <= _TIMES_THE_LIBRARY
 
 
 @pytest.mark.slow
@@ -72,13 +69,11 @@ def test_a_kilobyte_costs_no_more_in_a_long_text_than_in_a_short_one(name: str, 
     times = soak(8, full=64)
     short, long = (PATTERNS[name](length * KIB).splitlines(keepends=True) for length in (4, 4 * times))
     usual = [prose(4 * KIB)]  # for texts whose first 4 KB are nothing but the definition of a link
-    at_4 = at_end = float("inf")
-    for _ in range(_ROUNDS):
-        at_4 = min(at_4, max(mean_of(times, seconds, each) for each in (short, usual)))
-        at_end = min(at_end, seconds(long))
-        if at_end <= _GROWTH * times * at_4:
-            break
-    assert at_end <= _GROWTH * times * at_4
+
+    def of_a_kilobyte() -> tuple[float, float]:
+        return max(mean_of(times, seconds, each) for each in (short, usual)), seconds(long) / times
+
+    assert usual_ratio(of_a_kilobyte, _GROWTH) <= _GROWTH
 
 
 def mean_of(times: int, measure: Callable[[Measured], float], what: Measured) -> float:
@@ -283,13 +278,7 @@ def assert_fifty_cost_at_most_six_times_ten(
 ) -> None:
     head, part = _LONG_PARAGRAPHS[kind]
     short, long = (ARRIVALS[arrival](repeated(head, part)(size * KIB)) for size in (10, 50))
-    at_10 = at_50 = float("inf")
-    for _ in range(_ROUNDS):
-        at_10 = min(at_10, mean_of(5, measure, short))
-        at_50 = min(at_50, measure(long))
-        if at_50 <= 6 * at_10:
-            break
-    assert at_50 <= 6 * at_10
+    assert usual_ratio(lambda: (mean_of(5, measure, short), measure(long)), 6) <= 6
 
 
 def seconds_with_tails(arriving: Sequence[str]) -> float:

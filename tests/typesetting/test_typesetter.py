@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from ratios import usual_ratio
 
 from kindle_appliance.markdown.library import _MARKDOWN
 from kindle_appliance.markdown.links import check_links
@@ -740,16 +741,19 @@ _GROWING = {
 def test_a_kilobyte_costs_no_more_in_a_long_block_than_in_a_short_one(kind: str) -> None:
     head, line = _GROWING[kind]
     short, long = ((head + line * (size // len(line)))[:size] for size in (4 * KIB, 256 * KIB))
-    rounds = [(sum(seconds(short) for _ in range(8)) / (8 * 4), seconds(long) / 256) for _ in range(3)]
-    assert min(at_256 for _, at_256 in rounds) <= 1.5 * min(at_4 for at_4, _ in rounds)
+
+    def of_a_kilobyte() -> tuple[float, float]:
+        return sum(seconds(short) for _ in range(8)) / (8 * 4), seconds(long) / 256
+
+    assert usual_ratio(of_a_kilobyte, 1.5) <= 1.5
 
 
 @pytest.mark.slow
 @pytest.mark.untraced
 @pytest.mark.parametrize("prefix", ["", "> > > > > > a\n", "- a\n", "[", "    "])
 def test_short_lines_cost_at_most_8_times_long_ones(prefix: str) -> None:
-    rounds = [(seconds(prefix + "a\n" * 1000), seconds(prefix + ("a " * 30 + "\n") * 1000)) for _ in range(3)]
-    assert min(short for short, _ in rounds) <= 8 * min(long for _, long in rounds)
+    long, short = ((prefix + line * 1000) for line in ("a " * 30 + "\n", "a\n"))
+    assert usual_ratio(lambda: (seconds(long), seconds(short)), 8) <= 8
 
 
 @pytest.mark.parametrize(
