@@ -14,7 +14,7 @@ import pytest
 from conftest import Soak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ratios import usual_ratio
+from ratios import assert_usual_ratio
 
 from bench.patterns import PATTERNS, repeated
 from bench.typesetting import ARRIVALS, KIB, cpu_seconds, library_seconds, prose, seconds, typeset
@@ -59,7 +59,7 @@ def test_a_text_costs_at_most_five_times_what_the_library_needs_for_it_or_for_pr
             """Each is about as long as the other, so as often disturbed."""
             return mean_of(4, library_seconds, dearer), seconds(arriving)
 
-        assert usual_ratio(times, _TIMES_THE_LIBRARY) <= _TIMES_THE_LIBRARY
+        assert_usual_ratio(_TIMES_THE_LIBRARY, times)
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_a_kilobyte_costs_no_more_in_a_long_text_than_in_a_short_one(name: str, 
     def of_a_kilobyte() -> tuple[float, float]:
         return max(mean_of(times, seconds, each) for each in (short, usual)), seconds(long) / times
 
-    assert usual_ratio(of_a_kilobyte, _GROWTH) <= _GROWTH
+    assert_usual_ratio(_GROWTH, of_a_kilobyte)
 
 
 def mean_of(times: int, measure: Callable[[Measured], float], what: Measured) -> float:
@@ -278,7 +278,7 @@ def assert_fifty_cost_at_most_six_times_ten(
 ) -> None:
     head, part = _LONG_PARAGRAPHS[kind]
     short, long = (ARRIVALS[arrival](repeated(head, part)(size * KIB)) for size in (10, 50))
-    assert usual_ratio(lambda: (mean_of(5, measure, short), measure(long)), 6) <= 6
+    assert_usual_ratio(6, lambda: (mean_of(5, measure, short), measure(long)))
 
 
 def seconds_with_tails(arriving: Sequence[str]) -> float:
