@@ -76,8 +76,8 @@ def add_formulas(markdown: MarkdownIt) -> None:
 
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula on lines of its own. What begins like one ends a paragraph, even if it has no end: before that is
-    known, the paragraph has settled.
+    """A formula on lines of its own. What begins like one and goes on below ends a paragraph, even if it has no end
+    or is none: before that is known, the paragraph has settled.
     """
     begin = state.bMarks[start] + state.tShift[start]
     opening = _DISPLAY.match(state.src, begin, state.eMarks[start])
@@ -103,7 +103,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     punctuation = state.src[close + len(closing) : state.eMarks[last]]
     content = "\n".join(line.strip() for line in lines).strip()
     if not _PUNCTUATION.match(punctuation) or not _is_display(opening[0], "\n".join(lines)):
-        return False
+        return silent and last > start
     if not silent:
         token = state.push("formula", "p", 0)
         token.map = [start, last + 1]

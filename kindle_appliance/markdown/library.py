@@ -20,7 +20,7 @@ from markdown_it.rules_core import StateCore, text_join
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from ..text.emoji import code_without_emoji, without_emoji
+from ..text.emoji import code_without_emoji, markdown_without_emoji, without_emoji
 from ..text.writing import may_slant
 from .budget import size
 from .cells import keep_all_cells
@@ -111,7 +111,7 @@ def _without_emoji(tokens: Sequence[Token]) -> list[Token]:
     is_left_out = False
     for token in tokens:
         if token.type == "inline" and not token.content.isascii():
-            content = without_emoji(token.content)
+            content = markdown_without_emoji(token.content)
             if token.meta.get(OPEN) and content != token.content:
                 content = content.rstrip("*_~ ")  # marks whose text has not come; others are closed again
             is_left_out = not content and shown[-1].type in ("paragraph_open", "heading_open")
@@ -172,7 +172,7 @@ def _ended(env: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
 
 def inline_text(text: str, env: MutableMapping[str, Any]) -> str:
     """The text of inline content, without its marks."""
-    children = _inline(_MARKDOWN, without_emoji(text[:_MAX_INLINE]), _ended(env))
+    children = _inline(_MARKDOWN, markdown_without_emoji(text[:_MAX_INLINE]), _ended(env))
     for child in children:
         if child.type == "html_inline":  # a formula
             child.type, child.content = "text", unescape(_TAG.sub("", child.content))

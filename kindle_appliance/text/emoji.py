@@ -52,14 +52,26 @@ _MARKS = "*_~"
 _LONG_RUN = 20
 """Beyond so many marks nobody means emphasis."""
 
-_BACKTICKS = re.compile("(?<!\\\\)`+")
+_BACKTICKS = re.compile(r"(\\*)(`+)|\\+")
+"""The second part keeps the search linear."""
 
 
 def without_emoji(text: str) -> str:
-    """The Markdown of a text without emoji, and without the spaces that stood beside them only. Code keeps them."""
-    if text.isascii() or not _UNIT.search(text):
-        return text
-    codes = _codes(text) if "`" in text else []
+    """A text as it is shown without emoji, and without the spaces that stood beside them only."""
+    return _without_emoji(text, []) if _has_emoji(text) else text
+
+
+def markdown_without_emoji(text: str) -> str:
+    """A Markdown text likewise. What is code in it keeps its emoji, for `code_without_emoji`."""
+    return _without_emoji(text, _codes(text)) if _has_emoji(text) else text
+
+
+def _has_emoji(text: str) -> bool:
+    return not text.isascii() and _UNIT.search(text) is not None
+
+
+def _without_emoji(text: str, codes: list[tuple[int, int]]) -> str:
+    """The text without emoji but for those in the codes, of which the first is the last of the list."""
     parts = [""]
     start = 0
     for match in _UNIT.finditer(text):
@@ -122,19 +134,23 @@ def _marks_around(before: str, text: str, at: int) -> int:
 
 
 def _codes(text: str) -> list[tuple[int, int]]:
-    """Where codes stand in a text, the last one first."""
-    runs = [match.span() for match in _BACKTICKS.finditer(text)]
+    """Where codes stand in a text, the last one first.
+
+    After a backslash, a backtick opens none; it may end one (CommonMark 0.31, 6.1).
+    """
+    runs = [match for match in _BACKTICKS.finditer(text) if match[2]]
     further: dict[int, list[int]] = {}
     for index in range(len(runs) - 1, -1, -1):
-        further.setdefault(runs[index][1] - runs[index][0], []).append(index)
+        further.setdefault(len(runs[index][2]), []).append(index)
     codes = []
     index = 0
     while index < len(runs):
-        same = further[runs[index][1] - runs[index][0]]
+        is_escaped = len(runs[index][1]) % 2
+        same = further.get(len(runs[index][2]) - is_escaped, [])
         while same and same[-1] <= index:
             same.pop()
         if same:
-            codes.append((runs[index][0], runs[same[-1]][1]))
+            codes.append((runs[index].start(2) + is_escaped, runs[same[-1]].end(2)))
             index = same[-1]
         index += 1
     return codes[::-1]

@@ -223,10 +223,21 @@ def cut(block: Sequence[Token], lines: Sequence[str], continued: Continuation | 
     start = place.prefix + CONTINUED
     levels = _levels(block, path, continued.begins() if continued else [0], continued)
     if lines[-1].endswith("\n"):
+        block = _without_break(block, path[-1] + 1)
         rest = Continuation(levels, True, (*place.opening, start + "\n"), is_new=is_new)
     else:
         rest = Continuation(levels, True, tuple(place.opening), start, is_new=is_new)
     return Piece(block, len(lines), rest)
+
+
+def _without_break(block: Sequence[Token], at: int) -> Sequence[Token]:
+    """The block without the backslash that ends the paragraph at a token: a line follows, so it breaks the line."""
+    content = block[at].content
+    if (len(content) - len(content.rstrip("\\"))) % 2 == 0:
+        return block
+    paragraph = copied(block[at])
+    paragraph.content = content[:-1]
+    return [*block[:at], paragraph, *block[at + 1 :]]
 
 
 def open_paragraph(block: Sequence[Token], lines: Sequence[str]) -> tuple[int, str] | None:

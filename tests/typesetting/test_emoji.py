@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_typesetter import Look, html_of, pieces, typeset
 
-from kindle_appliance.text.emoji import code_without_emoji, without_emoji
+from kindle_appliance.text.emoji import code_without_emoji, markdown_without_emoji, without_emoji
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from kindle_appliance.text.emoji import code_without_emoji, without_emoji
     ],
 )
 def test_emoji_and_the_spaces_beside_them_go(text: str, shown: str) -> None:
-    assert without_emoji(text) == shown
+    assert markdown_without_emoji(text) == shown
 
 
 OLD = (  # what a font of 2008 has
@@ -72,6 +72,25 @@ def test_code_keeps_its_characters() -> None:
         "<pre><code>□ a\n</code></pre>",
         "<pre><code>□ b\n</code></pre>",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("\\`👋`", "<p>``</p>"),
+        ("\\`&#128075;`", "<p>``</p>"),
+        ("\\\\`👋`", "<p>\\<code>□</code></p>"),
+        ("\\``👋`", "<p>`<code>□</code></p>"),
+        ("`👋\\` a`", "<p><code>□\\</code> a`</p>"),
+        ("``👋\\`` a`", "<p><code>□\\</code> a`</p>"),
+    ],
+)
+def test_a_backslash_keeps_a_backtick_from_opening_a_code_but_not_from_ending_it(text: str, html: str) -> None:
+    assert html_of(text) == [html]
+
+
+def test_a_text_that_is_shown_as_it_is_has_no_codes() -> None:
+    assert without_emoji("`👋 a` 👋 b") == "` a` b"
 
 
 TABLE = "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr>"
@@ -106,16 +125,18 @@ def test_offsets_count_the_stored_text() -> None:
 
 _PARTS = ["👋", "🏽", "\u200d", "\ufe0f", "\u20e3", "1", "✅", "**", "*", "`", "``", " ", "\n", "a", "(", ")", "\\"]
 _PARTS += ["🇩", "🇪", "\U000e0067", "海", "# ", "- ", "&#128075;"]
+_CHANGED = re.compile("[👋🏽✅🇩🇪\ufe0f\u20e3\U000e0067]")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(_PARTS), max_size=30).map("".join))
 def test_no_emoji_is_left_and_no_word_is_lost(text: str) -> None:
-    shown = without_emoji(text)
-    assert not re.search("[👋🏽✅🇩🇪\ufe0f\u20e3\U000e0067]", re.sub("`.*`", "", shown, flags=re.DOTALL))
+    shown, source = without_emoji(text), markdown_without_emoji(text)
+    assert not _CHANGED.search(shown)
+    assert not _CHANGED.search(re.sub("`.*`", "", source, flags=re.DOTALL))
     for word in ("a", "海", "(", "\n"):
-        assert shown.count(word) == text.count(word)
+        assert shown.count(word) == source.count(word) == text.count(word)
     blocks = typeset([text])
     assert blocks == typeset(pieces(text, [1, 3]))
     for block in blocks:
-        assert not re.search("[👋🏽✅🇩🇪\ufe0f\u20e3\U000e0067]", Look(block.html).text)
+        assert not _CHANGED.search(Look(block.html).text)

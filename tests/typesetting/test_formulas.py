@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_typesetter import Look
 
@@ -333,6 +333,8 @@ def test_any_chunking_gives_the_same_blocks_of_allowed_tags(text: str, sizes: li
 
 @settings(max_examples=300, deadline=None)
 @given(_TEXTS)
+@example("x\n$$\n$$")  # no formula, which is known too late for the line before it
+@example("$$\n$$a\nb\n$$\n$$")
 def test_the_blocks_together_show_what_the_whole_text_shows(text: str) -> None:
     def shown(html: str) -> str:
         return re.sub("<[^>]*>|\\s", "", html)

@@ -57,6 +57,12 @@ def texts(lines: Sequence[str], *ends: str) -> st.SearchStrategy[str]:
     return st.builds(lambda text, cut: text[: len(text) - cut], whole, st.integers(0, 2))
 
 
+def _is_cut_inside(text: str) -> bool:
+    """Whether a text may have a term or a code that is as long as the longest line: it is cut before its end."""
+    has_term = "long long" in text and re.search(": +(a definition|[*]another)", text[text.index("long long") :])
+    return bool(has_term) or -1 < text.find("long long", text.find("``")) < text.rfind("``")
+
+
 def pieces(text: str, sizes: Iterable[int]) -> Iterator[str]:
     """The text cut into pieces of these sizes, in turn."""
     at, size = 0, cycle(sizes)
@@ -266,8 +272,17 @@ def test_the_blocks_of_a_recorded_answer_look_like_the_whole_text_rendered_at_on
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(("", _KNOWN + "\n")), texts(_LINES, "\r\n"))
 def test_the_blocks_together_look_like_the_whole_text_rendered_at_once(known: str, text: str) -> None:
-    assume(not ("long long" in text and ": a definition" in text))  # a term of that length is cut before its end
+    assume(not _is_cut_inside(text))
     assert joined(known + text) == at_once(known + text)
+
+
+@pytest.mark.parametrize("end", ["\\", "\\\\", "\\\\\\", "  ", "`a\\`"])
+@pytest.mark.parametrize("prefix", ["", "> ", "- ", "> - "])
+def test_no_backslash_is_shown_where_a_paragraph_is_cut_at_a_line_that_ends_with_one(prefix: str, end: str) -> None:
+    begin, then = prefix, prefix.replace("-", " ")
+    text = begin + f"\n{then}".join(f"line {number}{end}" for number in range(400)) + "\n"
+    assert len(typeset([text])) > 1
+    assert joined(text) == at_once(text)
 
 
 _NESTED = re.split(
@@ -288,7 +303,7 @@ def test_pieces_at_any_depth_look_like_the_whole_text_rendered_at_once(
     monkeypatch.setattr(_pieces, "_MANY_LINES", 0)
     monkeypatch.setattr(_typesetter, "_MUCH_CODE", 0)
     monkeypatch.setattr(_typesetter, "_CREDIT", credit)
-    assume(not ("long long" in text and ": a definition" in text))  # a term of that length is cut before its end
+    assume(not _is_cut_inside(text))
     assert joined(text) == at_once(text)
     assert typeset([text]) == typeset(pieces(text, [7]))
 
