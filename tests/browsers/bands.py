@@ -13,7 +13,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .webdriver import Browser, ChromiumBrowser, GhostDriver
+from .browser import Browser
+from .devtools import DevTools
+from .ghostdriver import GhostDriver
 
 _CUT = """
   var bytes = atob(arguments[0]), data = new Uint8Array(bytes.length), line = arguments[1], i;
@@ -66,7 +68,7 @@ def take_bands(browser: Browser, grid: Grid, first: int, path: Path) -> list[str
         assert (head, depth) == (b"P6", b"255") and size == b"%d %d" % (width, clip["height"]), (head, size, depth)
         band = 3 * width * grid.line
         return [hashlib.blake2b(rows[at : at + band]).hexdigest() for at in range(0, len(rows), band)]
-    assert isinstance(browser, ChromiumBrowser)
+    assert isinstance(browser, DevTools)
     part = {"x": 0, "y": clip["top"], "width": width, "height": clip["height"], "scale": 1}
     png = browser.devtools("Page.captureScreenshot", format="png", clip=part, optimizeForSpeed=True)["data"]
     path.write_bytes(base64.b64decode(png))

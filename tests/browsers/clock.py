@@ -6,7 +6,7 @@ machine changes nothing; while there is none, it leaps from timer to timer, as f
 
 from __future__ import annotations
 
-from .webdriver import Browser
+from .browser import Browser
 
 _CLOCK = """
     var set = window.setTimeout, clear = window.clearTimeout, read = Date.prototype.getTime;

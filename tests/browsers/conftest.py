@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from .browser import Browser
 from .engines import CHROMIUM, ENGINES, W3M, Engine, W3m
-from .webdriver import Browser
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 KINDLE_4 = (600, 706)  # CSS pixels of its page; only the Kindle Keyboard's is smaller, by 18 pixels of width

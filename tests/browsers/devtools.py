@@ -1,8 +1,8 @@
-"""Chromium over the DevTools protocol, for versions without a matching chromedriver in a package registry.
+"""Chromium of any age, over the DevTools protocol.
 
 One websocket to one page. Answers come in the order of their commands, with events in between. Both are read
 only while a caller waits for an answer or an event, so there is no thread here. Facts: chromedevtools.github.io/
-devtools-protocol, tried with Chromium 75.
+devtools-protocol, tried with Chromium 75 and 156.
 """
 
 import base64
@@ -16,19 +16,17 @@ import urllib3
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from .webdriver import ANSWER_SECONDS, ChromiumBrowser, Element, WebDriverError
+from .browser import ANSWER_SECONDS, KEYS, Browser, DriverError, Element
 
-KEYS: dict[str, dict[str, Any]] = {
-    "\n": {"text": "\r", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13},
-}
+ENTER = {"text": "\r", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
 
 
-class DevTools(ChromiumBrowser):
+class DevTools(Browser):
     """A page of a Chromium that was started with --remote-debugging-port."""
 
     def __init__(self, driver: str, width: int, height: int) -> None:
         """Opens a page in the browser at `driver` ("127.0.0.1:4444")."""
-        page = urllib3.request("GET", f"http://{driver}/json/new", timeout=ANSWER_SECONDS).json()
+        page = urllib3.request("PUT", f"http://{driver}/json/new", timeout=ANSWER_SECONDS).json()
         self._open = contextlib.ExitStack()
         self._socket = self._open.enter_context(
             connect(
@@ -45,38 +43,45 @@ class DevTools(ChromiumBrowser):
         self._loading = ""  # the id of the document of the last navigation that got an answer
         self._loaded: set[str] = set()  # the ids of all documents whose load event is over
         self._busy = False  # between the start and the end of a navigation
-        for domain in ("Page", "Runtime"):
+        self.requests: list[str] = []  # the addresses that pages have asked for; a test may empty it
+        self._frame = page["id"]  # that of the page is also that of its outermost frame
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.devtools(f"{domain}.enable")
-        tree = self.devtools("Page.getFrameTree")
-        self._frame = tree["frameTree"]["frame"]["id"]
         self.devtools("Page.setLifecycleEventsEnabled", enabled=True)
         self.resize(width, height)
 
     def devtools(self, method: str, **params: Any) -> Any:
+        """Sends a command, for instance `Emulation.setPageScaleFactor`; returns its result."""
         self._sent += 1
         number = self._sent
         try:
             self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         except (OSError, WebSocketException) as error:
-            raise WebDriverError(f"{method}: the browser does not answer: {error}") from error
+            raise DriverError(f"{method}: the browser does not answer: {error}") from error
         deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             message = self._receive(deadline, method)
             if message.get("id") == number:
                 break
         if "error" in message:
-            raise WebDriverError(f"{method}: {message['error']['message']}")
+            raise DriverError(f"{method}: {message['error']['message']}")
         return message["result"]
 
     def _receive(self, deadline: float, what: str) -> dict[str, Any]:
-        """Receives the next message and handles its event. Raises WebDriverError at the deadline."""
+        """Receives the next message and handles its event. Raises DriverError at the deadline."""
         try:
             message: dict[str, Any] = json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))
         except (OSError, WebSocketException) as error:
-            raise WebDriverError(f"{what}: the browser does not answer: {error!r}") from error
+            raise DriverError(f"{what}: the browser does not answer: {error!r}") from error
         event, params = message.get("method"), message.get("params", {})
         if event == "Runtime.exceptionThrown":
             self._errors.append(_complaint(params["exceptionDetails"]))
+        elif event == "Log.entryAdded" and params["entry"]["level"] == "error":
+            # A refused or failed request is no fault of a script.
+            if params["entry"]["source"] != "network":
+                self._errors.append(params["entry"]["text"])
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
         elif event == "Page.lifecycleEvent" and params["frameId"] == self._frame:
             if params["name"] == "init":
                 self._loading = params["loaderId"]
@@ -88,6 +93,30 @@ class DevTools(ChromiumBrowser):
             self._busy = False
         return message
 
+    def resize(self, width: int, height: int) -> None:
+        # A window's size includes its frame and is at least 500 pixels wide; this sets the page's alone.
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.size = (width, height)
+
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        text = {"Enter": "\r", " ": " "}.get(key, "")
+        pressed = {"key": key, "code": key.strip() or "Space", "windowsVirtualKeyCode": KEYS[key]}
+        pressed |= {"modifiers": 8 * shift + 2 * control}
+        if text and not control:
+            self.devtools("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        else:
+            self.devtools("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
+        self.devtools("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def disable_scripts(self) -> None:
+        self.devtools("Emulation.setScriptExecutionDisabled", value=True)
+
     def errors(self) -> list[str]:
         self.devtools("Page.getFrameTree")  # earlier events arrive before the answer
         errors, self._errors = self._errors, []
@@ -96,7 +125,7 @@ class DevTools(ChromiumBrowser):
     def open(self, url: str) -> None:
         begun = self.devtools("Page.navigate", url=url)
         if begun.get("errorText"):
-            raise WebDriverError(f"{url} cannot be had: {begun['errorText']}")
+            raise DriverError(f"{url} cannot be had: {begun['errorText']}")
         if "loaderId" in begun:  # without it the address is another place of the same page
             deadline = time.monotonic() + ANSWER_SECONDS
             while begun["loaderId"] not in self._loaded:
@@ -116,7 +145,7 @@ class DevTools(ChromiumBrowser):
     def find(self, css: str) -> Element:
         found = self._call("return document.querySelector(arguments[0]);", [css], by_value=False)
         if "objectId" not in found:
-            raise WebDriverError(f"no element matches {css}")
+            raise DriverError(f"no element matches {css}")
         return Element(found["objectId"])
 
     def type(self, element: Element, text: str) -> None:
@@ -125,7 +154,7 @@ class DevTools(ChromiumBrowser):
             element,
         )
         for character in text:
-            key = KEYS.get(character, {"text": character, "key": character})
+            key: dict[str, Any] = ENTER if character == "\n" else {"text": character, "key": character}
             self.devtools("Input.dispatchKeyEvent", type="keyDown", **key)
             self.devtools("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
 
@@ -156,13 +185,16 @@ class DevTools(ChromiumBrowser):
                 objectId=elements[0].reference,  # determines the page in which the function runs
                 arguments=arguments,
                 returnByValue=by_value,
+                awaitPromise=True,
             )
         else:
             # In one command, because the page may go between two.
             expression = f"({function}).apply(null, {json.dumps(args)})"
-            answer = self.devtools("Runtime.evaluate", expression=expression, returnByValue=by_value)
+            answer = self.devtools(
+                "Runtime.evaluate", expression=expression, returnByValue=by_value, awaitPromise=True
+            )
         if "exceptionDetails" in answer:
-            raise WebDriverError(_complaint(answer["exceptionDetails"]))
+            raise DriverError(_complaint(answer["exceptionDetails"]))
         result: dict[str, Any] = answer["result"]
         return result
 

@@ -32,8 +32,9 @@ import urllib3
 from fakes.debian_packages import SetUpError, install_packages, run
 from fakes.ports import free_port
 
+from .browser import Browser
 from .devtools import DevTools
-from .webdriver import Browser, ChromeDriver, GhostDriver
+from .ghostdriver import GhostDriver
 from .wkhtmltopdf import OWN, FramedBrowser, Proxy
 
 ENGINES_FOLDER = Path(__file__).resolve().parents[2] / ".engines"
@@ -200,14 +201,16 @@ class PhantomJS(Engine):
         return [str(self.binary), f"--webdriver=127.0.0.1:{port}", f"--local-storage-path={folder}"]
 
     def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
-        return GhostDriver(driver, width, height, {})
+        return GhostDriver(driver, width, height)
 
 
 class Chromium(Engine):
-    """The system's Chromium, driven by its chromedriver; Debian's packages are the ones tried."""
+    """The system's Chromium, without its windows, which start three times as long; Debian's package is tried."""
 
     name = "chromium"
+    status = "/json/version"
     modern = True
+    program = "chromium-headless-shell"
     # No sandbox, because it works neither for root nor in most containers, and the pages are our own. No
     # scroll bars, because the Kindle has none. The rest prevents requests to its maker.
     flags = (
@@ -223,40 +226,33 @@ class Chromium(Engine):
         "--disable-quic",
         "--disable-sync",
     )
-    logs: ClassVar[dict[str, str]] = {"browser": "SEVERE"}  # the logs that its driver keeps
+    more_flags: ClassVar[tuple[str, ...]] = ()
 
     def install(self) -> None:
         if self.missing():
-            install_packages("chromium", "chromium-driver")
+            install_packages(self.program)
 
     def missing(self) -> str | None:
-        absent = [program for program in ("chromium", "chromedriver") if not shutil.which(program)]
-        return f"No {' and no '.join(absent)} on the PATH: run `{SET_UP}` as root." if absent else None
+        return None if shutil.which(self.program) else f"No {self.program} on the PATH: run `{SET_UP}` as root."
 
     def command(self, port: int, folder: Path) -> list[str]:
-        return ["chromedriver", f"--port={port}"]
+        profile = f"--user-data-dir={folder / 'profile'}"
+        return [self.program, *self.flags, *self.more_flags, profile, f"--remote-debugging-port={port}"]
 
     def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
-        options = {
-            "binary": shutil.which("chromium"),
-            "args": [*self.flags, f"--user-data-dir={folder / 'profile'}"],
-        }
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": self.logs}
-        return ChromeDriver(driver, width, height, wanted)
+        return DevTools(driver, width, height)
 
 
-class Chromium75(Engine):
+class Chromium75(Chromium):
     """A Chromium of 2019, as in the Kindle's firmware since 5.16.4; packed in an npm package."""
 
     name = "chromium-75"
-    status = "/json/version"
-    modern = True
     package = "chrome-aws-lambda@1.15.1"
     member = "package/bin/chromium-75.0.3765.0.br"
     packed_sha256 = "e6059f9bc543852538caf916b3058907fda225fbfa8c1064539b5bccd53d8b1a"
     sha256 = "3b62d96679c609f29b9a975f836c011894908b430f1976b4860a619808cccf1b"
     binary = ENGINES_FOLDER / name / "chromium"
-    more_flags: ClassVar[tuple[str, ...]] = ()
+    program = str(binary)
 
     def install(self) -> None:
         if not _is_linux_x86_64():
@@ -279,13 +275,6 @@ class Chromium75(Engine):
         if not self.binary.exists():
             return f"{self.name} is not set up: run `{SET_UP}`."
         return _cannot_run([str(self.binary), "--no-sandbox", "--version"], self)
-
-    def command(self, port: int, folder: Path) -> list[str]:
-        profile = f"--user-data-dir={folder / 'profile'}"
-        return [str(self.binary), *Chromium.flags, *self.more_flags, profile, f"--remote-debugging-port={port}"]
-
-    def connect(self, driver: str, width: int, height: int, folder: Path) -> Browser:
-        return DevTools(driver, width, height)
 
 
 class JitlessChromium75(Chromium75):

@@ -24,8 +24,8 @@ from kindle_appliance.typesetting.typesetter import Block, Typesetter
 from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web.frames import events
 
+from .browser import Browser
 from .steps import alter_pages
-from .webdriver import Browser
 
 _FIRST = "var SIZES = "  # of the page's scripts, which run in one function
 _FAKES = """

@@ -14,9 +14,9 @@ from typing import Any
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import ENDED, ask, begin, page_number, read, shows
-from .webdriver import Browser
 
 _CLOCK = (
     "function clock() {  return window.performance && performance.now ? performance.now() : new Date().getTime(); }"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .webdriver import Browser
+from .browser import Browser
 
 WIDE = 2.5
 """So many times the usual width of a word space shows as a hole."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from conftest import ROOT
 
+from .browser import Browser
 from .steps import page_number, turn
-from .webdriver import Browser
 
 WORDS = 1500
 _PARAGRAPH = 80  # words

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from .webdriver import Browser, ChromiumBrowser, GhostDriver
+from .browser import Browser
+from .devtools import DevTools
+from .ghostdriver import GhostDriver
 
 _COUNT = """
   var bytes = atob(arguments[0]), data = new Uint8Array(bytes.length), i;
@@ -36,8 +38,10 @@ def dark_pixels(browser: Browser, left: int, top: int, width: int, height: int, 
         head, size, depth, rows = path.read_bytes().split(b"\n", 3)
         assert (head, size, depth) == (b"P6", b"%d %d" % (width, height), b"255")
         return [sum(value < 128 for value in rows[3 * width * y : 3 * width * (y + 1) : 3]) for y in range(height)]
-    assert isinstance(browser, ChromiumBrowser)
+    assert isinstance(browser, DevTools)
     part = {"x": left, "y": top, "width": width, "height": height, "scale": 1}
     png = browser.devtools("Page.captureScreenshot", format="png", clip=part)["data"]
     path.write_bytes(base64.b64decode(png))
-    return list(browser.script(_COUNT, png))
+    counted: list[int] = browser.script(_COUNT, png)
+    assert len(counted) == height
+    return counted

@@ -13,8 +13,9 @@ from fakes.house import House
 
 from kindle_appliance.web.templates import _TIGHT_IN_SCRIPTS, STATIC, Page, Templates, _packed
 
+from .browser import Browser
+from .devtools import DevTools
 from .engines import CHROMIUM, Engine
-from .webdriver import Browser, ChromiumBrowser
 
 ENDED = "document.body.className.indexOf('ended') >= 0"
 LONG = "\n\n".join(
@@ -128,7 +129,7 @@ def offers(browser: Browser) -> list[str]:
     """The links and buttons below the answer that a reader sees."""
     return list(
         browser.script(
-            "var all = document.querySelectorAll('#after a, #after input, #after button'), seen = [], i;"
+            "var all = document.querySelectorAll('#after a[href], #after input, #after button'), seen = [], i;"
             "for (i = 0; i < all.length; i += 1) {"
             "  if (all[i].offsetHeight) { seen.push(all[i].textContent || all[i].value); } }"
             "return seen"
@@ -169,7 +170,7 @@ def tap(browser: Browser, part: float, y: float | None = None) -> None:
 
 def zoom(browser: Browser) -> None:
     """Magnify the page as a double tap does. Old WebKit cannot: there, set the window's width, read by the page."""
-    if isinstance(browser, ChromiumBrowser):
+    if isinstance(browser, DevTools):
         browser.devtools("Emulation.setPageScaleFactor", pageScaleFactor=2)
     else:
         browser.script("window.innerWidth = document.documentElement.clientWidth / 2;")

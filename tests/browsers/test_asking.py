@@ -13,6 +13,7 @@ from fakes.proxy import Proxy
 from kindle_appliance.answers.going_on import GO_ON
 from kindle_appliance.upstream.call import Clocks
 
+from .browser import Browser
 from .engines import Engine
 from .steps import (
     ENDED,
@@ -32,7 +33,6 @@ from .steps import (
     text_of,
     write,
 )
-from .webdriver import Browser
 
 LOOKS = ("62", "55", "48", "40b", "34", "28", "22", "17", "13b")
 NOT_SENT = says("sent", "Not sent. Your question is still here.")

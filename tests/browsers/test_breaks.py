@@ -8,10 +8,10 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .fed_page import FedPage, fed_pages
 from .steps import choose_look, lines_shown, page_number, read, turn
-from .webdriver import Browser
 
 HEADINGS = ("## A heading", "### Another heading", "#### A third", "**Only bold words**")
 TWO = "**Bold:**\n\n### And a heading"

@@ -16,9 +16,9 @@ from kindle_appliance.web import check, frames
 from kindle_appliance.web.pages import Pages, Reader
 from kindle_appliance.web.templates import Page
 
+from .browser import Browser
 from .engines import CHROMIUM, Engine
 from .steps import alter_pages, says, take, zoom
-from .webdriver import Browser
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TESTED = "document.body.className === 'check tested'"

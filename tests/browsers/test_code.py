@@ -6,8 +6,8 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .steps import choose_look, lines_shown, page_number, read, turn
-from .webdriver import Browser
 
 CODE = (
     "def salt(litres: float, temperature: float, pressure: float) -> float:\n"

@@ -8,6 +8,7 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import (
     ENDED,
@@ -23,7 +24,6 @@ from .steps import (
     text_of,
     turn,
 )
-from .webdriver import Browser
 
 CHAPTERS = "\n\n".join(
     f"## Chapter {n}\n\n" + "Some words of a chapter that goes on for a while. " * 20 for n in range(30)

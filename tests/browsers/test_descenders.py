@@ -8,11 +8,11 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .conftest import demand
 from .engines import ENGINES, Engine
 from .pixels import dark_pixels
 from .steps import LONG, answered, choose_look, page_number, turn
-from .webdriver import Browser
 
 PAINTERS = [engine for engine in ENGINES if engine.pictures]
 

@@ -16,9 +16,10 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from fakes.debian_packages import SetUpError
 
+from .browser import Browser, DriverError
 from .conftest import demand
 from .engines import ENGINES, Chromium, CrashError, Engine, PhantomJS, W3m, unpack
-from .webdriver import Browser, GhostDriver, WebDriverError
+from .ghostdriver import GhostDriver
 
 LATE_SECONDS = 0.2
 PAGES = {
@@ -169,13 +170,13 @@ def test_a_script_takes_values_and_elements_and_gives_back_values(browser: Brows
         "sum": 42,
         "text": "蓝",
     }
-    with pytest.raises(WebDriverError, match="noSuchThing"):
+    with pytest.raises(DriverError, match="noSuchThing"):
         browser.script("return noSuchThing;")
 
 
 def test_a_missing_element_is_an_error_that_names_it(browser: Browser, server: Server) -> None:
     browser.open(server.address("/quiet"))
-    with pytest.raises(WebDriverError, match="#absent"):
+    with pytest.raises(DriverError, match="#absent"):
         browser.find("#absent")
 
 
@@ -254,7 +255,7 @@ def test_an_unreachable_page_is_an_error(browser: Browser, server: Server) -> No
     browser.open(server.address("/quiet"))
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(WebDriverError):
+    with pytest.raises(DriverError):
         browser.open(f"http://127.0.0.1:{port}/")
     browser.open(server.address("/quiet"))
     assert browser.title == "quiet"
@@ -308,7 +309,7 @@ def test_a_form_can_be_sent_during_a_slow_response(browser: Browser, server: Ser
 
 def test_clicking_a_covered_element_is_an_error(browser: Browser, server: Server) -> None:
     browser.open(server.address("/covered"))
-    with pytest.raises(WebDriverError):
+    with pytest.raises(DriverError):
         browser.click(browser.find("a"))
 
 
@@ -361,7 +362,7 @@ def test_two_browsers_of_an_engine_share_no_storage(engine: Engine, server: Serv
 def test_an_engine_ends_when_its_test_fails(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), engine.start(600, 706) as browser:
         raise ZeroDivisionError
-    with pytest.raises(WebDriverError, match="does not answer"):
+    with pytest.raises(DriverError, match="does not answer"):
         browser.open("about:blank")
 
 
@@ -377,7 +378,7 @@ def test_an_engine_that_crashes_says_so_with_its_last_words(engine: Engine) -> N
 def test_a_crash_gets_a_second_try(kind: str, tried: list[str]) -> None:
     tried.append(kind)
     if tried.count(kind) == 1:
-        raise CrashError("signal 7") if kind == "CrashError" else WebDriverError("ConnectionClosedError()")
+        raise CrashError("signal 7") if kind == "CrashError" else DriverError("ConnectionClosedError()")
 
 
 @pytest.fixture(scope="module")

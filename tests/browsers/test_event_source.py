@@ -7,9 +7,9 @@ from fakes.gemini import FakeGemini
 from fakes.house import House, answered
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .engines import MODERN
 from .steps import begin
-from .webdriver import Browser
 
 pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 

@@ -7,11 +7,11 @@ from conftest import IN_CI
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .conftest import KINDLE_4, demand
 from .engines import CHROMIUM, ENGINES, JITLESS, Engine
 from .figures import change_times, layout_shifts, turn_times, update_times
 from .steps import shows
-from .webdriver import Browser
 
 
 def test_the_document_changes_at_most_every_half_second(

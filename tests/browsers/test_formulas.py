@@ -7,9 +7,9 @@ from pathlib import Path
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import lines_shown, page_number, paragraphs, read, take, text_of, turn
-from .webdriver import Browser
 
 TEXT = r"""The roots of a quadratic, for $ax^2 + bx + c = 0$ with $a \neq 0$, are
 

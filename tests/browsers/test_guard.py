@@ -14,12 +14,13 @@ from fakes.proxy import Proxy
 
 from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.rows import Turn
-from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.pages import Pages
+from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import Page
 
+from .browser import Browser
 from .engines import ENGINES
 from .steps import answered, begin
-from .webdriver import Browser
 
 KNOWING_HASHES = [each for each in ENGINES if each.name.startswith("chromium")]
 NOT_IN_A_FRAME = [each for each in ENGINES if each.pictures]

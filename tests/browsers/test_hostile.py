@@ -8,11 +8,9 @@ all text: in an answer of Gemini, live and stored, in a question, and in the tit
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -22,10 +20,12 @@ from fakes.house import House
 
 from kindle_appliance.storage.chats import clean
 
+from .browser import Browser, DriverError
 from .conftest import KINDLE_4, demand
-from .engines import ENGINES, Chromium, Engine
+from .devtools import DevTools
+from .engines import CHROMIUM, ENGINES, Engine
+from .ghostdriver import GhostDriver
 from .steps import ENDED, LONG, begin
-from .webdriver import Browser, ChromeDriver, GhostDriver, WebDriverError
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -35,16 +35,10 @@ LISTED = 200  # chats in the list
 REPORTED = 20 * 36  # values in the stored reports
 
 
-class WatchedChromium(Chromium):
-    """Chromium with a log of its requests."""
-
-    logs: ClassVar[dict[str, str]] = {**Chromium.logs, "performance": "ALL"}
-
-
 OLDEST = next(engine for engine in ENGINES if engine.name == "phantomjs-1.9.8")
 
 
-@pytest.fixture(scope="module", params=[OLDEST, WatchedChromium()], ids=lambda engine: engine.name)
+@pytest.fixture(scope="module", params=[OLDEST, CHROMIUM], ids=lambda engine: engine.name)
 def watched(request: pytest.FixtureRequest) -> Iterator[Watched]:
     engine: Engine = request.param
     demand(engine, IN_CI)
@@ -175,7 +169,7 @@ class Watched:
                 "page.onResourceRequested = function (request) { page.asked.push(request.url); };",
                 f"function () {{ {self.HOOKS} }}",
             )
-        elif isinstance(browser, ChromeDriver):
+        elif isinstance(browser, DevTools):
             browser.devtools("Page.addScriptToEvaluateOnNewDocument", source=f"(function () {{ {self.HOOKS} }}());")
         self.asked()  # forget the requests of its start
 
@@ -184,13 +178,9 @@ class Watched:
         if isinstance(self.browser, GhostDriver):
             found: list[str] = self.browser.phantom("var asked = this.asked; this.asked = []; return asked;")
             return found
-        assert isinstance(self.browser, ChromeDriver)
-        log = self.browser.command("POST", "/se/log", {"type": "performance"})
-        events = [json.loads(entry["message"])["message"] for entry in log]
-        sent = [
-            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
-        ]
-        return [str(url) for url in sent]
+        assert isinstance(self.browser, DevTools)
+        found, self.browser.requests = self.browser.requests, []
+        return found
 
     def open(self, house: House, path: str, part: str = "") -> tuple[list[str], set[str]]:
         """Open a page and look at it."""
@@ -241,7 +231,7 @@ def test_scripts_requests_and_added_elements_are_noticed(watched: Watched, house
     watched.browser.script("alert(1); console.log(2);")
     with pytest.raises(AssertionError, match="ran on"):
         watched.look(house)
-    with contextlib.suppress(WebDriverError):  # no server listens there
+    with contextlib.suppress(DriverError):  # no server listens there
         watched.browser.open("http://127.0.0.9:50009/beacon")
     assert "http://127.0.0.9:50009/beacon" in watched.asked()
     frame, _ = watched.open(house, "/")

@@ -6,9 +6,9 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .engines import Engine
 from .steps import ENDED, LONG, ask, begin, begin_on_page, lines_shown, page_number, shows, sizes, text_of, turn
-from .webdriver import Browser
 
 
 def test_ask_follow_turn_resize_reload_stop_and_follow_up(engine: Engine, gemini: FakeGemini, house: House) -> None:

@@ -11,10 +11,10 @@ from fakes.house import House
 
 from kindle_appliance.text.languages import language_of
 
+from .browser import Browser
 from .engines import ENGINES, Engine
 from .justified import WIDE, Line, lines_of
 from .steps import answered, ask, begin, shows
-from .webdriver import Browser
 
 DIVIDE = ("phantomjs-2.1.1", "chromium-75", "chromium")
 """The engines that break lines at soft hyphens."""

@@ -8,9 +8,9 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import LONG, lines_shown, page_number, read, tap, turn
-from .webdriver import Browser
 
 LINKS = "\n\n".join(
     f"Paragraph {n} goes on for a while, has [link {n}](http://example.org/{n}) in it, and then goes on for some "

@@ -8,8 +8,8 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .steps import lines_shown, page_number, read, text_of, turn
-from .webdriver import Browser
 
 TEXT = """- [ ] a task
 - [x] a task that is done, with so many words that it does not fit on one line of the page, not even of a wide one

@@ -16,11 +16,11 @@ from fakes.house import House
 
 from kindle_appliance.ending import Ending, Finish
 
+from .browser import Browser
 from .conftest import KINDLE_4
 from .engines import ENGINES, Engine
 from .fed_page import FedPage, fed_pages
 from .steps import ENDED, take
-from .webdriver import Browser
 
 PAINTERS = [engine for engine in ENGINES if engine.name in ("phantomjs-1.9.8", "phantomjs-2.1.1", "chromium-75")]
 STEP = 40

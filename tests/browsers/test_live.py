@@ -10,6 +10,7 @@ from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .clock import shift_clock
 from .engines import Engine, W3m
 from .steps import (
@@ -29,7 +30,6 @@ from .steps import (
     turn,
     write,
 )
-from .webdriver import Browser
 
 RECORDED = "vertexai-sdk-test-data/mock-responses/googleai/streaming-success-basic-reply-long.txt"
 

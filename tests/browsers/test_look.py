@@ -6,9 +6,9 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import LONG, answered, lines_shown, page_number, sizes, turn
-from .webdriver import Browser
 
 LEAST = {600: 52.5, 758: 66.5, 1072: 94, 390: 60, 1280: 38}
 """The height of a control in CSS pixels, by the width of the screen: 8 mm on Kindles of 167, 212 and 300 ppi; a

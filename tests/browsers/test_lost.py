@@ -11,7 +11,9 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.server import serving
 
+from .browser import Browser
 from .clock import pass_minutes, shift_clock, take_clock
+from .devtools import DevTools
 from .engines import MODERN, Engine
 from .steps import (
     ENDED,
@@ -28,7 +30,6 @@ from .steps import (
     text_of,
     turn,
 )
-from .webdriver import Browser, ChromiumBrowser
 
 TRYING = says("state", "Connection lost. The page keeps trying.")
 GIVEN_UP = says("state", "Connection lost. What has arrived stays here.")
@@ -113,7 +114,7 @@ def knows_visibility(browser: Browser) -> bool:
 
 @pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 def test_a_modern_browser_says_when_its_network_is_back(browser: Browser, gemini: FakeGemini, house: House) -> None:
-    assert isinstance(browser, ChromiumBrowser)
+    assert isinstance(browser, DevTools)
     browser.devtools("Network.enable")
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail. ")

@@ -11,12 +11,12 @@ from fakes.house import House
 
 from kindle_appliance.web.look import SIZES
 
+from .browser import Browser
 from .conftest import KINDLE_4
 from .engines import ENGINES, Engine
 from .measures import WORDS, column_share, measure, recorded_prose
 from .screens import KINDLES, WIDE
 from .steps import answered
-from .webdriver import Browser
 
 SETTERS = [engine for engine in ENGINES if engine.name in ("phantomjs-2.1.1", "chromium-75")]
 

@@ -14,9 +14,10 @@ from fakes.secrets import PIN
 
 from kindle_appliance.web.pin import Gate
 
+from .browser import Browser
+from .devtools import DevTools
 from .engines import MODERN, Engine
 from .steps import ENDED, LONG, answered, begin
-from .webdriver import Browser, ChromiumBrowser
 
 pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 
@@ -30,7 +31,7 @@ ANSWER = "# Title\n\nA [link](http://example.org/).\n\n## Part\n\n" + LONG
 
 def nodes(browser: Browser) -> list[dict[str, Any]]:
     """The accessibility tree, flat: of each node the role, the name and the level."""
-    assert isinstance(browser, ChromiumBrowser)
+    assert isinstance(browser, DevTools)
     browser.devtools("Accessibility.enable")
     found = []
     for node in browser.devtools("Accessibility.getFullAXTree")["nodes"]:

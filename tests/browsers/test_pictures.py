@@ -24,13 +24,13 @@ from kindle_appliance.sentences import Sentence
 from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
-from kindle_appliance.upstream.demo import DemoGemini
+from kindle_appliance.upstream.demo import MODEL, DemoGemini
 from kindle_appliance.web.templates import STATIC
 
+from .browser import Browser
 from .engines import Engine
 from .screens import LOOKS, screens
 from .steps import ENDED, LONG, choose_look, lines_shown, page_number, says, shows, take, turn
-from .webdriver import Browser
 
 QUESTIONS = {
     "long": "Tell me a long story of the sea",
@@ -93,7 +93,7 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The demo, with one answer of each kind and one interrupted by a power cut."""
     demo = DemoGemini(STATIC / "demo_answers.md", pause=0)
     try:
-        with House(demo.url, tmp_path_factory.mktemp("gallery"), is_demo=True) as house:
+        with House(demo.url, tmp_path_factory.mktemp("gallery"), models=(MODEL,), is_demo=True) as house:
             for question in QUESTIONS.values():
                 house.ask(question)
             for each in house.chats.recent(10):

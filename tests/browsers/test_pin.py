@@ -13,9 +13,9 @@ from fakes.secrets import PIN
 
 from kindle_appliance.web.pin import Gate
 
+from .browser import Browser
 from .engines import CHROMIUM, Engine, W3m
 from .steps import sizes, take
-from .webdriver import Browser
 
 
 @pytest.fixture

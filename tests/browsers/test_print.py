@@ -9,9 +9,10 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
+from .devtools import DevTools
 from .engines import MODERN
 from .steps import LONG, lines_shown, page_number, read, turn
-from .webdriver import Browser, ChromiumBrowser
 
 pytestmark = pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 
@@ -37,7 +38,7 @@ def test_a_printed_answer_is_the_whole_text_without_bars(
     house: House,
     number: int,
 ) -> None:
-    assert isinstance(browser, ChromiumBrowser)
+    assert isinstance(browser, DevTools)
     read(browser, house, gemini, LONG, "Why is the sea salty?")
     for _ in range(number - 1):
         turn(browser, "next")

@@ -10,6 +10,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .clock import shift_clock
 from .engines import Engine
 from .steps import (
@@ -31,7 +32,6 @@ from .steps import (
     turn,
     zoom,
 )
-from .webdriver import Browser
 
 MIXED = """\
 ## A heading
@@ -172,6 +172,24 @@ def test_the_place_survives_a_reload_another_text_size_and_a_turned_screen(
     browser.resize(width, height)
     browser.wait_until("document.documentElement.style.fontSize === '27px'")
     assert page_number(browser) == before
+    assert browser.errors() == []
+
+
+def test_a_screen_that_is_turned_again_and_again_keeps_the_place(
+    browser: Browser, gemini: FakeGemini, house: House
+) -> None:
+    read(browser, house, gemini, LONG)
+    for _ in range(3):
+        turn(browser, "next")
+    before, first = page_number(browser), lines_shown(browser)[0]
+    width, height = browser.size
+    for size in 3 * [(height, width), (width, height)]:
+        browser.resize(*size)
+        browser.wait_until(f"document.documentElement.clientWidth === {size[0]}")
+        is_upright = size == (width, height)
+        browser.wait_until(f"(document.documentElement.style.fontSize === '27px') === {str(is_upright).lower()}")
+        assert first in lines_shown(browser)
+        assert page_number(browser) == before or not is_upright
     assert browser.errors() == []
 
 

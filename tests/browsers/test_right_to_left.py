@@ -6,10 +6,10 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .fed_page import FedPage, fed_pages
 from .steps import read
-from .webdriver import Browser
 
 QUOTATION = "العلم نور، والجهل ظلام، وهذا اقتباس طويل يمتد على أكثر من سطر واحد في الصفحة."
 TEXT = f"""\

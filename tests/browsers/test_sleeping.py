@@ -12,9 +12,9 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.reader import page_of
 
+from .browser import Browser
 from .engines import ENGINES
 from .steps import ENDED, ask, hurry, text_of
-from .webdriver import Browser
 
 # The elements of an answer set at once, and of the one on the page, in their order and with their text. (The page
 # changes the attributes of a table that would not fit.)

@@ -8,9 +8,9 @@ import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .engines import Engine
 from .steps import alter_pages, answered, choose_look, lines_shown, page_number, read, turn
-from .webdriver import Browser
 
 STACKED = (
     "var tables = document.querySelectorAll('#text table'), found = [], i;"

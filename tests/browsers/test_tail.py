@@ -11,6 +11,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .steps import (
     ENDED,
     LONG,
@@ -25,7 +26,6 @@ from .steps import (
     text_of,
     turn,
 )
-from .webdriver import Browser
 
 TEXT = """\
 ## A heading of words ¦

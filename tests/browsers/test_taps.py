@@ -5,8 +5,8 @@ from __future__ import annotations
 from fakes.gemini import FakeGemini
 from fakes.house import House
 
+from .browser import Browser
 from .steps import LONG, page_number, read, says, tap, turn, zoom
-from .webdriver import Browser
 
 LINES = "\n\n".join(f"Line {number:02} goes beyond the middle." for number in range(60))
 

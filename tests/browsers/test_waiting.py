@@ -10,6 +10,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
+from .browser import Browser
 from .engines import Engine
 from .steps import (
     ENDED,
@@ -28,7 +29,6 @@ from .steps import (
     turn,
     write,
 )
-from .webdriver import Browser
 
 LOST = "Connection lost. The page keeps trying."
 
@@ -180,6 +180,7 @@ def test_without_script_the_page_says_what_it_waits_for_with_a_link_beside_it(
     with house.follow("/answers/1?as=text") as follow:
         follow.read_until("has not")
     browser.click(browser.find("#refresh"))
+    browser.wait_until("document.body.innerText.indexOf('This has not') >= 0")
     assert re.search(r"This has not\s+Refresh", browser.text) and "thinking" not in browser.text
     call.finish("yet.")
     with house.follow("/answers/1?as=text") as follow:

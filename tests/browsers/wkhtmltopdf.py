@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
-from .webdriver import ANSWER_SECONDS, KEYS, POLL_SECONDS, Browser, Element, WebDriverError
+from .browser import ANSWER_SECONDS, KEYS, POLL_SECONDS, Browser, DriverError, Element
 
 OWN = "/__driver__/"
 IDLE_SECONDS = 20.0
@@ -206,7 +206,7 @@ class FramedBrowser(Browser):
         while not self._proxy.closed.is_set() and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 return self._proxy.answers.get(timeout=1.0)
-        raise WebDriverError(f"{what}: the browser does not answer")
+        raise DriverError(f"{what}: the browser does not answer")
 
     def _command(self, source: str, args: list[Any], *, in_page: bool) -> Any:
         self._sent += 1
@@ -216,7 +216,7 @@ class FramedBrowser(Browser):
         while answer.get("id") != self._sent:
             answer = self._receive(source)
         if "error" in answer:
-            raise WebDriverError(answer["error"])
+            raise DriverError(answer["error"])
         return answer.get("value")
 
     def _driver(self, source: str, *args: Any) -> Any:
@@ -262,7 +262,7 @@ class FramedBrowser(Browser):
         self._proxy.unreachable.clear()
         self._load("driver.frame.contentWindow.location.href = arguments[0];", url, begins=not jumps)
         if there.url in self._proxy.unreachable:
-            raise WebDriverError(f"{url} cannot be had")
+            raise DriverError(f"{url} cannot be had")
 
     def reload(self) -> None:
         self._load("driver.frame.contentWindow.location.reload();", begins=True)
@@ -276,7 +276,7 @@ class FramedBrowser(Browser):
         shown = "var page = driver.frame.contentWindow.document;"
         while not self._driver(shown + "return !page.leftBehind && page.readyState === 'complete';"):
             if time.monotonic() > deadline:
-                raise WebDriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
+                raise DriverError(f"a page was still loading after {ANSWER_SECONDS:g} s")
             time.sleep(POLL_SECONDS)
 
     @property
@@ -290,7 +290,7 @@ class FramedBrowser(Browser):
             css,
         )
         if number is None:
-            raise WebDriverError(f"no element matches {css}")
+            raise DriverError(f"no element matches {css}")
         return Element(str(number))
 
     def type(self, element: Element, text: str) -> None:
@@ -361,7 +361,7 @@ class FramedBrowser(Browser):
         )
 
     def screenshot(self, path: Path) -> Path:
-        raise WebDriverError("this engine has no window to take a picture of")
+        raise DriverError("this engine has no window to take a picture of")
 
     def quit(self) -> None:
         self._proxy.closed.set()
