@@ -1,5 +1,5 @@
 # kindle-appliance: make run, and what developers need. Programs go into .venv; make run names the folder of its chats.
-# Tests also use .engines, build and ~/.cache/kindle-appliance. Nothing else on the machine changes.
+# Tests also use .engines, .llama, build and ~/.cache/kindle-appliance. Nothing else on the machine changes.
 
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 # All tests of a file run in one process: in their order, with fixtures of the whole file made once. They wait for half
 # of their time, so there are more processes than the two cores that they are made for.
 WORKERS := -n 3 --dist loadfile
-ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance
+ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance --ignore=tests/home
 
-.PHONY: run quick coverage test soak arm check messages pictures bench clean
+.PHONY: run quick coverage test home soak arm check messages pictures bench clean
 
 run: $(VENV)/installed  ## start the appliance here; ARGS="--port 8081" passes options on
 	@exec $(BIN)/python -m kindle_appliance $(ARGS)
@@ -26,19 +26,21 @@ coverage: $(VENV)/tested  ## the tests outside browsers and booted machines; how
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
 # Tests in browsers mostly wait, so they run beside the others, and their output follows that of the others. Booted
-# machines come after those others, which use both cores: those of the two releases run at once. Tests that measure come
-# last, on an idle machine; those of the typesetter measure the CPU time of their own thread, so two run at once.
-# pytest ends with 5 if ARGS has chosen no test of a part.
+# machines come after those others, which use both cores: those of the two releases run at once. A real model server
+# computes much, so its tests run by themselves. Tests that measure come last, on an idle machine; those of the
+# typesetter measure the CPU time of their own thread, so two run at once. pytest ends with 5 if ARGS has chosen no test of a part.
 test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is skipped with its reason
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
 	-PYTHONPATH=tests $(BIN)/python -m appliance.debian
+	-PYTHONPATH=tests $(BIN)/python -m fakes.llama
 	@mkdir -p build; failed=0; \
 	$(BIN)/pytest $(WORKERS) tests/browsers -m "not untraced" $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
 	trap "kill $$browsers" INT TERM; \
 	$(MAKE) --no-print-directory coverage || failed=1; \
 	$(BIN)/pytest -n 2 --dist loadgroup tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
 	wait $$browsers || [ $$? = 5 ] || failed=1; cat build/browsers.log; \
+	$(BIN)/pytest tests/home -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
 	$(BIN)/pytest -n 2 -m untraced tests/typesetting $(ARGS) || [ $$? = 5 ] || failed=1; \
 	$(BIN)/pytest -m untraced --ignore=tests/typesetting $(ARGS) || [ $$? = 5 ] || failed=1; \
 	exit $$failed
@@ -47,6 +49,11 @@ soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half 
 	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
 	-PYTHONPATH=tests $(BIN)/python -m appliance.tools
 	$(BIN)/pytest -m soak --soak $(ARGS)
+
+home: $(VENV)/tested  ## the tests with a real model server, and its set-up (130 MB); a minute
+	PYTHONPATH=tests $(BIN)/python -m fakes.llama
+	-PYTHONPATH=tests $(BIN)/python -m browsers.engines
+	$(BIN)/pytest tests/home $(ARGS)
 
 arm: $(VENV)/tested  ## install and use the appliance on three kinds of Raspberry Pi, emulated; as root; half an hour
 	@PYTHONPATH=tests $(BIN)/python -m appliance.arm $(ARGS)

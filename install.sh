@@ -17,6 +17,7 @@ VERSIONS=${PROGRAM}/versions
 CURRENT=${PROGRAM}/current
 CONFIG=/etc/kindle-appliance
 SETTINGS=${CONFIG}/settings.toml
+KEYS=${CONFIG}/keys
 STATE=/var/lib/private/kindle-appliance
 STATE_LINK=/var/lib/kindle-appliance
 UNITS=/etc/systemd/system
@@ -45,12 +46,19 @@ comes with, and mends what is broken; what is up to date stays as it is, and so 
 
   --port PORT      listen on this port (default: 80, or from 8080 on what is free)
   --name NAME      be found as http://NAME.local/ (default: kindle); it goes into new settings
-  --key-file FILE  take the Gemini API key from this file; otherwise it is asked for, on a terminal.
-                   A key comes from ${KEY_ADDRESS}; without one the appliance is a demo
+  --key-file FILE  take the Gemini API key from this file. A key comes from
+                   ${KEY_ADDRESS}
+  --model-server ADDRESS
+                   let the model server there answer, such as 192.168.1.20 or pc.local:11434
+  --model NAME     this model of that server; needed if it has several
+  --model-key-file FILE
+                   take that server's key from this file, if it wants one
   --no-start       install only; the appliance starts with the machine
   --uninstall      remove the appliance, but not its settings, key and chats
   --purge          remove those, too
   --help           this text
+
+Without a key or a model server you are asked who is to answer, on a terminal; elsewhere the appliance is a demo.
 
 From the environment, which sudo passes on only if told to:
 
@@ -67,11 +75,14 @@ main() {
     # Only the documented variables of the caller's environment may influence the installation.
     unset PYTHONPATH PYTHONHOME CDPATH
     export PATH PYTHONDONTWRITEBYTECODE=1
-    action=install port='' name='' key='' key_file='' must_start=yes undo='' number=0 was_told=''
+    action=install port='' name='' key='' key_file='' must_start=yes undo='' number=0
+    model_server='' model='' model_key_file=''
     read_options "$@"
     check_root
     exec 9> "${LOCK}"
     flock --nonblock 9 || fail "Another install.sh is at work on this machine. Wait for it, then run this again."
+    # Of a run that was killed: the owner may have changed the settings since.
+    rm -rf "${LOCK}.before" "${LOCK}.before.new"
     trap at_exit EXIT
     trap 'exit 130' INT
     trap 'exit 141' PIPE
@@ -82,11 +93,14 @@ main() {
 read_options() {
     while [ "$#" -gt 0 ]; do
         case $1 in
-            --port | --name | --key-file)
-                [ "$#" -gt 1 ] || fail "$1 needs a value. See ./install.sh --help."
+            --port | --name | --key-file | --model-server | --model | --model-key-file)
+                [ -n "${2:-}" ] || fail "$1 needs a value. See ./install.sh --help."
                 case $1 in
                     --port) port=$2 ;;
                     --name) name=$2 ;;
+                    --model-server) model_server=$2 ;;
+                    --model) model=$2 ;;
+                    --model-key-file) model_key_file=$2 ;;
                     *) key_file=$2 ;;
                 esac
                 shift
@@ -124,6 +138,8 @@ install() {
     step "Settings and key"
     write_settings
     store_key
+    store_model
+    settle_who_answers
 
     step "Starting"
     find_previous
@@ -207,6 +223,10 @@ check_options() {
         grep -q "^name *= *\"${name}\"" "${SETTINGS}" || fail \
             "The settings in ${SETTINGS} are yours and stay as they are. Write name = \"${name}\" there, then run: sudo systemctl restart kindle-appliance"
     fi
+    [ -n "${model_server}" ] || [ -z "${model}${model_key_file}" ] || fail \
+        "--model and --model-key-file say more about a --model-server. Give that, too."
+    [ -z "${model_key_file}" ] || [ -f "${model_key_file}" ] || fail \
+        "The key file ${model_key_file} is not a plain file. Give the path of a file with the key."
     if [ -n "${key_file}" ]; then
         read_key_file
     else
@@ -281,7 +301,7 @@ find_what_is_there() {
     digest=$(pack | sha256sum | cut -c 1-8)
     version=${release}-${digest}-${tag}
     folder=${VERSIONS}/${version}
-    previous='' built='' old_key='' made='' kept='' has_stored=no known=''
+    previous='' built='' made='' kept='' known=''
     if [ -e "${CURRENT}/complete" ]; then
         previous=$(readlink -f -- "${CURRENT}")
         case ${previous} in
@@ -291,6 +311,8 @@ find_what_is_there() {
     fi
     had_state=no
     [ ! -e "${STATE}" ] || had_state=yes
+    had_keys=no
+    [ ! -d "${KEYS}" ] || had_keys=yes
     had_config=no
     [ ! -d "${CONFIG}" ] || had_config=yes
     found=$(readlink -- "${COMMAND}") || found=''
@@ -417,7 +439,7 @@ write_settings() {
         "${folder}/bin/python" -IBc '
 import sys
 from kindle_appliance.host import network
-from kindle_appliance.settings import template
+from kindle_appliance.owner.settings_template import template
 name, *others = sys.argv[1:]
 chosen = {"name": name, "hosts": [each for each in others if each.lower() not in network.names()]}
 print(template({option: value for option, value in chosen.items() if value}), end="")
@@ -432,7 +454,8 @@ print(template({option: value for option, value in chosen.items() if value}), en
             (umask 077 && : > "${CONFIG}/${each}")
         fi
     done
-    old_key=$(cat "${CONFIG}/gemini-key")
+    # Before the unit names it: nor does systemd start a service whose folder of credentials is missing.
+    [ -d "${KEYS}" ] || mkdir -m 0700 "${KEYS}"
     tell_time_zone
 }
 
@@ -446,21 +469,91 @@ tell_time_zone() {
     say "    sudo timedatectl set-timezone ZONE; sudo systemctl restart kindle-appliance"
 }
 
+# Copies settings and keys, for `go_back`, before this run changes any of them.
+keep_settings() {
+    [ ! -d "${LOCK}.before" ] || return 0
+    mkdir -m 0700 "${LOCK}.before.new"
+    cp -a "${SETTINGS}" "${CONFIG}/gemini-key" "${KEYS}" "${LOCK}.before.new"
+    mv -T "${LOCK}.before.new" "${LOCK}.before"  # never a part: `go_back` removes the keys that are not in it
+}
+
 store_key() {
     if [ -n "${key}" ]; then
-        has_stored=yes
+        keep_settings
         printf '%s\n' "${key}" | "${folder}/bin/kindle-appliance" key --untried --no-restart || fail \
             "The key was not taken, as said above. Run this again with another one; a key comes from ${KEY_ADDRESS}"
-    elif [ -n "${old_key}" ]; then
+    elif grep -q . "${CONFIG}/gemini-key"; then
         say "The key is yours and stays as it is."
-    elif [ -z "${previous}" ] && [ -t 0 ]; then
-        ask_for_key
     fi
-    if [ ! -s "${CONFIG}/gemini-key" ]; then
-        say "Without a key the appliance is a demo. To store one later:"
-        say "    sudo kindle-appliance key"
-        [ -n "${was_told}" ] || tell_of_key
+}
+
+# Puts the model server that was named on the command line into the list of models, with its key. The key for Gemini
+# must be stored by then: without it, the server would become the whole list.
+store_model() {
+    [ -n "${model_server}" ] || return 0
+    keep_settings
+    set -- models add --no-restart
+    [ -z "${model}" ] || set -- "$@" --model "${model}"
+    [ -z "${model_key_file}" ] || set -- "$@" --model-key-file "${model_key_file}"
+    "${folder}/bin/kindle-appliance" "$@" -- "${model_server}" < /dev/null || fail \
+        "The model server was not taken, as said above. Mend that, and run this again; its key comes from --model-key-file FILE. For other options, run this without --model-server, then: sudo kindle-appliance models add ADDRESS"
+}
+
+# Where nobody can answer yet, asks who is to at a first installation, and says how to change it later.
+settle_who_answers() {
+    find_whether_demo
+    if [ "${demo}" = yes ] && [ -z "${previous}" ] && [ -t 0 ]; then
+        ask_who_answers
     fi
+    if [ "${demo}" = yes ]; then
+        say "Without a key or a model server the appliance is a demo. To change that later:"
+        say "    sudo kindle-appliance key                     for Gemini; terms: ${TERMS_ADDRESS}"
+        say "    sudo kindle-appliance models add ADDRESS      for a model server in this network"
+        [ -t 0 ] || tell_of_key
+    fi
+}
+
+# Finds out whether a demo answers for want of anybody else: sets `demo`.
+find_whether_demo() {
+    demo=yes
+    "${folder}/bin/python" -IBc '
+import sys
+from kindle_appliance.owner.models import needs_demo
+from kindle_appliance.settings import load
+settings = load({}, {"CREDENTIALS_DIRECTORY": sys.argv[1]})
+sys.exit(settings.demo or not needs_demo(settings))
+' "${CONFIG}" 2> /dev/null || demo=no
+}
+
+# Asks until somebody can answer, or nobody is to: sets `demo`.
+ask_who_answers() {
+    say "Who is to answer?"
+    say "  1  Gemini, at Google: you need an API key"
+    say "  2  a model server in this network, such as Ollama, llama.cpp or LM Studio: you need its address"
+    say "  3  nobody yet: a demo with built-in examples"
+    while [ "${demo}" = yes ]; do
+        printf '  1, 2 or 3? '
+        read -r answer || answer=3
+        case ${answer} in
+            1) ask_for_key ;;
+            2) ask_for_server ;;
+            3) return ;;
+            *) ;;
+        esac
+        find_whether_demo
+    done
+}
+
+ask_for_server() {
+    while :; do
+        printf '  Its address, such as 192.168.1.20 or pc.local (nothing: none): '
+        read -r answer || answer=''
+        [ -n "${answer}" ] || return 0
+        keep_settings
+        if "${folder}/bin/kindle-appliance" models add --no-restart -- "${answer}"; then
+            return
+        fi
+    done
 }
 
 ask_for_key() {
@@ -471,7 +564,7 @@ ask_for_key() {
         read -r answer || answer=n
         case ${answer} in
             [Nn]*) return ;;
-            *) has_stored=yes ;;
+            *) keep_settings ;;
         esac
         if "${folder}/bin/kindle-appliance" key --untried --no-restart; then
             return
@@ -482,7 +575,6 @@ ask_for_key() {
 
 # Tells the owner what to know before storing a key. README.md has the details.
 tell_of_key() {
-    was_told=yes
     say "Gemini needs an API key; one comes from ${KEY_ADDRESS}"
     say "Before you store one:"
     say "- Everybody at home sees every chat, and can delete it under \"All chats\". A PIN keeps guests out."
@@ -549,13 +641,13 @@ END
 put() {
     place=$1
     shift
-    cat > "${LOCK}.put"
+    cat > "${LOCK}.put" || return
     if ! cmp -s "${LOCK}.put" "${place}"; then
         for each in "$@"; do
             owe "${each}"
         done
         mkdir -p "${place%/*}"
-        cp "${LOCK}.put" "${place}.new"
+        cp "${LOCK}.put" "${place}.new" || return  # on a full disk: while going back, a failure does not end this run
         mv "${place}.new" "${place}"
     fi
     rm -f "${LOCK}.put"
@@ -625,8 +717,8 @@ run_units() {
 }
 
 # Prints something about the appliance that runs on port $1: its `build`; its `fault`, if it is not the build $3 within
-# $4 seconds or serves no pages; the same after a `restart`; its `failures`, those apart whose subjects follow. This run's version asks, also after
-# going back to an older one.
+# $4 seconds or serves no pages; the same after a `restart`; its `failures`, those apart whose subjects follow. This
+# run's version asks, also after going back to an older one.
 about_running() {
     "${folder}/bin/python" -IBc '
 import sys
@@ -681,19 +773,26 @@ at_exit() {
         say "Putting everything back as it was ..."
         go_back
     fi
+    rm -rf "${LOCK}.before" "${LOCK}.before.new"
     exit "${status}"
 }
 
 # Undoes everything that this run has done so far.
 go_back() {
-    if [ "${has_stored}" = yes ]; then
-        (umask 077 && printf '%s' "${old_key}${old_key:+
-}" > "${CONFIG}/gemini-key.new")
-        mv "${CONFIG}/gemini-key.new" "${CONFIG}/gemini-key"
+    if [ -d "${LOCK}.before" ]; then
+        put_back "${LOCK}.before/settings.toml" "${SETTINGS}"
+        put_back "${LOCK}.before/gemini-key" "${CONFIG}/gemini-key"
+        for each in "${KEYS}"/*; do
+            [ -e "${LOCK}.before/keys/${each##*/}" ] || rm -f "${each}"
+        done
+        for each in "${LOCK}.before/keys"/*; do
+            [ ! -f "${each}" ] || put_back "${each}" "${KEYS}/${each##*/}"
+        done
     fi
     for each in ${made}; do
         rm -f "${CONFIG}/${each}"
     done
+    [ "${had_keys}" = yes ] || rm -rf "${KEYS}"
     [ "${had_config}" = yes ] || rm -rf "${CONFIG}"
     if [ -z "${previous}" ]; then
         remove_program
@@ -715,6 +814,17 @@ go_back() {
         fi
     fi
     [ -z "${built}" ] || rm -rf "${built}"
+}
+
+# Puts back a file ($2) from its copy ($1). If that fails, such as on a full disk, the file stays as it is.
+put_back() {
+    ! cmp -s "$1" "$2" || return 0
+    if cp -a "$1" "${CONFIG}/put-back.new"; then
+        mv "${CONFIG}/put-back.new" "$2"
+    else
+        rm -f "${CONFIG}/put-back.new"
+        complain "$2 could not be put back as it was."
+    fi
 }
 
 # Restores the chats from before the upgrade, for the old version; nothing is kept of what the new one has made of them.

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from browsers.browser import Browser
 from browsers.changed_lines import TALL, TEXTS, Count, watch
 from browsers.engines import CHROMIUM, ENGINES, JITLESS, Engine
 from browsers.fed_page import FedPage, fed_pages
 from browsers.figures import change_times, layout_shifts, turn_times, update_times
-from browsers.webdriver import Browser
 from fakes.gemini import FakeGemini
 from fakes.house import House
 

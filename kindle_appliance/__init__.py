@@ -1,4 +1,4 @@
-"""An appliance that puts Gemini on every Kindle of the house."""
+"""An appliance that puts an AI on every Kindle of the house."""
 
 import sys
 

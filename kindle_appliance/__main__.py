@@ -14,7 +14,8 @@ from . import __version__, settings
 from .appliance import serve
 from .errors import OwnerError, ReaderError, SettingsError, StartError
 from .host import journal, signals, terminal
-from .kinds import SWITCH
+from .options.credentials import CREDENTIALS
+from .options.kinds import SWITCH
 from .owner.installation import Installation
 from .settings import Settings
 from .storage.chats import check_question, clean
@@ -24,13 +25,15 @@ COMMANDS = {
     "ask": "ask one question, here on the terminal",
     "doctor": "say what is wrong with the appliance, and how to mend it",
     "settings": "show every setting, its value, and where that comes from",
-    "key": "try a Gemini API key and store it",
+    "models": "show who answers, and whether each model is ready; add one, or try them all",
+    "key": "try a Gemini API key, or the key of another model server, and store it",
     "pin": "store the PIN that browsers are asked for",
     "backup": "write the chats and settings to a file, also while the appliance runs",
     "restore": "put back what a backup has",
 }
 FLAGS = {
     "ask": ("gemini_url", "demo"),
+    "models": ("gemini_url",),
     "key": ("gemini_url",),
     "pin": (),
     "backup": ("data",),
@@ -111,14 +114,38 @@ def _obey(given: argparse.Namespace, values: Settings, installation: Installatio
             return commands.consult_doctor(values, installation, folder, given.ask)
         case "settings":
             return commands.show_settings(values, installation)
+        case "models":
+            return _models(given, values, installation, folder)
         case "key" | "pin" as name:
-            way = {"remove": given.remove, "untried": given.untried, "restart": given.restart}
-            return commands.store_secret(name, values, installation, given.file, **way)
+            return _store_secret(name, given, values, installation)
         case "backup":
             return commands.back_up(folder, given.file, installation, given.with_secrets)
         case "restore":
             return commands.restore(folder, given.file, installation, given.accept_settings, given.roll_back)
     raise AssertionError(given.command)
+
+
+def _models(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
+    from .owner import addition, commands, model_list
+
+    match given.action:
+        case "add":
+            names = ("address", "model", "key_file", "context", "first", "untried", "plain_http", "restart")
+            wish = addition.Wish(**{name: getattr(given, name) for name in names})
+            config = _config(given, {} if installation else os.environ)
+            return addition.add_model(values, installation, config, wish, commands.teller())
+        case "test":
+            return model_list.try_models(values, installation is not None, commands.teller())
+    return model_list.show_models(values, folder, installation is not None)
+
+
+def _store_secret(name: str, given: argparse.Namespace, values: Settings, installation: Installation | None) -> int:
+    from .owner import secrets
+
+    way = {"remove": given.remove, "untried": given.untried, "restart": given.restart}
+    if given.server is not None:
+        return secrets.store_server_key(given.server, values, installation, given.file, **way)
+    return secrets.store_secret(name, values, installation, given.file, **way)
 
 
 def _is_journal(environment: Mapping[str, str]) -> bool:
@@ -129,10 +156,16 @@ def _is_journal(environment: Mapping[str, str]) -> bool:
 
 def _load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     flags = {option.name: getattr(given, option.name, None) for option in settings.OPTIONS if option.flag}
-    config = given.config or environment.get("KINDLE_APPLIANCE_CONFIG")
+    config = _config(given, environment)
     # A bad key does not keep a good one from being stored.
-    with_secrets = given.command not in settings.CREDENTIALS
-    return settings.load(flags, environment, Path(config) if config else None, with_secrets)
+    with_secrets = given.command not in CREDENTIALS
+    return settings.load(flags, environment, config, with_secrets)
+
+
+def _config(given: argparse.Namespace, environment: Mapping[str, str]) -> Path | None:
+    """The settings file that is named."""
+    named = given.config or environment.get("KINDLE_APPLIANCE_CONFIG")
+    return Path(named) if named else None
 
 
 def _ask(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
@@ -167,7 +200,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="kindle-appliance", description="An appliance that puts Gemini on every Kindle of the house."
+        prog="kindle-appliance", description="An appliance that puts an AI on every Kindle of the house."
     )
     parser.add_argument("--version", action="version", version=f"kindle-appliance {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
@@ -177,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ask", action="store_true", help="ask a real question, too, of one token; it counts as one of the day"
     )
     parsers["backup"].add_argument("file", metavar="FILE", type=Path)
-    parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the key and the PIN, too")
+    parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the keys and the PIN, too")
     restore = parsers["restore"]
     restore.add_argument("file", metavar="FILE", type=Path)
     restore.add_argument(
@@ -190,21 +223,52 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="for install.sh: only the chats, as an earlier version left them; keep nothing of those of now",
     )
-    for name in settings.CREDENTIALS:
+    _add_models(parsers["models"])
+    for name in CREDENTIALS:
         secret = parsers[name]
         secret.add_argument(
             "--file", metavar="FILE", type=Path, help="read it from FILE (default: the terminal, a pipe)"
         )
         secret.add_argument("--remove", action="store_true", help="have none from now on")
         secret.add_argument("--no-restart", dest="restart", action="store_false", help="do not restart the service")
-        secret.set_defaults(untried=False)
+        secret.set_defaults(untried=False, server=None)
     parsers["key"].add_argument("--untried", action="store_true", help="store it even if it cannot be tried")
+    parsers["key"].add_argument(
+        "--for",
+        dest="server",
+        metavar="ADDRESS",
+        help="it is for the model server there, such as pc.local:11434",
+    )
     for name, command in parsers.items():
         command.add_argument("--config", metavar="FILE", help="settings file (TOML)")
         for option in settings.OPTIONS:
             if option.flag and option.name in FLAGS.get(name, (option.name,)):
                 _add_flag(command, option)
     return parser
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(action="")
+    actions = parser.add_subparsers(dest="action", metavar="{add,test}")
+    text = "find the model server at an address, choose a model, try it, and put it on the list"
+    add = actions.add_parser("add", help=text, description=text)
+    add.add_argument("address", metavar="ADDRESS", help="such as 192.168.1.20, pc.local:11434 or https://host/v1")
+    add.add_argument("--model", default="", metavar="NAME", help="take this one, and do not ask which")
+    add.add_argument("--model-key-file", dest="key_file", metavar="FILE", type=Path, help="with the server's key")
+    add.add_argument(
+        "--context",
+        metavar="TOKENS",
+        type=int,
+        help="its size in tokens (default: as the server says)",
+    )
+    add.add_argument("--first", action="store_true", help="ask it before all others (default: after them)")
+    add.add_argument("--untried", action="store_true", help="store it even if it cannot be tried")
+    add.add_argument("--plain-http", action="store_true", help="ask it over http, although it is outside the house")
+    add.add_argument("--no-restart", dest="restart", action="store_false", help="do not restart the service")
+    text = "ask each model a short question, which counts as one of the day; say how fast it answers"
+    actions.add_parser("test", help=text, description=text)
+    for each in actions.choices.values():
+        each.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file (TOML)")
 
 
 def _add_flag(command: argparse.ArgumentParser, option: settings.Option) -> None:

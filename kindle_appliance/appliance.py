@@ -19,6 +19,7 @@ from .errors import StartError, StorageError
 from .host import network, signals, terminal
 from .host.mdns import Advertiser
 from .host.systemd import Watch, handed_over_sockets
+from .owner.answerers import answerers
 from .owner.installation import Installation
 from .owner.models import needs_demo, open_fallback
 from .settings import Settings, data_folder
@@ -75,7 +76,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         web = Web(
             desk,
             chats,
-            Pages(is_demo, settings.starters, settings.follow_ups),
+            Pages(is_demo, settings.starters, settings.follow_ups, answerers(settings)),
             Reports(database),
             RateLimit(
                 database,
@@ -104,16 +105,16 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
         stops.callback(server.close, _READERS_STOP_SECONDS)
-        # Before the server closes: followers get the end of their answers, the database what was written.
-        stops.callback(desk.close, _WRITERS_STOP_SECONDS)
-        desk.start()
         signals.end_by(server.stop)
         try:
             if interrupted := chats.interrupt_unfinished():
                 log.warning("%d answers were cut off when the appliance stopped last time", interrupted)
         except StorageError as error:
             log.error("only reading is possible: %s", error)
-        indexer = Indexer(chats.index)  # after this: an answer that was cut off has an end now
+        # Before the server closes: followers get the end of their answers, the database what was written.
+        stops.callback(desk.close, _WRITERS_STOP_SECONDS)
+        desk.start()  # after this: what was cut off has an end now, and a question that waits may be asked
+        indexer = Indexer(chats.index)
         stops.callback(indexer.close)
         indexer.start()
         if settings.mdns:
@@ -197,8 +198,8 @@ def _greet(settings: Settings, port: int, is_demo: bool, has_name: bool, folder:
         lines.append(f"Where names are known:               {named}")
     lines.append(f"The chats are kept in:               {folder}")
     if is_demo:
-        lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY and start again;")
-        lines.append("a key comes from https://aistudio.google.com/apikey")
+        lines.append("DEMO: answers are built-in examples. For Gemini's, set GEMINI_API_KEY, a key from")
+        lines.append("https://aistudio.google.com/apikey; for a model in your house, KINDLE_APPLIANCE_MODELS.")
     try:
         print("\n".join(lines), flush=True)
     except OSError:  # nobody reads it

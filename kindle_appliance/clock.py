@@ -8,6 +8,11 @@ is dated by it or expires by it, and what an old row or a server says about such
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
+
+Clock = Callable[[], float]
+"""Tells the Unix time, as `now()` does."""
 
 _2020, _2038, _2100 = 1_577_836_800.0, 2_145_916_800.0, 4_102_444_800.0  # their begins, in UTC
 
@@ -42,6 +47,14 @@ def now() -> float:
 def shown() -> float:
     """The Unix time as the clock shows it, believed or not. Everything else that reads the clock reads it here."""
     return time.time()
+
+
+def next_midnight(moment: float, zone: tzinfo) -> float:
+    """The midnight of a time zone after a moment, both Unix time; `UNKNOWN` after one that is not believed."""
+    if not is_believed(moment):
+        return UNKNOWN
+    day = datetime.fromtimestamp(moment, zone).date() + timedelta(days=1)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
 
 def face(form: str = "%Y-%m-%d %H:%M %Z") -> str:

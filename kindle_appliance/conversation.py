@@ -32,9 +32,9 @@ class GenerationOptions:
     """How an answer is generated; None leaves the choice to the model. A dialect says which options it knows, and
     which of them exclude each other.
 
-    `temperature`: how freely words are chosen, from 0 on. `max_output_tokens`: the greatest length of an answer,
-    without the thoughts before it. `thinking_level`, `thinking_budget` (tokens): how much the model thinks before
-    it writes.
+    `temperature`: how freely words are chosen, from 0 on. `max_output_tokens`: the greatest length of an answer, at
+    Gemini without the thoughts before it and elsewhere with them. `thinking_level`, `thinking_budget` (tokens): how
+    much the model thinks before it writes.
     """
 
     temperature: float | None = None

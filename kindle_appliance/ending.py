@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from .sentences import Sentence
 
@@ -38,11 +39,21 @@ TOO_LONG = Sentence("The answer reached its greatest length.")
 """Notes of endings that more than one module makes."""
 
 
+class Passed(NamedTuple):
+    """An entry of the list of models that came before the one that answered, and why it did not answer."""
+
+    model: str
+    why: Sentence
+
+
 @dataclass(frozen=True)
 class Ending:
-    """The end of an answer: why, what to tell the reader (or nothing), which model answered, how many tokens it
-    took, and the model's position in the list of models (0: the first choice). `next_rung`: the position of a model
-    that the reader can have asked, because the time was over before it was; 0 if there is none.
+    """The end of an answer: why, what to tell the reader (or nothing), the name of the model that answered as the
+    owner wrote it, how many tokens it took, and the model's position in the list of models (0: the first choice).
+
+    `next_rung`: the position of a model that the reader can have asked, because the time was over before it was; 0
+    if there is none. `passed`: the entries before the model that answered, in order; all of them if none did.
+    `back_at`: when nothing can answer before a quota is back, the moment at which the first is (Unix time); else 0.
     """
 
     finish: Finish
@@ -51,10 +62,5 @@ class Ending:
     tokens: int = 0
     rung: int = 0
     next_rung: int = 0
-
-    def words(self, language: str) -> str:
-        """All that the reader is told about it."""
-        said = [] if self.note is None else [self.note]
-        if self.rung:
-            said.append(Sentence("%(model)s answered, because the first choice could not.", model=self.model))
-        return " ".join(sentence.to(language) for sentence in said)
+    passed: tuple[Passed, ...] = ()
+    back_at: float = 0.0

@@ -36,6 +36,18 @@ class LimitError(ReaderError):
         super().__init__(sentence, 429)
         self.retry_after = retry_after
 
+    @classmethod
+    def too_often(cls, wait: float) -> LimitError:
+        """For what can be done again after so many seconds."""
+        return cls(
+            Sentence(
+                "That was a lot at once. Please try again in %(count)d second.",
+                plural="That was a lot at once. Please try again in %(count)d seconds.",
+                count=int(wait) + 1,
+            ),
+            wait,
+        )
+
 
 class OwnerError(ApplianceError):
     """Only the owner can mend it: settings, key, billing, disk. Asking again does not help.
@@ -139,13 +151,23 @@ class QuotaExhausted(UpstreamError):
         self.until = until
 
 
+class CreditUsedUp(UpstreamError):
+    """What was paid for at this server is used up, or is not enough for this model.
+
+    Models that cost nothing may still answer: OpenRouter's do, unless the balance is negative. Only if none does is
+    it the owner's.
+    """
+
+    words = Sentence("The credit at %(provider)s is used up. The owner can add to it there.")
+
+
 class UnknownModel(UpstreamError):
     """The server does not have this model, or not any more.
 
-    Others it may have. So this is told to a reader only if nothing better can be: see `fallback`.
+    Others it may have. So this is told to a reader only if nothing better can be: see `generation`.
     """
 
-    words = Sentence("%(provider)s does not know this model any more.")
+    words = Sentence("%(provider)s does not have this model. The owner can choose another one.")
 
 
 class RequestRefused(UpstreamError):
@@ -162,22 +184,44 @@ class RequestRefused(UpstreamError):
 class ContextExceeded(UpstreamError):
     """Question, history and instruction are together longer than this model takes.
 
-    The same model is asked once more with less history, and then another model.
+    The same model is asked once more with less, and then another model. `context`: how many tokens it takes, if it
+    has said so.
     """
 
     words = Sentence("This chat has become too long for %(provider)s. Please begin a new one.")
+
+    def __init__(self, provider: str, detail: str = "", *, context: int | None = None) -> None:
+        super().__init__(provider, detail)
+        self.context = context
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection: no network, no such host, refused, or a certificate that is not valid.
 
-    The other models of this place are not asked: they would fail alike.
+    The other models of this place are not asked: they would fail alike. For a minute, other places are asked first.
     """
 
     words = Sentence("The appliance does not reach %(provider)s. Is the internet working?")
 
 
-class SignInPage(UpstreamUnreachable):
+class ComputerAway(UpstreamUnreachable):
+    """A computer of the house is not reached: it is off, asleep, or elsewhere, or no model server runs on it."""
+
+    words = Sentence(
+        "The appliance does not reach %(provider)s. Is that computer on, and does its model server run there?"
+    )
+
+
+class WebPage(UpstreamUnreachable):
+    """A web page came in the place of an answer: something else than a model server listens there."""
+
+    words = Sentence(
+        "%(provider)s sent a web page and no answer, so no model server is at this address. The owner can check it"
+        " in the settings."
+    )
+
+
+class SignInPage(WebPage):
     """A web page came in the place of an answer: the network wants a sign-in before it lets anything through, or a
     filter says why it does not.
     """

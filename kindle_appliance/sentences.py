@@ -12,7 +12,7 @@ from __future__ import annotations
 import gettext
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -115,6 +115,11 @@ class Sentence:
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError) as error:
             raise ValueError(f"no sentence: {error}") from error
         return sentence
+
+
+def joined(sentences: Iterable[Sentence], language: str) -> str:
+    """These sentences one after the other. Chinese has no space between them."""
+    return ("" if language == CHINESE else " ").join(sentence.to(language) for sentence in sentences)
 
 
 def choose_language(accepted: str, fixed: str | None = None) -> str:

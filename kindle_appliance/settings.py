@@ -13,36 +13,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from . import secret
-from .conversation import GenerationOptions
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS
 from .host.terminal import mask, mask_address
-from .kinds import (
+from .options import credentials, dialects
+from .options.credentials import KEYS, Keys
+from .options.entries import EXAMPLES, MODELS, Entry, EntryError
+from .options.kinds import (
     HOST,
     HOST_LABEL,
     HOSTS,
     KEY,
-    MODELS,
+    MAX_OUTPUT_TOKENS,
     NETWORKS,
     PATH,
     PHRASES,
     PIN,
     SECRET_PATH,
     SWITCH,
+    TEMPERATURE,
     TEXT,
     TEXT_SIZE,
+    THINKING_BUDGET,
+    THINKING_LEVEL,
     WEB_ADDRESS,
     Kind,
     number,
     one_of,
     whole,
 )
+from .options.server_address import is_private, told_of_plain_http
+from .options.settings_file import SettingsFile, mask_secrets
 from .sentences import LANGUAGES
-from .settings_file import SettingsFile, mask_secrets
-from .upstream.dialect import Dialect, OptionError
-from .upstream.gemini import Gemini
+from .upstream.dialect import OptionError
+from .upstream.gemini import LADDER
 
 SYSTEM_INSTRUCTION = (
     "You answer questions on a small black and white e-ink screen. Answer in the language of the question. Be"
@@ -73,6 +79,8 @@ class Option:
         """A right line for the settings file: with the default or, if nothing is set at first, with an example."""
         # What JSON calls a text, a number, a list or a truth is one in TOML, too.
         value = self.default if self.example is None else self.example
+        if isinstance(value, tuple):
+            value = [str(each) for each in value]
         return f"{self.name} = {json.dumps(value, ensure_ascii=False)}"
 
     def describe(self, value: object) -> str:
@@ -118,10 +126,20 @@ class Settings:
     )
     mdns: bool = _option(SWITCH, True, "announce the appliance on the network", "--no-mdns")
     name: str = _option(HOST_LABEL, "kindle", "name of the appliance on the network, without .local", "--name")
-    demo: bool = _option(SWITCH, False, "answer with built-in examples instead of asking Gemini", "--demo")
+    demo: bool = _option(SWITCH, False, "answer with built-in examples instead of asking a model", "--demo")
     key: str | None = _option(KEY, None, "Gemini API key", env="GEMINI_API_KEY", secret=True, directs=True)
     key_file: str | None = _option(
-        SECRET_PATH, None, "file that holds only the key", example="/etc/gemini-key", directs=True
+        SECRET_PATH, None, "file that holds only the key for Gemini", example="/etc/gemini-key", directs=True
+    )
+    keys: Mapping[str, str] = _option(
+        KEYS, Keys(), "keys of other model servers, each with the server's address", secret=True, directs=True
+    )
+    keys_folder: str | None = _option(
+        SECRET_PATH,
+        None,
+        "folder with a file for the key of each other model server",
+        example="/etc/model-keys",
+        directs=True,
     )
     pin: str | None = _option(
         PIN, None, "PIN that each browser is asked for once a year (not set: no PIN)", secret=True, directs=True
@@ -156,45 +174,39 @@ class Settings:
         "questions below an answer, sent with one tap, instead of the built-in ones",
         example=["Shorter, please", "Give an example"],
     )
-    models: tuple[str, ...] = _option(
+    models: tuple[Entry, ...] = _option(
         MODELS,
-        (
-            "gemini-3.8-flash",
-            "gemini-4-hydrogen",
-            "gemini-3.6-flash",
-            "gemini-3.5-flash-lite",
-            "gemini-3.1-flash-lite",
-            "gemma-4-31b-it",
-            "gemini-flash-latest",
-            "gemini-flash-lite-latest",
-        ),
+        tuple(map(Entry, LADDER)),
         "models to ask, the best first; if one cannot answer, the next is asked",
+        directs=True,
     )
-    system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "instruction that Gemini gets with every question")
+    system_instruction: str = _option(TEXT, SYSTEM_INSTRUCTION, "instruction that a model gets with every question")
     temperature: float | None = _option(
-        number(0, 2),
+        TEMPERATURE,
         None,
-        "how freely Gemini chooses its words (0: least; not set: as Google advises)",
+        "how freely models choose their words (0: least; not set: as their servers do)",
         example=1.0,
     )
     max_output_tokens: int = _option(
-        whole(1, 1_000_000), 8192, "greatest length of an answer in tokens, besides what a model thinks"
+        MAX_OUTPUT_TOKENS,
+        8192,
+        "greatest length of an answer in tokens; servers other than Gemini count what a model thinks, too",
     )
     thinking_level: str | None = _option(
-        one_of("minimal", "low", "medium", "high", "xhigh"),
+        THINKING_LEVEL,
         None,
-        "how much Gemini thinks (not set: as little as each model can; some models do not accept every level)",
+        "how much Gemini's models think (not set: as little as each can; not all of them accept every level)",
         example="low",
     )
     thinking_budget: int | None = _option(
-        whole(-1, 1_000_000),
+        THINKING_BUDGET,
         None,
-        "tokens for thinking, for models without levels (-1: the model decides)",
+        "tokens for thinking, for Gemini's models without levels (-1: the model decides)",
         example=1024,
         instead_of="thinking_level",
     )
     history_characters: int = _option(
-        whole(5000, 1_000_000), 24_000, "characters of the chat's history that Gemini gets with a question"
+        whole(5000, 1_000_000), 24_000, "characters of the chat's history that a model gets with a question"
     )
     questions_per_minute: int = _option(whole(1, 1000), 6, "questions that one device may ask in a minute")
     device_questions_per_day: int | None = _option(
@@ -207,11 +219,13 @@ class Settings:
     proxy: str | None = _option(
         WEB_ADDRESS,
         None,
-        "proxy between the appliance and Gemini",
+        "proxy between the appliance and model servers outside the house",
         example="http://proxy.home.arpa:3128",
         directs=True,
     )
-    connect_seconds: float = _option(number(0.1, 600), 10.0, "longest wait for a connection to Gemini, in seconds")
+    connect_seconds: float = _option(
+        number(0.1, 600), 10.0, "longest wait for a connection to a model server, in seconds"
+    )
     first_byte_seconds: float = _option(
         number(0.1, 3600), 300.0, "longest wait until an answer begins, in seconds, whatever is asked meanwhile"
     )
@@ -243,13 +257,6 @@ OPTIONS: tuple[Option, ...] = tuple(
 )
 
 
-CREDENTIALS = {"key": "gemini-key", "pin": "pin"}
-"""The secrets, and the name under which systemd hands each over."""
-
-SETTINGS_CREDENTIAL = "settings.toml"
-"""The settings file, handed over in the same way: a dynamic user could not read it where it lies."""
-
-
 def load(
     flags: Mapping[str, object],
     environment: Mapping[str, str],
@@ -268,7 +275,7 @@ def load(
             raise SettingsError(
                 f"{name}, from the environment, is not a setting. Allowed are: {', '.join(sorted(known))}."
             )
-    config = config or _find_credential(SETTINGS_CREDENTIAL, environment)
+    config = config or credentials.find(credentials.SETTINGS_CREDENTIAL, environment)
     file, from_file = _read_file(config) if config else (None, {})
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -281,15 +288,12 @@ def load(
         elif option.name in from_file:
             value, origin = from_file[option.name], f"{config}"
         if file and origin == f"{config}":
-            try:
-                value = _checked(option, value, file.origin(option.name))
-            except SettingsError as error:
-                raise SettingsError(str(error), file.excerpt(option.name)) from None
+            value = _from_file(option, value, file)
         elif origin != "default":
             value = _checked(option, value, origin)
         values[option.name], origins[option.name] = value, origin
-    for name, credential in CREDENTIALS.items() if with_secrets else ():
-        _find_secret(name, credential, values, origins, environment)
+    if with_secrets:
+        _find_secrets(values, origins, environment)
     try:
         _check_together(values, origins)
     except _Contradiction as error:
@@ -299,7 +303,7 @@ def load(
 
 
 class _Contradiction(Exception):
-    """Values that are allowed, but not together. `options`: the names of their options."""
+    """Values whose kinds allow them, but which must not stand together, or so. `options`: their names."""
 
     def __init__(self, text: str, *options: str) -> None:
         super().__init__(text)
@@ -307,7 +311,19 @@ class _Contradiction(Exception):
 
 
 def _check_together(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    _check_options(Gemini(), values, origins)
+    try:
+        dialects.check_for_all(values)
+    except OptionError as error:
+        named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
+        text = f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
+        raise _Contradiction(text, *error.options) from None
+    url = urlsplit(values["gemini_url"])
+    if url.scheme == "http" and not is_private(url.hostname or ""):
+        raise _Contradiction(
+            f"gemini_url, from {origins['gemini_url']}, is not allowed: {told_of_plain_http(url.hostname or '')}"
+            " Take https://.",
+            "gemini_url",
+        )
     device, house = values["device_questions_per_day"], values["questions_per_day"]
     if device is not None and device > house:
         raise _Contradiction(
@@ -317,23 +333,49 @@ def _check_together(values: Mapping[str, Any], origins: Mapping[str, str]) -> No
         )
 
 
-def _check_options(dialect: Dialect, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    """Let the dialect check the generation options together."""
+def _from_file(option: Option, value: object, file: SettingsFile) -> object:
     try:
-        dialect.check_options(GenerationOptions(**{name: values[name] for name in dialect.options}))
-    except OptionError as error:
-        named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
-        text = f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
-        raise _Contradiction(text, *error.options) from None
+        return _parsed(option, value, file.origin(option.name))
+    except EntryError as error:
+        place = option.name, error.number, error.field
+        settings = [each.name for each in OPTIONS if "key" not in each.name and not each.secret]
+        hint = ""
+        if error.field in settings and error.field not in EXAMPLES and file.is_below_table(*place[:2]):
+            hint = (
+                f" It stands below [[{option.name}]], so it belongs to that model. As a setting of the appliance,"
+                f" put it above the first [[{option.name}]]."
+            )
+        excerpt = file.excerpt(*place, may_stand=bool(error.allowed))
+        raise SettingsError(_wrong_entry(error, file.origin(*place), hint), excerpt) from None
+    except SettingsError as error:
+        raise SettingsError(str(error), file.excerpt(option.name)) from None
 
 
 def _checked(option: Option, value: object, origin: str) -> object:
-    parsed = value
-    if isinstance(value, str):
-        try:
-            parsed = option.kind.parse(value.strip())
-        except (ValueError, KeyError):
-            raise _not_allowed(option, value, origin) from None
+    try:
+        return _parsed(option, value, origin)
+    except EntryError as error:
+        raise SettingsError(_wrong_entry(error, origin)) from None
+
+
+def _wrong_entry(error: EntryError, origin: str, hint: str = "") -> str:
+    """The sentence about a wrong entry of the list of models: where, what is wrong, understood and allowed."""
+    named = f"Entry {error.number} of models" if error.number else "models"
+    understood = f" Understood was: {mask_secrets(error.understood)}." if error.understood else ""
+    allowed = f" Allowed is {error.allowed}." if error.allowed else ""
+    return f"{named}, from {origin}, is not allowed: {mask_secrets(str(error))}.{hint}{understood}{allowed}"
+
+
+def _parsed(option: Option, value: object, origin: str) -> object:
+    kind = option.kind
+    try:
+        parsed = kind.parse(value.strip()) if isinstance(value, str) else kind.read(value)
+        if kind is MODELS:
+            dialects.check_entries(parsed)
+    except EntryError:
+        raise
+    except (ValueError, KeyError):
+        raise _not_allowed(option, value, origin) from None
     if not option.kind.accepts(parsed):
         raise _not_allowed(option, value, origin)
     return tuple(parsed) if isinstance(parsed, list) else parsed
@@ -352,7 +394,7 @@ def _read_file(path: Path) -> tuple[SettingsFile, dict[str, Any]]:
     known = {option.name: option for option in OPTIONS}
     examples = {name: option.line for name, option in known.items() if not option.secret}
     hidden = frozenset(name for name, option in known.items() if option.kind is SECRET_PATH)
-    file = SettingsFile.read(path, examples, hidden)
+    file = SettingsFile.read(path, examples, hidden, {"models": EXAMPLES})
     values = file.parse()
     for name in values:
         if name not in known:  # its value is not shown: it may be the key under another name
@@ -370,66 +412,20 @@ def _read_file(path: Path) -> tuple[SettingsFile, dict[str, Any]]:
     return file, values
 
 
-def _find_secret(
-    name: str, credential: str, values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]
-) -> None:
-    """A secret that is not in the environment: from its file, or from systemd's credentials directory
-    (systemd.exec(5), "Credentials"). An empty file means that there is none.
+def _find_secrets(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
+    """The secrets that are not in the environment: from the files that the settings name, or from systemd. An empty
+    file means that there is none.
     """
-    if values[name] is not None:
-        return
-    named = values[f"{name}_file"]
-    path = Path(named) if named else _find_credential(credential, environment)
-    if path is None:
-        return
-    try:
-        text = secret.read(path).strip()
-    except OSError as error:
-        raise SettingsError(
-            f"The {name} file {mask_secrets(str(path))} cannot be read: {error.strerror}."
-        ) from error
-    if text:
-        option = next(option for option in OPTIONS if option.name == name)
-        values[name], origins[name] = _checked(option, text, str(path)), str(path)
-
-
-def _find_credential(name: str, environment: Mapping[str, str]) -> Path | None:
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return None
-    try:
-        return Path(folder, name) if Path(folder, name).exists() else None
-    except OSError as error:
-        raise SettingsError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-
-
-_SET_BY_SYSTEMD = ("host", "port", "data", "key_file", "pin_file")
-
-
-def template(chosen: Mapping[str, object]) -> str:
-    """A settings file for an installed appliance: `chosen` is set, every other option explained, with its default.
-    What systemd decides there is left out.
-    """
-    lines = [
-        "## The settings of the Kindle appliance. Take away the # before a line, change the line, and run:",
-        "##     sudo systemctl restart kindle-appliance",
-        "## Such a line has the default or, where nothing is set at first, an example.",
-        "## Not in here are port, key and PIN. They have commands:",
-        "##     sudo /opt/kindle-appliance/install.sh --port PORT",
-        "##     sudo kindle-appliance key",
-        "##     sudo kindle-appliance pin",
-    ]
-    for option in OPTIONS:
-        if option.secret or option.name in _SET_BY_SYSTEMD:
-            continue
-        lines += ["", f"## {option.help[0].upper()}{option.help[1:]}; {option.kind.allowed}."]
-        if option.name in chosen:
-            lines.append(f"{option.name} = {json.dumps(chosen[option.name], ensure_ascii=False)}")
-        elif option.instead_of:  # so that all lines with one # are valid together, too
-            lines.append(f"## Only instead of {option.instead_of}, for example: {option.line}")
-        else:
-            lines.append(f"# {option.line}")
-    return "\n".join(lines) + "\n"
+    for name, credential in credentials.CREDENTIALS.items():
+        named = values[f"{name}_file"]
+        path = Path(named) if named else credentials.find(credential, environment)
+        if values[name] is None and path and (text := credentials.read(name, path)):
+            option = next(option for option in OPTIONS if option.name == name)
+            values[name], origins[name] = _checked(option, text, str(path)), str(path)
+    if not values["keys"]:
+        named = values["keys_folder"]
+        keys, origin = credentials.read_keys(Path(named) if named else None, environment)
+        values["keys"], origins["keys"] = keys, origin or origins["keys"]
 
 
 def data_folder(settings: Settings, environment: Mapping[str, str]) -> Path:

@@ -70,9 +70,15 @@ function dropTail() {
 function drawState() {
   var state = byId('state'), words = '';
   if (end) {
+    if (end.waits) { return location.reload(); }   // asked again before that, by the appliance
     setNote('ending', end.note);
+    setText(byId('by'), end.by || '');
+    if (end.why) {
+      setText(byId('why'), end.why);
+      byId('why').href = location.pathname + '/why';
+    }
     document.body.className = 'reading ended ' + end.finish +
-      (end.deleted ? ' deleted' : upto || end.finish === 'blocked' ? '' : ' empty');
+      (end.deleted ? ' deleted' : upto || end.finish === 'blocked' ? '' : ' empty') + (end.out ? ' out' : '');
     byId('rung').value = end.next || 0;
     markRead();
   } else if (isStopping) {

@@ -17,17 +17,17 @@ function EventReader() {
 
   this.askedToPoll = false;   // there are too many followers
   this.feed = function (more) {
-    var lines = (partial + more).split('\n'), i;
+    var lines = (partial + more).split('\n'), i, each;
     partial = lines.pop();
-    for (i = 0; i < lines.length; i += 1) { this.line(lines[i]); }
-  };
-  this.line = function (each) {
-    if (each.indexOf('event: ') === 0) { name = each.slice(7); }
-    if (each.indexOf('data: ') === 0) { data = each.slice(6); }
-    if (each.indexOf('retry: ') === 0) { this.askedToPoll = true; }
-    if (each === '' && name) {
-      take(name, parseJson(data));
-      name = '';
+    for (i = 0; i < lines.length; i += 1) {
+      each = lines[i];
+      if (each.indexOf('event: ') === 0) { name = each.slice(7); }
+      if (each.indexOf('data: ') === 0) { data = each.slice(6); }
+      if (each.indexOf('retry: ') === 0) { this.askedToPoll = true; }
+      if (!each && name) {
+        take(name, parseJson(data));
+        name = '';
+      }
     }
   };
   function take(event, value) {
@@ -92,11 +92,6 @@ function stream() {
     });
     silence = setTimeout(giveUp, POLL_LIMIT);
   }
-  // The poll gets no response either, so the connection is treated as lost.
-  function giveUp() {
-    stopFollowing();
-    connectionEnded();
-  }
   stopFollowing = function () {
     clearTimeout(silence);
     if (probe) { probe.stop(); }
@@ -135,7 +130,13 @@ function poll() {
     }
   });
   stopFollowing = function () { clearTimeout(limit); request.stop(); };
-  limit = setTimeout(function () { request.stop(); connectionEnded(); }, POLL_LIMIT);
+  limit = setTimeout(giveUp, POLL_LIMIT);
+}
+
+// A poll gets no response either, so the connection is treated as lost.
+function giveUp() {
+  stopFollowing();
+  connectionEnded();
 }
 
 // ---- Losing the connection, and trying again.

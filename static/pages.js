@@ -23,7 +23,7 @@ function takeBlock(block, isTail) {
 // The links and forms at the end, as one element if they fit on a page.
 function rest() {
   var found = [], after = byId('after'), each = after.firstChild;
-  if (after.offsetHeight && after.offsetHeight <= rooms[1] - line) { return [after]; }
+  if (after.offsetHeight && after.offsetHeight <= heights[1] - line) { return [after]; }
   for (; each; each = each.nextSibling) {
     if (each.nodeType === 1 && each.offsetHeight) { found.push(each); }
   }
@@ -59,7 +59,8 @@ function paginate() {
 // that are not text (the links and forms at the end) are not split.
 function cut(begins, last, height) {
   var top = begins - repeated(begins, last), y = top + rooms[begins ? 1 : 0], next, index, block;
-  if (y >= height) { return { top: top, end: height, begins: begins, next: height }; }
+  // What stands at the end is not on the grid: it may use what is left of a line.
+  if (top + heights[begins ? 1 : 0] >= height) { return { top: top, end: height, begins: begins, next: height }; }
   index = lastAbove(last, y);
   if (index >= 0) {
     block = last[index];
@@ -77,7 +78,7 @@ function cut(begins, last, height) {
 // there once more, because to move them would take away what is being read.
 function repeated(begins, last) {
   var lines = last.length && begins && begins <= last[0].offsetTop && begins >= byId('after').offsetTop ? REPEATED : 0;
-  while (lines && lines * line + last[0].offsetHeight > rooms[1]) { lines -= 1; }
+  while (lines && lines * line + last[0].offsetHeight > heights[1]) { lines -= 1; }
   return lines * line;
 }
 

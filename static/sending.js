@@ -38,12 +38,12 @@ function encode(form, button) {
 function ask(form, body) {
   isSending = true;
   setNote('sent', PAGE.say.sending);
-  post('/ask', body, function (status, text) {
+  post(form.action, body, function (status, text) {
     var reply = {};
     isSending = false;
     try { reply = parseJson(text) || {}; } catch (problem) { reply = {}; }   // empty, or from a proxy
     // The chat was deleted: the typed question starts a new one. Its draft stays apart from that of the start page.
-    if (status === 404) { form.elements.chat.value = ''; }
+    if (status === 404 && form.elements.chat) { form.elements.chat.value = ''; }
     if (status === 201 && reply.url) {
       onAsked();
       location.href = reply.url;

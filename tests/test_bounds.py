@@ -27,6 +27,7 @@ from fakes.program import Appliance
 from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
 
+from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.sieve import Sieve, place
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
@@ -403,6 +404,49 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         statuses = [status for number in range(2, 12) for status in renamed(house.at(f"127.0.0.{number}"), 20)]
         assert statuses == [303] * at_once + [429] * (200 - at_once)
         after = int(house.post("/chats/1/rename", {"name": "x"}).headers["Retry-After"])
+        assert 0 < after <= 60 / in_a_minute + 1
+
+
+def let_wait(house: House, count: int) -> list[int]:
+    """Take a question back, which nothing limits, and let it wait, so often; return the statuses of the latter."""
+    statuses = []
+    for _ in range(count):
+        assert house.post("/answers/1/withdraw", {}).status == 303
+        statuses.append(house.post("/answers/1/wait", {}).status)
+    return statuses
+
+
+def fail(house: House, questions: int) -> None:
+    """Ask questions that could wait for a quota."""
+    for number in range(questions):
+        turn, _ = house.chats.ask("Why?", None, f"form-{number}")
+        house.chats.store_ending(turn.id, "", Ending(Finish.FAILED, back_at=time.time() + 3600))
+
+
+@shows("the card, by waiting", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        fail(house, 1)
+        assert let_wait(house, most[0]) == [303] * most[0]
+        assert let_wait(house, 1) == [429]
+        assert 0 < int(house.post("/answers/1/wait", {}).headers["Retry-After"]) <= 61
+        assert let_wait(house.at("127.0.0.2"), 1) == [303]
+
+
+@shows("the card, by waiting", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, in_a_minute, waiting = most
+    with bound.house() as house:
+        fail(house, waiting + 1)
+        others = [house.at(f"127.0.0.{number}") for number in range(2, 12)]
+        statuses = [
+            others[number % 10].post(f"/answers/{number}/wait", {}).status for number in range(1, waiting + 2)
+        ]
+        assert statuses == [303] * waiting + [409]
+        left = at_once - waiting - 1
+        statuses = [status for other in others for status in let_wait(other, 10)]
+        assert statuses == [303] * left + [429] * (100 - left)
+        after = int(house.post("/answers/21/wait", {}).headers["Retry-After"])
         assert 0 < after <= 60 / in_a_minute + 1
 
 

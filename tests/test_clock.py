@@ -14,7 +14,7 @@ from fakes.house import House
 from kindle_appliance import clock
 from kindle_appliance.sentences import Moment, Sentence
 from kindle_appliance.storage.backup import back_up, restore
-from kindle_appliance.web.pages import when
+from kindle_appliance.web.listed import when
 from kindle_appliance.web.pin import Gate
 
 UNBELIEVED = {

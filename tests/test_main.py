@@ -23,7 +23,7 @@ import pytest
 import urllib3
 from conftest import ROOT
 from fakes.filesystem import mounted, remount
-from fakes.gemini import FakeGemini, Reply
+from fakes.gemini import FakeGemini, Reply, chunk
 from fakes.ports import free_port
 from fakes.program import PROGRAM, Appliance, Program, complete, end_event, environment, run
 from fakes.secrets import KEY, PIN
@@ -170,6 +170,16 @@ def test_a_failure_on_the_terminal_is_a_sentence_without_the_key_and_status_1(
     assert re.search(r"^kindle-appliance: [A-Z].*\.$", errors, re.MULTILINE)
     assert "Traceback" not in errors
     assert KEY not in errors
+
+
+def test_an_answer_that_breaks_off_on_the_terminal_says_so_and_who_wrote_it(
+    tmp_path: Path, gemini: FakeGemini
+) -> None:
+    gemini.replies(Reply([chunk("Half")]))
+    ways = {"GEMINI_API_KEY": KEY, "KINDLE_APPLIANCE_MODELS": "model-a"}
+    status, printed, errors = run(tmp_path, "ask", "?", "--gemini-url", gemini.url, **ways)
+    assert (status, printed) == (1, "Half\n")
+    assert errors.endswith("broke off here. Answered by model-a.\n")
 
 
 def test_a_closed_output_ends_the_question_without_an_error(tmp_path: Path, gemini: FakeGemini) -> None:

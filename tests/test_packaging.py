@@ -32,7 +32,8 @@ import sys
 sys.path = [each for each in sys.path if each not in ("", {root!r})]
 sys.path.insert(0, {place!r})
 import kindle_appliance
-from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.pages import Pages
+from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import STATIC
 from kindle_appliance.sentences import Sentence
 assert kindle_appliance.__file__.startswith({place!r}), kindle_appliance.__file__
@@ -58,7 +59,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         ROOT,
         source,
-        ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "*.egg-info", "__pycache__"),
+        ignore=shutil.ignore_patterns(".git", ".venv", ".engines", ".llama", "build", "*.egg-info", "__pycache__"),
     )
     SCANNER.exempt(source)  # the tests, and pytest's notes about them, contain the secrets
     for folder in ("kindle_appliance", "static", "tests"):
@@ -202,7 +203,9 @@ def test_make_run_changes_only_what_the_makefiles_first_lines_name(tmp_path: Pat
     shutil.copytree(
         ROOT,
         copy,
-        ignore=shutil.ignore_patterns(".git", ".venv", ".engines", "build", "__pycache__", ".*_cache", "tests"),
+        ignore=shutil.ignore_patterns(
+            ".git", ".venv", ".engines", ".llama", "build", "__pycache__", ".*_cache", "tests"
+        ),
     )
     (copy / ".venv").symlink_to(Path(sys.prefix))
     (home := tmp_path / "home").mkdir()
@@ -367,6 +370,13 @@ def test_a_script_holds_only_functions_so_that_a_truncated_copy_does_nothing(scr
     outside = re.sub(r"^[a-z_]+\(\) \{\n.*?^\}\n", "", text, flags=re.MULTILINE | re.DOTALL)
     for line in outside.splitlines()[:-1]:
         assert re.fullmatch(r"(#.*|set -eu|[A-Z_]+=('.*'|\S*)( +#.*)?)?", line), line
+
+
+def test_the_help_of_the_installer_says_apart_from_the_options_what_happens_without_them() -> None:
+    done = subprocess.run(["sh", "install.sh", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    options, _, after = done.stdout.partition("  --help  ")
+    assert "Without a key or a model server you are asked" not in options
+    assert "\n\nWithout a key or a model server you are asked who is to answer" in after
 
 
 def test_each_directive_of_the_units_has_a_sentence_above_it() -> None:

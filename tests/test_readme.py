@@ -14,6 +14,8 @@ from kindle_appliance.settings import OPTIONS, Option
 
 PROGRAM = [sys.executable, "-m", "kindle_appliance"]
 FLAG = r"(?<![\w-])--[a-z][a-z-]+"
+APART = ("browsers", "appliance", "home")
+"""The folders of tests that `make quick` leaves out."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -33,13 +35,15 @@ def test_the_table_of_settings_is_the_option_table() -> None:
 
 @pytest.mark.slow
 def test_every_option_that_the_readme_uses_exists() -> None:
+    commands = [[each] for each in COMMANDS] + [["models", "add"]]
     done = [
-        subprocess.run([*PROGRAM, each, "--help"], capture_output=True, text=True, check=True) for each in COMMANDS
+        subprocess.run([*PROGRAM, *each, "--help"], capture_output=True, text=True, check=True) for each in commands
     ]
     flags = set(re.findall(FLAG, "".join(each.stdout for each in done)))
     assert {"--port", "--with-secrets", "--help"} <= flags
     installer = (ROOT / "install.sh").read_text(encoding="utf-8")
-    of_other_programs = {"--preserve-env", "--dest", "--requirement"}  # sudo and pip
+    # of sudo, pip, llama-server, vLLM
+    of_other_programs = {"--preserve-env", "--dest", "--requirement", "--api-key", "--reasoning-parser"}
     assert set(re.findall(FLAG, README)) <= flags | set(re.findall(FLAG, installer)) | of_other_programs
 
 
@@ -48,8 +52,8 @@ def test_every_command_is_in_the_readme() -> None:
     assert set(COMMANDS) - {"serve"} <= told
 
 
-def test_the_readme_explains_a_key_before_it_asks_for_one() -> None:
-    told = README.partition("## Before you get a key\n")[2].partition("\n## ")[0]
+def test_the_readme_explains_who_can_answer_before_it_asks_for_a_key() -> None:
+    told = README.partition("## Who answers\n")[2].partition("\n## ")[0]
     for words in (
         "sees every chat",
         "can delete",
@@ -59,7 +63,7 @@ def test_the_readme_explains_a_key_before_it_asks_for_one() -> None:
         "/gemini-api/terms)",
     ):
         assert words in told
-    assert README.index("(#before-you-get-a-key)") < README.index("GEMINI_API_KEY=... make run")
+    assert README.index("(#who-answers)") < README.index("GEMINI_API_KEY=... make run")
 
 
 def test_the_readme_and_the_test_command_agree() -> None:
@@ -67,4 +71,8 @@ def test_the_readme_and_the_test_command_agree() -> None:
     assert "make test" in ci and "make check" in ci and "CI=true" in ci
     assert "Every change must pass `.ci/run`" in README
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "$(MAKE) --no-print-directory coverage" in makefile.partition("\ntest:")[2].partition("\n\n")[0]
+    tests = makefile.partition("\ntest:")[2].partition("\n\n")[0]
+    for part in ("$(MAKE) --no-print-directory coverage", *(f"tests/{each}" for each in APART)):
+        assert part in tests
+    left_out = re.findall(r"--ignore=tests/(\w+)", makefile.partition("ELSEWHERE")[2].partition("\n")[0])
+    assert left_out == list(APART)

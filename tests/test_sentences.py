@@ -164,7 +164,7 @@ def test_the_chinese_is_set_as_chinese_is() -> None:
     }
     for english, translated in entries(CHINESE).items():
         for text in translated:
-            shown = PLACEHOLDER.sub("1", text.replace("%(moment)s", "今天"))  # a moment brings its own space
+            shown = PLACEHOLDER.sub("1", text.replace("%(moment)s", "今天 08:00 "))  # it brings its own space
             for pattern, fault in wrong.items():
                 assert not re.search(pattern, shown), (fault, english, text)
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from fakes.secret_scanner import SCANNER
-from fakes.secrets import KEY, PIN
+from fakes.secrets import KEY, PIN, SERVER_KEY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kindle_appliance.errors import SettingsError
-from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load, template
+from kindle_appliance.options.entries import Entry
+from kindle_appliance.options.kinds import SECRET_PATH
+from kindle_appliance.owner.settings_template import template
+from kindle_appliance.settings import OPTIONS, Option, Settings, data_folder, load
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -31,6 +34,12 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "demo": ("true", "true", True),
     "key": (KEY, "", KEY),
     "key_file": ("key", '"key"', "key"),
+    "keys": (
+        f"pc.local:11434 = {SERVER_KEY}, HTTPS://OpenRouter.ai/api/v1='b',",
+        "",
+        {"pc.local:11434": SERVER_KEY, "openrouter.ai": "b"},
+    ),
+    "keys_folder": ("keys", '"keys"', "keys"),
     "pin": (PIN, "", PIN),
     "pin_file": ("pin", '"pin"', "pin"),
     "networks": (
@@ -44,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "text_size": ("40", "40", 40),
     "starters": ("Explain:, Why", '["Explain:", "Why"]', ("Explain:", "Why")),
     "follow_ups": ("Shorter", '["Shorter"]', ("Shorter",)),
-    "models": (" a-1, b.2 ,", '["a-1", "b.2"]', ("a-1", "b.2")),
+    "models": (" a-1, b.2 ,", '["a-1", "b.2"]', (Entry("a-1"), Entry("b.2"))),
     "system_instruction": ("Be kind. 好", '"Be kind. 好"', "Be kind. 好"),
     "temperature": ("1.5", "1.5", 1.5),
     "max_output_tokens": ("100", "100", 100),
@@ -75,7 +84,7 @@ WRONG: list[tuple[str, object, str]] = [
     *[("gemini_url", value, "http://host:port") for value in ("http://pi:port", "http://pi:99999", "http://[::1")],
     *[
         ("gemini_url", value, "http://host:port")
-        for value in ("http://pi/?key=1", "http://pi/#top", "http://my pi")
+        for value in ("http://pi/?quay=1", "http://pi/#top", "http://my pi")
     ],
     *[("proxy", value, "http://host:port") for value in ("proxy:3128", "socks5://proxy:1080", "http://a\nb:1")],
     *[("mdns", value, "true or false") for value in ("on", "", "2", 1, 0.0)],
@@ -90,7 +99,6 @@ WRONG: list[tuple[str, object, str]] = [
         for value in (["pi:80"], ["[::1]"], ["http://pi"], [""], [1], "my pi", "*.home", True)
     ],
     *[("language", value, "auto, en, zh-CN") for value in ("de", "zh", "", 1)],
-    *[("models", value, "at least one model") for value in ([], ",", ["a", ""], ["a/b"], ["a b"], [1], 1, ["é"])],
     *[("text_size", value, "from 13 to 62") for value in ("0", "9", "12", "63", "large", 2.5)],
     *[
         (name, value, "a list of short")
@@ -163,12 +171,17 @@ def test_every_flag_sets_its_option(option: Option) -> None:
     assert settings.origins[option.name] == f"the command line, {option.flag}"
 
 
+def made(option: Option, path: Path) -> Path:
+    """The empty file or folder that a setting names."""
+    path.mkdir() if option.name.endswith("_folder") else path.touch()
+    return path
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_environment_variable_sets_its_option(option: Option, tmp_path: Path) -> None:
     text, _, expected = EXAMPLES[option.name]
-    if option.name.endswith("_file"):
-        text = expected = str(tmp_path / text)
-        Path(text).touch()
+    if option.kind is SECRET_PATH:
+        text = expected = str(made(option, tmp_path / text))
     settings = load({}, {option.env: f" {text}\n"})
     assert getattr(settings, option.name) == expected != option.default
     assert settings.origins[option.name] == f"the environment, {option.env}"
@@ -178,9 +191,9 @@ def test_every_environment_variable_sets_its_option(option: Option, tmp_path: Pa
 @pytest.mark.parametrize("option", [each for each in OPTIONS if not each.secret], ids=lambda option: option.name)
 def test_every_line_of_the_file_sets_its_option(option: Option, config: Path) -> None:
     _, line, expected = EXAMPLES[option.name]
-    if option.name.endswith("_file"):
-        (config.parent / expected).touch()
-        line, expected = f'"{config.parent / expected}"', str(config.parent / expected)
+    if option.kind is SECRET_PATH:
+        expected = str(made(option, config.parent / expected))
+        line = f'"{expected}"'
     config.write_text(f"{option.name} = {line}\n", encoding="utf-8")
     settings = load({}, {}, config)
     assert getattr(settings, option.name) == expected != option.default
@@ -278,6 +291,19 @@ def test_a_setting_that_stands_in_the_file_twice_is_named(config: Path) -> None:
     )
 
 
+def test_a_list_of_models_beside_tables_of_models_is_named_and_a_broken_one_gets_a_short_right_line(
+    config: Path,
+) -> None:
+    config.write_text('models = ["a at pc.local"]\n[[models]]\nmodel = "b"\n')
+    assert refused({}, {}, config) == (
+        f"The settings file {config} sets models a second time in line 2. Take one of the two lines out."
+    )
+    config.write_text('models = ["a at pc.local" "b at pc.local"]\n')
+    with pytest.raises(SettingsError) as caught:
+        load({}, {}, config)
+    assert caught.value.excerpt.endswith('\n    models = ["qwen3:8b at pc.local:11434", "gemini-3.8-flash"]')
+
+
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "directory")):
         said = refused({}, {}, path)
@@ -291,6 +317,15 @@ def test_files_with_a_byte_order_mark_are_read(config: Path, tmp_path: Path) -> 
     key.write_text(f"{KEY}\r\n", encoding="utf-8-sig")
     settings = load({}, {"KINDLE_APPLIANCE_KEY_FILE": str(key)}, config)
     assert (settings.port, settings.key) == (80, KEY)
+
+
+@pytest.mark.parametrize("url", ["http://203.0.113.9:80", "HTTP://gemini.example/base"])
+def test_questions_and_key_go_unencrypted_to_no_gemini_outside_the_house(url: str) -> None:
+    said = refused({"gemini_url": url}, {})
+    assert said.startswith("gemini_url, from the command line, --gemini-url, is not allowed: ")
+    assert " is outside the house, and over http everybody on the way could read the questions and the key." in said
+    for allowed in (url.lower().replace("http:", "https:"), "http://192.168.1.9:8080", "http://pc.local"):
+        assert load({"gemini_url": allowed}, {}).gemini_url == allowed
 
 
 # The key
@@ -430,8 +465,10 @@ def test_the_template_explains_each_of_its_settings_and_sets_the_chosen_ones(con
     settings = load({}, {}, config)
     assert settings == load({"language": "zh-CN"}, {})
     for option in OPTIONS:
-        belongs = not option.secret and option.name not in ("host", "port", "data", "key_file", "pin_file")
-        assert (option.line in text or option.name == "language") == belongs, option.name
+        by_systemd = option.name in ("host", "port", "data", "key_file", "keys_folder", "pin_file")
+        belongs = not option.secret and not by_systemd
+        assert belongs == bool(re.search(f"^(# |## .* example: )?{option.name} = ", text, re.MULTILINE))
+        assert not belongs or option.line in text or option.name == "language"
         assert (option.kind.allowed in text) or not belongs
 
 
@@ -458,8 +495,8 @@ def test_the_example_of_each_option_is_allowed(config: Path) -> None:
         if option.secret:
             continue
         config.write_text(f"{option.line}\n")
-        if option.name.endswith("_file"):
-            with pytest.raises(SettingsError, match=f"file {option.example} cannot be read"):
+        if option.kind is SECRET_PATH:
+            with pytest.raises(SettingsError, match=f" {option.example} cannot be read"):
                 load({}, {}, config)
         else:
             assert load({}, {}, config).origins[option.name] == str(config)
@@ -499,6 +536,12 @@ FAULTS = {
     "with line ends of Windows": ('mdns = true\r\nport = "a"\r\n', 2, '"a"', "port = 8080"),
     "too much for a device": ("device_questions_per_day = 301", 1, "301", "device_questions_per_day = 100"),
     "both ways to think": ('thinking_level = "low"\nthinking_budget = 0', 2, "0", "thinking_budget = 1024"),
+    "a Gemini that others could overhear": (
+        'gemini_url = "http://a.de"',
+        1,
+        '"http://a.de"',
+        'gemini_url = "https://generativelanguage.googleapis.com"',
+    ),
     "another encoding": (b'mdns = true\nname = "b\xfccher"', 2, "\ufffdcher", 'name = "kindle"'),
 }
 

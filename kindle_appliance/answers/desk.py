@@ -15,15 +15,18 @@ from dataclasses import replace
 
 from ..conversation import Message, Question
 from ..ending import DELETED, STOPPED, SWITCHED_OFF, Ending, Finish
-from ..errors import BUSY, OWN_MISTAKE, StorageError
+from ..errors import BUSY, OWN_MISTAKE, Cancelled, StorageError
 from ..storage.chats import Chats, Piece
 from ..storage.database import Connection
 from ..storage.rows import Turn
-from ..upstream.fallback import Fallback, Generation
+from ..storage.waiting import WaitingTurn
+from ..upstream.fallback import Fallback
+from ..upstream.generation import Generation
 from .answer import Answer
 from .going_on import opened_before
 from .stored import StoredAnswers
 from .turns import Turns
+from .waiting import WaitingTimer, next_wait
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class _Writing:
         self.generation = generation
         self.turn = turn.id if turn else None
         self.chat = turn.chat if turn else None
+        self.waited: WaitingTurn | None = None
         self.ending: Ending | None = None
         self.stored = 0  # characters
         self.when_cancelled = _BY_READER
@@ -81,11 +85,15 @@ class AnswerDesk:
         self._closing = threading.Event()
         self._writing: dict[Answer, _Writing] = {}
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._timer = WaitingTimer(chats.waiting, self._reopen, lambda: fallback.back_at)
         self._busy.set()
 
     def start(self) -> None:
-        """Store growing text from now on, until `close()`."""
+        """Store growing text, and ask questions that wait, from now on, until `close()`. What the last start has
+        left without an end must have one by now.
+        """
         self._keeper.start()
+        self._timer.start()
 
     def ask(
         self,
@@ -178,11 +186,35 @@ class AnswerDesk:
         """Interrupt all answers being written and store them, within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self._closing.set()
+        self._timer.close()
         self._busy.set()
         with self._lock:
             writing = list(self._writing.values())
         self._cancel(writing, _BY_SWITCHING_OFF, timeout)
+        self._timer.join(max(0.1, deadline - time.monotonic()))
         self._keeper.join(max(0.1, deadline - time.monotonic()))
+
+    def _reopen(self, waiting: WaitingTurn) -> Answer | None:
+        """Ask a question that has waited, and return its answer; None if it waits no longer. It was charged when it
+        was asked first. Raises `Cancelled` when the appliance stops: the question goes on waiting.
+        """
+        accepted: list[_Writing] = []
+
+        @contextmanager
+        def accept(connection: Connection, turn: Turn) -> Iterator[None]:
+            with self._placed(turn.question, self._history(turn), turn) as live:
+                if self.is_closing:
+                    raise Cancelled
+                live.waited = waiting
+                accepted[:] = [live]
+                yield
+
+        turn = self._chats.waiting.reopen(waiting.turn, accept)
+        self._stored.drop_one(waiting.turn)
+        if turn is None:
+            return None
+        self._start(accepted[0])
+        return accepted[0].answer
 
     def _history(self, turn: Turn) -> list[Message]:
         """The messages before this turn, back to the first that no model would get. A question without an answer is
@@ -220,11 +252,7 @@ class AnswerDesk:
         """Put a new answer on the desk. It is removed if this context is left by an error."""
         answer = Answer(self._turns, opened=opened_before(self._chats, turn) if turn else None)
         question = Question(text, tuple(history), self._instruction)
-        generation = self._fallback.ask(
-            question,
-            lambda waiting: answer.tell(waiting.sentence),
-            first_rung,
-        )
+        generation = self._fallback.ask(question, lambda state: answer.tell(state.sentence), first_rung)
         live = _Writing(answer, generation, turn)
         with self._lock:
             self._writing[live.answer] = live
@@ -271,7 +299,8 @@ class AnswerDesk:
         if ending is None:
             ending = Ending(Finish.FAILED, OWN_MISTAKE)
         if ending.finish is Finish.STOPPED:
-            ending = replace(live.when_cancelled, model=ending.model, tokens=ending.tokens)
+            cancelled = live.when_cancelled
+            ending = replace(ending, finish=cancelled.finish, note=cancelled.note)
         self._finish(live, ending)
 
     def _finish(self, live: _Writing, ending: Ending) -> None:
@@ -291,7 +320,7 @@ class AnswerDesk:
         """Store a complete answer. If that fails, it stays readable on the desk, and storing is tried again."""
         if live.turn is not None:
             try:
-                self._chats.store_ending(live.turn, live.answer.text(), ending)
+                self._chats.store_ending(live.turn, live.answer.text(), ending, _waits_again(live, ending))
             except StorageError as error:
                 log.error("answers: cannot store an answer: %s", error)
                 return False
@@ -347,6 +376,12 @@ class AnswerDesk:
         for live, piece in zip(grown, pieces, strict=True):
             live.stored += len(piece.text)
         return is_stored
+
+
+def _waits_again(live: _Writing, ending: Ending) -> WaitingTurn | None:
+    if live.waited is None or ending.finish is not Finish.FAILED or live.answer.length:
+        return None
+    return next_wait(live.waited, ending.back_at, live.generation.error)
 
 
 def _tell_of(live: _Writing, ending: Ending) -> None:

@@ -1,7 +1,7 @@
 """The stored answers that are being read, and those that were read last: each is set once for all its readers.
 
-A cache, bounded by the memory that it takes. Ids are never used again, and a stored answer never changes, so an
-entry can only be dropped.
+A cache, bounded by the memory that it takes. Ids are never used again. A stored answer changes only when a question
+that has waited is asked again, so an entry can only be dropped.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class StoredAnswers:
         self._known: WeakValueDictionary[int, Answer] = WeakValueDictionary()  # as long as somebody has them
         self._kept: OrderedDict[int, tuple[Answer, int]] = OrderedDict()  # with their sizes; the last read is last
         self._size = 0
+        self._drops = 0  # what was read before the last one may have changed
 
     @property
     def size(self) -> int:
@@ -41,7 +42,7 @@ class StoredAnswers:
     def find(self, turn: int) -> Answer | None:
         """The answer of a turn; None if there is no such turn, or its answer is stored without an ending."""
         with self._lock:
-            answer = self._known.get(turn)
+            answer, drops = self._known.get(turn), self._drops
             if turn in self._kept:
                 self._kept.move_to_end(turn)
         if answer is None:
@@ -51,7 +52,8 @@ class StoredAnswers:
             opened = opened_before(self._chats, stored)
             answer = Answer.of(stored.answer, stored.ending, self._turns, partial(self._keep, turn), opened)
             with self._lock:
-                answer = self._known.setdefault(turn, answer)
+                if drops == self._drops:
+                    answer = self._known.setdefault(turn, answer)
         if not self._chats.has_turn(turn):  # asked last: deleted before this, or dropped after it
             self.drop()
             return None
@@ -63,6 +65,14 @@ class StoredAnswers:
             self._known.clear()
             self._kept.clear()
             self._size = 0
+            self._drops += 1
+
+    def drop_one(self, turn: int) -> None:
+        """Keep nothing of a turn that was opened again."""
+        with self._lock:
+            self._known.pop(turn, None)
+            self._let_go(turn)
+            self._drops += 1
 
     def _keep(self, turn: int, answer: Answer) -> None:
         """Keep an answer of which more has been set. What is only read as raw text is not worth keeping."""

@@ -154,6 +154,11 @@ def is_in(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+def is_of_the_house(address: Address) -> bool:
+    """Whether the address is a private one, as homes have them (`HOUSE_NETWORKS`)."""
+    return is_in(address, parse_networks(HOUSE_NETWORKS))
+
+
 def web_address(host: str, port: int) -> str:
     """As it is typed into a browser."""
     return f"http://{f'[{host}]' if ':' in host else host}{'' if port == 80 else f':{port}'}/"

@@ -66,6 +66,15 @@ def write_private(path: Path, content: bytes) -> None:
 
     It is made under another name. What lies there, a power cut may have left.
     """
+    _write(path, content, None)
+
+
+def replace_plain(path: Path, content: bytes) -> None:
+    """Replace the content of a plain file in one step; its owner and its mode stay. A new one is private."""
+    _write(path, content, check_plain(path, is_single=True))
+
+
+def _write(path: Path, content: bytes, like: os.stat_result | None) -> None:
     folder = open_folder(path.parent)
     fresh = f".{path.name}.new"
     try:
@@ -76,6 +85,9 @@ def write_private(path: Path, content: bytes) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                if like is not None:
+                    os.fchown(file.fileno(), like.st_uid, like.st_gid)
+                    os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
                 os.fsync(file.fileno())
             os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:

@@ -6,6 +6,7 @@ key there. So what decides that, or who may ask (`Option.directs`), comes back o
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -14,12 +15,21 @@ from tempfile import TemporaryDirectory
 from ..errors import SettingsError, StartError
 from ..host.plain_files import check_plain, read_plain, write_private
 from ..host.terminal import one_line
-from ..settings import CREDENTIALS, OPTIONS, SETTINGS_CREDENTIAL, Option, Settings, load
+from ..options import credentials
+from ..options.credentials import (
+    CREDENTIALS,
+    KEYS_CREDENTIAL,
+    SETTINGS_CREDENTIAL,
+    file_name,
+    read_keys,
+    server_of,
+)
+from ..options.kinds import KEY
+from ..settings import OPTIONS, Option, Settings, load
 from ..storage.transfer import MOST_BELONGING_BYTES
-from . import credential
 from .installation import Installation
 
-NAMES = (SETTINGS_CREDENTIAL, *CREDENTIALS.values())
+NAMES = (SETTINGS_CREDENTIAL, *CREDENTIALS.values(), KEYS_CREDENTIAL)
 """The names that belongings have in a backup."""
 
 _SECRETS = {credential: name for name, credential in CREDENTIALS.items()}
@@ -38,6 +48,8 @@ def gather(installation: Installation, with_secrets: bool) -> dict[str, bytes]:
             found[name] = read_plain(path, MOST_BELONGING_BYTES + 1)
             if len(found[name]) > MOST_BELONGING_BYTES:
                 raise StartError(f"{path} has more than {MOST_BELONGING_BYTES} bytes.")
+    if with_secrets and (keys := _keys(installation)):
+        found[KEYS_CREDENTIAL] = json.dumps(keys).encode()
     return found
 
 
@@ -59,10 +71,42 @@ def bring_back(installation: Installation, contents: Mapping[str, str], agree: A
         except SettingsError as error:
             yield f"{path} was left as it is: {error}"
             continue
-        if credential.store(path, new):
+        if credentials.store(path, new):
             yield f"{path} was brought back."
             if name == SETTINGS_CREDENTIAL and old:
-                credential.store(path.with_name(f"{name}.before-restore"), old)
+                credentials.store(path.with_name(f"{name}.before-restore"), old)
+    if KEYS_CREDENTIAL in contents:
+        yield from _bring_back_keys(installation, contents[KEYS_CREDENTIAL], agree)
+
+
+def _bring_back_keys(installation: Installation, content: str, agree: Agree) -> Iterator[str]:
+    """Restore the keys of servers; those that the backup does not have stay."""
+    own = _keys(installation)
+    try:
+        keys = json.loads(content)
+        are_keys = isinstance(keys, dict) and all(
+            server_of(file_name(name)) == name and KEY.accepts(key) for name, key in keys.items()
+        )
+    except (ValueError, RecursionError):
+        are_keys = False
+    if not are_keys:
+        yield f"{installation.keys} was left as it is: the backup's keys are none."
+        return
+    others = [name for name in keys if own.get(name, keys[name]) != keys[name]]
+    if others and not agree([f"key for {name}: another one instead of yours" for name in others]):
+        keys = {name: key for name, key in keys.items() if name not in others}
+        yield f"{installation.keys} was left as it is for {', '.join(others)}: you have not agreed."
+    new = [name for name, key in keys.items() if credentials.store_key(installation.keys, name, key)]
+    if new:
+        yield f"{installation.keys} was brought back for {', '.join(new)}."
+
+
+def _keys(installation: Installation) -> dict[str, str]:
+    """The stored keys of servers; none if one of them cannot be used."""
+    try:
+        return dict(read_keys(installation.keys, {})[0]) if installation.keys.is_dir() else {}
+    except SettingsError as error:
+        raise StartError(str(error)) from None
 
 
 def _check_secret(name: str, old: str, new: str, agree: Agree) -> None:
@@ -112,22 +156,37 @@ def _load(installation: Installation, text: str) -> Settings:
 def _merge(old: str, new: str, names: Set[str]) -> str:
     """The statements of the new file, but those of the old one for these options. Raises `SettingsError`."""
     kept = [text for found, text in _statements(new) if not names & found]
-    return "\n".join([*kept, *(text for found, text in _statements(old) if names & found)])
+    kept += [text for found, text in _statements(old) if names & found]
+    return "\n".join(sorted(kept, key=_is_table))  # what stands below a table would belong to it
+
+
+def _is_table(text: str) -> bool:
+    return text.lstrip().startswith("[")
 
 
 def _statements(text: str) -> Iterator[tuple[set[str], str]]:
-    """Each comment, empty line and setting of a file, with the names that it sets."""
+    """Each comment, empty line and setting of a file, with the names that it sets; a table with all that stands
+    below it.
+    """
     begun: list[str] = []
+    names: set[str] = set()
     for line in text.split("\n"):
+        if begun and names and _is_table(line):
+            yield names, "\n".join(begun)
+            begun = []
         begun.append(line)
         try:
             names = set(tomllib.loads("\n".join(begun)))
         except (ValueError, RecursionError):
+            names = set()
             if len(begun) < _MOST_LINES:
                 continue
             raise SettingsError(f"one of its settings has more than {_MOST_LINES} lines.") from None
+        if not _is_table(begun[0]):
+            yield names, "\n".join(begun)
+            begun = []
+    if begun:
         yield names, "\n".join(begun)
-        begun = []
 
 
 def _shown(option: Option, settings: Settings) -> str:

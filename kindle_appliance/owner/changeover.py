@@ -13,7 +13,8 @@ from contextlib import closing
 from .. import __version__
 from ..errors import SettingsError
 from ..host.network import web_address
-from ..settings import CREDENTIALS, SETTINGS_CREDENTIAL, data_folder, load
+from ..options.credentials import CREDENTIALS, KEYS_CREDENTIAL, SETTINGS_CREDENTIAL
+from ..settings import data_folder, load
 from .doctor import Finding, Patient, Verdict, examine_version
 from .installation import SERVICE, Installation
 from .service import Restart, Service
@@ -73,6 +74,8 @@ def _find_fault(installation: Installation, port: int, build: str) -> str | None
             return "it does not run"
         if stored.read_bytes() != handed_over.read_bytes():
             return f"it runs with another {name} than {stored}"
+    if _passes_keys_on(installation) and _stored_keys(installation) != _handed_over_keys(installation):
+        return f"it runs with other keys than those in {installation.keys}"
     health = service.health()
     if health is None:
         return f"it does not answer at {service.url}"
@@ -83,6 +86,26 @@ def _find_fault(installation: Installation, port: int, build: str) -> str | None
     if build and health.get("build") != build:
         return f"{health.get('build') or 'another version'} runs, and not {build}"
     return None
+
+
+def _passes_keys_on(installation: Installation) -> bool:
+    """Whether systemd passes the keys of servers on: version 0.1 knew none."""
+    try:
+        return f"LoadCredential={KEYS_CREDENTIAL}:" in installation.unit.read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def _stored_keys(installation: Installation) -> dict[str, bytes]:
+    """The files with keys of servers, as systemd passes them on: without hidden ones."""
+    files = installation.keys.iterdir() if installation.keys.is_dir() else ()
+    return {each.name: each.read_bytes() for each in files if each.is_file() and not each.name.startswith(".")}
+
+
+def _handed_over_keys(installation: Installation) -> dict[str, bytes]:
+    prefix = f"{KEYS_CREDENTIAL}_"
+    files = installation.handed_over.glob(f"{prefix}*")
+    return {each.name.removeprefix(prefix): each.read_bytes() for each in files}
 
 
 def failures(installation: Installation, port: int, known: Collection[str] = ()) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
@@ -11,24 +10,23 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .. import __version__, secret
+from .. import __version__
 from ..conversation import Question
 from ..ending import Finish
-from ..errors import OwnerError, SettingsError, StartError
+from ..errors import SettingsError, StartError
 from ..host.mdns import resolve
 from ..host.network import EVERYWHERE, addresses
 from ..host.terminal import give_up_stdout, mask, one_line
-from ..sentences import ENGLISH
+from ..sentences import ENGLISH, joined
 from ..settings import OPTIONS, Settings
 from ..storage import backup
 from ..storage.lock import announced_url
-from ..upstream.call import Clocks
-from ..upstream.catalogue import fetch_catalogue
-from ..upstream.fallback import Waiting
-from . import belongings, credential, service
+from ..upstream.waiting import Tell, Waiting
+from ..web.credit import answered_by
+from . import belongings, service
 from .doctor import Finding, Patient, Verdict, examine
 from .installation import SOCKET, Installation
-from .models import needs_demo, open_fallback, open_rungs
+from .models import needs_demo, open_fallback, open_rungs, short_clocks
 from .service import Service
 
 _SHOWN_CHARACTERS = 60
@@ -52,7 +50,7 @@ def ask(values: Settings, question: str) -> int:
     """Ask a model without the appliance, and stream the answer to the terminal."""
     with ExitStack() as stops:
         asked = Question(question, instruction=values.system_instruction)
-        generation = open_fallback(values, stops).ask(asked, _tell)
+        generation = open_fallback(values, stops).ask(asked, teller())
         stops.callback(generation.cancel)
         if needs_demo(values):
             print("(a demo answer)", file=sys.stderr)
@@ -61,14 +59,22 @@ def ask(values: Settings, question: str) -> int:
         ending = generation.ending
         if ending is None or ending.finish in (Finish.COMPLETE, Finish.STOPPED):
             return 0
-        print(f"kindle-appliance: {ending.words(ENGLISH)}", file=sys.stderr)
+        said = joined(filter(None, (ending.note, answered_by(ending))), ENGLISH)
+        print(f"kindle-appliance: {said}", file=sys.stderr)
         return 1
 
 
-def _tell(waiting: Waiting) -> None:
-    """Print a retry delay to stderr, apart from the answer; a thinking model is no news at a terminal."""
-    if waiting.is_delay:
-        print(f"({waiting.sentence()})", file=sys.stderr)
+def teller() -> Tell:
+    """Prints a retry delay to stderr, apart from the answer, once; a thinking model is no news at a terminal."""
+    told = ""
+
+    def tell(waiting: Waiting) -> None:
+        nonlocal told
+        if waiting.is_delay and (said := str(waiting.sentence())) != told:
+            told = said
+            print(f"({said})", file=sys.stderr)
+
+    return tell
 
 
 def _print(texts: Iterable[str]) -> bool:
@@ -109,95 +115,6 @@ def show_settings(values: Settings, installation: Installation | None = None) ->
     return 0
 
 
-def store_secret(
-    name: str,
-    values: Settings,
-    installation: Installation | None,
-    file: Path | None,
-    *,
-    remove: bool,
-    untried: bool,
-    restart: bool,
-) -> int:
-    """Try the `key` or the `pin`, and store it where the service reads it."""
-    named = getattr(values, f"{name}_file")
-    told = name.upper() if name == "pin" else name
-    if not named and not installation:
-        option = next(option for option in OPTIONS if option.name == name)
-        raise StartError(
-            f"this appliance is not installed, so it has no place for a {told}. Set {option.env} when you start it,"
-            f" or name a file for the {told} with the setting {name}_file."
-        )
-    place = Path(named) if named or not installation else installation.secret(name)
-    new = ""
-    if not remove:
-        new = _read_secret(name, file)
-        kind = next(option.kind for option in OPTIONS if option.name == name)
-        if not kind.accepts(new):
-            raise StartError(f"that is not a {told}: it has to be {kind.allowed}. Nothing was changed.")
-        if name == "key":
-            print(_try_key(values, new, untried), flush=True)
-    try:
-        is_new = credential.store(place, new)
-    except OSError as error:
-        raise StartError(f"{place} cannot be written: {error.strerror}.") from error
-    if not is_new:
-        print(f"There is no {told} anyway." if remove else f"{place} has this {told} already.")
-    elif remove:
-        print(f"The {told} was removed from {place}.")
-    else:
-        print(f"The {told} was stored in {place}.")
-    if is_new and restart and not (installation and service.restart()):
-        print("Restart the appliance, so that the change takes effect.")
-    return 0
-
-
-def _read_secret(name: str, file: Path | None) -> str:
-    """Read a secret from a file, a pipe, or the terminal without echo."""
-    told = name.upper() if name == "pin" else name
-    try:
-        if file:
-            given = secret.read(file)
-        elif sys.stdin.isatty():
-            given = getpass.getpass(f"The {told} (it is not shown): ")
-        else:
-            given = sys.stdin.read(secret.MOST_BYTES).removeprefix("\ufeff")
-    except OSError as error:
-        raise StartError(f"{file or 'what was given'} cannot be read: {error.strerror}.") from error
-    except EOFError:
-        given = ""
-    found = secret.parse(given)
-    if not found:
-        raise StartError(f"no {told} was given. Nothing was changed. To have none: {name} --remove")
-    return found
-
-
-def _try_key(values: Settings, key: str, untried: bool) -> str:
-    """Try a key at the model server, and return what to print.
-
-    Raises `StartError` if the server refuses it, or cannot be asked and `untried` does not allow that.
-    """
-    rung = open_rungs(values, short_clocks(values), key)[0]
-    with closing(rung.place.upstream):
-        catalogue = fetch_catalogue(rung.dialect, rung.place)
-    if catalogue.error is None:
-        return f"{rung.provider} accepts the key and offers {len(catalogue.models)} models."
-    said = str(catalogue.error).replace(key, "***")
-    if isinstance(catalogue.error, OwnerError):
-        raise StartError(f"{catalogue.error.for_owner().replace(key, '***')} Nothing was changed.")
-    if not untried:
-        raise StartError(
-            f"the key could not be tried: {said} Nothing was changed. To store it all the same: --untried"
-        )
-    return f"The key could not be tried: {said}"
-
-
-def short_clocks(values: Settings) -> Clocks:
-    """Clocks for a request that needs no thinking."""
-    seconds = values.connect_seconds
-    return Clocks(seconds, seconds, seconds)
-
-
 def tell_of_settings(error: SettingsError) -> int:
     """Print the doctor's only finding when the settings cannot be read."""
     print(Finding(Verdict.FAILURE, "settings", str(error), "The rest can be looked at when that is mended."))
@@ -212,7 +129,7 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
         __version__,
         values,
         folder,
-        () if needs_demo(values) else open_rungs(values, short_clocks(values), values.key or ""),
+        () if needs_demo(values) else open_rungs(values, short_clocks(values)),
         find_service(installation, folder, values.pin),
         installation is not None,
         next(iter(addresses(EVERYWHERE[0])), None),

@@ -23,18 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import clock
-from ..errors import OwnerError, StartError, UpstreamUnreachable
+from ..errors import ApplianceError, OwnerError, StartError, UpstreamUnreachable
 from ..host.confinement import as_owner
 from ..host.network import is_in, parse_address, parse_networks
 from ..host.terminal import one_line
+from ..options.server_address import ServerAddress
 from ..settings import OPTIONS, Settings
 from ..storage.damage import Damage, latest_damage
 from ..storage.database import SQLITE, Inspection, inspect
 from ..storage.folder import CHATS_FILE, look
 from ..storage.schema import CHATS
-from ..upstream.catalogue import Catalogue, fetch_catalogue
-from ..upstream.rung import Place, Rung
+from ..upstream.catalogue import Catalogue
+from ..upstream.rung import Rung
 from ..upstream.trial import find_refusal
+from . import models
 from .service import Service
 
 _LIBRARIES = ("bottle", "markdown-it-py", "urllib3", "waitress", "zeroconf")
@@ -95,10 +97,6 @@ class Patient:
     resolve: Callable[[str], Collection[str]]
     asks: bool = False
 
-    @property
-    def command(self) -> str:
-        return "sudo kindle-appliance" if self.is_installed else "kindle-appliance"
-
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Run all checks and yield each finding at once."""
@@ -115,10 +113,14 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _clock(catalogues)
     if not catalogues:
         yield _demo(patient)
+    if patient.rungs and (unasked := _unasked(patient)):
+        yield unasked
     for rung, catalogue in catalogues:
-        yield _key(patient, rung, catalogue)
+        has_others = any(each.error is None for _, each in catalogues if each is not catalogue)
+        yield _key(patient, rung, catalogue, has_others)
         if patient.asks and not catalogue.error:
-            yield _answer([each for each in patient.rungs if each.place == rung.place])
+            rungs = [each for each in patient.rungs if each.place == rung.place]
+            yield _answer(rungs, patient.settings.first_byte_seconds)
 
 
 def examine_version(patient: Patient) -> Iterator[Finding]:
@@ -241,7 +243,7 @@ def _save(patient: Patient) -> str:
     restart = "sudo systemctl restart kindle-appliance" if patient.is_installed else "start the appliance again"
     return (
         f"It sets the file aside and saves what can be read when it starts: {restart}. Or bring back a backup:"
-        f" {patient.command} restore FILE."
+        f" {models.command(patient.is_installed)} restore FILE."
     )
 
 
@@ -318,14 +320,8 @@ def _mdns(health: dict[str, Any] | None) -> dict[str, Any]:
 
 def _fetch_catalogues(patient: Patient) -> list[tuple[Rung, Catalogue]]:
     """What each place offers, with a rung that is asked there."""
-    rungs: dict[Place, Rung] = {}
-    for rung in patient.rungs:
-        rungs.setdefault(rung.place, rung)
-    fetched = []
-    for place, rung in rungs.items():
-        with closing(place.upstream):
-            fetched.append((rung, fetch_catalogue(rung.dialect, place)))
-    return fetched
+    at = {rung.place: rung for rung in reversed(patient.rungs)}
+    return [(at[place], catalogue) for place, catalogue in models.fetch_catalogues(patient.rungs).items()]
 
 
 def _clock(catalogues: Sequence[tuple[Rung, Catalogue]]) -> Finding:
@@ -344,42 +340,82 @@ def _clock(catalogues: Sequence[tuple[Rung, Catalogue]]) -> Finding:
     return Finding(Verdict.OK, "clock", text)
 
 
-def _store_key(patient: Patient) -> str:
-    return f"{patient.command} key" if patient.is_installed else "set GEMINI_API_KEY"
-
-
 def _demo(patient: Patient) -> Finding:
-    remedy = f"A key comes from https://aistudio.google.com/apikey; then: {_store_key(patient)}."
+    remedy = (
+        "A key for Gemini comes from https://aistudio.google.com/apikey; then:"
+        f" {models.key_command(patient.is_installed)}. For a model server:"
+        f" {models.command(patient.is_installed)} models add ADDRESS."
+    )
     return Finding(Verdict.WARNING, "key", "demo: answers are built-in examples.", remedy)
 
 
-def _key(patient: Patient, rung: Rung, catalogue: Catalogue) -> Finding:
-    error = catalogue.error
-    if error:
-        is_refused = isinstance(error, OwnerError)
-        verdict = Verdict.FAILURE if is_refused or isinstance(error, UpstreamUnreachable) else Verdict.WARNING
-        text = error.for_owner() if isinstance(error, OwnerError) else str(error)
-        return Finding(verdict, "key", text, f"For another key: {_store_key(patient)}." if is_refused else "")
+def _unasked(patient: Patient) -> Finding | None:
+    """What is said of models without a key for them, and of a key without models, while others are asked."""
+    if patient.settings.key and all(entry.at for entry in patient.settings.models):
+        text = "there is a key for Gemini, but no model of Gemini's is in the list, so it is not used."
+        remedy = f'Add one to `models` in the settings, such as "{Settings.models[0].model}".'
+        return Finding(Verdict.WARNING, "key", text, remedy)
+    names = [entry.model for entry in patient.settings.models if not models.can_be_asked(patient.settings, entry)]
+    if not names:
+        return None
+    text = f"there is no key for Gemini, so nobody asks {', '.join(names)}."
+    given = models.key_command(patient.is_installed)
+    remedy = f"Store one ({given}), or take them out of `models` in the settings."
+    return Finding(Verdict.WARNING, "key", text, remedy)
+
+
+def _key(patient: Patient, rung: Rung, catalogue: Catalogue, has_others: bool) -> Finding:
+    """What a place says to its key, or without one, and whether it offers its models. `has_others`: another place
+    answers.
+    """
+    is_geminis = _address(patient, rung) is None  # others may list their models for everybody
+    subject = "key" if rung.place.key and (is_geminis or models.wants_key(catalogue.error)) else "server"
+    if catalogue.error:
+        return _fault(patient, rung, catalogue.error, subject, has_others)
     wanted = [each.model for each in patient.rungs if each.place == rung.place]
-    unknown = [model for model in wanted if model not in catalogue.models]
-    text = f"{rung.provider} accepts it and offers {len(catalogue.models)} models"
+    unknown = [model for model in wanted if not catalogue.offers(model)]
+    accepts = "accepts it and offers" if subject == "key" else "offers"
+    text = f"{rung.provider} {accepts} {catalogue.extent}"
     if unknown:
         verdict = Verdict.WARNING if len(unknown) < len(wanted) else Verdict.FAILURE
         remedy = "Choose others with `models` in the settings."
-        return Finding(verdict, "key", f"{text}, but not {', '.join(unknown)}.", remedy)
-    return Finding(Verdict.OK, "key", f"{text}, all of the settings among them.")
+        remedy += f" {models.how_to_get(unknown[0], _address(patient, rung))}".rstrip()
+        return Finding(verdict, subject, f"{text}, but not {', '.join(unknown)}.", remedy)
+    return Finding(Verdict.OK, subject, f"{text}, all of the settings among them.")
 
 
-def _answer(rungs: Sequence[Rung]) -> Finding:
+def _fault(patient: Patient, rung: Rung, error: ApplianceError, subject: str, has_others: bool) -> Finding:
+    """Why a place does not say what it offers. A computer of the house may be off while others answer."""
+    if isinstance(error, OwnerError):
+        given = models.key_command(patient.is_installed, _address(patient, rung))
+        remedy = f"For {'another' if rung.place.key else 'a'} key: {given}."
+        is_about_key = models.wants_key(error) or _address(patient, rung) is None
+        text = models.tell_refusal(error, rung.provider, rung.place.key)
+        return Finding(Verdict.FAILURE, subject, text, remedy if is_about_key else "")
+    if not isinstance(error, UpstreamUnreachable):
+        return Finding(Verdict.WARNING, subject, str(error))
+    if not rung.place.upstream.is_at_home:
+        return Finding(Verdict.FAILURE, subject, str(error))
+    return Finding(Verdict.WARNING if has_others else Verdict.FAILURE, subject, str(error), models.LET_LISTEN)
+
+
+def _address(patient: Patient, rung: Rung) -> ServerAddress | None:
+    """Where the owner has put it; None: it is Gemini's."""
+    addresses = (each.address for each in patient.settings.models if each.at == rung.place.upstream.base_url)
+    return next(addresses, None)
+
+
+def _answer(rungs: Sequence[Rung], patience: float) -> Finding:
     """Whether a place answers a question. Its models are asked in turn, until one does or the place is out."""
     refusals: list[str] = []
     with closing(rungs[0].place.upstream):
         for rung in rungs:
-            refusal = find_refusal(rung)
+            begun = time.monotonic()
+            refusal = find_refusal(rung, patience)
             if refusal is None:
-                text = " ".join([f"{rung.model} answers.", *refusals])
+                text = " ".join([f"{rung.model} answers, after {time.monotonic() - begun:.1f} s.", *refusals])
                 return Finding(Verdict.WARNING if refusals else Verdict.OK, "answer", text)
-            refusals.append(f"{rung.model}: {refusal}")
+            refusals.append(f"{rung.model}: {models.tell_refusal(refusal, rung.provider, rung.place.key)}")
             if isinstance(refusal, OwnerError | UpstreamUnreachable):
                 break
     return Finding(Verdict.FAILURE, "answer", " ".join(refusals))

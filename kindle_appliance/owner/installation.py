@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StartError
-from ..settings import CREDENTIALS, OPTIONS
+from ..options.credentials import CREDENTIALS, KEYS_CREDENTIAL
+from ..settings import OPTIONS
 
 SERVICE = "kindle-appliance.service"
 SOCKET = "kindle-appliance.socket"
@@ -62,6 +63,16 @@ class Installation:
     def secret(self, name: str) -> Path:
         """The file with the `key` or the `pin`; it is empty if there is none."""
         return self.folder / CREDENTIALS[name]
+
+    @property
+    def keys(self) -> Path:
+        """The folder with a file for the key of each other model server."""
+        return self.folder / KEYS_CREDENTIAL
+
+    @property
+    def unit(self) -> Path:
+        """The unit of the service, which may be that of an earlier version."""
+        return self.root / "etc/systemd/system" / SERVICE
 
     @property
     def handed_over(self) -> Path:

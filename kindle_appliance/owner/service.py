@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ..errors import StartError
 from ..host.network import web_address
-from .installation import SERVICE, SOCKET
+from .installation import SERVICE, SOCKET, Installation
 
 _HEALTH_SECONDS = 10.0
 _HEALTH_BYTES = 64 * 1024
@@ -116,6 +116,12 @@ def installed_url() -> str | None:
 def restart() -> bool:
     """Let the service read its settings and secrets anew, if it runs. Whether that was done or not needed."""
     return _systemctl("try-restart", SERVICE) is not None
+
+
+def take_effect(installation: Installation | None) -> None:
+    """Let an installed service read its settings and secrets anew; else say that this is left to do."""
+    if not (installation and restart()):
+        print("Restart the appliance, so that the change takes effect.")
 
 
 class Restart:

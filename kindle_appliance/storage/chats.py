@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,11 +12,12 @@ from ..clock import now
 from ..ending import DAMAGED, SWITCHED_OFF, Ending, Finish
 from ..errors import ReaderError
 from ..sentences import Sentence
-from .database import Connection, Database, Row, repeats
+from .database import Database, Row, repeats
 from .derived import IndexDamaged
-from .rows import SUMMARY, TURN, ChatSummary, Place, Turn, read_summary, read_turn, whole
+from .rows import SUMMARY, TURN, ChatSummary, Place, Turn, read_summary, read_turn, whole, write_passed
 from .search import NEWEST, SearchIndex
 from .terms import Query
+from .waiting import Accept, WaitingTurn, WaitingTurns
 
 QUESTION_CHARACTERS = 4000
 NAME_CHARACTERS = 100
@@ -26,7 +27,7 @@ _HITS_AT_A_TIME = 32
 _MOST_LOOKS = 16
 """A page of a search looks at so many times so many turns, however few chats they belong to."""
 _MOST_REMEMBERED = 1000
-_LOOKED_AT = 8  # of 1,000,000 characters at most
+_LOOKED_AT = 2  # of 1,000,000 characters at most; each row lets the threads that set texts go first
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,15 @@ class Piece(NamedTuple):
     text: str
 
 
-Accept = Callable[[Connection, Turn], AbstractContextManager[object]]
-"""What else has to happen for a question to be accepted: entered before the end of the transaction that stores it,
-and left after it, by its error if it fails. An error on entering refuses the question.
-"""
-
-
 class Chats:
-    """All stored chats of the house."""
+    """All stored chats of the house. `waiting`: the questions that wait for a quota."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._damaged: set[int] = set()
         self._looked_upto = 0
         self.index = SearchIndex(database)
+        self.waiting = WaitingTurns(database, self.index)
 
     @repeats
     def ask(
@@ -224,6 +220,13 @@ class Chats:
         which = "WHERE newest > ? ORDER BY newest LIMIT ?"
         return [read_summary(row) for row in reversed(self._database.read(f"{SUMMARY} {which}", (after, most)))]
 
+    def ready(self, turns: Sequence[int]) -> Mapping[int, int]:
+        """For each chat with some of these turns: the number of the newest that waits for no quota."""
+        which = f"id IN ({', '.join('?' * len(turns))}) AND id NOT IN (SELECT turn FROM waiting)"  # noqa: S608
+        found = f"SELECT chat, number FROM turns WHERE {which} ORDER BY id"  # noqa: S608
+        rows = self._database.read(found, turns) if turns else ()
+        return {whole(row["chat"]): whole(row["number"]) for row in rows}
+
     def search(self, query: Query, most: int, before: int = NEWEST) -> Hits:
         """Return the chats in which a question and its answer have all words of a query, those with the newest such
         turn first: turns with ids below `before`. Raises `StorageError`.
@@ -273,6 +276,7 @@ class Chats:
             if not gone:
                 raise KeyError(chat)
         self._damaged.clear()  # those that are left will be met again
+        self.waiting.changed.set()
 
     def give_back(self) -> bool:
         """Give back a part of the space that deletions have left free. Returns whether there is more to do."""
@@ -294,18 +298,26 @@ class Chats:
                 )
 
     @repeats
-    def store_ending(self, turn: int, text: str, ending: Ending) -> None:
-        """Store a complete answer and how it ended."""
+    def store_ending(self, turn: int, text: str, ending: Ending, waits: WaitingTurn | None = None) -> None:
+        """Store a complete answer and how it ended. `waits`: let the question wait again."""
         note = ending.note.to_json() if ending.note else None
         with self._database.write() as connection:
             # The front of the log, up to what another answer still needs: taking rows out of its middle would write
             # a page for each second. First, because the answer then takes the pages that are set free.
             connection.execute(_TRIM_LOG, (turn,))
+            is_open = connection.execute("SELECT 1 FROM turns WHERE id = ? AND finish IS NULL", (turn,)).fetchone()
             connection.execute(
-                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ?, next_rung = ?"
-                " WHERE id = ?",
-                (text, ending.finish, note, ending.model, ending.tokens, ending.rung, ending.next_rung, turn),
+                "UPDATE turns SET answer = ?, finish = ?, note = ?, model = ?, tokens = ?, rung = ?, next_rung = ?,"
+                " passed = ?, back_at = ? WHERE id = ?",
+                (
+                    *(text, ending.finish, note, ending.model, ending.tokens, ending.rung, ending.next_rung),
+                    *(write_passed(ending.passed), ending.back_at, turn),
+                ),
             )
+            if is_open:
+                self.index.add_turn(connection, turn)
+            if waits:
+                self.waiting.keep(connection, waits)
         self.index.wake.set()
 
     @repeats
@@ -322,6 +334,8 @@ class Chats:
                 ],
             )
             connection.execute("DELETE FROM pieces")
+            for turn in turns:
+                self.index.add_turn(connection, turn.id)
         self.index.wake.set()
         return len(turns)
 

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from typing import NamedTuple
 
-from ..clock import UNKNOWN, is_believed, shown
+from ..clock import UNKNOWN, Clock, is_believed, shown
 from ..errors import LimitError
 from ..sentences import Moment, Sentence
 from .buckets import Buckets
@@ -61,7 +61,7 @@ class RateLimit:
         per_minute: int,
         per_device: int | None,
         per_day: int | None,
-        clock: Callable[[], float] = shown,
+        clock: Clock = shown,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database

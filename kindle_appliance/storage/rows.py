@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..ending import DAMAGED, Ending, Finish
+from ..ending import DAMAGED, Ending, Finish, Passed
 from ..sentences import Sentence
 from .damage import LAST_MOMENT, Damaged
 from .database import Row
 
 _MOST_ANSWER_BYTES = 4 * 1024 * 1024  # 1,000,000 characters, see `upstream/attempt.py`
+_MOST_PASSED = 32
+_MOST_PASSED_CHARACTERS = 64 * 1024  # a backup may be somebody else's
 
 TURN = """
     SELECT id, chat, number, question, asked, answer, finish, note, model, tokens, rung, next_rung,
+    passed, back_at,
     CASE WHEN finish IS NULL THEN
         (SELECT group_concat(hex(text), ' ') FROM (SELECT text FROM pieces WHERE turn = turns.id ORDER BY at))
     END AS pieces FROM turns
@@ -86,8 +91,8 @@ def read_turn(row: Row) -> Turn:
     other that SQLite can hold.
     """
     is_damaged = any(isinstance(value, Damaged) for value in row)
-    question, answer, asked = _text(row["question"]), _text(row["answer"]), _moment(row["asked"])
-    is_damaged |= not all(isinstance(row[each], str) for each in ("question", "answer", "model"))
+    question, answer, asked = _text(row["question"]), _text(row["answer"]), read_moment(row["asked"])
+    is_damaged |= not all(isinstance(row[each], str) for each in ("question", "answer", "model", "passed"))
     try:
         packed = row["pieces"] if "pieces" in row.keys() else None  # noqa: SIM118 - a row is no dict
         for piece in (packed or "").split():
@@ -98,17 +103,22 @@ def read_turn(row: Row) -> Turn:
         is_damaged = True
     numbers = [row[name] for name in ("chat", "number", "tokens", "rung", "next_rung")]
     is_damaged |= not all(isinstance(each, int) and each >= 0 for each in numbers)
-    chat, number, *counts = map(whole, numbers)
+    chat, number, tokens, rung, next_rung = map(whole, numbers)
+    back_at = read_moment(row["back_at"])
+    is_damaged |= back_at is None
     ending = None
     if row["finish"] is not None:
-        note = None
+        note, passed = None, tuple[Passed, ...]()
         try:
             finish = Finish(row["finish"])
             note = Sentence.from_json(row["note"]) if row["note"] else None
+            passed = _read_passed(_text(row["passed"]))
         except (ValueError, TypeError):
             is_damaged = True
             finish = Finish.INTERRUPTED if answer else Finish.FAILED
-        ending = Ending(finish, DAMAGED if is_damaged else note, _text(row["model"]), *counts)
+        note = DAMAGED if is_damaged else note
+        name = _text(row["model"])
+        ending = Ending(finish, note, name, tokens, rung, next_rung, passed, back_at or 0.0)
     # A moment that cannot be is no reason to doubt the answer.
     return Turn(row["id"], chat, number, question, asked or 0.0, answer, ending, is_damaged or asked is None)
 
@@ -119,7 +129,7 @@ def read_summary(row: Row) -> ChatSummary:
         row["id"],
         _text(row["title"]),
         whole(row["questions"]),
-        _moment(row["asked"]) or 0.0,
+        read_moment(row["asked"]) or 0.0,
         bool(row["writing"]),
         whole(row["newest"]),
         _text(row["name"]),
@@ -129,6 +139,23 @@ def read_summary(row: Row) -> ChatSummary:
 def is_readable(row: Row) -> bool:
     """Whether all of a stored turn can be read."""
     return not read_turn(row).is_damaged
+
+
+def write_passed(passed: Sequence[Passed]) -> str:
+    """The models before the one that answered, as a value of a row; of a very long list the first ones."""
+    return json.dumps([[each.model, each.why.to_json()] for each in passed[:_MOST_PASSED]]) if passed else ""
+
+
+def _read_passed(stored: str) -> tuple[Passed, ...]:
+    """What `write_passed()` made a value of. Raises ValueError for anything else."""
+    if not stored:
+        return ()
+    try:
+        if len(stored) > _MOST_PASSED_CHARACTERS:
+            raise ValueError("too long")
+        return tuple(Passed(_text(model), Sentence.from_json(why)) for model, why in json.loads(stored))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"no list of models: {error}") from error
 
 
 def _unpack(packed: bytes) -> str:
@@ -151,6 +178,6 @@ def whole(value: object) -> int:
     return value if isinstance(value, int) and 0 <= value < 1 << 62 else 0
 
 
-def _moment(value: object) -> float | None:
+def read_moment(value: object) -> float | None:
     """A Unix time that can be shown; None for what can be none."""
     return float(value) if isinstance(value, int | float) and 0 <= value < LAST_MOMENT else None

@@ -154,5 +154,20 @@ CHATS = Schema(
         INSERT INTO days SELECT day, row_number() OVER (ORDER BY day) FROM (SELECT DISTINCT day FROM asked);
         """,
         _LISTS + SUM_UP,
+        """
+        -- The models of the list before the one that answered, each with the reason, as JSON; and when the first
+        -- quota is back if all were used up (Unix time; else 0).
+        ALTER TABLE turns ADD COLUMN passed TEXT NOT NULL DEFAULT '';
+        ALTER TABLE turns ADD COLUMN back_at REAL NOT NULL DEFAULT 0;
+        """,
+        """
+        CREATE TABLE waiting (  -- turns that failed because all quotas were used up, and are to be asked again
+            turn INTEGER PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE,
+            at REAL NOT NULL,        -- when, and when that was known; both Unix time
+            said REAL NOT NULL,
+            taken INTEGER NOT NULL,  -- their order
+            times INTEGER NOT NULL   -- how often each has waited before
+        ) STRICT;
+        """,
     ),
 )

@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 NEWEST = 2**62
 """Above all ids."""
 
-_WAITING_TURNS = 8
-"""So many wait. More would cost each search more, and the card hardly less."""
-_MOST_WAITING_TURNS = 64
+_UNINDEXED_TURNS = 8
+"""So many wait to be indexed. More would cost each search more, and the card hardly less."""
+_MOST_UNINDEXED_TURNS = 64
 """So many a search looks through, should nobody have indexed them."""
 _STEP_TURNS = 16
 _MERGED_PAGES = 64
@@ -106,7 +106,8 @@ class SearchIndex:
         found = [
             row["id"]
             for row in self._database.read(
-                f"{_TEXTS} AND id > ? AND id < ? ORDER BY id DESC LIMIT ?", (span.high, before, _MOST_WAITING_TURNS)
+                f"{_TEXTS} AND id > ? AND id < ? ORDER BY id DESC LIMIT ?",
+                (span.high, before, _MOST_UNINDEXED_TURNS),
             )
             if query.matches(terms(_text(row)))
         ]
@@ -123,21 +124,31 @@ class SearchIndex:
         """Take a chat's turns up to the number `last` out of the index, before they are changed or deleted in this
         transaction: it wants their terms once more. Damage does not stop the transaction.
         """
-        self._change(connection, _REMOVE, chat, last)
+        self._change(connection, _REMOVE, "chat = ? AND number <= ?", (chat, last))
 
     def add(self, connection: Connection, chat: int, last: int) -> None:
         """Put back what was removed, after it was changed."""
-        self._change(connection, _ADD, chat, last)
+        self._change(connection, _ADD, "chat = ? AND number <= ?", (chat, last))
 
-    def _change(self, connection: Connection, statement: str, chat: int, last: int) -> None:
+    def remove_turn(self, connection: Connection, turn: int) -> None:
+        """Take a turn out of the index before it is opened again in this transaction."""
+        self._change(connection, _REMOVE, "id = ?", (turn,))
+
+    def add_turn(self, connection: Connection, turn: int) -> None:
+        """Put a turn back that was opened again and has ended now. Others are indexed when it is their time."""
+        self._change(connection, _ADD, "id = ?", (turn,))
+
+    def _change(self, connection: Connection, statement: str, which: str, values: tuple[int, ...]) -> None:
         if not self.is_possible or self._damage:
             return
-        which = f"{_TEXTS} AND chat = ? AND number <= ? AND id > ? AND id <= ?"
+        texts = f"{_TEXTS} AND {which} AND id > ? AND id <= ?"
         try:
             with aside(connection):
-                for row in connection.execute(which, (chat, last, *self._span(connection))).fetchall():
+                rows = connection.execute(texts, (*values, *self._span(connection))).fetchall()
+                for row in rows:
                     connection.execute(statement, (row["id"], _joined(row)))
-                connection.execute(_MERGE, (_MERGED_PAGES,))
+                if rows:
+                    connection.execute(_MERGE, (_MERGED_PAGES,))
         except IndexDamaged as damage:
             self._report(damage)
 
@@ -161,18 +172,19 @@ class SearchIndex:
         rows = self._database.read(
             f"{_TEXTS} AND id > ? AND id < ? ORDER BY id LIMIT ?", (high, first or NEWEST, _STEP_TURNS)
         )
-        if len(rows) >= _WAITING_TURNS:
+        if len(rows) >= _UNINDEXED_TURNS:
             high = rows[-1]["id"]
         elif low:
             rows = self._database.read(f"{_TEXTS} AND id <= ? ORDER BY id DESC LIMIT ?", (low, _STEP_TURNS))
             low = rows[-1]["id"] - 1 if len(rows) == _STEP_TURNS else 0
         else:
             return False
-        found = [(row["id"], _joined(row)) for row in rows]
+        found = [(row["id"], row["text"], _joined(row)) for row in rows]
         with self._database.write() as connection, aside(connection):
-            for turn, joined in found:
-                if connection.execute("SELECT 1 FROM turns WHERE id = ?", (turn,)).fetchone():  # not deleted by now
-                    connection.execute(_ADD, (turn, joined))
+            for turn, text, joined in found:
+                row = connection.execute(f"{_TEXTS} AND id = ?", (turn,)).fetchone()
+                if row:  # neither deleted nor opened again by now
+                    connection.execute(_ADD, (turn, joined if row["text"] == text else _joined(row)))
             connection.execute(_MERGE, (_MERGED_PAGES,))
             connection.execute("UPDATE search_span SET low = ?, high = ?", (low, high))
         return True

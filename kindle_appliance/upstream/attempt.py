@@ -25,7 +25,7 @@ from ..errors import (
     UpstreamUnreadable,
 )
 from . import portal
-from .rung import Rung
+from .rung import Limits, Rung
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +51,14 @@ class Attempt:
     `stopped`.
     """
 
-    def __init__(self, rung: Rung, question: Question, deadline: float) -> None:
-        """`deadline`: for the first text, on time.monotonic()."""
+    def __init__(self, rung: Rung, question: Question, deadline: float, limits: Limits | None = None) -> None:
+        """`deadline`: for the first text, on time.monotonic(). `limits`: instead of those of the rung."""
         self.rung = rung
+        self.question = question
+        self.options = (limits or rung.limits).bounded(rung.options)
         self.ending: Ending | None = None
         self.error: ApplianceError | None = None
-        self._question = question
+        self.has_responded = False  # with headers, of whatever status
         self._deadline = deadline
         self._reader = rung.dialect.reader(rung.model)
         self._call = rung.place.upstream.call()
@@ -72,6 +74,8 @@ class Attempt:
             self.error = error
             self.ending = Ending(Finish.FAILED, error.sentence, self._reader.model, self._reader.tokens)
         finally:
+            if self.error is not None:
+                self.rung.place.without_key(self.error)
             with self._lock:
                 self._is_over = True
             self._call.close()
@@ -124,15 +128,16 @@ class Attempt:
 
     def _text(self) -> Iterator[str]:
         rung = self.rung
-        request = rung.dialect.request(rung.model, self._question, rung.options, rung.place.key)
+        request = rung.dialect.request(rung.model, self.question, self.options, rung.place.key)
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise UpstreamSilent(rung.provider, "no time left")
         status = self._call.open(request.path, request.headers, request.body, left)
+        self.has_responded = True
         if status != 200:
             seconds = min(rung.place.upstream.clocks.connect, max(0.0, self._deadline - time.monotonic()))
             body = self._call.read_short(_ERROR_BODY_BYTES, seconds)
-            portal.check(rung.provider, status, self._call.headers, body)
+            self._check_for_page(status, body)
             raise rung.dialect.refusal(status, self._call.headers, body)
         yield from self._body()
 
@@ -142,7 +147,7 @@ class Attempt:
         cut: UpstreamError | None = None
         start, size, length = b"", 0, 0
         progress, since, idle = 0, time.monotonic(), 0
-        portal.check(self.rung.provider, 200, self._call.headers, start)
+        self._check_for_page(200, start)
         while reader.error is None and length < _MOST_CHARACTERS:
             if reader.progress != progress:
                 progress, since, idle = reader.progress, time.monotonic(), 0
@@ -163,7 +168,7 @@ class Attempt:
                 break
             if not portal.visible(start):
                 start = data
-                portal.check(self.rung.provider, 200, self._call.headers, start)
+                self._check_for_page(200, start)
             text = reader.feed(data)
             length += len(text)
             if text:
@@ -177,6 +182,10 @@ class Attempt:
         if text:
             yield text
         log.debug("attempt: %s answered: %s, %d tokens", reader.model, self.ending.finish, self.ending.tokens)
+
+    def _check_for_page(self, status: int, start: bytes) -> None:
+        upstream = self.rung.place.upstream
+        portal.check(self.rung.provider, status, self._call.headers, start, is_at_home=upstream.is_at_home)
 
     def _limit(self, since: float) -> float:
         """The moment at which an answer counts as stuck whose last progress was at `since`."""

@@ -30,12 +30,21 @@ from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProxyError, ReadTimeoutError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from ..clock import face
 from ..errors import (
     ApplianceError,
     Cancelled,
+    ComputerAway,
     OwnerError,
     UpstreamCut,
     UpstreamError,
@@ -43,6 +52,7 @@ from ..errors import (
     UpstreamUnreachable,
 )
 from ..sentences import Sentence
+from .destination import addresses
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +61,14 @@ _PROBES = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_T
 """A connection without a sign of life for 30 seconds is dead (Linux, tcp(7); other systems know some of these)."""
 
 
+_HOME_CONNECT_SECONDS = 3.0
+"""A computer of the house takes a connection at once, or is off: nobody waits for it as for the internet."""
+
+
 @dataclass(frozen=True)
 class Clocks:
     """Timeouts in seconds: for a connection; from a question to its first text, whatever is asked for it meanwhile
-    (see `fallback`); and for progress (text or counted tokens) once the answer has begun.
+    (see `generation`); and for progress (text or counted tokens) once the answer has begun.
     """
 
     connect: float = 10
@@ -67,7 +81,8 @@ class Upstream:
     name in sentences.
 
     A connection is kept for the next question when an answer was read to its end. `certificates`: a file of
-    certificates to trust instead of the system's.
+    certificates to trust instead of the system's. `is_at_home`: the server is a computer of the house.
+    `only_at_home`: nothing is sent to an address that is not of the house, whatever the server's name leads to.
     """
 
     def __init__(
@@ -78,15 +93,17 @@ class Upstream:
         certificates: str | None = None,
         *,
         provider: str,
+        is_at_home: bool = False,
+        only_at_home: bool = False,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.clocks = clocks or Clocks()
         self.provider = provider
+        self.is_at_home = is_at_home
+        self.only_at_home = only_at_home
         settings: dict[str, Any] = {
             "retries": False,
             "maxsize": 32,  # idle connections; one more would be closed after use, with a warning
-            # One context for all connections: loading the certificates costs 21 ms of CPU each time.
-            "ssl_context": ssl.create_default_context(cafile=certificates),
             "socket_options": [
                 *HTTPConnection.default_socket_options,
                 (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -97,10 +114,18 @@ class Upstream:
                 ),
             ],
         }
+        if proxy or self.base_url.startswith("https:"):
+            # One context for all connections: loading the certificates costs 21 ms of CPU each time.
+            settings["ssl_context"] = ssl.create_default_context(cafile=certificates)
         self._pool: urllib3.PoolManager = (
             urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
         )
         self._pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    @property
+    def connect_seconds(self) -> float:
+        """For how long a connection is waited for."""
+        return min(self.clocks.connect, _HOME_CONNECT_SECONDS) if self.is_at_home else self.clocks.connect
 
     def call(self) -> Call:
         """A request that has not been sent yet, so that it can be cancelled from the first moment on."""
@@ -142,11 +167,13 @@ class Call:
                 self._upstream.base_url + path,
                 body=body,
                 headers={**headers, "Accept-Encoding": "identity"},
-                timeout=urllib3.Timeout(connect=min(self._upstream.clocks.connect, timeout), read=timeout),
+                timeout=urllib3.Timeout(connect=min(self._upstream.connect_seconds, timeout), read=timeout),
                 redirect=False,
                 retries=False,
                 preload_content=False,
             )
+        except OwnerError as error:  # the wall, see `destination`
+            failure = error.with_traceback(None)
         except (HTTPError, OSError) as error:
             failure = self._error(error)
         finally:
@@ -220,6 +247,13 @@ class Call:
                     response.close()
         self._socket = None
 
+    def addresses(self, host: str, port: int) -> list[str] | None:
+        """The addresses to connect to; None: the system finds them. Raises OSError or OwnerError."""
+        upstream = self._upstream
+        if upstream.only_at_home or (upstream.is_at_home and host.endswith(".local")):
+            return addresses(upstream.provider, host, port, upstream.only_at_home)
+        return None
+
     def seconds_left(self) -> float:
         """The time that is left for the current step. Raises TimeoutError if there is none."""
         left = self._deadline - time.monotonic()
@@ -252,7 +286,7 @@ class Call:
         if self._socket is None and isinstance(error, SSLError | ssl.SSLError):
             return UpstreamUnreachable(provider, detail, sentence=_insecure(error, provider))
         if self._socket is None:  # no name, no route, refused, or a failed handshake: nothing has been asked yet
-            return UpstreamUnreachable(provider, detail)
+            return (ComputerAway if self._upstream.is_at_home else UpstreamUnreachable)(provider, detail)
         # The probes of a dead connection end in a timeout, too, long before the deadline.
         is_late = time.monotonic() >= self._deadline - _EARLY_SECONDS
         if is_late and isinstance(error, ReadTimeoutError | TimeoutError):
@@ -311,6 +345,28 @@ class _TimedResponse(HTTPResponse):
 
 class _NotedHTTPConnection(HTTPConnection):
     response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the addresses that the call allows, in the time for one; requests still name the host."""
+        host = self._dns_host
+        try:
+            found = _calls.current.addresses(host, self.port) if _calls.current is not None else None
+        except OSError as error:
+            raise NameResolutionError(host, self, socket.gaierror(*error.args)) from error
+        if found is None:
+            return super()._new_conn()
+        seconds = self.timeout if isinstance(self.timeout, int | float) else Clocks.connect
+        deadline = time.monotonic() + seconds
+        failure: HTTPError = NewConnectionError(self, f"{host} has no address")
+        for address in found:
+            self._dns_host, self.timeout = address, max(0.1, deadline - time.monotonic())
+            try:
+                return super()._new_conn()
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                failure = error
+            finally:
+                self._dns_host, self.timeout = host, seconds
+        raise failure
 
     def connect(self) -> None:
         super().connect()

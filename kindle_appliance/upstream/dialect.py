@@ -2,8 +2,8 @@
 refusal as what it means. No I/O.
 
 A dialect is one module. Everything after it (`attempt`, `fallback`, the desk, the pages, the owner's commands)
-knows this protocol and nothing of a provider. So a new kind of server costs one module, and a line each where its
-options are checked (`settings`) and where settings become rungs (`owner/models`).
+knows this protocol and nothing of a provider. So a new kind of server costs one module, and a line
+where the dialect of an entry is chosen (`dialects`).
 """
 
 from __future__ import annotations
@@ -60,12 +60,14 @@ class StreamReader(Protocol):
 
 
 class Dialect(Protocol):
-    """How to speak to one kind of model server. `provider` is its name in sentences for readers, `options` the
-    names of the `GenerationOptions` that it knows.
+    """How to speak to one kind of model server. `provider` is its name in sentences for readers. A model that a
+    server does not know is not asked for again for `unknown_seconds`. `has_aliases`: a name always leads to the
+    version that an answer names, so that both are one model; a router chooses anew for each question.
     """
 
     provider: str
-    options: frozenset[str]
+    has_aliases: bool
+    unknown_seconds: float
 
     def check_options(self, options: GenerationOptions) -> None:
         """Raise `OptionError` for options that exclude each other or that this dialect does not know."""
@@ -93,7 +95,8 @@ class Dialect(Protocol):
     def catalogue_request(self, key: str) -> Request:
         """The request for the list of models; it costs nothing and tries the key."""
 
-    def read_catalogue(self, body: bytes) -> tuple[str, ...]:
-        """The names of the models that write answers, from the response to `catalogue_request()`. Raises
-        `UpstreamUnreadable` for anything else, such as the sign-in page of a network.
+    def read_catalogue(self, body: bytes) -> Mapping[str, int | None]:
+        """The models that write answers, by name, from the response to `catalogue_request()`; with each the context
+        size in tokens, if the server tells it. Raises `UpstreamUnreadable` for anything else, such as the sign-in
+        page of a network.
         """

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ..clock import UNKNOWN, is_believed
+from ..clock import Clock, next_midnight
 from ..errors import (
     ApplianceError,
     ContextExceeded,
@@ -29,12 +28,15 @@ from ..errors import (
     UpstreamRateLimited,
 )
 from ..sentences import Sentence
+from .reader import text_of
 
 PROVIDER = "Gemini"
 
 _KEY = re.compile(r"\b(?:AIza|AQ\.)[\w.-]+|(?<=api_key:)\S+")  # Google quotes the key that it suspends
 _PACIFIC = "America/Los_Angeles"
 _ANYWHERE = re.IGNORECASE | re.DOTALL
+_MOST_CHARACTERS = 4000
+"""Of a message that is searched: the patterns take its square. The longest known messages have half as many."""
 _IS_ABOUT_KEY = re.compile(
     r"\bAPI[ _]key\b.*\b(?:not valid|invalid|expired|not found|leaked|suspended|blocked|restricted|disabled)"
     r"|\bvalid API key\b",
@@ -104,9 +106,6 @@ _FOR_THE_OWNER = {
     403: Sentence("Google does not let this appliance's key use Gemini. Its owner can look into Google AI Studio."),
 }
 
-Clock = Callable[[], float]
-"""Unix time; quotas are told relative to it."""
-
 
 def reported_error(error: object, status: int, clock: Clock, retry_after: float | None = None) -> ApplianceError:
     """The error object of Gemini. `status` and `retry_after` (seconds) are those of the response; 0 and None for an
@@ -114,6 +113,21 @@ def reported_error(error: object, status: int, clock: Clock, retry_after: float 
     """
     refusal = _Refusal.read(error, status, retry_after)
     return refusal.owners() or refusal.models(clock) or refusal.places()
+
+
+def details_of(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The details of an error object (google/rpc/error_details.proto)."""
+    given = error.get("details")
+    return [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
+
+
+def find_end_of_day(details: Sequence[Mapping[str, Any]], message: str, now: float) -> float | None:
+    """When a used-up quota is back (Unix time), if it is one of a day; None if it is not. A limit of 0 means that
+    this model is not free at all, which is as good as used up.
+    """
+    told = " ".join(json.dumps([entry.get("violations"), entry.get("metadata")]) for entry in details) + message
+    is_of_day = _IS_PER_DAY.search(told) or _IS_NEVER_FREE.search(told)
+    return next_midnight(now, ZoneInfo(_PACIFIC)) if is_of_day else None
 
 
 @dataclass(frozen=True)
@@ -129,11 +143,11 @@ class _Refusal:
     @classmethod
     def read(cls, error: object, status: int, retry_after: float | None) -> _Refusal:
         error = error if isinstance(error, dict) else {}
-        code, given, name = str(error.get("code")), error.get("details"), text_of(error.get("status"))
+        code, name = str(error.get("code")), text_of(error.get("status"))
         if not status:
             status = int(code) if re.fullmatch("[1-5][0-9]{2}", code, re.ASCII) else _STATUS_OF.get(name, 0)
-        details = [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
-        return cls(status, name, _KEY.sub("***", text_of(error.get("message"))), details, retry_after)
+        message = _KEY.sub("***", text_of(error.get("message"))[:_MOST_CHARACTERS])
+        return cls(status, name, message, details_of(error), retry_after)
 
     @property
     def detail(self) -> str:
@@ -198,10 +212,8 @@ class _Refusal:
         return _REGION if has_reason else _REGION_WITHOUT_BILLING
 
     def _quota(self, now: float) -> UpstreamError:
-        told = " ".join(json.dumps([entry.get("violations"), entry.get("metadata")]) for entry in self.details)
-        # A limit of 0: this model is not free at all, which is as good as used up.
-        if _IS_PER_DAY.search(told + self.message) or _IS_NEVER_FREE.search(told + self.message):
-            until = _next_midnight(now)
+        until = find_end_of_day(self.details, self.message, now)
+        if until is not None:
             return QuotaExhausted(PROVIDER, self.detail, until=until, retry_after=self._retry_after)
         return UpstreamRateLimited(PROVIDER, self.detail, retry_after=self._retry_after)
 
@@ -215,24 +227,7 @@ class _Refusal:
         return _seconds(said[1]) if said else self.retry_after
 
 
-def _next_midnight(moment: float) -> float:
-    """The Pacific midnight after a moment; both Unix time. Nobody knows it of a moment that is not believed."""
-    if not is_believed(moment):
-        return UNKNOWN
-    day = datetime.fromtimestamp(moment, ZoneInfo(_PACIFIC)).date() + timedelta(days=1)
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(_PACIFIC)).timestamp()
-
-
 def _seconds(duration: object) -> float | None:
     """A protobuf Duration in JSON, such as "34.4s"."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", duration) if isinstance(duration, str) else None
     return float(match[1]) if match else None
-
-
-def text_of(value: object) -> str:
-    """A string of a document, "" for anything else. JSON can spell half a surrogate pair (RFC 8259, 8.2), which no
-    UTF-8 can say.
-    """
-    if not isinstance(value, str):
-        return ""
-    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,11 +1,12 @@
-"""What cannot be asked for now, and until when: exhausted quotas and unknown models. Both belong to a place and a
-model, and one model can have several names.
+"""What cannot be asked for now, and until when: exhausted quotas, unknown models, and places that are not reached.
+The first two belong to a place and a model, and one model can have several names.
 
 A quota that is used up is remembered across restarts, together with the moment at which the server said so. After a
 jump of the clock that moment lies in the future, or the quota's end has passed, and the model is simply asked
 again; so it is as long as the time is not known. Another key is another place, with quotas of its own. That a
-place does not have a model is remembered for a day, and only in memory: a restart, as after a change of the
-settings, asks for it again.
+place does not have a model is remembered for as long as its dialect says, and only in memory: a restart, as after a
+change of the settings, asks for it again. That a place is not reached, as when a computer is off, is remembered for
+a minute: questions do not all wait for it, and it is not missed for long when it is back.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from ..clock import is_believed, now
+from ..clock import Clock, is_believed, now
 from ..errors import StorageError
 from ..storage.database import Database
-from .rung import Rung
+from .rung import Place, Rung
 
 log = logging.getLogger(__name__)
 
-
-UNKNOWN_SECONDS = 24 * 3600.0
-"""For so long a model is not asked for that its place did not have."""
+AWAY_SECONDS = 60.0
+"""For so long a place that was not reached is asked only if no other is left."""
 
 
 class Model(NamedTuple):
@@ -55,7 +55,7 @@ class Quotas:
     def __init__(
         self,
         database: Database | None = None,
-        clock: Callable[[], float] = now,
+        clock: Clock = now,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -63,6 +63,7 @@ class Quotas:
         self._ticks = ticks
         self._lock = threading.Lock()
         self._unknown_until: dict[Model, float] = {}
+        self._away_until: dict[str, float] = {}  # by the identity of a place
         self._versions: dict[Model, str] = {}
         rows = database.read("SELECT place, model, said, until FROM quotas") if database else ()
         self._outages = {
@@ -103,16 +104,30 @@ class Quotas:
     def set_unknown(self, rung: Rung) -> None:
         """Its place does not have the model of this rung."""
         with self._lock:
-            self._unknown_until[_asked(rung)] = self._ticks() + UNKNOWN_SECONDS
+            self._unknown_until[_asked(rung)] = self._ticks() + rung.dialect.unknown_seconds
 
     def is_unknown(self, rung: Rung) -> bool:
-        """Whether the place of this rung did not have its model within the last day."""
+        """Whether the place of this rung did not have its model lately."""
         return self._unknown_until.get(_asked(rung), 0.0) > self._ticks()
 
     def forget_unknown(self) -> None:
         """Let every model be asked for again."""
         with self._lock:
             self._unknown_until.clear()
+
+    def set_away(self, place: Place) -> None:
+        """This place was not reached."""
+        with self._lock:
+            self._away_until[place.identity] = self._ticks() + AWAY_SECONDS
+
+    def set_reached(self, place: Place) -> None:
+        """This place has answered, whatever it said."""
+        with self._lock:
+            self._away_until.pop(place.identity, None)
+
+    def is_away(self, rung: Rung) -> bool:
+        """Whether the place of this rung was not reached within the last minute."""
+        return self._away_until.get(rung.place.identity, 0.0) > self._ticks()
 
     def out_until(self, rung: Rung) -> float | None:
         """When the quota of this rung's model is back (Unix time); None if it may be asked now."""
@@ -125,20 +140,28 @@ class Quotas:
 
     def find_next(self, rungs: Iterable[Rung], tried: Collection[Rung]) -> Rung | None:
         """The first rung that is neither out of quota nor unknown, and not one of the `tried` models under another
-        name.
+        name; one whose place is away only if there is no other.
         """
         with self._lock:  # all names of one moment: other questions learn versions meanwhile
             versions = self._versions.copy()
         models = {_known(rung, versions) for rung in tried}
+        away = None
         for rung in rungs:
-            if _known(rung, versions) not in models and self.out_until(rung) is None and not self.is_unknown(rung):
+            if _known(rung, versions) in models or self.out_until(rung) is not None or self.is_unknown(rung):
+                continue
+            if not self.is_away(rung):
                 return rung
-        return None
+            away = away or rung
+        return away
 
     def first_back(self, rungs: Iterable[Rung]) -> Back | None:
-        """If all these are out of quota: the first of them that is back, and when. None also if there are none."""
+        """If all these are out of quota, or at places that are not reached: the first quota that is back at a place
+        that is, and when. None also if there is no such quota.
+        """
         found: list[Back] = []
         for rung in rungs:
+            if self.is_away(rung):
+                continue
             if (until := self.out_until(rung)) is None:
                 return None
             found.append(Back(rung, until))

@@ -40,6 +40,7 @@ from .scripts import Scripts
 from .seats import Seats
 from .sign_in import SignIn
 from .visitor import Visitors
+from .waiting import WAIT_SECONDS, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Web:
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
         self._asking = Asking(visitors, pages, chats, desk, rate_limit, hyphens)
         self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats, hyphens)
+        self._waiting = Waiting(chats, Buckets(WAIT_SECONDS))
         self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
         self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))
@@ -110,8 +112,11 @@ class Web:
         app.get("/", callback=self._asking.show)
         app.post("/ask", callback=self._asking.ask)
         app.get(f"/chats/<chat:re:{NUMBER}>/<number:re:{NUMBER}>", callback=self._reading.show)
+        app.get(f"/chats/<chat:re:{NUMBER}>/<number:re:{NUMBER}>/why", callback=self._reading.explain)
         app.get(f"/answers/<answer:re:{NUMBER}>", callback=self._reading.follow)
         app.post(f"/answers/<answer:re:{NUMBER}>/stop", callback=self._reading.stop)
+        app.post(f"/answers/<answer:re:{NUMBER}>/wait", callback=self._waiting.let_wait)
+        app.post(f"/answers/<answer:re:{NUMBER}>/withdraw", callback=self._waiting.withdraw)
         app.get("/chats", callback=self._chats.show)
         app.get(f"/chats/<chat:re:{NUMBER}>", callback=self._chats.go_to_newest)
         app.get(f"/chats/<chat:re:{NUMBER}>/edit", callback=self._chats.edit)
@@ -124,6 +129,7 @@ class Web:
         app.get("/check/stream", callback=self._check.stream)
         app.get("/check/reports", callback=self._check.list_reports)
         app.get("/addresses", callback=self._house.list_addresses)
+        app.get("/about", callback=self._house.tell_who_answers)
         app.post("/look", callback=self._house.set_look)
         app.get("/healthz", callback=self._house.check_health)
         if self._sign_in:
@@ -162,6 +168,8 @@ class Web:
         if allowed := error.headers.get("Allow"):  # bottle names the methods of the routes, and takes HEAD as GET
             methods = {*allowed.split(","), *(["HEAD"] if "GET" in allowed else [])}
             reply.headers["Allow"] = ", ".join(sorted(methods))
+        if later := error.headers.get("Retry-After"):
+            reply.headers["Retry-After"] = later
         return reply
 
     def _log_once(self, event: str) -> None:

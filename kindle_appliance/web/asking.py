@@ -20,6 +20,7 @@ from ..storage.rows import ChatSummary
 from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
 from .forms import is_form, new_form_id, sent_form_id
+from .listed import NOTHING_IS_READY, NOTHING_WAITS
 from .pages import Pages
 from .paths import is_number, turn_path
 from .visitor import Visitors
@@ -112,8 +113,9 @@ class Asking:
         """The page to ask on. `meant`: the chat that the request names, even if there is none."""
         device, moment = cookies.device(), now()
         recent = () if chat or not device else self.chats.recent(_RECENT_CHATS, device)
+        reader = self.visitors.reader()
         page = self.pages.asking(
-            self.visitors.reader(),
+            reader,
             new_form_id(),
             recent,
             moment,
@@ -123,6 +125,8 @@ class Asking:
             note=note or self._notice(),
             is_first_visit=not device,
             trouble=self.chats.notice(moment),
+            waiting=self.chats.waiting.by_chat() if recent else NOTHING_WAITS,
+            ready=self.chats.ready(reader.unread) if recent else NOTHING_IS_READY,
         )
         return replies.html(page, status)
 

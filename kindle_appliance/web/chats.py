@@ -60,7 +60,9 @@ class ChatList:
         older = bool(listed) and bool(self.chats.recent(1, before=listed[-1].newest))
         moment = now()
         trouble = self.chats.notice(moment)  # after the reading: it may be this that meets the damage
-        page = self.pages.list(self.visitors.reader(), listed, moment, self._has_newer(listed), older, trouble)
+        reader, newer_ones, waiting = self.visitors.reader(), self._has_newer(listed), self.chats.waiting.by_chat()
+        ready = self.chats.ready(reader.unread)
+        page = self.pages.list(reader, listed, moment, newer_ones, older, trouble, waiting, ready)
         return replies.html(page)
 
     def _has_newer(self, listed: list[ChatSummary]) -> bool:
@@ -121,14 +123,7 @@ class ChatList:
     def _charge(self) -> None:
         wait = self.buckets.take({("address", visitor.source()): RENAMES_PER_ADDRESS, _HOUSE: RENAMES})
         if wait:
-            raise LimitError(
-                Sentence(
-                    "That was a lot at once. Please try again in %(count)d second.",
-                    plural="That was a lot at once. Please try again in %(count)d seconds.",
-                    count=int(wait) + 1,
-                ),
-                wait,
-            )
+            raise LimitError.too_often(wait)
 
     def confirm_deletion(self, chat: str) -> HTTPResponse:
         """`GET /chats/<chat>/delete`: the page that asks whether it is meant."""

@@ -102,6 +102,7 @@ def _storage_trouble(folder: Path) -> str:
 def _memory_bytes() -> int | None:
     """Return the resident memory of this process, shared libraries included; None on systems without /proc."""
     try:
-        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+        with _STATM.open("rb", buffering=0) as statm:  # each system call lets threads that set texts go first
+            return int(statm.read().split()[1]) * resource.getpagesize()
     except OSError:
         return None

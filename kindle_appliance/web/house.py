@@ -1,4 +1,6 @@
-"""Routes: what concerns the whole house: its addresses, how pages look in a browser, the appliance's health."""
+"""Routes: what concerns the whole house: its addresses, who answers, how pages look in a
+browser, the appliance's health.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from .visitor import Visitors
 
 @dataclass(frozen=True)
 class HouseWide:
-    """`GET /addresses`, `POST /look`, `GET /healthz`. `addresses`: those that the house reaches the appliance at,
-    best first; `mdns`: the state of its name.
+    """`GET /addresses`, `GET /about`, `POST /look`, `GET /healthz`. `addresses`: those that the house reaches
+    the appliance at, best first; `mdns`: the state of its name.
     """
 
     visitors: Visitors
@@ -35,6 +37,10 @@ class HouseWide:
         port = int(request.environ["SERVER_PORT"])
         page = self.pages.addresses(self.visitors.reader(), self.addresses(), port, self.mdns())
         return replies.html(page)
+
+    def tell_who_answers(self) -> HTTPResponse:
+        """`GET /about`: who answers, and what leaves the house."""
+        return replies.html(self.pages.about(self.visitors.reader()))
 
     def set_look(self) -> HTTPResponse:
         """`POST /look`: a form with `look`, the text size and weight, and `back`, the page to go back to."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..answers.answer import News
 from ..answers.going_on import GO_ON, go_on_from
-from ..clock import is_believed
+from ..clock import UNKNOWN
 from ..ending import Ending, Finish
 from ..host.mdns import Snapshot, State
 from ..host.network import web_address
-from ..sentences import Sentence
+from ..sentences import Sentence, joined
 from ..storage.chats import Hits
 from ..storage.reports import Report
 from ..storage.rows import ChatSummary, Place, Turn
-from .look import OFFERED, USUAL_LOOK, Look
+from ..storage.waiting import WaitingTurn
+from .answerers import Answerer, who_answers
+from .credit import answered_by, why_not
+from .listed import NOTHING_IS_READY, NOTHING_WAITS, Row, rows_of, told, when
+from .look import OFFERED
+from .paths import turn_path
+from .reader import Reader
 from .templates import Page, Templates
 from .typed import Typed, question_of, without_signs
 
@@ -39,6 +44,7 @@ SCRIPTS = {
     "asking": ("sending", "drafts", "sizes"),
     "reading": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
     "writing": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
+    "waiting": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "waiting"),
 }
 """The scripts of static/ for a kind of page, in their order, after those of all pages."""
 
@@ -77,6 +83,8 @@ MDNS_STATES = {
 
 _ASK_AGAIN = Sentence("Ask again")
 _RELOAD_SECONDS = 5
+_LEAST_WAITING_SECONDS = 60  # until the page of a question that waits is opened anew, also behind its moment
+_DAY = 86400
 _FIGURES = (
     *("device", "engine", "page", "keyboard", "zoom", "ratio", "screen", "answers", "pieces", "first", "lacks"),
     *("untested", "cookies", "sentCookies", "storage", "windowName", "clock", "zone", "agent", "row"),
@@ -84,27 +92,22 @@ _FIGURES = (
 """What static/check.js finds and static/reports.html has a place for."""
 
 
-@dataclass(frozen=True)
-class Reader:
-    """`unread`: answers whose end this device has not yet seen; `places`: where it left some: page, of how many."""
-
-    language: str
-    look: Look = USUAL_LOOK
-    unread: tuple[int, ...] = ()
-    places: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-
-
 class Pages:
     """All pages of the appliance. `is_demo`: answers are examples, and every page says so. `starters` and
-    `follow_ups` replace the built-in ones unless they are None.
+    `follow_ups` replace the built-in ones unless they are None. `answerers`: who answers, unless it is the demo.
     """
 
     def __init__(
-        self, is_demo: bool, starters: Sequence[str] | None = None, follow_ups: Sequence[str] | None = None
+        self,
+        is_demo: bool,
+        starters: Sequence[str] | None = None,
+        follow_ups: Sequence[str] | None = None,
+        answerers: Sequence[Answerer] = (),
     ) -> None:
         self._is_demo = is_demo
         self._starters = starters
         self._follow_ups = follow_ups
+        self._answerers = answerers
         self._templates = Templates()
 
     def starters(self, language: str) -> list[str]:
@@ -124,10 +127,13 @@ class Pages:
         note: Sentence | None = None,
         is_first_visit: bool = False,
         trouble: Sentence | None = None,
+        waiting: Mapping[int, WaitingTurn] = NOTHING_WAITS,
+        ready: Mapping[int, int] = NOTHING_IS_READY,
     ) -> Page:
         """The page to ask on: a new question, or one more in `chat`. `gone`: the id of the deleted chat that was
         meant, whose draft is not the start page's. `question` and `note` bring back what was typed and why it was
-        not sent. `form` is the one-time id of this form. `trouble`: what all readers must know.
+        not sent. `form` is the one-time id of this form. `trouble`: what all readers must know. `waiting` and
+        `ready`: as in `rows_of()`.
         """
         return self._page(
             reader,
@@ -141,9 +147,11 @@ class Pages:
             note=note,
             starters=() if chat else self.starters(reader.language),
             is_first_visit=is_first_visit,
+            told=who_answers(self._answerers, reader.language) if is_first_visit else "",
             offered=OFFERED,
             trouble=trouble,
-            rows=_rows(reader, recent, now),
+            rows=rows_of(reader, recent, now, waiting, ready),
+            address="/",
         )
 
     def reading(
@@ -155,27 +163,33 @@ class Pages:
         form: str,
         notice: Sentence | None = None,
         justified: str | None = None,
+        now: float = UNKNOWN,
+        waits: WaitingTurn | None = None,
     ) -> Page:
         """The page of one turn: its question and its answer so far. A script follows the rest.
         `place`: where it stands in its chat. `news`: the answer from its beginning on. `form`: the one-time id of
         the forms that ask again or on. `notice`: what to say beside them. `justified`: the language in which
-        text is hyphenated and justified; None: it is ragged.
+        text is hyphenated and justified; None: it is ragged. `now`: a Unix time. `waits`: until when the question
+        waits for a quota, if it does.
         """
         blocks, ending = news.blocks, news.ending
-        address = f"/chats/{turn.chat}/{turn.number}"
-        given: dict[str, Any] = {"chat": turn.chat, "answer": turn.id}
+        address = turn_path(turn)
+        given: dict[str, Any] = {"answer": turn.id}
         state, tail = None, news.tail.html if news.tail else ""
         if ending is None:
-            given |= {"url": address, "upto": blocks[-1].upto if blocks else 0, "tail": tail}
-            given["hyphens"] = justified or ""
+            given |= {"upto": blocks[-1].upto if blocks else 0, "tail": tail, "hyphens": justified or ""}
             if not blocks and not tail:
                 state = next(iter(news.states), None) or Sentence("Waiting ...")
+        reload_seconds = _RELOAD_SECONDS if ending is None else None
+        if waits:
+            reload_seconds = max(_LEAST_WAITING_SECONDS, math.ceil(min(waits.at - now, _DAY)))
+            given["wait"] = reload_seconds
         return self._page(
             reader,
             "reading.html",
-            scripts=SCRIPTS["reading" if ending else "writing"],
+            scripts=SCRIPTS["waiting" if waits else "reading" if ending else "writing"],
             given=given,
-            reload_seconds=_RELOAD_SECONDS if ending is None else None,
+            reload_seconds=reload_seconds,
             address=address,
             turn=turn,
             place=place,
@@ -184,14 +198,30 @@ class Pages:
             justified=justified,
             tail=tail,
             ending=ending,
+            by=answered_by(ending) if ending else None,
+            why=why_not(ending) if ending else None,
             is_empty=_is_empty(turn, ending, bool(blocks)),
             next_rung=ending.next_rung if ending else 0,
             state=state,
             form=form,
             notice=notice,
-            buttons=_ways_on(turn, ending, bool(blocks), turn.number >= place.last, reader.language),
+            buttons=()
+            if waits
+            else _ways_on(turn, ending, bool(blocks), turn.number >= place.last, reader.language),
+            is_offered=not waits and ending is not None and ending.back_at > now,
+            waits=told(waits, now) if waits else None,
             follow_ups=_said(self._follow_ups, FOLLOW_UPS, reader.language),
         )
+
+    def why(self, reader: Reader, turn: Turn, ending: Ending) -> Page:
+        """Who answered, and why the models before it in the list did not."""
+        by = answered_by(ending)
+        return self._page(reader, "why.html", back=turn_path(turn), by=by, passed=ending.passed)
+
+    def about(self, reader: Reader) -> Page:
+        """Who answers, and what leaves the house for it."""
+        answerers = self._answerers
+        return self._page(reader, "about.html", told=who_answers(answerers, reader.language), answerers=answerers)
 
     def lost(self, reader: Reader, chat: int, place: Place) -> Page:
         """In the place of a turn that was lost among others of its chat."""
@@ -205,15 +235,18 @@ class Pages:
         has_newer: bool = False,
         has_older: bool = False,
         trouble: Sentence | None = None,
+        waiting: Mapping[int, WaitingTurn] = NOTHING_WAITS,
+        ready: Mapping[int, int] = NOTHING_IS_READY,
     ) -> Page:
         """A page of the list of all chats, newest first, and whether there are newer and older ones. `trouble`:
-        what all readers must know.
+        what all readers must know. `waiting` and `ready`: as in `rows_of()`.
         """
         newer = f"/chats?after={chats[0].newest}" if has_newer else None
         older = f"/chats?before={chats[-1].newest}" if has_older else None
         end = "/chats" if newer else "/chats?after=0" if older else None
         address = f"/chats?before={chats[0].newest + 1}" if newer else "/chats"
-        return self._list(reader, _rows(reader, chats, now), address, newer, end, older, trouble=trouble)
+        rows = rows_of(reader, chats, now, waiting, ready)
+        return self._list(reader, rows, address, newer, end, older, trouble=trouble)
 
     def found(
         self, reader: Reader, words: str, hits: Hits, now: float, before: int | None, note: Sentence | None
@@ -222,7 +255,7 @@ class Pages:
         `note`: what to say about the search.
         """
         rows = [
-            _Row(
+            Row(
                 hit.chat.id,
                 question_of(hit.chat.title, reader.language),
                 hit.number,
@@ -239,7 +272,7 @@ class Pages:
     def _list(
         self,
         reader: Reader,
-        rows: Sequence[_Row],
+        rows: Sequence[Row],
         address: str,
         newer: str | None,
         end: str | None,
@@ -293,7 +326,7 @@ class Pages:
     def addresses(self, reader: Reader, addresses: Sequence[str], port: int, mdns: Snapshot) -> Page:
         """What to type into a Kindle: `addresses` first, which work in all of them, the name last."""
         named = [mdns.name] if mdns.state is State.UP else []
-        state = " ".join(each.to(reader.language) for each in (MDNS_STATES[mdns.state], mdns.reason) if each)
+        state = joined(filter(None, (MDNS_STATES[mdns.state], mdns.reason)), reader.language)
         urls = [web_address(each, port) for each in (*addresses, *named)]
         return self._page(reader, "addresses.html", urls=urls, state=state)
 
@@ -333,43 +366,12 @@ class Pages:
         )
 
 
-class _Row(NamedTuple):
-    """A chat in a list. `number`: the turn that it leads to; `state`: what becomes of its newest answer, or when it
-    was asked; `about`: how far this device has read that, or how many questions there are; `excerpt`: what was
-    found, where something was looked for.
-    """
-
-    chat: int
-    title: Typed
-    number: int
-    state: Sentence
-    about: Sentence | None = None
-    excerpt: Typed | None = None
-
-
 class _ReportInWords(NamedTuple):
     """A report as text. `figures` has all of `_FIGURES`, `more` what the report has besides."""
 
     when: Sentence
     figures: Mapping[str, str]
     more: Mapping[str, str]
-
-
-def _rows(reader: Reader, chats: Sequence[ChatSummary], now: float) -> Sequence[_Row]:
-    rows = []
-    for chat in chats:
-        about = Sentence("%(count)d question", plural="%(count)d questions", count=chat.questions)
-        if chat.writing:
-            state = Sentence("being answered")
-        elif chat.newest in reader.unread:
-            state = Sentence("ready")
-        else:
-            state = when(chat.asked, now)
-            if chat.newest in reader.places:
-                page, pages = reader.places[chat.newest]
-                about = Sentence("page %(page)d of %(pages)d", page=page, pages=pages)
-        rows.append(_Row(chat.id, question_of(chat.title, reader.language), chat.questions, state, about))
-    return rows
 
 
 def _is_empty(turn: Turn, ending: Ending | None, has_text: bool) -> bool:
@@ -397,20 +399,6 @@ def _ways_on(
     if finish in (None, Finish.FAILED) and turn.question:
         buttons.append(("anew", turn.question, _ASK_AGAIN))
     return buttons
-
-
-def when(moment: float, now: float) -> Sentence:
-    """A moment as the people of the house say it, in the time zone of the appliance. Both are Unix times, and `now`
-    is one that is believed, or `UNKNOWN`.
-    """
-    if not is_believed(moment):
-        return Sentence("on an unknown day")
-    then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now)
-    if then.date() == today.date():
-        return Sentence("today, %(time)s", time=then.strftime("%H:%M"))
-    if then.date() == (today - timedelta(days=1)).date():
-        return Sentence("yesterday, %(time)s", time=then.strftime("%H:%M"))
-    return Sentence("on %(date)s", date=then.date().isoformat())
 
 
 def _said(chosen: Sequence[str] | None, built_in: Sequence[Sentence], language: str) -> list[str]:

@@ -8,8 +8,8 @@ from ..storage.rows import Turn
 
 NUMBER = "[0-9]{1,15}"  # what SQLite can hold
 _FOUND = rf"\?q=[\w%+.~-]{{1,1800}}(&before={NUMBER})?"  # 200 characters, each of up to 9 once quoted
-_CHATS = rf"chats(/{NUMBER}(/({NUMBER}|edit|delete))?|\?(before|after)={NUMBER}|{_FOUND})?"
-_OWN_PAGE = rf"/(\?chat={NUMBER}|{_CHATS}|check(/reports)?|addresses)?"
+_CHATS = rf"chats(/{NUMBER}(/({NUMBER}(/why)?|edit|delete))?|\?(before|after)={NUMBER}|{_FOUND})?"
+_OWN_PAGE = rf"/(\?chat={NUMBER}|{_CHATS}|check(/reports)?|addresses|about)?"
 
 
 def is_number(text: str) -> bool:

@@ -10,11 +10,14 @@ from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import Answer, News
 from ..answers.desk import BY_DELETION, AnswerDesk
+from ..clock import now
+from ..ending import Ending, Finish
 from ..errors import BUSY
 from ..sentences import Sentence
 from ..storage.chats import Chats
 from ..storage.rate_limit import RateLimit
 from ..storage.rows import Turn
+from ..storage.waiting import WaitingTurn
 from ..text.hyphens import DICTIONARIES, Hyphens
 from ..text.languages import language_of
 from ..typesetting.typesetter import Block
@@ -24,7 +27,7 @@ from .headers import TRY_SOON
 from .pages import Pages
 from .paths import is_number, turn_path
 from .seats import Seats
-from .streams import BEAT_SECONDS, POLL_MS, Moments, follow_events, follow_html, follow_text
+from .streams import BEAT_SECONDS, POLL_MS, Moments, Waits, follow_events, follow_html, follow_text
 from .templates import Page
 from .visitor import Visitors
 
@@ -37,7 +40,7 @@ _TELLING = 1000
 
 @dataclass(frozen=True)
 class Reading:
-    """`GET /chats/<chat>/<number>`, `GET /answers/<id>`, `POST /answers/<id>/stop`."""
+    """`GET /chats/<chat>/<number>`, the same with `/why`, `GET /answers/<id>`, `POST /answers/<id>/stop`."""
 
     visitors: Visitors
     pages: Pages
@@ -51,6 +54,9 @@ class Reading:
     def show(self, chat: str, number: str) -> HTTPResponse:
         """`GET /chats/<chat>/<number>`: one question and its answer."""
         turn = self.chats.find_turn(int(chat), int(number))
+        waits = None
+        if turn:
+            waits = self._find_waiting(turn.id, turn.ending)  # before the answer: it is written when this is gone
         answer = self.desk.find(turn.id) if turn else None
         if turn is None or answer is None:
             return self._tell_of_loss(int(chat), int(number))
@@ -61,9 +67,12 @@ class Reading:
         justified = self._justified(turn, answer)
         change = self._change(justified)
         notice = self.rate_limit.notice(visitor.asker())
+        waits = self._find_waiting(turn.id, news.ending, waits)  # it may have failed and wait again only now
+        moment = now()
 
         def page_of(news: News) -> Page:
-            return self.pages.reading(reader, turn, place, news, new_form_id(), notice, justified)
+            form = new_form_id()
+            return self.pages.reading(reader, turn, place, news, form, notice, justified, moment, waits)
 
         seat = None
         if news.ending is None and ending is not None and request.method != "HEAD":
@@ -74,9 +83,26 @@ class Reading:
         else:  # what there is; if that is not all, the page follows the rest
             ending = news.ending
             page = replies.html(page_of(news.with_html(change)))
-        if ending is not None and turn.id in reader.unread:
+        if ending is not None and not waits and turn.id in reader.unread:
             cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
         return page
+
+    def explain(self, chat: str, number: str) -> HTTPResponse:
+        """`GET /chats/<chat>/<number>/why`: who answered, and why not the first of the list."""
+        turn = self.chats.find_turn(int(chat), int(number))
+        answer = self.desk.find(turn.id) if turn else None
+        if turn is None or answer is None:
+            return self._tell_of_loss(int(chat), int(number))
+        if answer.ending is None:
+            return replies.see_other(turn_path(turn))
+        return replies.html(self.pages.why(self.visitors.reader(), turn, answer.ending))
+
+    def _find_waiting(
+        self, turn: int, ending: Ending | None, before: WaitingTurn | None = None
+    ) -> WaitingTurn | None:
+        """The row of a turn that has ended so, or that `before`, if it waits: only one that has failed can."""
+        has_failed = ending is not None and ending.finish is Finish.FAILED
+        return self.chats.waiting.find(turn) or before if has_failed else None
 
     def _justified(self, turn: Turn, answer: Answer) -> str | None:
         """The language in which this page is hyphenated and justified: that of the answer so far, or else of the
@@ -119,8 +145,9 @@ class Reading:
         if request.get_header("Last-Event-ID") == frames.END_ID:
             return HTTPResponse(status=204)  # after any other status, an EventSource would come again
         is_now = request.query.get("wait") == "0"
+        waits = partial(self._find_waiting, int(answer))
         if is_now or found.ending is not None:
-            whole = self._whole(found, start, as_events, is_now)
+            whole = self._whole(found, start, as_events, is_now, waits)
             if whole is not None:
                 return HTTPResponse(whole, headers={"Content-Type": kind})
         if request.method == "HEAD":
@@ -128,7 +155,7 @@ class Reading:
         is_gone = visitor.is_gone()
         change = self._change(request.query.get("hyphens"))
         if as_events:
-            body = follow_events(found, start, language, change, is_gone)
+            body = follow_events(found, start, language, change, is_gone, waits)
         else:
             body = follow_text(found, start, is_gone)
         if seat := self.seats.take(visitor.source()):
@@ -137,14 +164,16 @@ class Reading:
             return HTTPResponse(frames.PADDING + frames.retry(POLL_MS), headers={"Content-Type": kind})
         return HTTPResponse(BUSY.to(language), 503, {"Content-Type": kind, **TRY_SOON})
 
-    def _whole(self, answer: Answer, start: int, as_events: bool, is_now: bool) -> bytes | None:
+    def _whole(self, answer: Answer, start: int, as_events: bool, is_now: bool, waits: Waits) -> bytes | None:
         """The answer from `start` on as one body: as far as it goes now, or to its end; None if it is too long for
-        that.
+        that. `waits`: whether its question does, after an ending.
         """
         if not as_events:
             return answer.text(start).encode()
         news = self.moments.look(answer.follow(start)).with_html(self._change(request.query.get("hyphens")))
-        return frames.events(news, self.visitors.language()) if is_now or news.ending is not None else None
+        if not is_now and news.ending is None:
+            return None
+        return frames.events(news, self.visitors.language(), bool(waits(news.ending)))
 
     def stop(self, answer: str) -> HTTPResponse:
         """`POST /answers/<id>/stop`: write no more; back to the turn."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ..answers.answer import Answer, Follower, News
+from ..ending import Ending
 from ..typesetting.typesetter import Block
 from . import frames
 
@@ -20,6 +21,9 @@ MOST_MOMENTS = 6
 """At once. Two threads of the reserve are left, for the watchdog and for pages that need not wait."""
 _IN_LINE_SECONDS = 0.1
 """For so long, others may wait for a short text: it takes milliseconds, and a page without it would be empty."""
+
+Waits = Callable[[Ending | None], object]
+"""Tells by its truth whether the question waits whose answer has ended so."""
 
 
 class Moments:
@@ -44,7 +48,12 @@ class Moments:
 
 
 def follow_events(
-    answer: Answer, offset: int, language: str, change: Callable[[str], str], is_gone: Callable[[], bool]
+    answer: Answer,
+    offset: int,
+    language: str,
+    change: Callable[[str], str],
+    is_gone: Callable[[], bool],
+    waits: Waits,
 ) -> Iterator[bytes]:
     """The answer from an offset on as events, until it ends or the reader has left. `change`: of its HTML."""
     yield frames.PADDING
@@ -52,7 +61,7 @@ def follow_events(
     last_sent = time.monotonic()
     while not is_gone():
         news = follower.news(BEAT_SECONDS)
-        data = frames.events(news.with_html(change), language)
+        data = frames.events(news.with_html(change), language, bool(waits(news.ending)))
         if not data and time.monotonic() - last_sent >= _KEEP_ALIVE_SECONDS:
             data = frames.KEEP_ALIVE
         if data:

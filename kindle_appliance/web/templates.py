@@ -29,8 +29,9 @@ STATIC = _PACKAGE / "static" if (_PACKAGE / "static").is_dir() else _PACKAGE.par
 
 _STRING = r""""[^"\n]*"|'(?:[^'\\\n]|\\.)*'"""
 _REGULAR_EXPRESSION = r"/(?![/* ])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/"
-_TIGHT_IN_SCRIPTS = r"\s*([{}()[\];,=?:<>&|*/+-])"
-_TIGHT_IN_STYLES = r"(?:\s*(?=[{};,])|(?=:))([{};,:])"  # a space before a colon means a descendant
+_COMMENT = r"/\*.*?\*/|\s*//[^\n]*"
+_TIGHT_IN_SCRIPTS = r"\s*([{}()[\];,=!?:<>&|*/+-])"
+_TIGHT_IN_STYLES = r"(?:;?\s*(?=})|\s*(?=[{;,])|(?=:))([{};,:])"  # a space before a colon means a descendant
 
 
 class Page(str):
@@ -112,11 +113,12 @@ def _say_in(language: str) -> Callable[..., str]:
 
 def _packed(source: str, tight: str) -> str:
     """A script or a style without its comments, and without white space beside what the pattern `tight` matches: a
-    page must fit the first flight of a connection. Strings stay, and so do regular expressions, which begin with no
-    space.
+    page must fit the first flight of a connection. Nor has a brace a semicolon before it, so a script needs braces
+    around an empty statement. Strings stay, and so do regular expressions, which begin with no space.
     """
     return re.sub(
-        rf"""({_STRING}|{_REGULAR_EXPRESSION})|/\*.*?\*/|\s*//[^\n]*|{tight}\s*|\s*(\n)\s*""",
+        rf"""({_STRING}|{_REGULAR_EXPRESSION})|{_COMMENT}|;(?:\s|{_COMMENT})*(?=}})"""
+        rf"""|{tight}(?:\s|{_COMMENT})*|\s*(\n)\s*""",
         lambda match: "".join(each or "" for each in match.groups()),
         source,
         flags=re.DOTALL,

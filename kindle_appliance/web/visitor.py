@@ -13,7 +13,7 @@ from ..sentences import choose_language
 from ..storage.rate_limit import Asker
 from . import cookies
 from .look import USUAL_LOOK, Look
-from .pages import Reader
+from .reader import Reader
 
 CLIENT = "kindle_appliance.client"
 """Where the guard leaves the client's address, in the environment of the request."""

@@ -49,7 +49,7 @@ def test_an_answer_is_written_to_its_end_with_nobody_listening(gemini: FakeGemin
     assert answer is not None and answer.wait_for_end(10)
     stored = house.chats.find_turn(chat, number)
     assert stored is not None and stored.answer == "Because."
-    assert stored.ending == Ending(Finish.COMPLETE, None, "model-a-001", 0)
+    assert stored.ending == Ending(Finish.COMPLETE, None, "model-a", 0), "as the owner calls it"
 
 
 def test_of_a_long_chat_only_as_much_is_read_as_a_model_gets(

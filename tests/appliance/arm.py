@@ -63,7 +63,8 @@ _INSTALL_THE_REST = f"""
 umask 077
 mkdir {_CONFIG} {_STATE}
 touch {_CONFIG}/gemini-key {_CONFIG}/pin
-$1/bin/python -c 'from kindle_appliance.settings import template; print(template({{}}))' > {_CONFIG}/settings.toml
+$1/bin/python -c 'from kindle_appliance.owner import settings_template as file; print(file.template({{}}))' \
+    > {_CONFIG}/settings.toml
 cat > /usr/local/bin/systemctl << END
 #!/bin/sh
 case "\\$*" in

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from conftest import Soak, unavailable
 from fakes.secret_scanner import SCANNER
-from fakes.secrets import KEY, PIN
+from fakes.secrets import KEY, PIN, SERVER_KEY
 
 from kindle_appliance import __version__
 
@@ -32,6 +32,8 @@ ARCHIVE = (
 )
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
 OLD_VERSION, BROKEN_VERSION = "0.0.9", "9.9.9"
+KEYS_OF_SERVERS = "LoadCredential=keys:/etc/kindle-appliance/keys\n"
+"""A line of the unit that version 0.1 lacked."""
 BROKEN = {
     "storage/schema.py": (
         "\n\nfrom dataclasses import replace\nSTEP = 'CREATE TABLE of_a_new_version (id INTEGER)'"
@@ -70,6 +72,9 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 ON_ONE = pytest.mark.parametrize("machine", DEBIANS[:1], indirect=True, ids=lambda debian: debian.suite)
 """For what is the same on every release."""
 
+ON_THE_OTHER = pytest.mark.parametrize("machine", DEBIANS[-1:], indirect=True, ids=lambda debian: debian.suite)
+"""Likewise. The longest run there, since the machines of both releases run at once."""
+
 
 @contextmanager
 def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
@@ -78,7 +83,8 @@ def switched_on(debian: Debian, folder: Path) -> Iterator[Machine]:
     machine = Machine(debian, folder, SCANNER.scan)
     (machine.root / "root" / "versions").mkdir()
     (machine.root / "opt").touch()  # exists after any installation, and any test may be the first
-    unpack(machine, "old", OLD_VERSION)
+    unit = unpack(machine, "old", OLD_VERSION) / "systemd" / "kindle-appliance.service"
+    unit.write_text(unit.read_text(encoding="utf-8").replace(KEYS_OF_SERVERS, ""), encoding="utf-8")
     unpack(machine, "new", __version__)
     for name, (version, spoilt) in VARIANTS.items():
         package = unpack(machine, name, version) / "kindle_appliance"
@@ -196,7 +202,7 @@ def test_an_unprivileged_user_serves_port_80_and_the_installer_prints_the_addres
     said = install(machine)
     assert f"http://{ADDRESS}/\n" in said
     assert "dc:a6:32:01:02:03" in said and "reserve" in said
-    assert "Without a key the appliance is a demo" in said
+    assert "Without a key or a model server the appliance is a demo" in said
     assert "Demo: these answers are examples" in get(machine)
     process = unit(machine, "MainPID")
     assert machine.run("stat", "--format=%u", f"/proc/{process}").stdout.strip() != "0"
@@ -228,6 +234,31 @@ def test_only_root_and_the_service_can_read_the_key(machine: Machine) -> None:
     assert as_nobody.stdout == ""
     assert KEY not in journal(machine)
     machine.run("kindle-appliance", "key", "--remove")
+
+
+def test_only_root_and_the_service_can_read_the_key_of_a_server(machine: Machine) -> None:
+    install(machine)
+    assert machine.run("stat", "--format=%U %a", f"{CONFIG}/keys").stdout == "root 700\n"
+    stored, handed_over = f"{CONFIG}/keys/pc.local_11434", "/run/credentials/kindle-appliance.service"
+    command = ["kindle-appliance", "key", "--for", "pc.local:11434", "--untried"]
+    assert "was stored in" in machine.run(*command, input=f"{SERVER_KEY}\n").stdout
+    assert machine.run("stat", "--format=%U %a", stored).stdout == "root 600\n"
+    assert machine.run("cat", f"{handed_over}/keys_pc.local_11434").stdout == f"{SERVER_KEY}\n"
+    search = ["grep", "--recursive", "--files-with-matches", "--no-messages", "--fixed-strings", SERVER_KEY]
+    places = ["/etc", "/opt", "/usr/local", "/var", "/run", "/tmp", f"/proc/{unit(machine, 'MainPID')}/environ"]
+    found = machine.run(*search, *places).stdout.split()
+    assert set(found) <= {stored, f"{handed_over}/keys_pc.local_11434"}
+    assert machine.run("runuser", "-u", "nobody", "--", *search, *places, is_to_work=False).stdout == ""
+    assert SERVER_KEY not in journal(machine)
+    before = state(machine)
+    install(machine)
+    assert state(machine) == before
+    machine.run("tee", stored, input="another\n")  # such as from an editor
+    install(machine)
+    assert machine.run("cat", f"{handed_over}/keys_pc.local_11434").stdout == "another\n"
+    machine.run("kindle-appliance", "key", "--for", "pc.local:11434", "--remove")
+    assert machine.run("ls", handed_over).stdout.split() == ["gemini-key", "pin", "settings.toml"]
+    assert "</html>" in get(machine)
 
 
 def test_the_service_is_back_after_a_crash(machine: Machine) -> None:
@@ -462,6 +493,36 @@ def test_no_client_is_refused_during_a_restart_or_an_upgrade(machine: Machine) -
     ]  # the old one stays for a rollback
 
 
+OF_VERSION_0_1 = """language = "zh-CN"
+models = ["gemini-3.8-flash", "gemini-flash-latest"]
+thinking_budget = 0
+proxy = "http://127.0.0.1:9"
+"""
+
+
+def test_an_upgrade_from_version_0_1_makes_the_folder_of_keys_and_takes_its_settings(
+    machine: Machine,
+) -> None:
+    purge(machine)
+    machine.run("mkdir", CONFIG)
+    machine.run("tee", f"{CONFIG}/settings.toml", input=OF_VERSION_0_1)
+    install(machine, "old")
+    machine.run("rmdir", f"{CONFIG}/keys")
+    before = machine.files()
+    done = machine.run("/root/broken/install.sh", variables=OFFLINE, is_to_work=False)
+    assert "put back as it was" in done.stderr and "does not start either" not in done.stderr
+    assert machine.files() == before and version(machine) == OLD_VERSION
+    with busy_client(machine):
+        check_what_runs(machine, install(machine))
+    assert machine.run("stat", "--format=%U %a", f"{CONFIG}/keys").stdout == "root 700\n"
+    assert machine.run("cat", f"{CONFIG}/settings.toml").stdout == OF_VERSION_0_1
+    said = machine.run("kindle-appliance", "settings").stdout
+    assert re.search(r"^models +gemini-3.8-flash, gemini-flash-latest +/etc/", said, re.MULTILINE)
+    assert re.search(r"^thinking_budget +0 +/etc/", said, re.MULTILINE)
+    assert 'lang="zh-CN"' in get(machine)
+    purge(machine)
+
+
 def test_a_version_that_does_not_start_is_rolled_back(machine: Machine) -> None:
     install(machine)
     page = ask(machine, "What if it breaks?")
@@ -492,7 +553,7 @@ def test_a_purge_follows_no_link_in_the_services_folder(machine: Machine) -> Non
     machine.run("rm", "-r", "/root/keep")
 
 
-@ON_ONE
+@ON_THE_OTHER
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("pageless", "serves no pages: the first page has status 500"), ("worse", "this version does not like them")],
@@ -572,7 +633,7 @@ def check_what_runs(machine: Machine, said: str) -> None:
     assert "</html>" in get(machine)
 
 
-@ON_ONE
+@ON_THE_OTHER
 def test_after_an_installation_without_start_the_next_run_restarts_what_is_old(machine: Machine) -> None:
     purge(machine)
     install(machine, "old")
@@ -592,8 +653,8 @@ def test_after_an_installation_without_start_the_next_run_restarts_what_is_old(m
 
 
 STEPS_OF = (
-    *("write_settings", "store_key", "find_previous", "put_in_place", "put", "put_link", "start", "run_units"),
-    *("check_version", "forget_old_versions"),
+    *("write_settings", "store_model", "keep_settings", "store_key", "find_previous", "put_in_place", "put"),
+    *("put_link", "start", "run_units", "check_version", "forget_old_versions"),
 )
 STEP = r"^    (?!fi\b|done\b|esac\b|else\b|elif\b|then\b|do\b)(?=[a-z!\[(])"
 
@@ -616,34 +677,115 @@ def with_steps(script: str) -> str:
     return f"{head}\nsteps=0\n{step.replace('step()', 'count_step()')}{body}"
 
 
-@ON_ONE
-def test_after_a_kill_at_any_step_the_next_run_says_what_is_true(machine: Machine, soak: Soak) -> None:
+def belongings(machine: Machine) -> dict[str, str]:
+    """The settings and the keys of servers, by name of the file."""
+    folder = machine.root / CONFIG.lstrip("/")
+    return {each.name: each.read_text() for each in (folder / "settings.toml", *(folder / "keys").iterdir())}
+
+
+def put_belongings(machine: Machine, wanted: dict[str, str]) -> None:
+    """Put these in place of the settings and the keys of servers, as their owner may."""
+    folder = machine.root / CONFIG.lstrip("/")
+    for name in belongings(machine).keys() - wanted.keys():
+        (folder / "keys" / name).unlink()
+    for name, text in wanted.items():
+        place = folder / ("" if name == "settings.toml" else "keys") / name
+        place.touch(mode=0o600)
+        place.write_text(text)
+
+
+@ON_THE_OTHER
+def test_after_a_kill_at_any_step_the_next_run_says_what_is_true_and_nothing_of_the_owners_is_lost(
+    machine: Machine, soak: Soak
+) -> None:
     # Two versions take turns, and two keys.
     purge(machine)
+    settings = 'gemini_url = "http://127.0.0.1:9"\n'
     machine.run("mkdir", "-p", CONFIG)
-    machine.run("tee", f"{CONFIG}/settings.toml", input='gemini_url = "http://127.0.0.1:9"\n')
+    machine.run("tee", f"{CONFIG}/settings.toml", input=settings)
     for name in ("old", "new"):
         machine.run("sh", "-c", f"rm -rf {name}-steps; cp -a {name} {name}-steps")
         script = machine.root / "root" / f"{name}-steps" / "install.sh"
         script.write_text(with_steps(script.read_text(encoding="utf-8")), encoding="utf-8")
-    SCANNER.exempt(machine.changes / "root" / "key")
+    for each in ("key", "server-key"):
+        SCANNER.exempt(machine.changes / "root" / each)
     keys = (KEY, f"{KEY[:-1]}-")
+    wish = ("--key-file", "key", "--model-server", "127.0.0.1:9001", "--model-key-file", "server-key")
     install(machine, "old-steps")
-    machine.run("sh", "-c", f"echo {keys[1]} > key")
-    check_what_runs(machine, install(machine, "new-steps", "--key-file", "key"))
-    steps = int((machine.root / "root" / "steps").read_text())
-    assert steps > 40
-    killed = 0
-    for turn, step in enumerate(range(1, steps + 1, soak(11, full=1))):
-        name = ("old-steps", "new-steps")[turn % 2]
-        machine.run("sh", "-c", f"echo {keys[turn % 2]} > key")
-        command = (f"/root/{name}/install.sh", "--key-file", "key")
-        done = machine.run(*command, variables={**OFFLINE, "KILL_AT": str(step)}, is_to_work=False)
-        assert done.returncode in (-9, 137) or step > steps - 5, (step, done)
-        killed += done.returncode != 0
-        check_what_runs(machine, install(machine, name))
+    machine.run("sh", "-c", f"echo {keys[1]} > key; echo {SERVER_KEY} > server-key")
+    with started(machine, "models", "python3", "-c", MODEL_SERVER, SERVER_KEY):
+        wait_for_listener(machine, 9001)
+        check_what_runs(machine, install(machine, "new-steps", *wish))
+        steps = int((machine.root / "root" / "steps").read_text())
+        assert steps > 50
+        killed = 0
+        for turn, step in enumerate(range(1, steps + 1, soak(11, full=1))):
+            name = ("old-steps", "new-steps")[turn % 2]
+            machine.run("sh", "-c", f"echo {keys[turn % 2]} > key")
+            put_belongings(machine, {"settings.toml": settings, "pc.local_1": f"first-{turn}"})
+            command = (f"/root/{name}/install.sh", *wish)
+            done = machine.run(*command, variables={**OFFLINE, "KILL_AT": str(step)}, is_to_work=False)
+            assert done.returncode in (-9, 137) or step > steps - 5, (step, done)
+            killed += done.returncode != 0
+            left = belongings(machine)
+            assert (settings in left["settings.toml"], left["pc.local_1"]) == (True, f"first-{turn}")
+            later = {"settings.toml": left["settings.toml"] + f"# {turn}\n", "pc.local_2": f"second-{turn}"}
+            put_belongings(machine, left | later)
+            if turn % 2:
+                no_key = {**OFFLINE, "GEMINI_API_KEY": "no key"}
+                assert machine.run(f"/root/{name}/install.sh", variables=no_key, is_to_work=False).returncode == 1
+                assert belongings(machine) == left | later
+            check_what_runs(machine, install(machine, name))
+            assert belongings(machine) == left | later
     soak.tell(f"killed before {killed} of {steps} steps: what the next run said was true each time")
-    machine.run("rm", "key")
+    machine.run("rm", "key", "server-key")
+    purge(machine)
+
+
+FULL = """#!/bin/sh
+for last; do :; done
+case ${{last}} in
+    {folder}/*) ;;
+    *) exec /bin/cp "$@" ;;
+esac
+if [ -d "${{last}}" ]; then /bin/cp -a "$2" "${{last}}"; else echo half > "${{last}}"; fi
+echo "cp: error writing '${{last}}': No space left on device" >&2
+exit 1
+"""
+"""A cp that finds the file system with `folder` full: of several files it copies the first, of one only a part."""
+
+
+@ON_ONE
+@pytest.mark.parametrize("folder", ["/run", "/etc"])
+def test_on_a_full_disk_a_run_that_fails_loses_neither_settings_nor_keys(machine: Machine, folder: str) -> None:
+    purge(machine)
+    install(machine)
+    put_belongings(machine, belongings(machine) | {"pc.local_1": "first"})
+    before = belongings(machine)
+    of_systemd = "/etc/systemd/system/kindle-appliance.service"
+    machine.run("sh", "-c", f"echo '# of the owner' >> {of_systemd}")  # so that a run would write it anew
+    changed = machine.run("cat", of_systemd).stdout
+    machine.run("tee", "/usr/local/sbin/cp", input=FULL.format(folder=folder))
+    machine.run("chmod", "+x", "/usr/local/sbin/cp")
+    try:
+        with started(machine, "models", "python3", "-c", MODEL_SERVER, SERVER_KEY):
+            wait_for_listener(machine, 9001)
+            machine.run("sh", "-c", f"echo {SERVER_KEY} > key")
+            wish = ("--model-server", "127.0.0.1:9001", "--model-key-file", "key")
+            done = machine.run("/root/new/install.sh", *wish, variables=OFFLINE, is_to_work=False)
+    finally:
+        machine.run("rm", "-f", "/usr/local/sbin/cp", "key")
+    assert done.returncode == 1 and "No space left on device" in done.stderr
+    after = belongings(machine)
+    settings = after.pop("settings.toml")
+    assert after == {"pc.local_1": "first"}
+    if folder == "/run":
+        assert settings == before["settings.toml"]
+    else:
+        assert settings.endswith(before["settings.toml"][-200:])
+        assert f"{CONFIG}/settings.toml could not be put back as it was." in done.stderr
+    assert machine.run("cat", of_systemd).stdout == changed
+    check_what_runs(machine, install(machine))
     purge(machine)
 
 
@@ -849,6 +991,7 @@ def test_a_bad_key_is_asked_for_again_on_a_terminal_and_refused_elsewhere(machin
                 said += piece
             terminal.stdin.write(f"{text}\n".encode())
 
+        answer("1, 2 or 3? ", "1")
         answer("Store a key now? [Y/n] ", "y")
         answer("(it is not shown): ", "AQ.wrong")
         answer("Try another key? [Y/n] ", "y")
@@ -857,11 +1000,96 @@ def test_a_bad_key_is_asked_for_again_on_a_terminal_and_refused_elsewhere(machin
         assert terminal.returncode == 0, said + rest
     SCANNER.scan("output", said + rest)
     assert KEY.encode() not in said + rest
-    before_key = said.decode().partition("Store a key now?")[0]
+    told, before_key = said.decode().partition("Store a key now?")[0].split("1, 2 or 3?")
+    assert "gemini-api/terms" not in told, "only who chooses Gemini reads what to know of it"
     for each in ("aistudio", "Everybody at home sees every chat", "Google gets every question", "gemini-api/terms"):
         assert each in before_key
     assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n"
     assert "Demo:" not in get(machine)
+    purge(machine)
+
+
+# ---- A model server
+
+MODEL_SERVER = """
+import http.server, json, sys
+class Server(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.answer("application/json", json.dumps({"data": [{"id": "small"}]}))
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        first = {"choices": [{"delta": {"content": "I am at home."}}]}
+        last = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        chunks = "".join(f"data: {json.dumps(each)}\\n\\n" for each in (first, last))
+        self.answer("text/event-stream", chunks + "data: [DONE]\\n\\n")
+    def answer(self, kind, text):
+        status = 200 if self.headers["Authorization"] == f"Bearer {sys.argv[1]}" else 401
+        body = text if status == 200 else json.dumps({"error": {"message": "Invalid API Key", "code": 401}})
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", 9001), Server).serve_forever()
+"""
+
+
+def test_a_model_server_of_the_command_line_answers_with_its_key_and_a_failed_run_leaves_neither(
+    machine: Machine,
+) -> None:
+    purge(machine)
+    wish = ("--model-server", "127.0.0.1:9001", "--model-key-file", "key")
+    with started(machine, "models", "python3", "-c", MODEL_SERVER, SERVER_KEY):
+        wait_for_listener(machine, 9001)
+        before = machine.files()
+        machine.run("sh", "-c", "echo wrong > key")
+        done = machine.run("/root/new/install.sh", *wish, variables=OFFLINE, is_to_work=False)
+        assert done.returncode == 1 and "install.sh: The model server was not taken, as said above." in done.stderr
+        assert "--model-key-file FILE" in done.stderr and " --key-file" not in done.stderr
+        assert "For other options, " in done.stderr and "models add ADDRESS" in done.stderr
+        assert machine.files() - {"root/key"} == before
+        machine.run("sh", "-c", f"echo {SERVER_KEY} > key")
+        said = install(machine, "new", *wish)
+        assert SERVER_KEY not in said and "Demo:" not in get(machine)
+        assert machine.run("cat", f"{CONFIG}/keys/127.0.0.1_9001").stdout == f"{SERVER_KEY}\n"
+        assert "I am at home." in get(machine, f"{ask(machine, 'Where are you?')}?wait=1")
+        check_what_runs(machine, said)
+        installed = state(machine)
+        install(machine, "new", *wish)
+        assert state(machine) == installed
+        kept = machine.run("cat", f"{CONFIG}/settings.toml").stdout
+        machine.run("kindle-appliance", "key", "--for", "127.0.0.1", "--remove")
+        before = machine.files()
+        done = machine.run("/root/broken/install.sh", *wish, variables=OFFLINE, is_to_work=False)
+        assert "put back as it was" in done.stderr and "does not start either" not in done.stderr
+        assert machine.files() == before, "the key is taken back"
+        assert machine.run("cat", f"{CONFIG}/settings.toml").stdout == kept
+    machine.run("rm", "key")
+    purge(machine)
+
+
+@ON_ONE
+def test_a_key_and_a_model_server_of_one_command_line_are_both_in_the_list(machine: Machine) -> None:
+    purge(machine)
+    machine.run("mkdir", CONFIG)
+    machine.run("tee", f"{CONFIG}/settings.toml", input='gemini_url = "http://127.0.0.1:9"\n')
+    machine.run("sh", "-c", f"echo {KEY} > key; echo {SERVER_KEY} > server-key")
+    wish = ("--key-file", "key", "--model-key-file", "server-key", "--model-server")
+    with started(machine, "models", "python3", "-c", MODEL_SERVER, SERVER_KEY):
+        wait_for_listener(machine, 9001)
+        check_what_runs(machine, install(machine, "new", *wish, "127.0.0.1:9001"))
+        listed = machine.run("kindle-appliance", "models", is_to_work=False).stdout
+        assert re.search(r"^1 +gemini-", listed, re.MULTILINE)
+        assert re.search(r"^[2-9] +small +127\.0\.0\.1:9001 .* ready$", listed, re.MULTILINE)
+        assert "I am at home." in get(machine, f"{ask(machine, 'Is anybody at home?')}?wait=1")
+    before = belongings(machine)
+    machine.run("sh", "-c", f"echo {KEY[:-1]}- > key")
+    done = machine.run("/root/new/install.sh", *wish, "127.0.0.1:9", variables=OFFLINE, is_to_work=False)
+    assert "The model server was not taken" in done.stderr
+    assert machine.run("cat", f"{CONFIG}/gemini-key").stdout == f"{KEY}\n", "the key is taken back, too"
+    assert belongings(machine) == before
+    machine.run("rm", "key", "server-key")
     purge(machine)
 
 
@@ -883,15 +1111,15 @@ def test_the_readme_shows_what_a_first_installation_prints(machine: Machine) -> 
             wait_for_listener(machine, 53, "u")
             machine.run("sh", "-c", "echo nameserver 127.0.0.1 > /etc/resolv.conf")
             command = [*machine.inside(OFFLINE), "script", "-qec", "/root/new/install.sh", "/dev/null"]
-            done = subprocess.run(command, input=b"n\n", capture_output=True, check=True, timeout=240)
+            done = subprocess.run(command, input=b"3\n", capture_output=True, check=True, timeout=240)
     finally:
         machine.run("sh", "-c", "cat /root/resolv.conf > /etc/resolv.conf; rm /etc/localtime")
-    printed = done.stdout.decode().replace("\r", "").removeprefix("n\n")  # typed before it was asked for
+    printed = done.stdout.decode().replace("\r", "").removeprefix("3\n")  # typed before it was asked for
     # What earlier tests have built is there already, to save the time.
     printed = printed.replace("  It is here already.\n", "")
 
     def plain(text: str) -> list[str]:
-        text = re.sub(r"\[Y/n\] (n\n)?", "[Y/n]\n", re.sub(r"-[0-9a-f]{8}-", "-BUILD-", text))
+        text = re.sub(r"1, 2 or 3\? (3\n)?", "1, 2 or 3?\n", re.sub(r"-[0-9a-f]{8}-", "-BUILD-", text))
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     assert plain(printed) == plain(shown)
@@ -934,7 +1162,7 @@ def test_uninstalling_keeps_settings_and_chats_and_purging_leaves_nothing(machin
         each for each in machine.files() - pristine if not re.match("var/lib/(private/)?kindle-appliance", each)
     }
     assert left == {"etc/kindle-appliance"} | {
-        f"etc/kindle-appliance/{each}" for each in ("settings.toml", "gemini-key", "pin")
+        f"etc/kindle-appliance/{each}" for each in ("settings.toml", "gemini-key", "keys", "pin")
     }
     assert machine.run("systemctl", "cat", "kindle-appliance", is_to_work=False).returncode != 0
     with pytest.raises(AssertionError, match="Connection refused"):
@@ -957,8 +1185,14 @@ WRONG = {
     "a port beyond all": (["--port", "65536"], "--port 65536 is not a port"),
     "a port in words": (["--port", "http"], "--port http is not a port"),
     "a port without number": (["--port"], "--port needs a value"),
+    "a key file without name": (["--key-file", ""], "--key-file needs a value"),
     "a name with dots": (["--name", "kindle.local"], "letters, digits and hyphens"),
     "a name that is too long": (["--name", "k" * 31], "too long. Use at most 30"),
+    "a model without its server": (["--model", "small"], "--model and --model-key-file say more .* --model-server"),
+    "a key file of a server that is not there": (
+        ["--model-server", "pc", "--model-key-file", "/nowhere"],
+        "/nowhere is not a plain file",
+    ),
     "an unknown option": (["--ports"], "--ports is not an option.*--help"),
     "a key as an option": ([f"--key={KEY}"], "--key is not an option.*--help"),
     "a key alone": ([KEY], "a word too many; it is not shown.*--help"),

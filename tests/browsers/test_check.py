@@ -13,7 +13,8 @@ from fakes.house import House
 from fakes.proxy import Proxy
 
 from kindle_appliance.web import check, frames
-from kindle_appliance.web.pages import Pages, Reader
+from kindle_appliance.web.pages import Pages
+from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import Page
 
 from .browser import Browser

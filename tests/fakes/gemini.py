@@ -190,10 +190,10 @@ class Reply:
 class Call:
     """A request, read to its end, and the means to answer it.
 
-    The names of `headers` are in lower case. `model` is the one in the path, or None. `connection` counts the
-    connections from 1: equal numbers mean that the client kept one alive. Sending raises ClientGoneError once
-    the client has left (shutting down only its sending side counts as leaving), and TimeoutError if the client does
-    not read for `patience` seconds.
+    The names of `headers` are in lower case. `model` is the one in the path or the body, or None. `connection`
+    counts the connections from 1: equal numbers mean that the client kept one alive. Sending raises
+    ClientGoneError once the client has left (shutting down only its sending side counts as leaving), and
+    TimeoutError if the client does not read for `patience` seconds.
     """
 
     def __init__(self, peer: Peer, request: Request) -> None:
@@ -202,7 +202,7 @@ class Call:
         self.headers = request.headers
         self.body = request.body
         named = re.search(r"/models/([^/:?]+)", request.path)
-        self.model = named[1] if named else None
+        self.model = named[1] if named else _model_in(request.body)
         self.connection = peer.number
         self.patience: float | None = 10.0
         self.answered = False  # set before the last byte is sent: the client may react before we do
@@ -545,6 +545,15 @@ def refusing_url() -> Iterator[str]:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+def _model_in(body: bytes) -> str | None:
+    """The model that a question names in its body, as in other dialects than Gemini's."""
+    try:
+        named = json.loads(body)["model"]
+    except (ValueError, TypeError, LookupError):
+        return None
+    return named if isinstance(named, str) else None
 
 
 def _make_certificate(certificate: Path, key: Path) -> None:

@@ -132,7 +132,8 @@ class House:
         self.server.close(_READERS_STOP_SECONDS)
         self.indexer.close()
         self.database.close()
-        self.upstream.close()
+        for upstream in {self.upstream, *(rung.place.upstream for rung in self._rungs)}:
+            upstream.close()
         for client in self._clients:
             client.clear()
 

@@ -49,7 +49,8 @@ class JsonLines:
     """The dialect."""
 
     provider = PROVIDER
-    options = frozenset({"temperature"})
+    has_aliases = False
+    unknown_seconds = 0.0
 
     def check_options(self, options: GenerationOptions) -> None:
         if options.thinking_level is not None:
@@ -93,9 +94,9 @@ class JsonLines:
     def catalogue_request(self, key: str) -> Request:
         return Request("/tools", {"Token": key}, b"")
 
-    def read_catalogue(self, body: bytes) -> tuple[str, ...]:
+    def read_catalogue(self, body: bytes) -> dict[str, int | None]:
         try:
-            return tuple(json.loads(body)["tools"])
+            return dict.fromkeys(json.loads(body)["tools"])
         except (ValueError, KeyError, TypeError):
             raise UpstreamUnreadable(PROVIDER, "no list of tools") from None
 

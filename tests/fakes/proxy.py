@@ -18,7 +18,7 @@ class Proxy:
     an answer. Between `stall()` and `resume()` all connections stay open without passing a byte, as with Wi-Fi that
     is switched off; `forget()` stalls the open connections for ever, like a router that loses its NAT table. With
     `buffers_streams` no byte of a streamed answer passes, as behind a buffering proxy; polls (`wait=0`) and pages
-    do.
+    do. `refused` counts the connections that met a cut and have not been waited for.
     """
 
     def __init__(self, port: int, buffers_streams: bool = False) -> None:
@@ -35,6 +35,7 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._left: int | None = None  # bytes until the cut
         self._is_cut = threading.Event()
+        self.refused = threading.Semaphore(0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[bytes] = []
@@ -116,6 +117,7 @@ class Proxy:
                 if not self._accepts:
                     browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     browser.close()
+                    self.refused.release()
                     continue
                 appliance = socket.create_connection(("127.0.0.1", self._port))
                 self._open |= {browser, appliance}

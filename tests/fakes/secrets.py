@@ -10,3 +10,6 @@ KEY = "AIza" + "SyNobodyKey-4CanarySingsInThisMine9"
 """With the length and the characters of Google's keys; in two parts, so that scanners do not report it as real."""
 
 PIN = "070413952861"
+
+SERVER_KEY = "sk-" + "OfNobodysServer-0123456789"
+"""The key of a model server at home."""

@@ -59,7 +59,7 @@ def test_each_line_of_a_traceback_has_its_level_and_none_looks_like_an_event() -
 
 @pytest.mark.slow
 def test_the_life_of_an_appliance_is_a_few_lines_without_any_question(tmp_path: Path, gemini: FakeGemini) -> None:
-    gemini.replies(Reply.answer("Because of ", "salt.", model_version="model-a"))
+    gemini.replies(Reply.answer("Because of ", "salt."))
     gemini.default = Reply.error(403, "PERMISSION_DENIED", "No\nsuch luck.")
     (tmp_path / "stderr").touch()
     journal = (tmp_path / "stderr").stat()
@@ -79,7 +79,7 @@ def test_the_life_of_an_appliance_is_a_few_lines_without_any_question(tmp_path: 
     expected = [
         rf"<6>started: version \S+, port {appliance.port}",
         "<6>answers: answer 1 was asked for",
-        r"<6>answers: answer 1 ended: complete, by model-a, \d+ tokens, \d+\.\d s",
+        r"<6>answers: answer 1 ended: complete, by gemini-3.8-flash, \d+ tokens, \d+\.\d s",
         "<6>answers: answer 2 was asked for",
         r"<4>answers: answer 2 ended: failed, by \S+, 0 tokens, \d+\.\d s: Google does not let .*No\\nsuch luck.*",
         "<6>web: refused a question from 127.0.0.1: .*",

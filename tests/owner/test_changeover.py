@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.installed import Installed
 from fakes.ports import free_port
 from fakes.secret_scanner import SCANNER
-from fakes.secrets import KEY, PIN
+from fakes.secrets import KEY, PIN, SERVER_KEY
 
+from kindle_appliance.options.credentials import store_key
 from kindle_appliance.owner.changeover import (
     failures,
     restart_until_serving,
@@ -22,7 +24,7 @@ from kindle_appliance.owner.changeover import (
     wait_until_serving,
 )
 from kindle_appliance.owner.doctor import Verdict
-from kindle_appliance.owner.installation import Installation
+from kindle_appliance.owner.installation import SERVICE, Installation
 from kindle_appliance.web.health import Checkup, Health
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
@@ -70,6 +72,23 @@ def test_another_build_of_the_same_release_is_told_apart(installation: Installat
     other = "0.2.0-ffffffff-py3.11"
     fault = wait_until_serving(installation, port(running), other, 0)
     assert fault == f"{BUILD} runs, and not {other}"
+
+
+def test_another_key_of_a_server_than_the_stored_one_is_told_apart(
+    installation: Installation, running: House
+) -> None:
+    store_key(installation.keys, "pc.local:11434", SERVER_KEY)
+    assert wait_until_serving(installation, port(running), BUILD, 0) is None, "version 0.1 passes no keys on"
+    installation.unit.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "systemd" / SERVICE, installation.unit)
+    fault = f"it runs with other keys than those in {installation.keys}"
+    assert wait_until_serving(installation, port(running), BUILD, 0) == fault
+    handed_over = installation.handed_over / "keys_pc.local_11434"
+    shutil.copy(installation.keys / "pc.local_11434", handed_over)
+    (installation.keys / ".pc.local_11434.new").touch()
+    assert wait_until_serving(installation, port(running), BUILD, 0) is None
+    store_key(installation.keys, "pc.local:11434", "")
+    assert wait_until_serving(installation, port(running), BUILD, 0) == fault
 
 
 def test_a_version_that_does_not_name_its_build_is_another_one(installation: Installation, house: House) -> None:

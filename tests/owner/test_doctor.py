@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fakes import openai
 from fakes.certificates import certificate_of_the_future
 from fakes.chats import write_chats
 from fakes.damage import CHATS_KEPT, change, destroyed, write_weeks
@@ -20,13 +22,16 @@ from fakes.filesystem import mounted
 from fakes.gemini import FakeGemini, Reply, chunk, error_body, error_info, refusing_url
 from fakes.house import House
 from fakes.installed import Installed
+from fakes.openai import OpenAIServer
 from fakes.ports import free_port
 from fakes.program import Appliance, run
 from fakes.rungs import gemini_rungs
 from fakes.secret_scanner import SCANNER
-from fakes.secrets import KEY, PIN
+from fakes.secrets import KEY, PIN, SERVER_KEY
 
 from kindle_appliance.errors import StartError
+from kindle_appliance.options.credentials import Keys
+from kindle_appliance.options.entries import Entry
 from kindle_appliance.owner import doctor
 from kindle_appliance.owner.doctor import Finding, Patient, Verdict, examine
 from kindle_appliance.owner.models import open_rungs
@@ -47,12 +52,14 @@ def healthy(house: House, gemini: FakeGemini, tmp_path: Path) -> Patient:
     """A running appliance with a key that Google accepts."""
     gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
     house_of_one = ("127.0.0.0/8",)
-    settings = Settings("127.0.0.1", key=KEY, models=("gemini-a",), gemini_url=gemini.url, networks=house_of_one)
+    settings = Settings(
+        "127.0.0.1", key=KEY, models=(Entry("gemini-a"),), gemini_url=gemini.url, networks=house_of_one
+    )
     return patient(settings, tmp_path, Service(f"{house.url}/"))
 
 
 def patient(settings: Settings, folder: Path, service: Service | None, **more: object) -> Patient:
-    rungs = open_rungs(settings, QUICK, settings.key) if settings.key and not settings.demo else []
+    rungs = open_rungs(settings, QUICK) if settings.key and not settings.demo else []
     facts = {"version": "0.0.0", "is_installed": True, "lan_address": "127.0.0.2", "resolve": nobody, **more}
     return Patient(settings=settings, folder=folder, rungs=rungs, service=service, **facts)  # type: ignore[arg-type]
 
@@ -86,7 +93,7 @@ def verdicts(findings: dict[str, Finding]) -> dict[str, str]:
 def test_a_healthy_appliance_is_ok_in_everything_but_its_unannounced_name(healthy: Patient) -> None:
     findings = found(healthy)
     assert verdicts(findings) == {"name": "warning"}
-    assert "offers 1 models, all of the settings among them" in findings["key"].text
+    assert "offers 1 model, all of the settings among them" in findings["key"].text
     assert healthy.service is not None
     assert healthy.service.url in findings["port"].text
     assert "0 chats, intact" in findings["database"].text
@@ -187,6 +194,87 @@ def test_a_missing_key_is_a_warning_and_google_is_not_asked(healthy: Patient, ge
     assert not gemini.calls
 
 
+# Model servers of the house, and several places
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as server:
+        server.default = openai.models("qwen3:8b")
+        yield server
+
+
+def of_places(healthy: Patient, *models: Entry, **more: object) -> list[Finding]:
+    """What is said of the places of these models."""
+    settings = replace(healthy.settings, models=models, **more)  # type: ignore[arg-type]
+    findings = list(examine(replace(healthy, settings=settings, rungs=open_rungs(settings, QUICK))))
+    for finding in findings:
+        SCANNER.scan("output", str(finding))
+    return [finding for finding in findings if finding.subject in ("key", "server")]
+
+
+def test_a_server_without_a_key_says_what_it_offers(healthy: Patient, server: OpenAIServer) -> None:
+    (finding,) = of_places(healthy, Entry("qwen3:8b", server.url), key=None)
+    name = server.root.removeprefix("http://")
+    text = f"{name} offers 1 model, all of the settings among them."
+    assert (finding.verdict, finding.subject, finding.text) == ("ok", "server", text)
+    (finding,) = of_places(healthy, Entry("llama3", server.url), key=None)
+    assert (finding.verdict, finding.text) == ("failure", f"{name} offers 1 model, but not llama3.")
+    assert finding.remedy.endswith("With Ollama, there: ollama pull llama3")
+    (finding,) = of_places(healthy, Entry("llama3", server.url), Entry("qwen3:8b", server.url), key=None)
+    assert finding.verdict == "warning"
+
+
+def test_a_server_that_wants_another_key_is_a_failure_with_the_command_for_it(
+    healthy: Patient, server: OpenAIServer
+) -> None:
+    server.default = openai.WRONG_KEY
+    name = server.root.removeprefix("http://")
+    for keys in (Keys(), Keys({name: "sk-wrong-0123456789"})):
+        (finding,) = of_places(healthy, Entry("qwen3:8b", server.url), key=None, keys=keys)
+        assert (finding.verdict, finding.subject) == ("failure", "key" if keys else "server")
+        said = f"{name} does not accept this key. Please copy it again." if keys else f"{name} wants a key."
+        assert finding.text.startswith(said) and "sk-wrong" not in str(finding)
+        assert finding.remedy == f"For {'another' if keys else 'a'} key: sudo kindle-appliance key --for {name}."
+
+
+def test_a_server_of_the_list_is_not_said_to_accept_its_key(healthy: Patient, server: OpenAIServer) -> None:
+    """It may list its models for everybody."""
+    name = server.root.removeprefix("http://")
+    (finding,) = of_places(healthy, Entry("qwen3:8b", server.url), key=None, keys=Keys({name: SERVER_KEY}))
+    text = f"{name} offers 1 model, all of the settings among them."
+    assert (finding.verdict, finding.subject, finding.text) == ("ok", "server", text)
+
+
+def test_a_computer_that_is_off_is_a_failure_only_where_nobody_else_answers(
+    healthy: Patient, gemini: FakeGemini
+) -> None:
+    gemini.default = Reply.models("gemini-a", date=datetime.now(UTC))
+    with refusing_url() as off:
+        away = Entry("qwen3:8b", f"{off}/v1")
+        (alone,) = of_places(healthy, away, key=None)
+        gone, there = of_places(healthy, away, Entry("gemini-a"))
+        gemini.default = Reply.error(400, "INVALID_ARGUMENT", "Bad.", [error_info("API_KEY_INVALID")])
+        both = of_places(healthy, away, Entry("gemini-a"))
+    assert (alone.verdict, gone.verdict, there.verdict) == ("failure", "warning", "ok")
+    assert "Is that computer on" in alone.text and "listen on the network" in gone.remedy
+    assert [each.verdict for each in both] == ["failure", "failure"]
+
+
+def test_models_that_nobody_asks_for_want_of_a_key_are_named(healthy: Patient, server: OpenAIServer) -> None:
+    gemini, own = of_places(healthy, Entry("gemini-a"), Entry("qwen3:8b", server.url), key=None)
+    assert (gemini.verdict, own.verdict) == ("warning", "ok")
+    assert gemini.text == "there is no key for Gemini, so nobody asks gemini-a."
+    assert "sudo kindle-appliance key" in gemini.remedy
+
+
+def test_a_key_for_gemini_without_a_model_of_geminis_is_named(healthy: Patient, server: OpenAIServer) -> None:
+    unused, own = of_places(healthy, Entry("qwen3:8b", server.url))
+    assert (unused.verdict, unused.subject, own.verdict) == ("warning", "key", "ok")
+    assert unused.text == "there is a key for Gemini, but no model of Gemini's is in the list, so it is not used."
+    assert unused.remedy == 'Add one to `models` in the settings, such as "gemini-3.8-flash".'
+
+
 EMPTY = Reply([chunk(None, "MAX_TOKENS")])
 CREDIT = Reply.error(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.")
 
@@ -194,11 +282,16 @@ CREDIT = Reply.error(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are dep
 @pytest.mark.parametrize(
     ("replies", "verdict", "said", "count"),
     [
-        ([EMPTY], "ok", "gemini-a answers.", 1),
-        ([Reply.answer("Hello")], "ok", "gemini-a answers.", 1),
+        ([EMPTY], "ok", r"gemini-a answers, after 0\.\d s\.", 1),
+        ([Reply.answer("Hello")], "ok", r"gemini-a answers, after 0\.\d s\.", 1),
         ([CREDIT], "failure", "The prepaid credit for Gemini is used up.", 1),
         ([Reply([error_body(429, "RESOURCE_EXHAUSTED", "monthly spending cap")])], "failure", "used up", 1),
-        ([Reply.error(503, "UNAVAILABLE", "Overloaded."), EMPTY], "warning", "gemini-b answers. gemini-a:", 2),
+        (
+            [Reply.error(503, "UNAVAILABLE", "Overloaded."), EMPTY],
+            "warning",
+            r"gemini-b answers, after 0\.\d s\. gemini-a:",
+            2,
+        ),
         (
             [Reply.error(400, "INVALID_ARGUMENT", "no"), Reply.error(404, "", "no")],
             "failure",
@@ -217,12 +310,31 @@ def test_a_question_on_request_finds_what_the_list_of_models_does_not_show(
     gemini.default = lambda call: None if call.model else Reply.models(*models)
     gemini.replies(*replies[:1], model="gemini-a")
     gemini.replies(*replies[1:], model="gemini-b")
-    rungs = open_rungs(replace(healthy.settings, models=models), QUICK, KEY)
+    rungs = open_rungs(replace(healthy.settings, models=tuple(map(Entry, models))), QUICK)
     finding = found(replace(healthy, rungs=rungs, asks=True))["answer"]
-    assert finding.verdict == verdict and said in finding.text
+    assert finding.verdict == verdict and re.search(said, finding.text)
     asked = [call for call in gemini.calls if call.model]
     assert [call.model for call in asked] == list(models[:count])
     assert all(call.json["generationConfig"] == {"maxOutputTokens": 1} for call in asked)
+
+
+def test_a_model_that_is_loaded_for_the_question_has_as_long_as_for_a_readers(
+    healthy: Patient, server: OpenAIServer
+) -> None:
+    """Ollama and LM Studio load a model when it is first asked. A list of models has to come sooner."""
+    loaded = threading.Event()
+    answer = replace(openai.answer("Hello"), before=loaded)
+    server.default = openai.answers(lambda call: answer, openai.models("qwen3:8b"))
+    settings = replace(healthy.settings, key=None, models=(Entry("qwen3:8b", server.url),))
+    short = Clocks(connect=5, first_byte=2, progress=2)
+    asked = replace(healthy, settings=settings, rungs=open_rungs(settings, short), asks=True)
+    loading = threading.Timer(3, loaded.set)
+    loading.start()
+    try:
+        findings = {finding.subject: finding for finding in examine(asked)}
+    finally:
+        loading.cancel()
+    assert findings["answer"].verdict == "ok" and findings["answer"].text.startswith("qwen3:8b answers, after ")
 
 
 @pytest.mark.parametrize("off", [timedelta(seconds=90), timedelta(days=-400)])

@@ -31,11 +31,12 @@ def test_a_program_is_installed_when_it_runs_from_the_installers_folder(place: s
 
 def test_the_files_of_an_installation_lie_where_the_unit_says() -> None:
     installed = Installation()
-    files = [installed.settings, installed.secret("key"), installed.secret("pin"), installed.state]
+    files = [installed.settings, installed.secret("key"), installed.secret("pin"), installed.keys, installed.state]
     assert [str(path) for path in files] == [
         "/etc/kindle-appliance/settings.toml",
         "/etc/kindle-appliance/gemini-key",
         "/etc/kindle-appliance/pin",
+        "/etc/kindle-appliance/keys",
         "/var/lib/kindle-appliance",
     ]
 

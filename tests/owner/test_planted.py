@@ -152,14 +152,15 @@ def names(place: Place, *command: str) -> set[Path]:
 
 
 def _touched(trace: str) -> Iterator[Path]:
+    """A call is in two parts, without its bracket in the first, if another process makes one in between."""
     roots: dict[str, str] = {}
     last: dict[str, str] = {}
     for line in trace.splitlines():
         process, _, call = line.partition(" ")
         root = roots.get(process, "")
-        if entered := re.search(r"fchdir\(\d+<([^>]*)>\)", call):
+        if entered := re.search(r"fchdir\(\d+<([^>]*)>", call):
             last[process] = entered[1]
-        elif 'chroot(".")' in call:
+        elif 'chroot("."' in call:
             roots[process] = last[process]
         else:
             for each in _PATH.finditer(call):

@@ -23,8 +23,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kindle_appliance.ending import Ending, Finish
-from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
+from kindle_appliance.ending import Ending, Finish, Passed
+from kindle_appliance.sentences import CHINESE, ENGLISH, Moment, Sentence
 from kindle_appliance.storage import chats as module
 from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
@@ -264,9 +264,19 @@ def test_a_deleted_chat_takes_its_growing_text_with_it(chats: Chats, database: D
 @pytest.mark.parametrize("finish", Finish)
 def test_every_kind_of_ending_comes_back_with_its_model_and_tokens(chats: Chats, finish: Finish) -> None:
     turn, _ = chats.ask("Why?", None, "form")
-    ending = Ending(finish, None, "gemini-3.6-flash", 4321, rung=2, next_rung=3)
+    busy = Sentence("%(provider)s has too much to do at the moment.", provider="pc.local:11434")
+    used_up = Sentence("Its free questions are used up until %(moment)s.", moment=Moment(1_800_000_000.0))
+    passed = (Passed("qwen3:8b", busy), Passed("“安全” 100%", used_up))
+    ending = Ending(finish, None, "gemini-3.6-flash", 4321, 2, 3, passed, 1_800_000_000.5)
     chats.store_ending(turn.id, "Because.", ending)
     assert stored(chats, turn).ending == ending
+
+
+def test_of_a_very_long_list_of_models_the_first_that_were_passed_over_are_kept(chats: Chats) -> None:
+    turn, _ = chats.ask("Why?", None, "form")
+    passed = tuple(Passed(f"model-{number}", Sentence("x" * 100)) for number in range(1000))
+    chats.store_ending(turn.id, "Because.", Ending(Finish.COMPLETE, passed=passed))
+    assert stored(chats, turn).ending == Ending(Finish.COMPLETE, passed=passed[:32])
 
 
 def test_the_note_of_an_ending_comes_back_with_its_values_in_both_languages(chats: Chats) -> None:

@@ -12,7 +12,8 @@ from fakes.rungs import gemini_rungs
 
 from kindle_appliance.conversation import Question
 from kindle_appliance.errors import OwnerError
-from kindle_appliance.upstream.fallback import Fallback, Generation
+from kindle_appliance.upstream.fallback import Fallback
+from kindle_appliance.upstream.generation import Generation
 from kindle_appliance.upstream.quotas import Quotas
 
 MODELS = ("a", "b", "c")

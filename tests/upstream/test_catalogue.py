@@ -98,4 +98,4 @@ def test_an_unreadable_date_header_is_no_date(gemini: FakeGemini, upstream: Upst
 
 def test_models_of_an_unexpected_shape_are_skipped() -> None:
     body = b'{"models": [1, {}, {"name": "models/a", "supportedGenerationMethods": null}, {"name": "models/b",'
-    assert Gemini().read_catalogue(body + b' "supportedGenerationMethods": ["generateContent"]}]}') == ("b",)
+    assert Gemini().read_catalogue(body + b' "supportedGenerationMethods": ["generateContent"]}]}') == {"b": None}

@@ -17,8 +17,9 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.errors import UpstreamUnreachable
 from kindle_appliance.upstream.call import Upstream
 from kindle_appliance.upstream.demo import MODEL, DemoGemini
-from kindle_appliance.upstream.fallback import Fallback, Generation
-from kindle_appliance.upstream.gemini import AnswerReader, Gemini
+from kindle_appliance.upstream.fallback import Fallback
+from kindle_appliance.upstream.gemini import Gemini, GeminiReader
+from kindle_appliance.upstream.generation import Generation
 from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.web.templates import STATIC
 
@@ -108,7 +109,7 @@ def test_the_demo_speaks_geminis_dialect(demo: DemoGemini, open_upstream: Open) 
     assert {chunk["modelVersion"] for chunk in chunks} == {MODEL}
     totals = [chunk["usageMetadata"]["totalTokenCount"] for chunk in chunks]
     assert totals == sorted(set(totals))
-    reader = AnswerReader("any-model")
+    reader = GeminiReader("any-model")
     assert reader.feed(body) == demo_answer("chinese")
     assert reader.close() == ("", Ending(Finish.COMPLETE, None, MODEL, totals[-1]))
 

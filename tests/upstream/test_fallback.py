@@ -49,10 +49,12 @@ from kindle_appliance.errors import (
     UpstreamUnreadable,
 )
 from kindle_appliance.upstream.call import Call, Clocks, Upstream
-from kindle_appliance.upstream.fallback import Fallback, Generation, Waiting
+from kindle_appliance.upstream.fallback import Fallback
 from kindle_appliance.upstream.gemini import Gemini
-from kindle_appliance.upstream.quotas import UNKNOWN_SECONDS, Quotas
+from kindle_appliance.upstream.generation import Generation
+from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.upstream.rung import Place, Rung
+from kindle_appliance.upstream.waiting import Waiting
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -97,7 +99,7 @@ def test_text_comes_piece_by_piece_and_then_the_ending(gemini: FakeGemini, open_
     assert list(pieces) == []
     ending = generation.ending
     assert ending is not None
-    assert (ending.finish, ending.note, ending.model, ending.tokens) == (Finish.COMPLETE, None, "flash-9", 7)
+    assert (ending.finish, ending.note, ending.model, ending.tokens) == (Finish.COMPLETE, None, "flash", 7)
     assert generation.error is None
     (call,) = gemini.calls
     assert (call.model, call.headers["x-goog-api-key"]) == ("flash", KEY)
@@ -149,7 +151,7 @@ def test_an_endless_answer_is_ended_at_the_greatest_length(
     generation = ask(open_upstream(gemini.url))
     assert "".join(generation).startswith("On and on. " * 90)
     assert generation.ending is not None and generation.ending.finish is Finish.LENGTH
-    assert "greatest length" in generation.ending.words("en")
+    assert "greatest length" in str(generation.ending.note)
     gemini.calls[0].wait_gone()
     assert asked(gemini) == ["flash"]
 
@@ -217,8 +219,7 @@ def test_a_model_with_an_exhausted_quota_is_not_asked_the_next_question(
     for text in ("One.", "Two."):
         generation = fallback.ask(QUESTION)
         assert "".join(generation) == text
-        assert generation.ending is not None and generation.ending.rung == 1
-        assert "lite answered" in generation.ending.words("en")
+        assert generation.ending is not None and (generation.ending.rung, generation.ending.model) == (1, "lite")
     assert asked(gemini) == ["flash", "lite", "lite"]
 
 
@@ -233,7 +234,7 @@ def test_when_every_quota_is_exhausted_no_model_is_asked_and_the_reader_learns_u
         assert isinstance(generation.error, QuotaExhausted)
         assert generation.error.retry_after is not None and 0 < generation.error.retry_after <= 25 * 3600
         assert generation.ending is not None and generation.ending.finish is Finish.FAILED
-        said = generation.ending.words("en")
+        said = str(generation.ending.note)
         assert re.search(r"used up\. New questions from \d\d:00 (today|tomorrow)\.", said), said
     assert asked(gemini) == ["flash", "lite"], "the second question is sent to no model"
 
@@ -247,7 +248,7 @@ def test_a_retired_model_does_not_mask_the_exhausted_quotas_of_the_others(
         gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="old")
         generation = fallback.ask(QUESTION)
         assert "".join(generation) == ""
-        assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
+        assert generation.ending is not None and "used up. New questions from" in str(generation.ending.note)
     assert asked(gemini) == ["flash", "lite", "old", "old"], "an unknown model rather than none"
 
 
@@ -302,7 +303,7 @@ def test_a_quota_that_comes_back_while_the_reader_is_told_when_makes_no_mistake(
     rung = Rung(Gemini(clock=lambda: NOON), Place(open_upstream(gemini.url), KEY), "flash")
     generation = Fallback([rung], quotas).ask(QUESTION)
     assert "".join(generation) == ""
-    assert generation.ending is not None and "used up. New questions from" in generation.ending.words("en")
+    assert generation.ending is not None and "used up. New questions from" in str(generation.ending.note)
 
 
 def test_a_refused_key_is_reported_although_all_quotas_are_used_up(gemini: FakeGemini, open_upstream: Open) -> None:
@@ -328,7 +329,7 @@ def test_a_long_retry_delay_is_not_waited_for(gemini: FakeGemini, open_upstream:
 def test_the_waiting_for_one_question_is_bounded(
     gemini: FakeGemini, open_upstream: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.upstream.fallback._MOST_WAITING_SECONDS", 2.5)
+    monkeypatch.setattr("kindle_appliance.upstream.delays._MOST_BUSY_SECONDS", 2.5)
     gemini.default = refused(retry_info("0s"))
     assert "".join(ask(open_upstream(gemini.url), ["flash"])) == ""
     assert asked(gemini) == ["flash"] * 3
@@ -500,7 +501,7 @@ def test_an_unknown_model_is_not_asked_again_for_a_day(gemini: FakeGemini, open_
     fallback = Fallback(gemini_rungs(open_upstream(gemini.url), MODELS), quotas)
     gemini.default = Reply.answer("Because.")
     gemini.replies(Reply.error(404, "NOT_FOUND", "retired"), model="flash")
-    for moment in (0.0, 1.0, UNKNOWN_SECONDS - 1, UNKNOWN_SECONDS + 1):
+    for moment in (0.0, 1.0, Gemini.unknown_seconds - 1, Gemini.unknown_seconds + 1):
         ticks[0] = moment
         assert "".join(fallback.ask(QUESTION)) == "Because."
     assert asked(gemini) == ["flash", "lite", "lite", "lite", "flash"]

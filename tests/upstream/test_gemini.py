@@ -8,6 +8,7 @@ import base64
 import copy
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from kindle_appliance.errors import (
     UpstreamUnreadable,
 )
 from kindle_appliance.settings import Settings
-from kindle_appliance.upstream.gemini import AnswerReader, Gemini
+from kindle_appliance.upstream.gemini import Gemini, GeminiReader
 from kindle_appliance.upstream.sse import MAX_EVENT_BYTES, EventStreamParser
 
 ASKED = "gemini-asked"
@@ -59,10 +60,18 @@ def refusal(status: int, body: bytes) -> ApplianceError:
     return Gemini().refusal(status, {}, body)
 
 
+@pytest.mark.parametrize("word", ["model ", "API key ", "credit ", "context "])
+def test_a_long_message_is_judged_at_once(word: str) -> None:
+    """Some patterns take the square of it: 60,000 characters took half a minute."""
+    since = time.process_time()
+    assert refusal(400, error_body(400, "INVALID_ARGUMENT", word * (60_000 // len(word)))).detail
+    assert time.process_time() - since < 3
+
+
 def read(
     pieces: Iterable[bytes], *, cut: bool = False, max_event_bytes: int = MAX_EVENT_BYTES
-) -> tuple[str, Ending, AnswerReader]:
-    reader = AnswerReader(ASKED, max_event_bytes=max_event_bytes)
+) -> tuple[str, Ending, GeminiReader]:
+    reader = GeminiReader(ASKED, max_event_bytes=max_event_bytes)
     text = "".join([reader.feed(piece) for piece in pieces])
     last, ending = reader.close(cut=cut)
     return text + last, ending, reader
@@ -117,7 +126,7 @@ def test_only_what_is_set_is_sent(generation: GenerationOptions, settings: dict[
     assert body == {"contents": contents, "generationConfig": settings, "system_instruction": instruction}
 
 
-@pytest.mark.parametrize("model", Settings().models)
+@pytest.mark.parametrize("model", [entry.model for entry in Settings().models])
 def test_a_model_of_the_usual_list_thinks_as_little_as_it_can_and_has_room_for_an_answer(model: str) -> None:
     options = Gemini().with_defaults(model, GenerationOptions(max_output_tokens=8192))
     body = json.loads(Gemini().request(model, Question("Why?"), options, "key").body)
@@ -240,7 +249,7 @@ def test_a_recorded_stream_cut_anywhere_keeps_the_text_of_its_complete_events(sh
     """Fed byte by byte. After each byte, a copy of the reader is closed as cut."""
     data = (shared / "streams" / stream).read_bytes()
     whole = _STREAMS[stream]["computed"]["text"]
-    reader = AnswerReader(ASKED)
+    reader = GeminiReader(ASKED)
     text = ""
     for offset, heard in enumerate(heard_at_every_offset(data)):
         text += reader.feed(data[offset - 1 : offset]) if offset else ""
@@ -399,7 +408,7 @@ def test_thoughts_and_parts_without_text_are_left_out() -> None:
     another = {"content": {"parts": [{"text": "secret"}]}}
     text, _, reader = read([event({"candidates": [{"content": {"parts": parts}}, another]})])
     assert text == "One two."
-    thoughts = AnswerReader(ASKED)
+    thoughts = GeminiReader(ASKED)
     assert thoughts.feed(chunk("Hm.", thought=True)) == "" and not thoughts.has_text and reader.has_text
 
 
@@ -413,7 +422,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character_wherever_it_stand
 
 
 def test_progress_grows_with_text_and_with_tokens_and_not_with_repeated_counts() -> None:
-    reader = AnswerReader(ASKED)
+    reader = GeminiReader(ASKED)
     steps = [
         (chunk("Hm.", thought=True, usage={"totalTokenCount": 5}), True),
         (chunk(None, usage={"totalTokenCount": 5}), False),
@@ -479,7 +488,7 @@ def test_a_cut_error_is_still_an_error() -> None:
 
 
 def test_bare_json_is_read_at_the_end_of_its_line_while_the_connection_stays_open() -> None:
-    reader = AnswerReader(ASKED)
+    reader = GeminiReader(ASKED)
     assert reader.feed(chunk("two ").removeprefix(b"data: ")) == "two " and reader.error is None
     assert reader.feed(error_body(503, "UNAVAILABLE", "Overloaded.")) == "" and reader.error is not None
 
@@ -492,7 +501,7 @@ def test_text_in_bare_json_alone_or_in_an_array_comes_in_its_order() -> None:
 
 
 def test_an_event_beyond_the_cap_ends_the_answer_and_keeps_the_text_before_it() -> None:
-    reader = AnswerReader(ASKED, max_event_bytes=500)
+    reader = GeminiReader(ASKED, max_event_bytes=500)
     assert reader.feed(chunk("Half")) == "Half" and reader.error is None
     assert reader.feed(b"data: " + b"x" * 600) == "" and isinstance(reader.error, UpstreamUnreadable)
     for text, finish in [("Half", Finish.INTERRUPTED), ("", Finish.FAILED)]:
@@ -511,7 +520,7 @@ _REFUSALS = [
     (401, "UNAUTHENTICATED", [error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED")], _OWNER, "not accept the key"),
     (402, "RESOURCE_EXHAUSTED", [retry_info("1s")], _OWNER, "credit"),
     (403, "PERMISSION_DENIED", [], _OWNER, "not let this appliance's key"),
-    (404, "NOT_FOUND", [], UnknownModel, "not know this model"),
+    (404, "NOT_FOUND", [], UnknownModel, "not have this model"),
     (413, "", [], ContextExceeded, "too long"),
     (511, "", [], SignInPage, "sign-in page"),
     (429, "RESOURCE_EXHAUSTED", [], UpstreamRateLimited, "Too many questions"),
@@ -804,6 +813,6 @@ def test_a_null_error_and_an_unspecified_block_reason_are_ignored() -> None:
         b'data: {"error": null, "promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"},'
         b' "candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "hi"}]}}]}\n\n'
     )
-    reader = AnswerReader("model-a")
+    reader = GeminiReader("model-a")
     assert reader.feed(chunk) == "hi"
     assert reader.close()[1].finish is Finish.COMPLETE

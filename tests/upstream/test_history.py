@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.conversation import Message, Question
+from kindle_appliance.conversation import GenerationOptions, Message, Question
 from kindle_appliance.upstream import history
+from kindle_appliance.upstream.rung import Limits
+from kindle_appliance.upstream.tokens import estimate
 
 QUESTION = Message("user", "And now?")
 
@@ -71,3 +73,49 @@ def test_the_budget_holds_and_the_end_of_the_history_is_sent(characters: int, si
     if said:
         assert sent[-3] == said[-2], "the last question is sent"
         assert sent[:-3] == said[:-2][len(said[:-2]) - len(sent[:-3]) :]
+
+
+# In tokens
+
+RULES = "Answer in the language of the question. Be short. Never use emoji."
+CONTEXTS = st.sampled_from([0, 64, 256, 1000, 2048, 4096, 32_768])
+TEXTS = st.sampled_from(["海水", "17 ", "Because of salt. "]).flatmap(
+    lambda word: st.integers(0, 900).map(word.__mul__)
+)
+
+
+@given(context=CONTEXTS, question=TEXTS, texts=st.lists(TEXTS, max_size=8))
+def test_a_prompt_fits_half_of_a_small_context_whatever_it_is_made_of(
+    context: int, question: str, texts: list[str]
+) -> None:
+    said = tuple(Message("model" if index % 2 else "user", text) for index, text in enumerate(texts))
+    asked = Question(question, said, RULES)
+    fitting = history.fit(asked, Limits(24_000, context))
+    assert fitting.text == question
+    assert RULES.startswith(fitting.instruction) and estimate(fitting.instruction) <= context // 8
+    if estimate(question) + estimate(RULES) <= context // 2:
+        assert sum(estimate(each.text) for each in fitting.messages) + estimate(fitting.instruction) <= context // 2
+    else:
+        assert fitting.history == ()
+    assert len(fitting.history) <= len(said)
+
+
+def test_digits_and_chinese_leave_room_for_fewer_turns() -> None:
+    def kept(text: str) -> int:
+        said = tuple(Message(role, text * 100) for _ in range(50) for role in ("user", "model"))
+        return len(history.fit(Question("And now?", said), Limits(100_000, 8192)).history)
+
+    assert kept("word ") / 3 > kept("1234 ") > kept("海水海水海水") > 1
+
+
+def test_without_a_context_nobody_counts_tokens() -> None:
+    said = (Message("user", "海" * 9000), Message("model", "水" * 9000))
+    asked = Question("And now?", said, RULES * 1000)
+    assert history.fit(asked, Limits(24_000)) == asked
+
+
+def test_an_answer_gets_the_other_half_of_the_context() -> None:
+    assert [
+        Limits(context=context).bounded(GenerationOptions(max_output_tokens=most)).max_output_tokens
+        for context, most in ((None, 8192), (4096, 8192), (4096, None), (4097, 100), (255, 8192), (None, None))
+    ] == [8192, 2048, 2048, 100, 128, None]

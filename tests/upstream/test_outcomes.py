@@ -155,7 +155,7 @@ OUTCOMES = {
         error(400, "INVALID_ARGUMENT", message="The input token count (9) exceeds the maximum number of tokens."),
         "question is too long",
     ),
-    "404": refused(error(404, "NOT_FOUND"), "not know this model"),
+    "404": refused(error(404, "NOT_FOUND"), "not have this model"),
     "429 for a while": refused(error(429, "RESOURCE_EXHAUSTED", quota_failure(PER_MINUTE)), "Too many questions"),
     "429 for a minute": refused(error(429, "RESOURCE_EXHAUSTED", retry_info("59.5s")), "Too many questions"),
     "429 for the day": refused(error(429, "RESOURCE_EXHAUSTED", quota_failure(PER_DAY)), "today are used up"),
@@ -169,7 +169,7 @@ OUTCOMES = {
     "504": refused(error(504, "DEADLINE_EXCEEDED"), "has a problem"),
     # Refusals followed by an answer.
     "503, and another model answers": Outcome(
-        [error(503, "UNAVAILABLE"), Reply.answer("Because.")], "Because.", "complete", "model-b answered", BOTH
+        [error(503, "UNAVAILABLE"), Reply.answer("Because.")], "Because.", "complete", "", BOTH
     ),
     "429 for a second, and then an answer": Outcome(
         [error(429, "", retry_info("1s")), error(503, "UNAVAILABLE"), Reply.answer("Because.")],

@@ -87,7 +87,7 @@ def test_its_answer_is_read_on_the_page_like_any_other(
     shed.replies(answer("Be", "cause *so*."), answer("Again."))
     page, end = read(house)
     assert "<p>Because <em>so</em>.</p>" in page
-    assert end == {"finish": "complete", "note": "", "model": "large"}
+    assert end == {"finish": "complete", "note": "", "model": "large", "by": "Answered by large."}
     house.ask("And now?", chat=1)
     first, second = shed.wait_for_calls(2)
     assert (first.method, first.path, first.headers["token"]) == ("POST", "/write", "a-token")
@@ -162,7 +162,7 @@ def test_it_answers_where_gemini_cannot(
     shed.replies(answer("Because."))
     page, end = read(open_house(of_gemini, of_shed))
     assert "Because." in page
-    assert end["note"] == "large answered, because the first choice could not."
+    assert end["by"] == "Answered by large." and end["why"] == "Why not large?"
 
 
 @pytest.mark.parametrize("reply", NOT_BY_THE_SHED.values(), ids=NOT_BY_THE_SHED)
@@ -173,7 +173,7 @@ def test_gemini_answers_where_it_cannot(
     gemini.replies(Reply.answer("Because."))
     page, end = read(open_house(of_shed, of_gemini))
     assert "Because." in page
-    assert end["note"] == "large answered, because the first choice could not."
+    assert end["by"] == "Answered by large." and end["why"] == "Why not large?"
 
 
 def test_a_refused_key_rules_out_its_own_place_only(
@@ -200,7 +200,7 @@ def test_a_short_retry_delay_of_either_place_is_waited_for(
     gemini: FakeGemini, shed: FakeGemini, of_gemini: Rung, of_shed: Rung, open_house: OpenHouse
 ) -> None:
     gemini.replies(USED_UP)
-    shed.replies(refusal(425, Again_In="0.5"), answer("At last."))
+    shed.replies(refusal(429, Again_In="0.5"), answer("At last."))
     house = open_house(of_gemini, of_shed)
     house.ask("Why?")
     with house.follow("/answers/1?as=events") as follow:
@@ -226,7 +226,7 @@ def test_a_quota_belongs_to_a_place_and_its_model_and_outlives_a_restart(
     ending = house.desk.find(3)
     assert ending is not None and ending.wait_for_end(10) and ending.ending is not None
     assert ending.ending.finish is Finish.FAILED
-    words = ending.ending.words("en")
+    words = str(ending.ending.note)
     assert re.fullmatch(
         r"The shed's free questions for today are used up\. New questions from \d\d:\d\d (today|tomorrow)\.", words
     ), "its quota is reset first"
@@ -267,6 +267,6 @@ def test_the_doctor_asks_each_place(
     patient = Patient("0.0.0", settings, tmp_path, [of_gemini, of_shed], None, True, "127.0.0.1", lambda name: ())
     keys = [finding for finding in examine(patient) if finding.subject == "key"]
     assert [(finding.verdict, finding.text) for finding in keys] == [
-        (Verdict.OK, "Gemini accepts it and offers 1 models, all of the settings among them."),
-        (Verdict.FAILURE, "The shed accepts it and offers 1 models, but not large."),
+        (Verdict.OK, "Gemini accepts it and offers 1 model, all of the settings among them."),
+        (Verdict.FAILURE, "The shed accepts it and offers 1 model, but not large."),
     ]

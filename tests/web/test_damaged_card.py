@@ -183,6 +183,11 @@ def test_a_flipped_bit_in_an_answer_costs_its_turn_a_sentence_and_can_be_deleted
         {"model": b"\xff"},
         {"tokens": "many"},
         {"rung": "first", "next_rung": -3},
+        {"passed": "[7]"},
+        {"passed": '[["model-b", "no JSON"]]'},
+        {"passed": "[" * 50_000},
+        {"passed": b"\xff"},
+        {"back_at": 1e300},
     ],
     ids=str,
 )

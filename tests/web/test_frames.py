@@ -34,7 +34,12 @@ def test_blocks_come_first_then_the_tail_behind_them_then_the_end() -> None:
         {"html": "<p>a</p>", "upto": 3},
         {"html": "<p>b</p>", "upto": 6},
         {"keep": 0, "html": "tail"},
-        {"finish": "interrupted", "note": "Gemini's answer broke off here.", "model": "model-a"},
+        {
+            "finish": "interrupted",
+            "note": "Gemini's answer broke off here.",
+            "model": "model-a",
+            "by": "Answered by model-a.",
+        },
     ]
 
 

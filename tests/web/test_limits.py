@@ -363,8 +363,9 @@ class Crowd:
             if self._stop.wait(1):
                 return
             for number, client in enumerate(self._trickling):
-                try:
+                with suppress(OSError):  # closed while a byte was on its way: the response is there all the same
                     client.send(bytes([byte]))
+                try:
                     self.refused += b" 408 " in client.recv(1000)
                 except BlockingIOError:
                     continue  # no response yet

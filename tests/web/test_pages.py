@@ -14,20 +14,26 @@ import pytest
 from conftest import ROOT
 
 from kindle_appliance.answers.answer import News, Tail
-from kindle_appliance.ending import Ending, Finish
+from kindle_appliance.ending import Ending, Finish, Passed
 from kindle_appliance.host.mdns import Snapshot, State
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.storage.chats import Hit, Hits
 from kindle_appliance.storage.reports import Report
 from kindle_appliance.storage.rows import ChatSummary, Place, Turn
+from kindle_appliance.storage.waiting import WaitingTurn
 from kindle_appliance.typesetting.typesetter import Block
 from kindle_appliance.web import templates
-from kindle_appliance.web.pages import Pages, Reader, when
+from kindle_appliance.web.answerers import Answerer
+from kindle_appliance.web.listed import when
+from kindle_appliance.web.pages import Pages
+from kindle_appliance.web.reader import Reader
 
 WEB = ROOT / "kindle_appliance" / "web"
 NASTY = "<script>alert(1)</script> \"'&amp; {{_('Ask')}} {{!style}} </textarea></title>\n% import os\n"
 ENGLISH_READER = Reader(ENGLISH)
 NOON = datetime(2026, 11, 22, 12, 0).timestamp()
+NOTE = Sentence("Nothing has been asked yet.")
+PASSED = Ending(Finish.COMPLETE, None, "b", 7, 1, passed=(Passed("a", Sentence("It had a problem.")),))
 FIGURES = re.findall(r'report\.figures\["(\w+)"\]', (templates.STATIC / "reports.html").read_text(encoding="utf-8"))
 
 
@@ -68,6 +74,10 @@ def news(ending: Ending | None, *blocks: str) -> News:
     return News(settled, None if ending else Tail("<p>the tail</p>"), ending)
 
 
+OUT = Ending(Finish.FAILED, back_at=NOON + 3600)
+WAITS = {chat: WaitingTurn(9, chat, NOON + 3600, NOON) for chat in (2, 3)}
+
+
 def all_pages(pages: Pages, language: str, text: str) -> list[str]:
     chats = [ChatSummary(3, text, 2, NOON, True, 9), ChatSummary(2, text, 1, NOON - 86400, False, 8)]
     note = Sentence("Please type a question first.")
@@ -78,6 +88,10 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
         pages.reading(
             Reader(language), turn(text), Place(2, 0, 0), news(Ending(Finish.COMPLETE), "<p>one</p>"), "form-id"
         ),
+        pages.reading(Reader(language), turn(text), Place(2, 0, 0), news(OUT), "form-id", now=NOON),
+        pages.reading(Reader(language), turn(text), Place(2, 0, 0), news(OUT), "form-id", now=NOON, waits=WAITS[3]),
+        pages.asking(Reader(language), "form-id", chats, NOON, waiting=WAITS),
+        pages.list(Reader(language), chats, NOON, waiting=WAITS),
         pages.list(Reader(language), chats, NOON),
         pages.list(Reader(language), chats, NOON, has_newer=True, has_older=True),
         pages.found(Reader(language), text, Hits([Hit(chats[0], 1, NOON, text)], 7), NOON, 9, note),
@@ -88,6 +102,8 @@ def all_pages(pages: Pages, language: str, text: str) -> list[str]:
         pages.message(Reader(language), Sentence("There is no such page here.")),
         pages.pin(Reader(language), "/chats", "0123", note),
         *[pages.addresses(Reader(language), (), 80, Snapshot(state)) for state in State],
+        pages.about(Reader(language)),
+        *[pages.why(Reader(language), turn(text), each) for each in (PASSED, Ending(Finish.FAILED))],
         pages.check(Reader(language), NOON),
         pages.reports(Reader(language), [Report(NOON, {"device": text, "row": text, text: [text, {}]})], NOON),
         pages.reports(Reader(language), (), NOON),
@@ -130,7 +146,8 @@ def pages_full_of(text: str, language: str) -> list[str]:
     """Every page, with `text` in each place for foreign text: from readers, browsers, the owner, the network, the
     model's name, the reason of an error.
     """
-    pages = Pages(is_demo=True, starters=[text], follow_ups=[text, "More", text])
+    answerers = [Answerer(text, text), Answerer("b", text, text, text), Answerer(text, "c", "d", terms=NOTE)]
+    pages = Pages(is_demo=True, starters=[text], follow_ups=[text, "More", text], answerers=answerers)
     reader = Reader(language)
     note = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason=text)
     mdns = Snapshot(State.UP, text, (), note)
@@ -145,9 +162,10 @@ def pages_full_of(text: str, language: str) -> list[str]:
         pages.reading(reader, turn(text), Place(2, 0, 0), News([], None, None, (note,)), text),
     ]
     for finish in Finish:
-        ending = Ending(finish, note, model=text, rung=1)
+        ending = Ending(finish, note, model=text, rung=1, passed=(Passed(text, note), Passed("b", note)))
         asked = Turn(7, 3, 1, text, NOON, "It says " + text, ending)
         found.append(pages.reading(reader, asked, Place(2, 0, 0), news(ending, "<p>one</p>"), text, note))
+        found.append(pages.why(reader, asked, ending))
     return found
 
 
@@ -296,14 +314,14 @@ def test_the_page_of_a_growing_answer_has_its_script_and_the_settled_blocks(page
     page = pages.reading(ENGLISH_READER, turn(), Place(2, 0, 0), news(None, "<p>one</p>", "<p>two</p>"), "f")
     assert "<p>one</p><p>two</p></div>" in page
     assert '<noscript class="text"><p>the tail</p></noscript>' in page
-    assert '"answer": 7' in page and '"upto": 20' in page
+    assert '{"answer": 7, "upto": 20, ' in page
     assert "2 of 2" in page and 'action="/answers/7/stop" method="post"' in page
 
 
 def test_the_page_of_an_ended_answer_follows_nothing_and_says_how_it_ended(pages: Pages) -> None:
     ending = Ending(Finish.INTERRUPTED, Sentence("Gemini's answer broke off here."))
     page = pages.reading(ENGLISH_READER, turn(ending=ending), Place(1, 0, 0), news(ending, "<p>one</p>"), "f")
-    assert "XMLHttpRequest();\n  xhr.open('GET'" not in page and "Gemini&#039;s answer broke off here." in page
+    assert "xhr.open('GET'" not in page and "Gemini&#039;s answer broke off here." in page
     assert 'class="reading ended interrupted"' in page and "2 of 1" not in page
 
 

@@ -232,7 +232,7 @@ def test_text_reaches_a_follower_before_the_next_is_written(gemini: FakeGemini, 
         call.finish("four.")
         follow.read_to_end()
     assert follow.state.blocks == ["<p>One two three four.</p>"] and follow.state.tail == ""
-    assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a"}
+    assert follow.state.end == {"finish": "complete", "note": "", "model": "model-a", "by": "Answered by model-a."}
 
 
 def test_a_silent_stream_is_kept_alive_by_comments(

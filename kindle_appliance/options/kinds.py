@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..host.network import parse_networks
 from . import secret
-from .host.network import parse_networks
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Kind:
     allowed: str
     parse: Callable[[str], Any]
     accepts: Callable[[Any], bool]
+    read: Callable[[Any], Any] = lambda value: value
+    """How a value of the settings file that is no text becomes one. Raises ValueError."""
 
 
 def _is_int(value: object) -> bool:
@@ -112,14 +114,6 @@ def _is_phrase_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and 0 < len(item.strip()) <= 60 for item in value)
 
 
-def _is_model_list(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, str) and re.fullmatch(r"[\w.-]{1,100}", item, re.ASCII) for item in value)
-    )
-
-
 def _is_key(value: object) -> bool:
     # Visible ASCII only: anything else cannot stand in a header, and http.client would quote it in its error. A
     # single quote is what is left of a copy of which a part is missing.
@@ -129,7 +123,6 @@ def _is_key(value: object) -> bool:
 TEXT = Kind("a text", str, lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", _parse_switch, lambda value: isinstance(value, bool))
 WEB_ADDRESS = Kind("an address such as http://host:port", str, _is_web_address)
-MODELS = Kind("a list of at least one model name", _parse_list, _is_model_list)
 PHRASES = Kind("a list of short texts of up to 60 characters, or an empty list", _parse_list, _is_phrase_list)
 SECRET_PATH = Kind("an absolute path", str, lambda value: isinstance(value, str) and value.startswith("/"))
 PATH = Kind("a path", str, lambda value: isinstance(value, str) and bool(value) and "\0" not in value)
@@ -149,3 +142,12 @@ PIN = Kind(
     secret.parse,
     lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9]{4,12}", value)),
 )
+TEMPERATURE = number(0, 2)
+MAX_OUTPUT_TOKENS = whole(1, 1_000_000)
+_THINKING_LEVELS = ("minimal", "low", "medium", "high", "xhigh")
+THINKING_LEVEL = one_of(*_THINKING_LEVELS)
+OWN_THINKING_LEVEL = one_of("none", *_THINKING_LEVELS)
+"""Of one model: many servers can switch thinking off, Gemini's cannot."""
+THINKING_BUDGET = whole(-1, 1_000_000)
+CONTEXT = whole(256, 10_000_000)
+"""Options of models, for all of them or for one."""

@@ -12,8 +12,8 @@ from fakes.secrets import KEY, PIN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance import secret
 from kindle_appliance.errors import SettingsError
+from kindle_appliance.options import secret
 from kindle_appliance.settings import load
 
 FORMS = [

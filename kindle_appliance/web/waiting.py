@@ -1,0 +1,85 @@
+"""Routes: let a question wait until a quota is back, and take it back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bottle import HTTPError, HTTPResponse, request
+
+from ..ending import Finish
+from ..errors import LimitError, ReaderError, StorageError
+from ..storage.buckets import Buckets
+from ..storage.chats import Chats
+from ..storage.rows import Turn
+from . import cookies, replies, visitor
+from .paths import is_own_page, turn_path
+
+log = logging.getLogger(__name__)
+
+WAITS_PER_ADDRESS, WAITS, WAIT_SECONDS = 30, 120, 1800
+"""So often questions can be let wait from one address, and from all; after as many seconds again."""
+_HOUSE = ("house", "")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """`POST /answers/<id>/wait`, `POST /answers/<id>/withdraw`."""
+
+    chats: Chats
+    buckets: Buckets
+
+    def let_wait(self, answer: str) -> HTTPResponse:
+        """`POST /answers/<id>/wait`: ask this question when a quota is back. It leads to the page of the turn, also
+        if there is nothing to wait for any more; a script that accepts JSON is told where that is.
+        """
+        turn, waiting = self._find(answer), self.chats.waiting
+        with _told():
+            waits = waiting.find(turn.id) is not None  # a second tap costs nothing
+            if not waits:
+                wait = self.buckets.take({("address", visitor.source()): WAITS_PER_ADDRESS, _HOUSE: WAITS})
+                if wait:
+                    raise LimitError.too_often(wait)
+                waits = waiting.let_wait(turn.id)
+        response = replies.see_other(turn_path(turn))
+        if visitor.wants_json():
+            response = replies.to_json({"url": turn_path(turn)}, 201)
+        if waits:
+            cookies.keep_unread(response, [*(each for each in cookies.unread() if each != turn.id), turn.id])
+        return response
+
+    def withdraw(self, answer: str) -> HTTPResponse:
+        """`POST /answers/<id>/withdraw`: let it wait no longer; to the page that a form names as `back`, or to that
+        of the turn.
+        """
+        turn = self._find(answer)
+        with _told():
+            if self.chats.waiting.find(turn.id) is not None:
+                self.chats.waiting.withdraw(turn.id)
+        ending = self._find(answer).ending  # as it is now: it may have been asked since the page was made
+        back = request.forms.get("back", "")
+        response = replies.see_other(back if is_own_page(back) else turn_path(turn))
+        if ending and ending.finish is Finish.FAILED and turn.id in cookies.unread():
+            cookies.keep_unread(response, [each for each in cookies.unread() if each != turn.id])
+        return response
+
+    def _find(self, answer: str) -> Turn:
+        turn = self.chats.find_turn_by_id(int(answer))
+        if turn is None:
+            raise replies.not_found(self.chats.is_deleted_turn(int(answer)))
+        return turn
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turns an error into the response that tells of it."""
+    try:
+        yield
+    except ReaderError as error:
+        replies.log_refusal(error)
+        raise HTTPError(error.status, error.sentence, **replies.retry_after(error)) from None
+    except StorageError as error:
+        log.error("web: %s", error)
+        raise HTTPError(503, error.sentence) from None
