@@ -675,7 +675,7 @@ start() {
     run_units "${port}" "${folder##*/}"
     if [ -n "${fault}" ]; then
         journalctl --sync 2> /dev/null || :  # its last lines may not be written yet
-        journalctl --unit="${SERVICE}" --lines=8 --output=cat --no-pager >&2 || :
+        journalctl --unit="${SERVICE}" --unit="${SOCKET}" --lines=8 --output=cat --no-pager >&2 || :
         fail "The appliance does not start: ${fault}. Its last words are above. Everything is put back as it was."
     fi
     check_version

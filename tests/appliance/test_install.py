@@ -422,6 +422,15 @@ def test_the_appliance_gets_the_chosen_name_and_starts_on_command(machine: Machi
     purge(machine)
 
 
+def test_the_port_can_be_closed_and_opened_many_times_in_a_row(machine: Machine) -> None:
+    """systemd refuses the sixth start of a unit within ten seconds, unless the unit says otherwise."""
+    install(machine)
+    for _ in range(8):
+        machine.run("systemctl", "stop", "kindle-appliance.service", "kindle-appliance.socket")
+        machine.run("systemctl", "start", "kindle-appliance.socket")
+    assert "</html>" in get(machine)
+
+
 # ---- Restarts and upgrades
 
 CLIENT = """
