@@ -226,9 +226,10 @@ def _store(settings: Settings, file: Path, entry: Entry, first: bool) -> None:
     """Write the entry into the settings file. Where nothing could answer before, it becomes the whole list."""
     others = () if _is_alone(settings) else settings.models
     try:
-        status = check_plain(file)
-        text = read_plain(file, _MOST_BYTES).decode() if status else ""
-        replace_plain(file, insert(text, entry, others, first=first).encode())
+        data = read_plain(file, _MOST_BYTES + 1) if check_plain(file) else b""
+        if len(data) > _MOST_BYTES:
+            raise CannotInsert(f"it has more than {_MOST_BYTES} bytes")
+        replace_plain(file, insert(data.decode(), entry, others, first=first).encode())
     except CannotInsert as error:
         raise StartError(
             f"{file} cannot be changed by itself: {error}. Add this to `models` there: {entry}"

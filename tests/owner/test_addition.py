@@ -13,7 +13,7 @@ from fakes.gemini import Call, Reply, refusing_url
 from fakes.installed import Installed
 from fakes.openai import OpenAIServer
 from fakes.program import run
-from fakes.secrets import KEY
+from fakes.secrets import KEY, SERVER_KEY
 from fakes.terminal import Terminal
 
 from kindle_appliance.errors import StartError
@@ -26,7 +26,6 @@ from kindle_appliance.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
 
-SERVER_KEY = "sk-of-the-server-0123456789"
 ANSWER = openai.answer("Because of ", "the salt.")
 
 
@@ -322,6 +321,14 @@ def test_what_cannot_be_stored_is_told_before_or_with_the_line_to_add(
     installed.at.settings.write_text('"mod\\u0065ls" = ["gemini-a"]\n')
     status, _, errors = installed.run(*add)
     assert status == 1 and errors.endswith(f"Add this to `models` there: {line}\n")
+
+
+def test_a_settings_file_that_is_too_long_stays_as_it_is(installed: Installed, server: OpenAIServer) -> None:
+    long = "# a comment\n" * 100_000 + 'name = "atlas"\n'
+    installed.at.settings.write_text(long)
+    status, _, errors = installed.run("models", "add", place(server))
+    assert status == 1 and "cannot be changed by itself: it has more than 1048576 bytes." in errors
+    assert installed.at.settings.read_text() == long
 
 
 def test_a_server_that_still_loads_its_model_is_waited_for(installed: Installed, server: OpenAIServer) -> None:
