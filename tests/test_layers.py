@@ -181,7 +181,7 @@ web.refusals: errors web.headers web.templates
 web.unread:
 web.parser:
 web.server: host.network web.parser web.refusals web.unread
-web.visitor: host.network storage.rate_limit web.look web.cookies web.reader
+web.visitor: host.network storage.buckets storage.rate_limit web.look web.cookies web.reader
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms
     web.paths web.cookies web.listed web.pages web.replies web.visitor
 web.chats: clock errors storage.buckets storage.chats storage.rows storage.search storage.terms answers.desk

@@ -92,7 +92,7 @@ class Asking:
         response = replies.see_other(turn_path(asked))
         if visitor.wants_json():
             response = replies.to_json({"url": turn_path(asked)}, 201)
-        cookies.keep_unread(response, [*(each for each in cookies.unread() if each != asked.id), asked.id])
+        cookies.add_unread(response, asked.id)
         return response
 
     def _refuse(

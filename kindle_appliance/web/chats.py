@@ -28,7 +28,6 @@ _ROWS = 20
 """Of a page."""
 RENAMES_PER_ADDRESS, RENAMES, RENAME_SECONDS = 30, 120, 1800
 """So many chats can be renamed at once from one address, and from all; after as many seconds, all of them again."""
-_HOUSE = ("house", "")
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,7 @@ class ChatList:
         return replies.see_other("/chats")
 
     def _charge(self) -> None:
-        wait = self.buckets.take({("address", visitor.source()): RENAMES_PER_ADDRESS, _HOUSE: RENAMES})
-        if wait:
+        if wait := visitor.take(self.buckets, RENAMES_PER_ADDRESS, RENAMES):
             raise LimitError.too_often(wait)
 
     def confirm_deletion(self, chat: str) -> HTTPResponse:

@@ -30,7 +30,6 @@ REPORTS_PER_ADDRESS, REPORTS, REPORT_SECONDS = 30, 120, 1800
 A visit to the page sends one report. So a house can test ten devices three times, even from one address, or twelve
 times from their own. A report costs the card up to 40 KB: 0.2 GB a day, if somebody sends them without end.
 """
-_HOUSE = ("house", "")
 _PIECES = 3
 _PIECE_SECONDS = 0.4  # between two pieces
 
@@ -68,7 +67,7 @@ class Check:
             if request.content_length > _REPORT_BYTES:
                 raise ReaderError(TOO_MUCH, 413)
             report = read_json()
-            if wait := self.buckets.take({("address", visitor.source()): REPORTS_PER_ADDRESS, _HOUSE: REPORTS}):
+            if wait := visitor.take(self.buckets, REPORTS_PER_ADDRESS, REPORTS):
                 raise LimitError(
                     Sentence(
                         "Too many reports at once. Please try again in %(count)d second.",

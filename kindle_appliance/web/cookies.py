@@ -82,7 +82,22 @@ def keep_look(response: HTTPResponse, chosen: Look) -> None:
     _keep(response, "look", str(chosen))
 
 
-def keep_unread(response: HTTPResponse, answers: Sequence[int]) -> None:
+def add_unread(response: HTTPResponse, answer: int) -> None:
+    """This browser has asked for the answer last, and not seen its end."""
+    _keep_unread(response, [*_unread_but(answer), answer])
+
+
+def drop_unread(response: HTTPResponse, answer: int) -> None:
+    """This browser has no end of the answer to see any more."""
+    if answer in unread():
+        _keep_unread(response, _unread_but(answer))
+
+
+def _unread_but(answer: int) -> list[int]:
+    return [each for each in unread() if each != answer]
+
+
+def _keep_unread(response: HTTPResponse, answers: Sequence[int]) -> None:
     _keep(response, "unread", ".".join(map(str, answers[-_MOST_UNREAD:])))
 
 

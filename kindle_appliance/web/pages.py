@@ -151,7 +151,7 @@ class Pages:
             offered=OFFERED,
             trouble=trouble,
             rows=rows_of(reader, recent, now, waiting, ready),
-            address="/",
+            address=f"/?chat={chat.id}" if chat else "/",
         )
 
     def reading(

@@ -83,8 +83,8 @@ class Reading:
         else:  # what there is; if that is not all, the page follows the rest
             ending = news.ending
             page = replies.html(page_of(news.with_html(change)))
-        if ending is not None and not waits and turn.id in reader.unread:
-            cookies.keep_unread(page, [each for each in reader.unread if each != turn.id])
+        if ending is not None and not waits:
+            cookies.drop_unread(page, turn.id)
         return page
 
     def explain(self, chat: str, number: str) -> HTTPResponse:

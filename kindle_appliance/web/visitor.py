@@ -10,6 +10,7 @@ from bottle import request
 
 from ..host.network import source_of
 from ..sentences import choose_language
+from ..storage.buckets import Buckets
 from ..storage.rate_limit import Asker
 from . import cookies
 from .look import USUAL_LOOK, Look
@@ -52,6 +53,11 @@ def client() -> str:
 def source() -> str:
     """What limits count this client by, whatever cookies it brings: its address, or the network of that."""
     return source_of(client())
+
+
+def take(buckets: Buckets, per_address: int, in_all: int) -> float:
+    """Take a token from the bucket of this client's address and from that of the house; see `Buckets.take()`."""
+    return buckets.take({("address", source()): per_address, ("house", ""): in_all})
 
 
 def asker() -> Asker:

@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 WAITS_PER_ADDRESS, WAITS, WAIT_SECONDS = 30, 120, 1800
 """So often questions can be let wait from one address, and from all; after as many seconds again."""
-_HOUSE = ("house", "")
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,14 @@ class Waiting:
         with _told():
             waits = waiting.find(turn.id) is not None  # a second tap costs nothing
             if not waits:
-                wait = self.buckets.take({("address", visitor.source()): WAITS_PER_ADDRESS, _HOUSE: WAITS})
-                if wait:
+                if wait := visitor.take(self.buckets, WAITS_PER_ADDRESS, WAITS):
                     raise LimitError.too_often(wait)
                 waits = waiting.let_wait(turn.id)
         response = replies.see_other(turn_path(turn))
         if visitor.wants_json():
             response = replies.to_json({"url": turn_path(turn)}, 201)
         if waits:
-            cookies.keep_unread(response, [*(each for each in cookies.unread() if each != turn.id), turn.id])
+            cookies.add_unread(response, turn.id)
         return response
 
     def withdraw(self, answer: str) -> HTTPResponse:
@@ -61,8 +59,8 @@ class Waiting:
         ending = self._find(answer).ending  # as it is now: it may have been asked since the page was made
         back = request.forms.get("back", "")
         response = replies.see_other(back if is_own_page(back) else turn_path(turn))
-        if ending and ending.finish is Finish.FAILED and turn.id in cookies.unread():
-            cookies.keep_unread(response, [each for each in cookies.unread() if each != turn.id])
+        if ending and ending.finish is Finish.FAILED:
+            cookies.drop_unread(response, turn.id)
         return response
 
     def _find(self, answer: str) -> Turn:
