@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -130,8 +131,7 @@ def _models(given: argparse.Namespace, values: Settings, installation: Installat
 
     match given.action:
         case "add":
-            names = ("address", "model", "key_file", "context", "first", "untried", "plain_http", "restart")
-            wish = addition.Wish(**{name: getattr(given, name) for name in names})
+            wish = addition.Wish(**{each.name: getattr(given, each.name) for each in fields(addition.Wish)})
             config = _config(given, {} if installation else os.environ)
             return addition.add_model(values, installation, config, wish, commands.teller())
         case "test":

@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 from conftest import Soak
-from fakes.gemini import Call, FakeGemini, Reply, quota_failure
+from fakes.gemini import OUT, Call, FakeGemini, Reply
 from fakes.program import UNLIMITED, Appliance
 
 pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
-OUT = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
 QUESTIONS = 6
 SETTINGS = {**UNLIMITED, "KINDLE_APPLIANCE_MODELS": "model-a"}
 

@@ -55,7 +55,7 @@ def gather(installation: Installation, with_secrets: bool) -> dict[str, bytes]:
 
 def bring_back(installation: Installation, contents: Mapping[str, str], agree: Agree) -> Iterator[str]:
     """Restore belongings, except those with which this version would not start, and those that the owner does not
-    agree to. Yields what was done, a sentence for each file. Raises OSError.
+    agree to. Yields what was done, a sentence for each file. Raises OSError or `StartError`.
     """
     for name, path in _files(installation).items():
         if name not in contents:
@@ -102,7 +102,7 @@ def _bring_back_keys(installation: Installation, content: str, agree: Agree) -> 
 
 
 def _keys(installation: Installation) -> dict[str, str]:
-    """The stored keys of servers; none if one of them cannot be used."""
+    """The stored keys of servers. Raises `StartError` if one of them cannot be used."""
     try:
         return dict(read_keys(installation.keys, {})[0]) if installation.keys.is_dir() else {}
     except SettingsError as error:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..errors import OwnerError, StartError, UnknownModel, UpstreamBusy, UpstreamUnreachable, WebPage
 from ..options.entries import Entry
-from ..options.server_address import ServerAddress, has_port
+from ..options.server_address import ServerAddress, has_port, told_of_plain_http
 from ..settings import Settings
 from ..upstream.catalogue import Catalogue, fetch_catalogue
 from .models import LET_LISTEN, open_rungs, short_clocks
@@ -41,10 +41,7 @@ def find_server(settings: Settings, text: str, plain_http: bool) -> Server:
     faults: list[str] = []
     for address in candidates(text):
         if not (address.is_secure or address.is_private or plain_http):
-            raise StartError(
-                f"{address} is outside the house, and questions would go there readable for all on the way. Take"
-                " https, or say --plain-http."
-            )
+            raise StartError(f"{told_of_plain_http(address.name)} Take https, or say --plain-http.")
         if not asked and address.is_private and not has_port(text):
             # each port takes seconds if it is off
             print(f"Looking for a model server at {address.host} ...", flush=True)

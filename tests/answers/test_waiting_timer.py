@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fakes.calls import SOON
-from fakes.gemini import Call, FakeGemini, Reply, quota_failure, refusing_url
+from fakes.gemini import OUT, Call, FakeGemini, Reply, refusing_url
 from fakes.house import House
 from fakes.rungs import listed
 
@@ -25,7 +25,6 @@ from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.waiting import MOST_TIMES, WaitingTurn
 from kindle_appliance.upstream.call import Clocks
 
-OUT = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
 DAY = 24 * 3600.0
 
 

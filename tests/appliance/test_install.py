@@ -1062,7 +1062,7 @@ def test_a_model_server_of_the_command_line_answers_with_its_key_and_a_failed_ru
         said = install(machine, "new", *wish)
         assert SERVER_KEY not in said and "Demo:" not in get(machine)
         assert machine.run("cat", f"{CONFIG}/keys/127.0.0.1_9001").stdout == f"{SERVER_KEY}\n"
-        assert "I am at home." in get(machine, f"{ask(machine, 'Where are you?')}?wait=1")
+        assert "I am at home." in get(machine, ask(machine, "Where are you?"))
         check_what_runs(machine, said)
         installed = state(machine)
         install(machine, "new", *wish)
@@ -1091,7 +1091,7 @@ def test_a_key_and_a_model_server_of_one_command_line_are_both_in_the_list(machi
         listed = machine.run("kindle-appliance", "models", is_to_work=False).stdout
         assert re.search(r"^1 +gemini-", listed, re.MULTILINE)
         assert re.search(r"^[2-9] +small +127\.0\.0\.1:9001 .* ready$", listed, re.MULTILINE)
-        assert "I am at home." in get(machine, f"{ask(machine, 'Is anybody at home?')}?wait=1")
+        assert "I am at home." in get(machine, ask(machine, "Is anybody at home?"))
     before = belongings(machine)
     machine.run("sh", "-c", f"echo {KEY[:-1]}- > key")
     done = machine.run("/root/new/install.sh", *wish, "127.0.0.1:9", variables=OFFLINE, is_to_work=False)

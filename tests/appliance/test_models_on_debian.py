@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from fakes.secret_scanner import SCANNER
+from fakes.secrets import SERVER_KEY
 from fakes.terminal import Terminal
 
 from .debian import DEBIANS, Machine
@@ -18,7 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PC = "192.168.1.20"
 PORT, GUARDED_PORT = 11434, 8080
-KEY = "sk-of-the-server-0123456789"
 SERVER = """
 import http.server, json, sys, time
 key, *models = sys.argv[2:]
@@ -121,11 +121,11 @@ def test_the_list_and_the_doctor_say_whether_the_computer_is_on(machine: Machine
 
 def test_a_server_that_wants_a_key_gets_it_from_the_service_alone(machine: Machine) -> None:
     """After the tests before: the other server is off, so this one answers."""
-    with serving(machine, GUARDED_PORT, KEY, "gemma3:4b", "llama3:8b"):
+    with serving(machine, GUARDED_PORT, SERVER_KEY, "gemma3:4b", "llama3:8b"):
         before = unit(machine, "InvocationID")
         said = command(machine, "models", "add", f"{PC}:{GUARDED_PORT}", "--model", "llama3:8b", status=1)
         assert "wants a key" in said and "--model-key-file" in said
-        machine.run("sh", "-c", f"umask 077; echo '{KEY}' > key")
+        machine.run("sh", "-c", f"umask 077; echo '{SERVER_KEY}' > key")
         try:
             add = ("models", "add", f"{PC}:{GUARDED_PORT}", "--model-key-file", "key")
             assert "It offers: gemma3:4b, llama3:8b." in command(machine, *add, status=1)
@@ -133,15 +133,15 @@ def test_a_server_that_wants_a_key_gets_it_from_the_service_alone(machine: Machi
             said = command(machine, *add, "--model", "llama3:8b", "--first")
         finally:
             machine.run("rm", "key")
-        assert KEY not in said and "It is asked first." in said
+        assert SERVER_KEY not in said and "It is asked first." in said
         assert unit(machine, "InvocationID") != before
         stored = f"{CONFIG}/keys/{PC}_{GUARDED_PORT}"
         assert machine.run("stat", "--format=%U %a", stored).stdout == "root 600\n"
         assert [each.partition(" ")[0] for each in models(machine)] == ["llama3:8b", "qwen3:8b"]
         assert "It is llama3:8b that says so" in answer(machine)
         assert re.search(r"^warning +server ", command(machine, "doctor"), re.MULTILINE), "the other one is off"
-    assert KEY not in journal(machine)
-    search = ["grep", "--recursive", "--files-with-matches", "--no-messages", "--fixed-strings", KEY]
+    assert SERVER_KEY not in journal(machine)
+    search = ["grep", "--recursive", "--files-with-matches", "--no-messages", "--fixed-strings", SERVER_KEY]
     found = machine.run(*search, "/etc", "/opt", "/var/lib/private", "/run", is_to_work=False).stdout.split()
     assert set(found) - {stored} <= {f"/run/credentials/kindle-appliance.service/keys_{PC}_{GUARDED_PORT}"}
 
@@ -181,7 +181,6 @@ def test_an_upgrade_from_0_1_keeps_its_settings_to_the_letter(machine: Machine) 
     purge(machine)
     machine.run("mkdir", CONFIG)
     machine.run("tee", f"{CONFIG}/settings.toml", input=SETTINGS_OF_0_1)
-    machine.run("sed", "-i", "/^LoadCredential=keys/d", "/root/old/systemd/kindle-appliance.service")
     install(machine, "old")
     machine.run("rm", "-r", f"{CONFIG}/keys")
     machine.run("systemctl", "restart", "kindle-appliance")

@@ -115,7 +115,6 @@ def knows_visibility(browser: Browser) -> bool:
 @pytest.mark.parametrize("engine", MODERN, ids=lambda engine: engine.name, indirect=True)
 def test_a_modern_browser_says_when_its_network_is_back(browser: Browser, gemini: FakeGemini, house: House) -> None:
     assert isinstance(browser, DevTools)
-    browser.devtools("Network.enable")
     ask(browser, house.url)
     call = begin_on_page(browser, gemini, "Settled first.\n\nThen the open tail. ")
     take_clock(browser)

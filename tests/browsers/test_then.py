@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes.gemini import FakeGemini, Reply, quota_failure
+from fakes.gemini import OUT, FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
 
@@ -14,7 +14,6 @@ from .browser import Browser
 from .engines import Engine
 from .steps import ENDED, ask, begin, choose_look, offers, paragraphs, says, take, text_of
 
-OUT = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
 BUTTON = "#after form {}"
 
 
@@ -23,15 +22,6 @@ def house(gemini: FakeGemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """One with one model, whose pages of questions that wait look again soon."""
     monkeypatch.setattr("kindle_appliance.web.pages._LEAST_WAITING_SECONDS", 1)
     return House(gemini.url, tmp_path, models=("model-a",))
-
-
-def make_due(house: House) -> None:
-    """Let the moment of all that wait come."""
-    with house.database.write() as connection:
-        connection.execute("DELETE FROM quotas")
-        connection.execute("UPDATE waiting SET at = ?", (time.time() - 1,))
-    house.desk._fallback._quotas._outages.clear()
-    house.chats.waiting.changed.set()
 
 
 def press(browser: Browser, words: str) -> None:
@@ -94,7 +84,7 @@ def test_its_page_follows_when_it_begins_and_is_read_to_its_end(
     with house:
         let_wait(browser, gemini, house, house.url, 2)
         browser.script("window.isOld = 1")
-        make_due(house)
+        house.make_due()
         call = begin(gemini)
         call.text("Because ")
         browser.wait_until("document.getElementById('text').textContent.indexOf('Because') >= 0", 30)
@@ -110,7 +100,7 @@ def test_its_page_that_follows_a_second_failure_says_that_it_waits_again(
 ) -> None:
     with house:
         let_wait(browser, gemini, house, house.url, 2)
-        make_due(house)
+        house.make_due()
         call = gemini.next_call(20)
         browser.wait_until("document.body.className.indexOf('writing') >= 0", 30)
         call.play(OUT)
@@ -130,7 +120,7 @@ def test_without_a_network_the_page_stays_until_there_is_one(
             "window.setTimeout = function (action, ms) { return set(action, Math.min(ms, 200)); };"
         )
         proxy.cut()
-        make_due(house)
+        house.make_due()
         begin(gemini).finish("Because.")
         for _ in range(3):  # the page has seen some of these tries fail
             assert proxy.refused.acquire(timeout=20)

@@ -187,6 +187,10 @@ class Reply:
             yield deflate.flush()
 
 
+OUT = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
+"""The quota of the day is used up."""
+
+
 class Call:
     """A request, read to its end, and the means to answer it.
 

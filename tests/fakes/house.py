@@ -146,6 +146,14 @@ class House:
     ) -> None:
         self.stop()
 
+    def make_due(self) -> None:
+        """Let the moment of all questions that wait come, and the quotas be back."""
+        with self.database.write() as connection:
+            connection.execute("UPDATE waiting SET at = ?", (time.time() - 1,))
+            connection.execute("DELETE FROM quotas")
+        self.desk._fallback._quotas._outages.clear()
+        self.chats.waiting.changed.set()
+
     def hyphenate(self, language: str = "en") -> None:
         """Have the dictionary of a language in memory. Without this, text has no hyphens, and a page stays as it is
         when it is opened again.

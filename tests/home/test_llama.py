@@ -148,7 +148,7 @@ def test_a_key_that_the_server_does_not_accept_is_the_owners_and_the_right_one_m
 
 
 def test_a_chat_that_is_longer_than_the_context_goes_on_with_its_end(
-    browser: Browser, llama: LlamaServer, house_with: HouseWith
+    llama: LlamaServer, house_with: HouseWith
 ) -> None:
     """With the size set, the history is cut before; without it, once the server has refused the whole."""
     llama.stop()

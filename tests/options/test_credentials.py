@@ -90,7 +90,7 @@ WRONG_KEYS = ("pc.local", "=key", "pc.local=", "ftp://pc=key", "pc=a b", "pc=a, 
 
 
 @pytest.mark.parametrize("text", WRONG_KEYS)
-def test_wrong_keys_of_servers_are_refused_and_not_shown(text: str, tmp_path: Path) -> None:
+def test_wrong_keys_of_servers_are_refused_and_not_shown(text: str) -> None:
     said = refused({"KINDLE_APPLIANCE_KEYS": text})
     assert said.startswith("keys = (a secret, not shown), from the environment, KINDLE_APPLIANCE_KEYS, is not")
     assert "such as pc.local:11434=KEY" in said

@@ -238,7 +238,7 @@ def test_a_plain_setting_below_a_models_own_table_is_told_to_belong_to_it(config
     assert "It stands below" not in refused(config, 'models = [{model="a", text_size=4}]')[0]
 
 
-def test_a_wrong_entry_of_the_environment_is_named(config: Path) -> None:
+def test_a_wrong_entry_of_the_environment_is_named() -> None:
     with pytest.raises(SettingsError) as error:
         load({}, {"KINDLE_APPLIANCE_MODELS": "a, b at pc.local:0, c"})
     assert str(error.value) == (

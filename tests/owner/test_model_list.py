@@ -15,7 +15,7 @@ from fakes.gemini import FakeGemini, Reply, quota_failure, refusing_url
 from fakes.installed import Installed
 from fakes.openai import OpenAIServer
 from fakes.program import run
-from fakes.secrets import KEY
+from fakes.secrets import KEY, SERVER_KEY
 
 from kindle_appliance.options.credentials import file_name
 from kindle_appliance.options.entries import Entry
@@ -119,7 +119,7 @@ def test_each_model_is_asked_a_question_and_its_pace_is_told(
 ) -> None:
     installed.at.secret("key").write_text(KEY)
     (installed.at.folder / "keys").mkdir(exist_ok=True)
-    (installed.at.folder / "keys" / file_name(place(server))).write_text("sk-of-the-server-0123456789")
+    (installed.at.folder / "keys" / file_name(place(server))).write_text(SERVER_KEY)
     gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [PER_DAY])
     server.replies(openai.answer("Because of the salt."))
     settings(installed, f"qwen3:8b at {server.url}", "gemini-a", gemini_url=gemini.url)
@@ -129,7 +129,7 @@ def test_each_model_is_asked_a_question_and_its_pace_is_told(
     assert re.fullmatch(rf"1  qwen3:8b at {re.escape(place(server))}: {PACE}", first)
     assert re.fullmatch(r"2  gemini-a: Gemini's free questions for today are used up.*", second)
     (asked,) = server.calls
-    assert asked.headers["authorization"] == "Bearer sk-of-the-server-0123456789"
+    assert asked.headers["authorization"] == f"Bearer {SERVER_KEY}"
     assert [each["role"] for each in asked.json["messages"]] == ["system", "user"], "as a reader would ask"
 
 

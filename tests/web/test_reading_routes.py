@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 from conftest import Soak
-from fakes.gemini import FakeGemini, Reply, chunk, quota_failure
+from fakes.gemini import OUT, FakeGemini, Reply, chunk
 from fakes.house import House, PageState, answered, begin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -117,7 +117,7 @@ def test_a_page_opened_while_writing_shows_the_text_so_far_and_reloads_without_s
 def test_a_question_beyond_the_daily_quota_is_kept_and_can_be_asked_again_with_one_tap(
     gemini: FakeGemini, tmp_path: Path
 ) -> None:
-    gemini.default = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
+    gemini.default = OUT
     with House(gemini.url, tmp_path) as house:
         read_answer(house, *house.ask("Why?"))
     with House(gemini.url, tmp_path) as house:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from fakes.gemini import Call, FakeGemini, Reply, quota_failure
+from fakes.gemini import OUT, Call, FakeGemini, Reply
 from fakes.house import House
 
 from kindle_appliance.answers.answer import Answer
@@ -17,7 +17,6 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.storage.waiting import MOST_WAITING
 from kindle_appliance.web.waiting import WAIT_SECONDS, WAITS_PER_ADDRESS
 
-OUT = Reply.error(429, "RESOURCE_EXHAUSTED", "quota", [quota_failure("RequestsPerDay")])
 OFFER = (
     '<form class="ask then buttons" action="/answers/{}/wait" method="post"><button>Answer it then</button></form>'
 )
@@ -46,21 +45,12 @@ def out_of(house: House, device: str) -> None:
         follow.read_to_end()
 
 
-def make_due(house: House) -> None:
-    """Let the moment of all that wait come, and the quotas be back."""
-    with house.database.write() as connection:
-        connection.execute("UPDATE waiting SET at = ?", (time.time() - 1,))
-        connection.execute("DELETE FROM quotas")
-    house.desk._fallback._quotas._outages.clear()
-    house.chats.waiting.changed.set()
-
-
 def asked_again(gemini: FakeGemini, house: House) -> Call:
     """The call with which the first question of the house is asked once more, after it has waited."""
     out(house)
     gemini.default = None
     house.post("/answers/1/wait", {})
-    make_due(house)
+    house.make_due()
     return gemini.next_call(30)
 
 
@@ -219,7 +209,7 @@ def test_lists_lead_to_the_question_that_they_tell_of(gemini: FakeGemini, house:
         for path in ("/", "/chats"):
             assert row(house, path, **mine) == ("/chats/1/3", "being answered", "")
         third.play(Reply.answer("Nothing."))
-        make_due(house)
+        house.make_due()
         gemini.next_call(30).play(Reply.answer("Because."))
         for turn in (3, 1):
             with house.follow(f"/answers/{turn}?as=text") as follow:
