@@ -34,7 +34,7 @@ class Fallback:
     @property
     def back_at(self) -> float:
         """If nothing can answer before a quota is back: when the first is (Unix time); else 0."""
-        back = self._quotas.first_back([rung for rung in self._rungs if not self._quotas.is_unknown(rung)])
+        back = self._quotas.first_back(self._rungs)
         return back.at if back else 0.0
 
     def ask(self, question: Question, tell: Tell = lambda _: None, first: int = 0) -> Generation:

@@ -189,15 +189,14 @@ class Generation:
         self.error, self.ending = attempt.error, attempt.ending
         if self.ending is None:
             return
-        is_last = attempt.rung not in self._refusals or self._refusals[attempt.rung] is not attempt
         index = self._all_rungs.index(attempt.rung)
+        is_last = self._refusals.get(attempt.rung) is not attempt
         passed = self._passed_over(index if is_last else len(self._all_rungs))
-        self.ending = replace(self.ending, model=attempt.rung.model if attempt.has_text else "", passed=passed)
+        model, position = (attempt.rung.model, index) if attempt.has_text else ("", 0)
+        self.ending = replace(self.ending, model=model, rung=position, passed=passed)
         if isinstance(self.error, ContextExceeded) and not attempt.question.history:
             self.ending = replace(self.ending, note=_TOO_LONG_A_QUESTION.having(provider=attempt.rung.provider))
-        if attempt.has_text:
-            self.ending = replace(self.ending, rung=index)
-        elif attempt.is_silent:
+        if attempt.is_silent:
             self._offer(self._quotas.find_next(self._rungs, tried))
 
     def _passed_over(self, upto: int) -> tuple[Passed, ...]:
@@ -218,8 +217,7 @@ class Generation:
         if best is not None:
             self._conclude(best)
         hopeless = [each.rung for each in refusals if isinstance(each.error, _HOPELESS)]
-        known = [rung for rung in self._rungs if rung not in hopeless and not self._quotas.is_unknown(rung)]
-        back = self._quotas.first_back(known)
+        back = self._quotas.first_back(rung for rung in self._rungs if rung not in hopeless)
         is_for_owner = any(isinstance(each.error, OwnerError) for each in refusals)  # who must hear of it
         if back is None or is_for_owner:
             return

@@ -155,12 +155,12 @@ class Quotas:
         return away
 
     def first_back(self, rungs: Iterable[Rung]) -> Back | None:
-        """If all these are out of quota, or at places that are not reached: the first quota that is back at a place
-        that is, and when. None also if there is no such quota.
+        """If all these that are known are out of quota, or at places that are not reached: the first quota that is
+        back at a place that is, and when. None also if there is no such quota.
         """
         found: list[Back] = []
         for rung in rungs:
-            if self.is_away(rung):
+            if self.is_away(rung) or self.is_unknown(rung):
                 continue
             if (until := self.out_until(rung)) is None:
                 return None

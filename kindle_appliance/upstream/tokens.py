@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from string import digits
 
 _CHARACTERS_A_TOKEN = 3.5
@@ -24,6 +25,6 @@ def whole_sentences(text: str, most: int) -> str:
     """The first sentences of a text, as many as `most` tokens hold; "" if the first one is too long."""
     if estimate(text) <= most:
         return text
-    begins = (text[: each.end()] for each in _ENDS.finditer(text))
-    fitting = [begin for begin in begins if estimate(begin) <= most]
-    return fitting[-1].rstrip() if fitting else ""
+    ends = [each.end() for each in _ENDS.finditer(text)]
+    fitting = bisect_right(ends, most, key=lambda end: estimate(text[:end]))
+    return text[: ends[fitting - 1]].rstrip() if fitting else ""
