@@ -19,6 +19,7 @@ from coverage import Coverage
 from fakes.calls import nothing_leaks, open_upstream
 from fakes.gemini import FakeGemini
 from fakes.house import House
+from fakes.openai import OpenAIServer
 from fakes.secret_check import SecretCheck
 from fakes.secret_scanner import SCANNER
 from hypothesis import HealthCheck
@@ -162,6 +163,13 @@ def gemini() -> Iterator[FakeGemini]:
     """A Gemini that follows the test's commands."""
     with FakeGemini() as gemini:
         yield gemini
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A server of the OpenAI-compatible dialect that follows the test's commands."""
+    with OpenAIServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -52,7 +52,6 @@ class Models:
         self.left = 0
         self.until = 0.0
         self.answered: list[str] = []
-        self.refused = 0
 
     @property
     def back_at(self) -> float:
@@ -60,7 +59,6 @@ class Models:
 
     def ask(self, question: Question, tell: Tell, first: int = 0) -> Writing:
         if self.back_at or not self.left:
-            self.refused += not self.back_at
             self.until = self.back_at or clock.now() + 5 * HOUR
             return Writing("", Ending(Finish.FAILED, back_at=self.until))
         self.left -= 1

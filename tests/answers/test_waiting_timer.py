@@ -55,10 +55,10 @@ def house(gemini: FakeGemini, tmp_path: Path, clock: Clock) -> Iterator[House]:
         yield house
 
 
-def eventually(happens: Callable[[], object], what: str = "") -> None:
+def eventually(happens: Callable[[], object]) -> None:
     deadline, pause = time.monotonic() + 30, threading.Event()
     while not happens():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline
         pause.wait(0.01)
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from .gemini import Call, FakeGemini, Reply
-
-__all__ = ["DONE", "Call", "OpenAIServer", "answer", "answers", "chunk", "error", "event", "models", "refusal"]
 
 DONE = b"data: [DONE]\n\n"
 MODEL = "small-model"
@@ -121,3 +120,11 @@ def models(*names: str, **contexts: int) -> Reply:
 def answers(reply: Callable[[Call], Reply | None], listed: Reply) -> Callable[[Call], Reply | None]:
     """A default that lists models for each GET, and answers questions by `reply`."""
     return lambda call: listed if call.method == "GET" else reply(call)
+
+
+def recorded(shared: Path, stream: str) -> bytes:
+    """A recorded stream, framed if it holds only its chunks."""
+    data = (shared / "openai-streams" / stream).read_bytes()
+    if not stream.endswith(".chunks.txt"):
+        return data
+    return b"".join(b"data: " + line + b"\n\n" for line in data.splitlines() if line)

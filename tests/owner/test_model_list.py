@@ -35,12 +35,6 @@ Row = list[str]
 
 
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
 def installed(tmp_path: Path) -> Installed:
     return Installed(tmp_path)
 

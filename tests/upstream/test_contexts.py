@@ -32,12 +32,6 @@ QUESTION = Question("And why is rain not salty?", CHAT, SYSTEM_INSTRUCTION)
 
 
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
 def place(server: OpenAIServer) -> Iterator[Place]:
     upstream = Upstream(server.url, LONG, provider="pc.local", is_at_home=True)
     yield Place(upstream)

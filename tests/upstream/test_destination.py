@@ -33,12 +33,6 @@ Names = Callable[..., None]
 
 
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     """Lets the name pc.lan lead to these addresses, as a name server would."""
     system = socket.getaddrinfo

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Soak
-from fakes.openai import DONE, chunk, event
+from fakes.openai import DONE, chunk, event, recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,14 +171,6 @@ def heard_at_every_offset(data: bytes) -> Iterator[Heard]:
         yield heard
         if line.endswith(b"\n"):
             before, start = heard, offset
-
-
-def recorded(shared: Path, stream: str) -> bytes:
-    """A recorded stream, framed if it holds only its chunks."""
-    data = (shared / "openai-streams" / stream).read_bytes()
-    if not stream.endswith(".chunks.txt"):
-        return data
-    return b"".join(b"data: " + line + b"\n\n" for line in data.splitlines() if line)
 
 
 @every_stream

@@ -40,12 +40,6 @@ CLOCKS = Clocks(connect=10, first_byte=10, progress=10)
 
 
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
 def rung(server: OpenAIServer) -> Iterator[Rung]:
     """A model as an owner would set it, by the address that is understood."""
     address = ServerAddress.parse(server.root)
@@ -79,11 +73,8 @@ def test_each_recorded_stream_comes_out_of_a_socket_as_expected(
     """In pieces of any size, in each framing; all other endings are the business of the dialect's tests."""
     folder, chance = shared / "openai-streams", random.Random("recorded")
     for name, expected in json.loads((folder / "expected.json").read_bytes()).items():
-        data = (folder / name).read_bytes()
-        if name.endswith(".chunks.txt"):
-            data = b"".join(b"data: " + line + b"\n\n" for line in data.splitlines() if line)
         framing: Framing = chance.choice(["chunked", "length", "close"])
-        server.replies(Reply([data], framing=framing, piece=chance.randint(200, 5000)))
+        server.replies(Reply([openai.recorded(shared, name)], framing=framing, piece=chance.randint(200, 5000)))
         asked = attempt(rung)
         assert "".join(asked) == expected["text"], name
         assert asked.ending is not None and asked.ending.tokens == (expected["total_tokens"] or 0), name
