@@ -27,6 +27,7 @@ from .storage.chats import Chats
 from .storage.database import Database
 from .storage.folder import CHATS_FILE
 from .storage.indexer import Indexer
+from .storage.kept_secret import SESSIONS, keep_secret
 from .storage.lock import FolderLock
 from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
@@ -36,9 +37,10 @@ from .web import cookies
 from .web.app import Web
 from .web.guard import Guard
 from .web.health import Health
+from .web.layout import Layout
 from .web.look import Look
 from .web.pages import Pages
-from .web.pin import Gate, read_secret
+from .web.pin import Gate
 from .web.server import Server
 
 log = logging.getLogger(__name__)
@@ -72,11 +74,14 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         advertiser = Advertiser(settings.name, __version__)
         is_demo = needs_demo(settings)
         guard = _guard(settings, advertiser)
-        gate = Gate(settings.pin, read_secret(folder)) if settings.pin else None
+        gate = None
+        if settings.pin:
+            secret = keep_secret(folder, SESSIONS, "every browser must enter the PIN again")
+            gate = Gate(settings.pin, secret)
         web = Web(
             desk,
             chats,
-            Pages(is_demo, settings.starters, settings.follow_ups, answerers(settings)),
+            Pages(Layout(is_demo), settings.starters, settings.follow_ups, answerers(settings)),
             Reports(database),
             RateLimit(
                 database,

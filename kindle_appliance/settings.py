@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from .errors import SettingsError
 from .host.network import HOUSE_NETWORKS
 from .host.terminal import mask, mask_address
 from .options import credentials, dialects
+from .options.contradictions import Contradiction, check_together
 from .options.credentials import KEYS, Keys
 from .options.entries import EXAMPLES, MODELS, Entry, EntryError
 from .options.kinds import (
@@ -44,10 +44,8 @@ from .options.kinds import (
     one_of,
     whole,
 )
-from .options.server_address import is_private, told_of_plain_http
 from .options.settings_file import SettingsFile, mask_secrets
 from .sentences import LANGUAGES
-from .upstream.dialect import OptionError
 from .upstream.gemini import LADDER
 
 SYSTEM_INSTRUCTION = (
@@ -295,42 +293,11 @@ def load(
     if with_secrets:
         _find_secrets(values, origins, environment)
     try:
-        _check_together(values, origins)
-    except _Contradiction as error:
+        check_together(values, origins)
+    except Contradiction as error:
         named = [name for name in error.options if file and origins[name] == f"{config}"]
         raise SettingsError(str(error), file.excerpt(named[-1]) if file and named else "") from None
     return Settings(**values, origins=origins)
-
-
-class _Contradiction(Exception):
-    """Values whose kinds allow them, but which must not stand together, or so. `options`: their names."""
-
-    def __init__(self, text: str, *options: str) -> None:
-        super().__init__(text)
-        self.options = options
-
-
-def _check_together(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    try:
-        dialects.check_for_all(values)
-    except OptionError as error:
-        named = ", ".join(f"{name} from {origins[name]}" for name in error.options)
-        text = f"{' and '.join(error.options)} are both set: {error} They come from: {named}."
-        raise _Contradiction(text, *error.options) from None
-    url = urlsplit(values["gemini_url"])
-    if url.scheme == "http" and not is_private(url.hostname or ""):
-        raise _Contradiction(
-            f"gemini_url, from {origins['gemini_url']}, is not allowed: {told_of_plain_http(url.hostname or '')}"
-            " Take https://.",
-            "gemini_url",
-        )
-    device, house = values["device_questions_per_day"], values["questions_per_day"]
-    if device is not None and device > house:
-        raise _Contradiction(
-            f"device_questions_per_day = {device}, from {origins['device_questions_per_day']}, is more than the"
-            f" house may ask. Allowed is at most questions_per_day = {house}, from {origins['questions_per_day']}.",
-            "device_questions_per_day",
-        )
 
 
 def _from_file(option: Option, value: object, file: SettingsFile) -> object:

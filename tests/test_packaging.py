@@ -32,6 +32,7 @@ import sys
 sys.path = [each for each in sys.path if each not in ("", {root!r})]
 sys.path.insert(0, {place!r})
 import kindle_appliance
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import STATIC
@@ -39,7 +40,7 @@ from kindle_appliance.sentences import Sentence
 assert kindle_appliance.__file__.startswith({place!r}), kindle_appliance.__file__
 assert str(STATIC).startswith({place!r}), STATIC
 assert "page.js" in [path.name for path in STATIC.iterdir()] and (STATIC / "demo_answers.md").is_file()
-print(Pages(False).message(Reader("zh-CN"), Sentence("Stop")))
+print(Pages(Layout(False)).message(Reader("zh-CN"), Sentence("Stop")))
 """
 
 

@@ -21,45 +21,13 @@ from ..storage.rows import ChatSummary, Place, Turn
 from ..storage.waiting import WaitingTurn
 from .answerers import Answerer, who_answers
 from .credit import answered_by, why_not
+from .layout import SCRIPTS, Layout
 from .listed import NOTHING_IS_READY, NOTHING_WAITS, Row, rows_of, told, when
 from .look import OFFERED
 from .paths import turn_path
 from .reader import Reader
-from .templates import Page, Templates
+from .templates import Page
 from .typed import Typed, question_of, without_signs
-
-STYLES = {
-    "reading.html": ("page", "reading"),
-    "check.html": ("page", "checking"),
-    "reports.html": ("page", "checking"),
-    "pin.html": ("page", "asking", "checking"),
-}
-"""The styles of static/ for a page, in their order. All others have those of `_USUAL_STYLES`."""
-_USUAL_STYLES = ("page", "asking")
-
-FIRST_SCRIPTS = ("page", "hyphens")
-"""The scripts of static/ for all pages, in their order."""
-
-SCRIPTS = {
-    "asking": ("sending", "drafts", "sizes"),
-    "reading": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
-    "writing": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
-    "waiting": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "waiting"),
-}
-"""The scripts of static/ for a kind of page, in their order, after those of all pages."""
-
-SCRIPT_SENTENCES = {
-    "page": Sentence("{page} of {pages}"),
-    "stopping": Sentence("Stopping ..."),
-    "trying": Sentence("Connection lost. The page keeps trying."),
-    "lost": Sentence("Connection lost. What has arrived stays here."),
-    "zoomed": Sentence("Tap twice quickly to zoom out again."),
-    "sending": Sentence("Sending ..."),
-    "notSent": Sentence("Not sent. Your question is still here."),
-    "bold": Sentence("Bold"),
-    "regular": Sentence("Regular"),
-}
-"""What the scripts in static/ say by themselves."""
 
 STARTERS = (
     Sentence("Explain:"),
@@ -93,22 +61,21 @@ _FIGURES = (
 
 
 class Pages:
-    """All pages of the appliance. `is_demo`: answers are examples, and every page says so. `starters` and
-    `follow_ups` replace the built-in ones unless they are None. `answerers`: who answers, unless it is the demo.
+    """All pages of the appliance but those of books. `starters` and `follow_ups` replace the built-in ones unless
+    they are None. `answerers`: who answers, unless it is the demo.
     """
 
     def __init__(
         self,
-        is_demo: bool,
+        layout: Layout,
         starters: Sequence[str] | None = None,
         follow_ups: Sequence[str] | None = None,
         answerers: Sequence[Answerer] = (),
     ) -> None:
-        self._is_demo = is_demo
+        self._layout = layout
         self._starters = starters
         self._follow_ups = follow_ups
         self._answerers = answerers
-        self._templates = Templates()
 
     def starters(self, language: str) -> list[str]:
         """Beginnings of questions, for the reader to complete."""
@@ -135,7 +102,7 @@ class Pages:
         not sent. `form` is the one-time id of this form. `trouble`: what all readers must know. `waiting` and
         `ready`: as in `rows_of()`.
         """
-        return self._page(
+        return self._layout.page(
             reader,
             "asking.html",
             scripts=SCRIPTS["asking"],
@@ -184,7 +151,7 @@ class Pages:
         if waits:
             reload_seconds = max(_LEAST_WAITING_SECONDS, math.ceil(min(waits.at - now, _DAY)))
             given["wait"] = reload_seconds
-        return self._page(
+        return self._layout.page(
             reader,
             "reading.html",
             scripts=SCRIPTS["waiting" if waits else "reading" if ending else "writing"],
@@ -216,16 +183,18 @@ class Pages:
     def why(self, reader: Reader, turn: Turn, ending: Ending) -> Page:
         """Who answered, and why the models before it in the list did not."""
         by = answered_by(ending)
-        return self._page(reader, "why.html", back=turn_path(turn), by=by, passed=ending.passed)
+        return self._layout.page(reader, "why.html", back=turn_path(turn), by=by, passed=ending.passed)
 
     def about(self, reader: Reader) -> Page:
         """Who answers, and what leaves the house for it."""
         answerers = self._answerers
-        return self._page(reader, "about.html", told=who_answers(answerers, reader.language), answerers=answerers)
+        return self._layout.page(
+            reader, "about.html", told=who_answers(answerers, reader.language), answerers=answerers
+        )
 
     def lost(self, reader: Reader, chat: int, place: Place) -> Page:
         """In the place of a turn that was lost among others of its chat."""
-        return self._page(reader, "lost.html", chat=chat, place=place)
+        return self._layout.page(reader, "lost.html", chat=chat, place=place)
 
     def list(
         self,
@@ -282,7 +251,7 @@ class Pages:
         trouble: Sentence | None = None,
     ) -> Page:
         """`words`: what was looked for, None if nothing was. The rest are rows, notes and addresses."""
-        return self._page(
+        return self._layout.page(
             reader,
             "list.html",
             rows=rows,
@@ -300,7 +269,7 @@ class Pages:
     ) -> Page:
         """The page from which a chat is renamed or deleted. `name` and `note`: what was refused, and why."""
         name = chat.name if name is None else name
-        return self._page(
+        return self._layout.page(
             reader,
             "edit.html",
             chat=chat,
@@ -311,29 +280,31 @@ class Pages:
 
     def deletion(self, reader: Reader, chat: ChatSummary) -> Page:
         """Asks for confirmation before a chat is deleted."""
-        return self._page(reader, "deletion.html", chat=chat, called=question_of(chat.title, reader.language))
+        return self._layout.page(
+            reader, "deletion.html", chat=chat, called=question_of(chat.title, reader.language)
+        )
 
     def message(self, reader: Reader, sentence: Sentence) -> Page:
         """A page that says one thing: an error, mostly."""
-        return self._page(reader, "message.html", sentence=sentence)
+        return self._layout.page(reader, "message.html", sentence=sentence)
 
     def pin(self, reader: Reader, back: str, digits: str = "", note: Sentence | None = None) -> Page:
         """The page that asks for the PIN. `digits`: those of it that have been entered; `back`: the page to go on
         to; `note`: why the PIN that was sent did not do.
         """
-        return self._page(reader, "pin.html", scripts=("pin",), back=back, digits=digits, note=note)
+        return self._layout.page(reader, "pin.html", scripts=("pin",), back=back, digits=digits, note=note)
 
     def addresses(self, reader: Reader, addresses: Sequence[str], port: int, mdns: Snapshot) -> Page:
         """What to type into a Kindle: `addresses` first, which work in all of them, the name last."""
         named = [mdns.name] if mdns.state is State.UP else []
         state = joined(filter(None, (MDNS_STATES[mdns.state], mdns.reason)), reader.language)
         urls = [web_address(each, port) for each in (*addresses, *named)]
-        return self._page(reader, "addresses.html", urls=urls, state=state)
+        return self._layout.page(reader, "addresses.html", urls=urls, state=state)
 
     def check(self, reader: Reader, now: float) -> Page:
         """The page that tests the browser which opens it. `now`: what the appliance's clock shows (Unix time)."""
         zone = time.localtime(now).tm_gmtoff // 60
-        return self._page(reader, "check.html", scripts=("check",), now=int(now * 1000), zone=zone)
+        return self._layout.page(reader, "check.html", scripts=("check",), now=int(now * 1000), zone=zone)
 
     def reports(self, reader: Reader, reports: Sequence[Report], now: float) -> Page:
         """What browsers have reported of themselves, newest first."""
@@ -342,28 +313,7 @@ class Pages:
             more = {name: _in_words(value, reader.language) for name, value in report.values.items()}
             figures = {name: more.pop(name, "") for name in _FIGURES}
             shown.append(_ReportInWords(when(report.received, now), figures, more))
-        return self._page(reader, "reports.html", reports=shown)
-
-    def _page(
-        self,
-        reader: Reader,
-        template: str,
-        *,
-        scripts: Sequence[str] = (),
-        given: Mapping[str, Any] | None = None,
-        **values: Any,
-    ) -> Page:
-        say = {name: sentence.to(reader.language) for name, sentence in SCRIPT_SENTENCES.items()}
-        return self._templates.page(
-            template,
-            reader.language,
-            STYLES.get(template, _USUAL_STYLES),
-            (*FIRST_SCRIPTS, *scripts),
-            {**(given or {}), "say": say},
-            look=reader.look,
-            is_demo=self._is_demo,
-            **values,
-        )
+        return self._layout.page(reader, "reports.html", reports=shown)
 
 
 class _ReportInWords(NamedTuple):

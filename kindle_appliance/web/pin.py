@@ -7,23 +7,14 @@ for all together, because a network has many addresses.
 from __future__ import annotations
 
 import hmac
-import logging
 import math
 import re
 import threading
-from contextlib import suppress
-from pathlib import Path
-from secrets import token_bytes
-
-log = logging.getLogger(__name__)
 
 OWN_TRIES, ALL_TRIES = 5, 50
 """The number of wrong PINs before a pause: from one address, and from all together."""
 
 FIRST_PAUSE, LONGEST_PAUSE, FORGOTTEN_AFTER = 60.0, 3600.0, 86400.0  # seconds
-
-_SECRET_FILE = "pin-secret"  # noqa: S105 - its name
-_SECRET_BYTES = 32
 
 
 class Gate:
@@ -99,21 +90,3 @@ class _WrongPins:
         self._last = now
         if self.count >= self._allowed:
             self.until = now + min(FIRST_PAUSE * 2 ** min(self.count - self._allowed, 9), LONGEST_PAUSE)
-
-
-def read_secret(folder: Path) -> bytes:
-    """The secret that signs sessions, kept in `folder`, and made there at the first call.
-
-    It is not in the database, so that no backup has it: with the secret a PIN could be guessed without pauses.
-    """
-    file = folder / _SECRET_FILE
-    with suppress(OSError):
-        if len(kept := file.read_bytes()) == _SECRET_BYTES:
-            return kept
-    secret = token_bytes(_SECRET_BYTES)
-    try:
-        file.touch(mode=0o600)
-        file.write_bytes(secret)
-    except OSError as error:
-        log.error("pin: after the next start every browser must enter the PIN again: %s", error)
-    return secret

@@ -13,6 +13,7 @@ from fakes.house import House
 from fakes.proxy import Proxy
 
 from kindle_appliance.web import check, frames
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import Page
@@ -126,7 +127,7 @@ def test_features_missing_in_an_old_browser_are_reported_and_harm_nothing(
         "navigator.": "noNavigator.",
         "screen.width": "noScreen.width",
     }
-    page = Pages(False).check(Reader("en"), 0)
+    page = Pages(Layout(False)).check(Reader("en"), 0)
     for name, absent in renamed.items():
         assert name in page
         alter_pages(monkeypatch, name, absent)

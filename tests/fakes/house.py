@@ -37,6 +37,7 @@ from kindle_appliance.upstream.rung import Limits, Rung
 from kindle_appliance.web.app import Web
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.health import Health
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.look import USUAL_LOOK, Look
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
@@ -79,7 +80,7 @@ class House:
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
         self._language = language
-        self._pages = pages or Pages(is_demo)
+        self._pages = pages or Pages(Layout(is_demo))
         self._look = look
         self._guard = guard or Guard()
         self._gate = gate

@@ -16,6 +16,7 @@ from kindle_appliance.owner.answerers import answerers
 from kindle_appliance.sentences import CHINESE, ENGLISH
 from kindle_appliance.settings import Settings
 from kindle_appliance.web.answerers import who_answers
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.pages import Pages
 
 HOME = "qwen3:8b at 192.168.1.20:11434"
@@ -91,7 +92,7 @@ def test_what_leaves_the_house_is_told_for_the_list_as_it_is_set(
 
 def test_the_first_visit_and_a_page_of_its_own_tell_it(gemini: FakeGemini, tmp_path: Path) -> None:
     listed = answerers(settings(HOME, "gemini-a", key=KEY))
-    with House(gemini.url, tmp_path, pages=Pages(is_demo=False, answerers=listed)) as house:
+    with House(gemini.url, tmp_path, pages=Pages(Layout(False), answerers=listed)) as house:
         told = who_answers(listed, ENGLISH)
         assert told in house.get("/").data.decode()
         again = house.get("/", Cookie="device=a-kindle").data.decode()

@@ -16,6 +16,7 @@ from fakes.house import House, answered
 
 from kindle_appliance.upstream.call import Clocks
 from kindle_appliance.web.guard import Guard
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.pages import Pages
 
 
@@ -155,7 +156,7 @@ def test_a_script_that_asks_gets_the_url_of_its_answer_or_an_error(gemini: FakeG
 
 
 def test_the_owner_can_set_starters_and_follow_ups(gemini: FakeGemini, tmp_path: Path) -> None:
-    pages = Pages(False, ["In <simple> words:"], ["Why & how?", "Who?", "When?"])
+    pages = Pages(Layout(False), ["In <simple> words:"], ["Why & how?", "Who?", "When?"])
     with House(gemini.url, tmp_path, pages=pages) as house:
         assert '<a href="/?start=0">In &lt;simple&gt; words:</a>' in house.get("/").data.decode()
         assert "In &lt;simple&gt; words: </textarea>" in house.get("/?start=0").data.decode()
@@ -165,7 +166,7 @@ def test_the_owner_can_set_starters_and_follow_ups(gemini: FakeGemini, tmp_path:
             "Who?",
             "When?",
         ]
-    with House(gemini.url, tmp_path, pages=Pages(False, [], [])) as house:
+    with House(gemini.url, tmp_path, pages=Pages(Layout(False), [], [])) as house:
         assert "start=0" not in house.get("/").data.decode()
         assert 'name="question" value="Simpler"' not in house.get("/chats/1/1").data.decode()
 

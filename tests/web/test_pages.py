@@ -24,6 +24,7 @@ from kindle_appliance.storage.waiting import WaitingTurn
 from kindle_appliance.typesetting.typesetter import Block
 from kindle_appliance.web import templates
 from kindle_appliance.web.answerers import Answerer
+from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.listed import when
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.reader import Reader
@@ -39,7 +40,7 @@ FIGURES = re.findall(r'report\.figures\["(\w+)"\]', (templates.STATIC / "reports
 
 @pytest.fixture(scope="module")
 def pages() -> Pages:
-    return Pages(is_demo=False)
+    return Pages(Layout(False))
 
 
 class Tags(HTMLParser):
@@ -147,7 +148,7 @@ def pages_full_of(text: str, language: str) -> list[str]:
     model's name, the reason of an error.
     """
     answerers = [Answerer(text, text), Answerer("b", text, text, text), Answerer(text, "c", "d", terms=NOTE)]
-    pages = Pages(is_demo=True, starters=[text], follow_ups=[text, "More", text], answerers=answerers)
+    pages = Pages(Layout(True), starters=[text], follow_ups=[text, "More", text], answerers=answerers)
     reader = Reader(language)
     note = Sentence("Gemini stopped writing for a reason of its own (%(reason)s).", reason=text)
     mdns = Snapshot(State.UP, text, (), note)

@@ -11,8 +11,9 @@ from calmjs.parse.unparsers.es5 import minify_print
 
 from kindle_appliance.answers.answer import News
 from kindle_appliance.storage.rows import Place, Turn
-from kindle_appliance.web.pages import FIRST_SCRIPTS, SCRIPT_SENTENCES, Pages
-from kindle_appliance.web.pages import SCRIPTS as PAGE_SCRIPTS
+from kindle_appliance.web.layout import FIRST_SCRIPTS, SCRIPT_SENTENCES, Layout
+from kindle_appliance.web.layout import SCRIPTS as PAGE_SCRIPTS
+from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.reader import Reader
 from kindle_appliance.web.templates import STATIC
 
@@ -54,7 +55,7 @@ def test_the_script_is_es5(script: str) -> None:
 
 
 def test_the_scripts_are_sent_unchanged_without_their_comments() -> None:
-    page = Pages(False).reading(
+    page = Pages(Layout(False)).reading(
         Reader("en"), Turn(1, 1, 1, "Why?", 0, "", None), Place(1, 0, 0), News([], None, None), "f"
     )
     sent = page.partition("<script>")[2].partition("</script>")[0]

@@ -1,0 +1,1 @@
+"""The household's books: their files, their text, and how far a reader is in one."""
