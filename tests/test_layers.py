@@ -159,6 +159,19 @@ answers.desk: conversation ending errors storage.chats storage.database storage.
     answers.waiting
 books.book:
 books.place: books.book
+books.unreadable: errors
+books.plain_text:
+books.passages: books.book books.unreadable
+books.encoding:
+books.markup: books.unreadable
+books.xml_file: books.encoding books.markup
+books.archive: books.unreadable
+books.package: books.archive books.plain_text books.unreadable books.xml_file
+books.contents: books.archive books.encoding books.markup books.package books.plain_text books.xml_file
+books.numbering:
+books.prose: books.contents books.passages books.plain_text
+books.epub: text.languages text.writing books.archive books.book books.contents books.encoding books.markup
+    books.numbering books.package books.passages books.plain_text books.prose books.unreadable
 web.credit: ending
 web.answerers:
 web.frames: ending answers.answer web.credit
@@ -252,6 +265,8 @@ ONLY_IN = {
     "markdown_it": {name for name in MAY_IMPORT if name.startswith(("markdown.", "typesetting."))},
     "pylatexenc": {"formulas.latex"},
     "pyphen": {"text.hyphens"},
+    "defusedxml": {"books.xml_file"},
+    "zipfile": {"books.archive"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.parser", "web.server"},
     "zeroconf": {"host.mdns"},
@@ -384,7 +399,7 @@ def test_each_library_is_used_in_one_place() -> None:
 
 
 def test_no_library_is_imported_that_is_not_declared() -> None:
-    declared = {"bottle", "markdown_it", "pylatexenc", "pyphen", "urllib3", "waitress", "zeroconf"}
+    declared = {"bottle", "defusedxml", "markdown_it", "pylatexenc", "pyphen", "urllib3", "waitress", "zeroconf"}
     for name, tree in modules().items():
         foreign = {module for module, is_ours in imports(name, tree) if not is_ours} - set(sys.stdlib_module_names)
         assert foreign <= declared, f"{name} imports {foreign - declared}"

@@ -302,6 +302,7 @@ LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
 SPDX = {
     "License :: OSI Approved :: MIT License": "MIT",
     "ZPL 2.1": "ZPL-2.1",
+    "PSFL": "PSF-2.0",
     "License :: OSI Approved :: GNU General Public License v2 or later (GPLv2+)": "GPL-2.0-or-later",
     "License :: OSI Approved :: GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.1-or-later",
     "License :: OSI Approved :: Mozilla Public License 1.1 (MPL 1.1)": "MPL-1.1",

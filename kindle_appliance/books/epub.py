@@ -1,0 +1,167 @@
+"""An EPUB file, 2 or 3, to a book: what it says of itself, its text in passages, and its chapters.
+
+Files are strangers', and real ones are malformed: what can be read is read, what cannot is counted. No part of a
+file is in memory as a whole. What a file costs has bounds, which stand where they apply: its list of members and
+what they unpack to (`archive`), tags and entities (`markup`), tables of contents (`contents`), characters
+(`passages`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..sentences import Sentence
+from ..text.languages import language_of
+from ..text.writing import is_right_to_left
+from .archive import Archive, Missing
+from .book import Book, Chapter, Passage
+from .contents import Contents, Entry, read_contents
+from .encoding import decoded
+from .markup import Markup
+from .numbering import Label, numbered
+from .package import read_package
+from .passages import Passages
+from .plain_text import line
+from .prose import Findings, Prose
+from .unreadable import DAMAGED, NO_TEXT, Unreadable
+
+MOST_IN_DOCUMENT = 32_000_000
+"""Bytes of one document. A novel in a single one has 3 or 4 million."""
+
+_SAMPLE = 2000
+"""Characters at the beginning of a book that tell its language, if the file does not."""
+
+_MOST_IN_TITLE = 60
+"""Characters of the first line, where it is the title for want of a better one."""
+
+_FEW = 3
+"""So many headings are more of a table of contents than a list with one entry."""
+
+_RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ji", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"])
+"""Languages that are always written so (CLDR, orientation)."""
+
+
+def read(path: Path, take: Callable[[Passage], None]) -> Book:
+    """Read a file. `take` gets its passages one after the other; together they are the text. Raises Unreadable for
+    what is no EPUB, is locked or damaged, has no text, or would cost too much: then what `take` got counts for
+    nothing.
+    """
+    with Archive(path) as archive:
+        package = read_package(archive)
+        contents = read_contents(archive, package)
+        sample = _Sample(take)
+        passages, findings, starts = Passages(sample.take), Findings(), {}
+        wanted = _wanted(contents)
+        unread = package.missing
+        for name in package.spine:
+            starts[name] = passages.length
+            prose = Prose(name, wanted.get(name, ()), passages, findings)
+            try:
+                _read_document(archive, name, prose)
+            except Missing:
+                unread += 1
+            prose.close()
+    if not passages.length:
+        raise Unreadable(DAMAGED if unread else NO_TEXT)
+    chapters = _chapters(contents, starts, findings)
+    language = package.language or language_of(sample.text) or ""
+    faults = []
+    if unread:
+        faults.append(
+            Sentence(
+                "%(count)d part of this book could not be read.",
+                plural="%(count)d parts of this book could not be read.",
+                count=unread,
+            )
+        )
+    return Book(
+        title=package.title or _title(findings, sample.text),
+        creator=package.creator,
+        language=language,
+        direction=_direction(language, findings, sample.text),
+        length=passages.length,
+        chapters=chapters,
+        faults=tuple(faults),
+    )
+
+
+class _Sample:
+    """The beginning of a book, beside its passages."""
+
+    def __init__(self, take: Callable[[Passage], None]) -> None:
+        self.text = ""
+        self._take = take
+
+    def take(self, passage: Passage) -> None:
+        if len(self.text) < _SAMPLE:
+            self.text += passage.text
+        self._take(passage)
+
+
+def _read_document(archive: Archive, name: str, prose: Prose) -> None:
+    """Raises Missing for what is not there as a whole, or is no text."""
+    markup = Markup(prose)
+    is_first = True
+    try:
+        for text in decoded(archive.pieces(name, MOST_IN_DOCUMENT)):
+            if is_first and "\0" in text:
+                raise Missing("no text")
+            is_first = False
+            markup.feed(text)
+    finally:
+        markup.close()
+
+
+def _wanted(contents: Contents) -> Mapping[str, set[str]]:
+    """The fragments of each document whose positions are asked for."""
+    found: dict[str, set[str]] = {}
+    for entry in contents.entries:
+        found.setdefault(entry.member, set()).add(entry.fragment)
+    if contents.beginning:
+        member, fragment = contents.beginning
+        found.setdefault(member, set()).add(fragment)
+    return found
+
+
+def _chapters(contents: Contents, starts: Mapping[str, int], findings: Findings) -> Sequence[Chapter]:
+    """The entries with their positions, in reading order: those of the table of contents, or the headings."""
+
+    def position(member: str, fragment: str) -> int | None:
+        return findings.anchors.get((member, fragment), starts.get(member))
+
+    placed: list[tuple[int, Entry]] = []
+    behind: tuple[int, int] | None = None  # level and position of the entry behind
+    for entry in reversed(contents.entries):
+        start = position(entry.member, entry.fragment)
+        if not entry.member and behind and behind[0] > entry.level:
+            start = behind[1]
+        if start is not None:
+            placed.append((start, entry))
+            behind = entry.level, start
+    placed.reverse()
+    if len(placed) <= 1 and len(findings.headings) >= max(_FEW * len(placed), 1):
+        highest = min(level for _, level, _ in findings.headings)
+        placed = [(start, Entry(text, level - highest)) for start, level, text in findings.headings]
+    placed.sort(key=lambda each: each[0])
+    beginning = position(*contents.beginning) if contents.beginning else None
+    labels = [
+        Label(entry.label, entry.level, entry.member in findings.matter or start < (beginning or 0))
+        for start, entry in placed
+    ]
+    return tuple(
+        Chapter(start, number, title, entry.level)
+        for (start, entry), (number, title) in zip(placed, numbered(labels), strict=True)
+    )
+
+
+def _title(findings: Findings, sample: str) -> str:
+    if findings.headings:
+        return findings.headings[0][2]
+    return line(sample.partition("\n")[0], _MOST_IN_TITLE)
+
+
+def _direction(language: str, findings: Findings, sample: str) -> str:
+    if language in _RIGHT_TO_LEFT or findings.is_right_to_left:
+        return "rtl"
+    return "rtl" if not language and is_right_to_left(sample) else "ltr"

@@ -1,0 +1,62 @@
+"""A small XML file of a book, such as its package document: as XML, or as what can be read of it.
+
+defusedxml reads what is well-formed, without entities and external references. What it refuses is read again like a
+document, which tells wrong XML from what is meant to harm (`Markup`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from .encoding import decoded
+from .markup import Markup, Target
+
+_Found = TypeVar("_Found", bound=Target)
+
+
+def read_xml(read: Callable[[], Iterable[bytes]], make: Callable[[], _Found]) -> _Found:
+    """What the target that `make` returns finds in the file, whose pieces `read` returns. Names of elements and
+    attributes have no prefixes. Raises Unreadable for what would harm.
+    """
+    from defusedxml import DefusedXmlException  # here: an appliance that gets no books needs no parser
+    from defusedxml.ElementTree import ParseError, XMLParser
+
+    target = make()
+    try:
+        parser = XMLParser(target=_Bare(target))
+        for piece in read():
+            parser.feed(piece)
+        parser.close()
+    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last ones: of an unknown encoding
+        target = make()
+        markup = Markup(_Bare(target))
+        for text in decoded(read()):
+            markup.feed(text)
+        markup.close()
+    return target
+
+
+class _Bare:
+    """Takes what either reader finds, and hands it on with bare names, in lower case."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def start(self, name: str, attributes: Mapping[str, str], is_empty: bool = False) -> None:
+        name = _bare(name)
+        self._target.start(name, {_bare(key): value for key, value in attributes.items()}, is_empty=False)
+        if is_empty:
+            self._target.end(name)
+
+    def end(self, name: str) -> None:
+        self._target.end(_bare(name))
+
+    def text(self, text: str) -> None:
+        self._target.text(text)
+
+    data = text  # as the XML parser calls it
+
+
+def _bare(name: str) -> str:
+    return name.rpartition("}")[2].rpartition(":")[2].lower()
