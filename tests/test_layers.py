@@ -172,6 +172,8 @@ books.numbering:
 books.prose: books.contents books.passages books.plain_text
 books.epub: text.languages text.writing books.archive books.book books.contents books.encoding books.markup
     books.numbering books.package books.passages books.plain_text books.prose books.unreadable
+books.typed_words: storage.terms
+books.words: storage.database books.typed_words
 web.credit: ending
 web.answerers:
 web.frames: ending answers.answer web.credit

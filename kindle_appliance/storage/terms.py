@@ -77,6 +77,11 @@ def terms(text: str) -> set[str]:
     return found
 
 
+def is_solid(text: str) -> bool:
+    """Whether a text begins in a script without spaces."""
+    return bool(_IS_SOLID.match(text))
+
+
 def _pairs(run: str) -> list[str]:
     return [first + second for first, second in pairwise(run)]
 
