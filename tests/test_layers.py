@@ -68,7 +68,8 @@ storage.chats: clock ending errors storage.database storage.derived storage.rows
     storage.waiting
 storage.rate_limit: clock errors storage.buckets storage.database
 storage.reports: clock errors storage.damage storage.database
-storage.schema: ending storage.migrations storage.reports storage.rows
+storage.places: storage.damage storage.database
+storage.schema: ending storage.migrations storage.places storage.reports storage.rows
 storage.folder: errors host.confinement host.plain_files storage.database
 storage.privacy: host.plain_files storage.folder
 storage.transfer: host.terminal storage.migrations storage.database

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ending import DAMAGED, LOST, Finish
-from . import reports, rows
+from . import places, reports, rows
 from .migrations import Schema
 
 _LISTS = """
@@ -46,7 +46,7 @@ CHATS = Schema(
     essential=frozenset({"chats", "turns"}),
     counted="chats",
     precious="turns",
-    is_readable={"turns": rows.is_readable, "reports": reports.is_readable},
+    is_readable={"turns": rows.is_readable, "reports": reports.is_readable, "places": places.is_readable},
     marks={"turns": {"finish": Finish.INTERRUPTED.value, "note": DAMAGED.to_json()}},
     remnants={"turns": {"finish": Finish.FAILED.value, "note": LOST.to_json()}},
     remade=frozenset({"words"}),
@@ -168,6 +168,18 @@ CHATS = Schema(
             taken INTEGER NOT NULL,  -- their order
             times INTEGER NOT NULL   -- how often each has waited before
         ) STRICT;
+        """,
+        """
+        CREATE TABLE places (  -- how far each browser's reader is in each book
+            told INTEGER PRIMARY KEY,  -- their order, because a clock can jump
+            book TEXT NOT NULL,        -- the SHA-256 of its file
+            device TEXT NOT NULL,
+            position INTEGER NOT NULL, -- in characters, of so many that the book was read as then
+            length INTEGER NOT NULL,
+            moment REAL NOT NULL,      -- Unix time
+            UNIQUE (device, book)
+        ) STRICT;
+        CREATE INDEX places_in_book ON places (book);
         """,
     ),
 )

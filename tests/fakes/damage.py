@@ -13,6 +13,7 @@ from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.sentences import Sentence
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.places import Places
 from kindle_appliance.storage.rate_limit import Asker, RateLimit
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.rows import Turn
@@ -57,6 +58,7 @@ def write_weeks(file: Path) -> dict[int, Turn]:
         first = chats.find_turn_by_id(kept[0])
         assert first is not None
         chats.delete(first.chat)
+        Places(database).keep("5a" * 32, DEVICE, 1234, 320_000, 1.5)
         with database.write() as connection:
             connection.execute("INSERT INTO quotas VALUES ('place', 'model', 1.5, 2.5)")
         found = [chats.find_turn_by_id(turn) for turn in kept[3:]]

@@ -28,6 +28,7 @@ from kindle_appliance.storage.backup import back_up
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.damage import Damage
 from kindle_appliance.storage.database import Database, inspect
+from kindle_appliance.storage.places import Places
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.rows import Turn
 from kindle_appliance.storage.schema import CHATS
@@ -137,6 +138,7 @@ def test_a_file_with_a_destroyed_header_loses_nothing(file: Path, weeks: Weeks) 
     with mended(file) as database:
         assert saved(Chats(database), weeks[1]) == (ROWS, ROWS)
         assert len(Reports(database).latest()) == 1
+        assert Places(database).find("5a" * 32, DEVICE, 320_000) == 1234
         assert [tuple(row) for row in database.read("SELECT * FROM quotas")] == [("place", "model", 1.5, 2.5)]
         assert [row[0] for row in database.read("SELECT questions FROM asked")] == [ROWS + 3]
         check_new(database)
