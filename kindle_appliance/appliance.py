@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .answers.desk import AnswerDesk
+from .books.shelf import Shelf
 from .clock import now
 from .errors import StartError, StorageError
 from .host import network, signals, terminal
@@ -25,7 +26,7 @@ from .owner.models import needs_demo, open_fallback
 from .settings import Settings, data_folder
 from .storage.chats import Chats
 from .storage.database import Database
-from .storage.folder import CHATS_FILE
+from .storage.folder import BOOKS_FOLDER, CHATS_FILE
 from .storage.indexer import Indexer
 from .storage.kept_secret import SESSIONS, keep_secret
 from .storage.lock import FolderLock
@@ -70,6 +71,9 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         keep_private(folder)
         database = stops.enter_context(closing(Database(folder / CHATS_FILE, CHATS, mends=True)))
         chats = Chats(database)
+        shelf = stops.enter_context(
+            closing(Shelf(folder / BOOKS_FOLDER, settings.books, settings.books_megabytes * 1_000_000))
+        )
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
         advertiser = Advertiser(settings.name, __version__)
         is_demo = needs_demo(settings)
@@ -106,6 +110,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
             mdns=advertiser.snapshot,
             guard=guard,
             gate=gate,
+            shelf=shelf,
         )
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
@@ -122,6 +127,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         indexer = Indexer(chats.index)
         stops.callback(indexer.close)
         indexer.start()
+        shelf.start()
         if settings.mdns:
             advertiser.start(server.host, server.port)
             stops.callback(advertiser.close)  # stopped first: nobody must find an appliance that is going away

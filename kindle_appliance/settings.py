@@ -214,6 +214,10 @@ class Settings:
         example=100,
     )
     questions_per_day: int = _option(whole(1, 100_000), 300, "questions that the whole house may ask in a day")
+    books: int = _option(whole(1, 5000), 500, "books that the shelf takes")
+    books_megabytes: int = _option(
+        whole(1, 1_000_000), 4000, "room that the books take, with the index of their words, in megabytes"
+    )
     proxy: str | None = _option(
         WEB_ADDRESS,
         None,

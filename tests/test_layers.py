@@ -175,6 +175,11 @@ books.epub: text.languages text.writing books.archive books.book books.contents 
     books.numbering books.package books.passages books.plain_text books.prose books.unreadable
 books.typed_words: storage.terms
 books.words: storage.database books.typed_words
+books.schema: storage.migrations books.words
+books.files: clock host.plain_files
+books.catalogue: clock errors storage.database storage.derived storage.folder storage.terms books.words books.book
+    books.files books.schema
+books.shelf: clock errors books.book books.catalogue books.epub books.files
 web.credit: ending
 web.answerers:
 web.frames: ending answers.answer web.credit
@@ -218,7 +223,7 @@ web.scripts: conversation ending errors storage.chats storage.rate_limit answers
     web.frames web.headers web.json_body web.seats web.streams web.replies web.visitor
 web.sign_in: clock web.paths web.cookies web.pin web.pages web.replies web.visitor
 web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
-web.app: errors host.mdns storage.buckets storage.chats storage.rate_limit storage.reports text.hyphens
+web.app: errors books.shelf host.mdns storage.buckets storage.chats storage.rate_limit storage.reports text.hyphens
     answers.desk web.guard web.headers web.health web.forms web.look web.paths web.cookies web.pin web.seats
     web.pages web.replies web.visitor web.asking web.chats web.check web.reading web.waiting web.scripts
     web.sign_in web.house

@@ -63,6 +63,8 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "questions_per_minute": ("60", "60", 60),
     "device_questions_per_day": ("20", "20", 20),
     "questions_per_day": ("50", "50", 50),
+    "books": ("100", "100", 100),
+    "books_megabytes": ("900", "900", 900),
     "proxy": ("http://proxy.house:3128", '"http://proxy.house:3128"', "http://proxy.house:3128"),
     "connect_seconds": ("2.5", "2.5", 2.5),
     "first_byte_seconds": ("60", "60", 60),

@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE = 0o600
 """The mode of every file that is made here: only its owner may read it."""
@@ -96,6 +97,11 @@ def _write(path: Path, content: bytes, like: os.stat_result | None) -> None:
         os.close(folder)
 
 
+def create_private(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read, and open it for writing, without a buffer."""
+    return os.fdopen(open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb", buffering=0)
+
+
 def open_folder(path: Path) -> int:
     """Open a folder, and return its descriptor."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -117,6 +123,15 @@ def make_private(path: Path) -> None:
 def sync(path: Path) -> None:
     """Wait until a plain file is on the card."""
     _settle(open_plain(path, os.O_RDWR))
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the card."""
+    descriptor = open_folder(path)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,12 @@ class IndexDamaged(Exception):
     """An index that was derived from other tables cannot be used. It can be made anew."""
 
 
+def is_damage(error: StorageError) -> bool:
+    """Whether an error shows that a file is damaged, and not only out of reach."""
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 @contextmanager
 def derived() -> Iterator[None]:
     """Use of such an index, where an error of SQLite is `IndexDamaged`. Trouble with the disk stays a

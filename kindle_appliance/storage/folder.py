@@ -16,6 +16,7 @@ from ..host.plain_files import check_plain
 from .database import seed
 
 CHATS_FILE = "chats.sqlite"
+BOOKS_FOLDER = "books"
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 """Of a database, and of the files that SQLite makes beside it."""
 

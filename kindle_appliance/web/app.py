@@ -14,6 +14,7 @@ from typing import Any
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from ..answers.desk import AnswerDesk
+from ..books.shelf import Shelf
 from ..errors import NOT_UNDERSTOOD, OWN_MISTAKE, TOO_MUCH, ReaderError, StorageError
 from ..host.mdns import Snapshot
 from ..sentences import Sentence
@@ -71,7 +72,7 @@ class Web:
     """All areas of the house. `language`: the house's, or None for what each browser asks for; `look`: until a
     reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those that
     the house reaches the appliance at, best first; `mdns`: the state of its name; `guard`: who may ask; `gate`: the
-    PIN, if there is one; `hyphens`: the dictionaries in memory.
+    PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`: the books; `places`: how far readers are.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Web:
         guard: Guard | None = None,
         gate: Gate | None = None,
         hyphens: Hyphens | None = None,
+        shelf: Shelf | None = None,
+        places: Any = None,
     ) -> None:
         visitors, seats, hyphens = Visitors(language, look), Seats(followers), hyphens or Hyphens()
         self._visitors = visitors

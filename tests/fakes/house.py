@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from kindle_appliance.answers.desk import AnswerDesk
+from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.indexer import Indexer
@@ -72,9 +73,12 @@ class House:
         history: int = 24_000,
         allowed: tuple[int, int | None, int | None] = (1000, None, None),
         ticks: Callable[[], float] = time.monotonic,
+        books: int = 500,
+        books_megabytes: int = 4000,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
+        self._books = folder / "books", books, books_megabytes * 1_000_000
         self._models = models
         self._rungs = rungs  # instead of the models of the test's Gemini
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
@@ -96,6 +100,8 @@ class House:
         self.chats.interrupt_unfinished()
         self.indexer = Indexer(self.chats.index)
         self.indexer.start()
+        self.shelf = Shelf(*self._books)
+        self.shelf.start()
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
@@ -119,6 +125,7 @@ class House:
             guard=self._guard,
             gate=self._gate,
             hyphens=self.hyphens,
+            shelf=self.shelf,
         )
         application = SCANNER.application(web.application())
         self.server = Server(application, "127.0.0.1", 0, self._followers, language=self._language)
@@ -131,6 +138,7 @@ class House:
         self._thread.join()
         self.desk.close(5)
         self.server.close(_READERS_STOP_SECONDS)
+        self.shelf.close()
         self.indexer.close()
         self.database.close()
         for upstream in {self.upstream, *(rung.place.upstream for rung in self._rungs)}:
