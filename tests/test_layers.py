@@ -59,7 +59,7 @@ storage.salvage: storage.damage storage.btrees storage.migrations
 storage.set_aside: clock storage.damage storage.btrees storage.migrations storage.salvage
 storage.database: clock errors storage.damage storage.migrations storage.salvage storage.set_aside
 storage.rows: ending storage.damage storage.database
-storage.derived: errors storage.database
+storage.derived: errors host.plain_files storage.database storage.migrations
 storage.terms:
 storage.search: errors storage.database storage.derived storage.terms
 storage.indexer: errors storage.search
@@ -177,9 +177,13 @@ books.typed_words: storage.terms
 books.words: storage.database books.typed_words
 books.schema: storage.migrations books.words
 books.files: clock host.plain_files
-books.catalogue: clock errors storage.database storage.derived storage.folder storage.terms books.words books.book
-    books.files books.schema
-books.shelf: clock errors books.book books.catalogue books.epub books.files
+books.stored_text: errors storage.database books.words books.book books.schema
+books.catalogue: clock errors storage.database storage.derived storage.terms books.words books.book books.files
+    books.schema books.stored_text
+books.room: errors books.catalogue books.files
+books.upkeep: errors books.book books.epub books.catalogue books.files books.room
+books.shelf: clock errors storage.database books.book books.epub books.files books.catalogue books.room
+    books.upkeep
 web.credit: ending
 web.answerers:
 web.frames: ending answers.answer web.credit

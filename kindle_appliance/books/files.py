@@ -2,7 +2,7 @@
 
     <sha256>.epub                     a book; its time of change is when it came
     removed/<moment>-<sha256>.epub    one that was removed then (Unix time; 0: not known), and can come back
-    incoming/<random>                 one that is coming in
+    incoming/                         what is coming in
 
 A file is whole before it gets its name, and changes its place in one step.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -26,7 +27,9 @@ _REMOVED = re.compile(r"([0-9]{1,10})-([0-9a-f]{64})\.epub")
 
 @dataclass(frozen=True)
 class Found:
-    """A book's file. `removed`: when, `UNKNOWN` if it is not removed or that is not known."""
+    """A book's file. `size`: in bytes; `added`: a Unix time; `removed`: when, `UNKNOWN` if it is not removed or
+    that is not known.
+    """
 
     name: str
     path: Path
@@ -37,7 +40,7 @@ class Found:
 
 
 class BookFiles:
-    """The files in `folder`, which is made if need be. All methods raise OSError."""
+    """The files in `folder`, which is made if need be. Links are never followed. All methods raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,22 +48,36 @@ class BookFiles:
         self._removed = folder / "removed"
 
     def prepare(self) -> None:
-        """Make the folders, and delete what was coming in when the power was cut."""
+        """Make the folders, and delete what a power cut has left."""
         for each in (self.folder, self._incoming, self._removed):
             each.mkdir(mode=0o700, exist_ok=True)
             if each.is_symlink():
                 raise NotADirectoryError(20, "This is a link, and not a folder", str(each))
-        for path in self._incoming.iterdir():
-            path.unlink()
+        with suppress(OSError):  # a read-only card
+            for path in self._incoming.iterdir():
+                path.unlink()
+            for file in self.find_removed():
+                if self.find(file.name) != file:
+                    file.path.unlink()
 
     def find_all(self) -> Iterator[Found]:
-        """Every book's file. A link, or a file with another name, is none."""
-        for path in self._removed.iterdir():
-            if match := _REMOVED.fullmatch(path.name):
-                yield from _look(path, match[2], float(match[1]))
+        """Every book's file."""
+        yield from self.find_removed()
         for path in self.folder.iterdir():
             if match := _BOOK.fullmatch(path.name):
-                yield from _look(path, match[1], None)
+                yield from _look(path, match[1])
+
+    def find_removed(self) -> Iterator[Found]:
+        """Every removed one."""
+        for path in self._removed.iterdir():
+            if match := _REMOVED.fullmatch(path.name):
+                yield from _look(path, match[2], int(match[1]))
+
+    def find(self, name: str) -> Found | None:
+        """The file of a book, on the shelf or removed."""
+        for file in _look(self._on_shelf(name), name):
+            return file
+        return max((file for file in self.find_removed() if file.name == name), key=_when, default=None)
 
     def create(self) -> tuple[Path, BinaryIO]:
         """A new file for a book that comes in."""
@@ -70,51 +87,49 @@ class BookFiles:
     def accept(self, path: Path, name: str) -> Found:
         """Give a file that has come in the name of its book. It is on the card then."""
         sync(path)
-        target = self.folder / f"{name}.epub"
-        path.rename(target)
-        sync_folder(self.folder)
-        return next(_look(target, name, None))
+        return _move(path, self._on_shelf(name), name)
 
-    def remove(self, book: Found, moment: float) -> Found:
+    def remove(self, file: Found, moment: float) -> Found:
         """Take a book away, so that it can come back."""
-        return self._move(book, self._removed / f"{int(moment)}-{book.name}.epub", moment)
+        return _move(file.path, self._removed / f"{int(moment)}-{file.name}.epub", file.name, int(moment))
 
-    def put_back(self, book: Found) -> Found:
+    def put_back(self, file: Found) -> Found:
         """Undo that."""
-        return self._move(book, self.folder / f"{book.name}.epub", None)
+        return _move(file.path, self._on_shelf(file.name), file.name)
 
-    def purge(self, book: Found) -> None:
+    def purge(self, file: Found) -> None:
         """Delete a file for good."""
-        book.path.unlink(missing_ok=True)
-        sync_folder(book.path.parent)
+        file.path.unlink(missing_ok=True)
+        sync_folder(file.path.parent)
 
     def free(self) -> tuple[int, int]:
         """The free and the whole room of the card, in bytes."""
         usage = shutil.disk_usage(self.folder)
         return usage.free, usage.total
 
-    def path(self, name: str, removed: float | None = None) -> Path:
-        """Where a book's file lies: removed at a moment, or (None) on the shelf."""
-        return self.folder / f"{name}.epub" if removed is None else self._removed / f"{int(removed)}-{name}.epub"
-
-    def find(self, name: str, removed: float | None = None) -> Found | None:
-        """A book's file at such a place."""
-        return next(_look(self.path(name, removed), name, removed), None)
-
-    def _move(self, book: Found, target: Path, removed: float | None) -> Found:
-        book.path.rename(target)
-        for each in {book.path.parent, target.parent}:
-            sync_folder(each)
-        return next(_look(target, book.name, removed))
+    def _on_shelf(self, name: str) -> Path:
+        return self.folder / f"{name}.epub"
 
 
-def _look(path: Path, name: str, removed: float | None) -> Iterator[Found]:
+def _when(file: Found) -> float:
+    return file.removed
+
+
+def _move(path: Path, target: Path, name: str, removed: int | None = None) -> Found:
+    path.rename(target)
+    for folder in {path.parent, target.parent}:
+        sync_folder(folder)
+    for file in _look(target, name, removed):
+        return file
+    raise FileNotFoundError(2, "The file is gone", str(target))
+
+
+def _look(path: Path, name: str, removed: int | None = None) -> Iterator[Found]:
     try:
         status = check_plain(path)
-    except OSError:
+    except OSError:  # a link, or a folder
         return
-    if status is None:
-        return
-    added = status.st_mtime if is_believed(status.st_mtime) else UNKNOWN
-    gone = UNKNOWN if removed is None or not is_believed(removed) else removed
-    yield Found(name, path, status.st_size, added, removed is not None, gone)
+    if status:
+        added = status.st_mtime if is_believed(status.st_mtime) else UNKNOWN
+        moment = float(removed) if removed and is_believed(removed) else UNKNOWN
+        yield Found(name, path, status.st_size, added, removed is not None, moment)

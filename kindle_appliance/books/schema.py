@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from ..storage.migrations import Schema
-from .words import INDEX
 
 LAYOUT = 1
 """Raise this when the tables change, or what reading a file finds: each appliance then reads its books anew."""
 
 ROOM = 1 << 20
-"""So many passages a book may have. Those of book `n` have the ids from `n * ROOM` on: books are read at the same
-time without mixing, and a search in one is a range of ids."""
+"""So many passages a book may have: those of book `n` have the ids from `n * ROOM` on. So two books can be read at
+the same time, and a search in one is a range of ids."""
 
 _TABLES = """
     CREATE TABLE books (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,               -- the SHA-256 of the file
+        id INTEGER PRIMARY KEY AUTOINCREMENT,    -- never used again while its passages may still be there
+        name TEXT NOT NULL UNIQUE,               -- the SHA-256 of the file; of one that leaves, something else
         state INTEGER NOT NULL,                  -- see `State` in catalogue.py
         size INTEGER NOT NULL,                   -- of the file, in bytes
         added REAL NOT NULL,                     -- Unix times; 0: not known
@@ -26,11 +25,10 @@ _TABLES = """
         folded TEXT NOT NULL DEFAULT '',         -- title and creator, as they are looked for
         language TEXT NOT NULL DEFAULT '',
         direction TEXT NOT NULL DEFAULT 'ltr',
-        length INTEGER NOT NULL DEFAULT 0,
+        length INTEGER NOT NULL DEFAULT 0,       -- characters
         faults TEXT NOT NULL DEFAULT '[]',       -- sentences, as JSON
-        first INTEGER NOT NULL,                  -- the ids of its passages,
-        last INTEGER NOT NULL,
-        indexed INTEGER NOT NULL                 -- and of the last one that is in the index
+        next INTEGER NOT NULL DEFAULT 0,         -- the id that its next passage would have
+        rest INTEGER NOT NULL DEFAULT 0          -- the first id that is not deleted yet
     ) STRICT;
     CREATE INDEX by_added ON books (is_removed, added, name) WHERE state > 0;
     CREATE TABLE contents (
@@ -41,7 +39,7 @@ _TABLES = """
 """
 
 SHELF = Schema(
-    migrations=(*[""] * (LAYOUT - 1), _TABLES + INDEX),
-    essential=frozenset({"books", "passages"}),
+    migrations=(*[""] * (LAYOUT - 1), _TABLES),
+    essential=frozenset({"books", "contents", "passages", "sqlite_sequence"}),
     counted="books",
 )

@@ -1,0 +1,87 @@
+"""The room for books: how many, how many bytes, and what of the card stays free for the chats.
+
+Removed books take room until their day is over. If that room is needed, the one that was removed first goes first.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..errors import ReaderError, StorageError
+from ..sentences import Sentence
+from .catalogue import Catalogue
+from .files import BookFiles, Found
+
+_KEPT_FREE = 200 * 1000 * 1000
+"""So many bytes of the card stay free for the chats, but not more than a twentieth of it."""
+
+_FULL_OF_BOOKS = Sentence(
+    "The shelf has room for %(count)d book, and it is full. Please remove a book first.",
+    plural="The shelf has room for %(count)d books, and it is full. Please remove a book first.",
+)
+_FULL = Sentence("The shelf has no room for a book of this size. Please remove other books first.")
+_CARD_FULL = Sentence(
+    "The card of the appliance has no room for a book of this size. Please remove other books first."
+)
+
+
+class Room:
+    """Room for `most_books`, and for `most_bytes` of files and what is derived from them. `changing` is held while
+    files change their places.
+    """
+
+    def __init__(
+        self, files: BookFiles, catalogue: Catalogue, changing: threading.Lock, most_books: int, most_bytes: int
+    ) -> None:
+        self._files = files
+        self._catalogue = catalogue
+        self._changing = changing
+        self._most_books = most_books
+        self._most_bytes = most_bytes
+
+    def check(self, size: int) -> None:
+        """Raise `ReaderError` if there is no room for a book of so many bytes, not even without removed books. How
+        much its text adds is not known before it is read: see `make`.
+        """
+        if self._catalogue.count() >= self._most_books:
+            raise ReaderError(_FULL_OF_BOOKS.having(count=self._most_books), 413)
+        removed = sum(file.size for file in self._files.find_removed())
+        if self._catalogue.size() - removed + size > self._most_bytes:
+            raise ReaderError(_FULL, 413)
+        if self._spare() + removed < size:
+            raise ReaderError(_CARD_FULL, 413)
+
+    def make(self, size: int) -> None:
+        """Make room on the shelf for a file of so many bytes, which is on the card already. Purges removed books if
+        need be. Raises `ReaderError` if that is not enough, `StorageError` and OSError.
+        """
+        while sentence := self._lacks(size):
+            with self._changing:
+                removed = sorted(self._files.find_removed(), key=lambda file: file.removed)
+                if not removed:
+                    raise ReaderError(sentence, 413)
+                self.purge(removed[0])
+            while self._catalogue.tidy_some():
+                pass
+
+    def check_card(self) -> None:
+        """Raise `StorageError` if the card has no room for more text."""
+        if self._spare() < 0:
+            raise StorageError(_CARD_FULL)
+
+    def purge(self, file: Found) -> None:
+        """Delete a removed book for good."""
+        self._files.purge(file)
+        self._catalogue.dismiss(file.name)
+
+    def _lacks(self, size: int) -> Sentence | None:
+        if self._catalogue.count() + self._catalogue.count(is_removed=True) >= self._most_books:
+            return _FULL_OF_BOOKS.having(count=self._most_books)
+        if self._catalogue.size() + size > self._most_bytes:
+            return _FULL
+        return _CARD_FULL if self._spare() < 0 else None
+
+    def _spare(self) -> int:
+        """The bytes of the card that books may take."""
+        free, whole = self._files.free()
+        return free - min(_KEPT_FREE, whole // 20)
