@@ -28,7 +28,7 @@ from .storage.chats import Chats
 from .storage.database import Database
 from .storage.folder import BOOKS_FOLDER, CHATS_FILE
 from .storage.indexer import Indexer
-from .storage.kept_secret import SESSIONS, keep_secret
+from .storage.kept_secret import OWNER, SESSIONS, keep_secret
 from .storage.lock import FolderLock
 from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
@@ -78,6 +78,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         advertiser = Advertiser(settings.name, __version__)
         is_demo = needs_demo(settings)
         guard = _guard(settings, advertiser)
+        keep_secret(folder, OWNER, "commands of the owner's that run now must be started again")
         gate = None
         if settings.pin:
             secret = keep_secret(folder, SESSIONS, "every browser must enter the PIN again")

@@ -71,7 +71,7 @@ storage.reports: clock errors storage.damage storage.database
 storage.places: storage.damage storage.database
 storage.schema: ending storage.migrations storage.places storage.reports storage.rows
 storage.folder: errors host.confinement host.plain_files storage.database
-storage.privacy: host.plain_files storage.folder
+storage.privacy: host.plain_files storage.folder storage.kept_secret
 storage.transfer: host.terminal storage.migrations storage.database
 storage.backup: errors host.confinement host.plain_files storage.database storage.folder storage.lock
     storage.transfer storage.schema

@@ -323,7 +323,9 @@ def test_only_their_owner_can_read_the_files_of_the_chats_whoever_started_the_pr
             appliance.ask("Why?")
             return {each.name: stat.S_IMODE(each.stat().st_mode) for each in data.iterdir()}
 
-    private = dict.fromkeys(("chats.sqlite", "chats.sqlite-wal", "chats.sqlite-shm", "lock", "pin-secret"), 0o600)
+    private = dict.fromkeys(
+        ("chats.sqlite", "chats.sqlite-wal", "chats.sqlite-shm", "lock", "owner-secret", "pin-secret"), 0o600
+    )
     umask = os.umask(0o022)
     try:
         assert modes() == private

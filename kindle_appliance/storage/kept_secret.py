@@ -17,6 +17,12 @@ log = logging.getLogger(__name__)
 SESSIONS = "pin-secret"
 """The file of the secret that signs the sessions of browsers: with it a PIN could be guessed without pauses."""
 
+OWNER = "owner-secret"
+"""The file of the secret that the owner's commands show, in hexadecimal digits, in the header `OWNER_HEADER`. Only
+root, and the user whose appliance this is, can read it."""
+
+OWNER_HEADER = "Kindle-Appliance-Owner"
+
 _BYTES = 32
 
 

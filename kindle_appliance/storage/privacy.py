@@ -13,11 +13,12 @@ from pathlib import Path
 
 from ..host.plain_files import check_plain, make_private
 from .folder import SUFFIXES
+from .kept_secret import OWNER, SESSIONS
 
 log = logging.getLogger(__name__)
 
 _DATABASES = ("chats.sqlite", "chats-damaged-[12][0-9][0-9][0-9]-*.sqlite", "before-restore.sqlite")
-_OURS = ("lock", "pin-secret", *(name + suffix for name in _DATABASES for suffix in SUFFIXES))
+_OURS = ("lock", SESSIONS, OWNER, *(name + suffix for name in _DATABASES for suffix in SUFFIXES))
 """The folder can be one with other files, too, such as a home folder. SQLite gives the files beside a
 database the mode that it has."""
 

@@ -9,6 +9,7 @@ from kindle_appliance.storage.privacy import keep_private
 OURS = (
     "lock",
     "pin-secret",
+    "owner-secret",
     "chats.sqlite",
     "chats.sqlite-wal",
     "chats.sqlite-shm",
