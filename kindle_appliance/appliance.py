@@ -35,6 +35,7 @@ from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
 from .storage.schema import CHATS
 from .web import cookies
+from .web.adding import ADDING_PATH
 from .web.app import Web
 from .web.guard import Guard
 from .web.health import Health
@@ -78,7 +79,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         advertiser = Advertiser(settings.name, __version__)
         is_demo = needs_demo(settings)
         guard = _guard(settings, advertiser)
-        keep_secret(folder, OWNER, "commands of the owner's that run now must be started again")
+        owner_secret = keep_secret(folder, OWNER, "commands of the owner's that run now must be started again")
         gate = None
         if settings.pin:
             secret = keep_secret(folder, SESSIONS, "every browser must enter the PIN again")
@@ -112,6 +113,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
             guard=guard,
             gate=gate,
             shelf=shelf,
+            owner_secret=owner_secret,
         )
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)
@@ -175,6 +177,7 @@ def _listen(web: Web, guard: Guard, settings: Settings, sockets: Sequence[socket
                 sockets,
                 is_proxy=guard.is_proxy,
                 language=_language(settings),
+                uploads=[ADDING_PATH],
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE or port == last:

@@ -24,6 +24,7 @@ from ..storage.rate_limit import RateLimit
 from ..storage.reports import Reports
 from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
+from .adding import ADDING_PATH, ADDING_SECONDS, Adding
 from .asking import Asking
 from .chats import RENAME_SECONDS, ChatList
 from .check import REPORT_SECONDS, Check
@@ -72,7 +73,8 @@ class Web:
     """All areas of the house. `language`: the house's, or None for what each browser asks for; `look`: until a
     reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those that
     the house reaches the appliance at, best first; `mdns`: the state of its name; `guard`: who may ask; `gate`: the
-    PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`: the books; `places`: how far readers are.
+    PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`: the books; `places`: how far readers are;
+    `owner_secret`: what only the owner's commands can show.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Web:
         hyphens: Hyphens | None = None,
         shelf: Shelf | None = None,
         places: Any = None,
+        owner_secret: bytes = b"",
     ) -> None:
         visitors, seats, hyphens = Visitors(language, look), Seats(followers), hyphens or Hyphens()
         self._visitors = visitors
@@ -107,6 +110,7 @@ class Web:
         self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
         self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))
+        self._adding = Adding(visitors, shelf, Buckets(ADDING_SECONDS), owner_secret) if shelf else None
         self._house = HouseWide(visitors, pages, health, self._sign_in, addresses, mdns)
 
     def application(self) -> Callable[..., Iterable[bytes]]:
@@ -135,6 +139,8 @@ class Web:
         app.get("/about", callback=self._house.tell_who_answers)
         app.post("/look", callback=self._house.set_look)
         app.get("/healthz", callback=self._house.check_health)
+        if self._adding:
+            app.post(ADDING_PATH, callback=self._adding.add)
         if self._sign_in:
             app.get("/pin", callback=self._sign_in.go_to_first_page)
             app.post("/pin", callback=self._sign_in.enter_pin)

@@ -13,6 +13,7 @@ from .headers import NO_PAGE, SECURITY_HEADERS, TRY_SOON
 _SENTENCES = {
     400: NOT_UNDERSTOOD,
     408: Sentence("The request took too long to arrive. Please try again."),
+    411: Sentence("The request does not say how long it is."),
     413: TOO_MUCH,
     414: Sentence("This address is too long."),
     431: Sentence("The browser sends too much along with its request. Deleting its cookies helps."),

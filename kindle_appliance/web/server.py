@@ -1,4 +1,5 @@
-"""The HTTP server: waitress with its threads, limits and timeouts. Only `parser.py` beside it knows waitress.
+"""The HTTP server: waitress with its threads, limits and timeouts. Besides it, only `parser.py` and
+`tasks.py` know waitress.
 
 Measured on waitress 3.0.2: each chunk that the application yields is sent at once. A stream occupies a thread until
 it ends, so there is a thread for each follower, and a reserve for pages. `channel_request_lookahead=1` makes it
@@ -18,7 +19,8 @@ What all clients together have not read is bounded, too. Beyond that, connection
 client has read nothing for five seconds; of these, those of the address that holds most; of these, the one that has
 read nothing for longest. So a client that reads, however slowly, outlasts a crowd that does not.
 
-A response to HEAD has no body (RFC 9110, 9.3.2), also when it is a refusal.
+An upload is handed to the application as soon as its headers have come, with its body as a stream (`body.py`). The
+deadlines of requests do not hold for it, and its connection closes afterwards.
 """
 
 from __future__ import annotations
@@ -27,28 +29,29 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask, Task, WSGITask
 
+from ..errors import BUSY, ReaderError
 from ..host.network import source_of
-from ..sentences import choose_language
+from .body import USUAL_PACE, Body, Pace
 from .parser import Parser
-from .refusals import refusal
+from .tasks import WATERMARK_BYTES, ApplicationTask, RefusalTask
 from .unread import Unread
 
-RESERVED_THREADS = 9
-"""One thread for the script's seat, and eight for pages and questions, while every follower has a thread."""
+RESERVED_THREADS = 10
+"""One thread for the script's seat, one for a book that comes in, and eight for pages and questions, while every
+follower has a thread."""
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 
-_WATERMARK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 64 * 1024  # for one connection (Linux doubles it); without it, the buffer grows to 4 MB
 _PROGRESS_BYTES = 8 * 1024
 _STILL_SECONDS = 5.0
@@ -66,7 +69,8 @@ class Limits:
     `connections`: the total, besides one for each follower; `per_address`: from one address; `idle_seconds`: until
     a request begins; `head_seconds` and `request_seconds`: from the first byte of a request to the end of its
     headers, and to its end; `stall_seconds`: for a client to read 8 KB, or the rest of a response if that is less;
-    `unread_bytes`: of the responses that clients have not read, in all.
+    `unread_bytes`: of the responses that clients have not read, in all; `drop_seconds`: for the rest of an upload
+    that has been answered; `pace`: of an upload.
     """
 
     connections: int = 368
@@ -76,6 +80,8 @@ class Limits:
     request_seconds: float = 30
     stall_seconds: float = 60
     unread_bytes: int = 32 * 1024 * 1024
+    drop_seconds: float = 60
+    pace: Pace = USUAL_PACE
 
 
 USUAL_LIMITS = Limits()
@@ -85,8 +91,9 @@ class Server:
     """Serves `application` (WSGI) on `host` and `port` (0: any free port), or on sockets that already listen.
 
     `is_proxy`: whether an address is a proxy's; its connections belong to many clients and have no limit per
-    address. `language`: the house's, for refusals, or None for what each browser asks for. Raises OSError if it
-    cannot listen.
+    address. `language`: the house's, for refusals, or None for what each browser asks for. `uploads`: the paths
+    whose POSTs are handed over with their headers, whatever the length of their bodies. Raises OSError if it cannot
+    listen.
     """
 
     def __init__(
@@ -99,13 +106,15 @@ class Server:
         limits: Limits = USUAL_LIMITS,
         is_proxy: Callable[[str], bool] = lambda address: False,
         language: str | None = None,
+        uploads: Collection[str] = (),
     ) -> None:
         if not sockets:
             socket.getaddrinfo(host, port)  # raises OSError for an unknown name; waitress would raise ValueError
         where: dict[str, Any] = {"sockets": list(sockets)} if sockets else {"host": host, "port": port}
         self.language = language
+        self.uploads = uploads
+        self.limits = limits
         self._is_stopping = False
-        self._limits = limits
         self._max_connections = limits.connections + followers
         self._is_proxy = is_proxy
         self._next_check = 0.0
@@ -116,7 +125,7 @@ class Server:
             **where,
             threads=followers + RESERVED_THREADS,
             channel_request_lookahead=1,
-            outbuf_high_watermark=_WATERMARK_BYTES,
+            outbuf_high_watermark=WATERMARK_BYTES,
             max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of exactly this size
             max_request_header_size=MAX_HEADER_BYTES,
             # Beyond it, waitress would accept no more.
@@ -177,6 +186,9 @@ class Server:
         deadline = time.monotonic() + seconds
         for each in self._listening():
             each.accepting = False
+        for channel in self._channels():
+            if channel.upload:
+                channel.upload.send_away(ReaderError(BUSY, 503))
         while time.monotonic() < deadline and any(map(_is_active, list(self._map.values()))):
             self._run_once(0.02)
         self._server.task_dispatcher.shutdown(timeout=1)
@@ -185,7 +197,7 @@ class Server:
     def bound_unread(self) -> None:
         """Have connections closed until the rest holds no more than the limit; called by any thread."""
         unread = {each: each.total_outbufs_len for each in self._channels() if not each.must_close}
-        surplus = sum(unread.values()) - self._limits.unread_bytes
+        surplus = sum(unread.values()) - self.limits.unread_bytes
         if surplus <= 0:
             return
         held: Counter[str] = Counter()
@@ -221,18 +233,18 @@ class Server:
         if now >= self._next_check:
             self._next_check = now + _CHECK_SECONDS
             for each in self._channels():
-                each.end_if_late(now, self._limits)
+                each.end_if_late(now, self.limits)
 
     def _accept(self, server: BaseWSGIServer, client: socket.socket, address: Any, adj: Any, map: Any) -> None:
         """Accept a connection. Above the limits, another one is closed for it; if all are busy, it is surplus."""
         open_now = [each for each in self._channels() if not (each.will_close or each.must_close)]
         candidates = [each for each in open_now if not each.is_surplus]
         own = [each for each in candidates if each.source == source_of(address[0])]
-        if len(own) >= self._limits.per_address and not self._is_proxy(address[0]):
+        if len(own) >= self.limits.per_address and not self._is_proxy(address[0]):
             candidates = own
         elif len(candidates) < self._max_connections:
             candidates = []
-        waiting = [each for each in candidates if each.awaits_request]
+        waiting = [each for each in candidates if each.awaits_request or each.drops_upload]
         unread = [each for each in candidates if each.has_unread_response]
         is_surplus = bool(candidates and not (waiting or unread))
         surplus = [each for each in open_now if each.is_surplus]
@@ -248,58 +260,11 @@ class Server:
         _Channel(self, is_surplus, server, client, address, adj, map)
 
 
-class _Bodiless(Task):
-    """A task that sends no body to HEAD."""
-
-    @property
-    def asked(self) -> Parser:
-        """The request as it came: after a bug, waitress makes an empty one."""
-        request: Any = [*self.channel.requests, self.request][0]
-        return cast(Parser, request)
-
-    def write(self, data: bytes) -> None:
-        is_head = self.asked.command == "HEAD"
-        super().write(b"" if is_head else data)
-        if is_head:
-            self.chunked_response = False  # the last chunk would be a body, too
-
-
-class _RefusalTask(ErrorTask, _Bodiless):
-    """Answers a request that is rejected before routing, with one sentence."""
-
-    def execute(self) -> None:
-        asked, channel, request = self.asked, cast(Any, self.channel), cast(Any, self.request)
-        is_script = "application/json" in asked.headers.get("ACCEPT", "") or asked.request_uri.startswith("/api/")
-        language = choose_language(asked.headers.get("ACCEPT_LANGUAGE", ""), channel.house.language)
-        self.status, self.response_headers, body = refusal(request.error.code, language, is_script)
-        self.content_length = len(body)
-        self.set_close_on_finish()
-        self.write(body)
-
-
-class _Task(WSGITask, _Bodiless):
-    """Answers one request with the application."""
-
-    def set_close_on_finish(self) -> None:
-        # Waitress closes every connection whose response has no length. Without a body it needs none.
-        is_in_step = self.asked.command == "HEAD" and self.version == "1.1"
-        if not is_in_step or self.asked.connection_close:
-            super().set_close_on_finish()
-
-    def finish(self) -> None:
-        super().finish()
-        channel: Any = self.channel
-        channel.waiting_since = time.monotonic()
-        # A next request that is already here would occupy a thread until the client has read this response.
-        self.close_on_finish |= channel.total_outbufs_len > _WATERMARK_BYTES // 2
-
-
 class _Channel(HTTPChannel):
     """One connection and its timeouts, all on `time.monotonic()`."""
 
-    task_class = _Task
-    error_task_class = _RefusalTask
-    parser_class = Parser
+    task_class = ApplicationTask
+    error_task_class = RefusalTask
 
     # Waitress counts here, so that it can begin a buffer of its own when one has grown large.
     current_outbuf_count = property(lambda self: 0, lambda self, count: None)
@@ -320,13 +285,58 @@ class _Channel(HTTPChannel):
         self.must_close = False  # even if its client has not read everything
         self.waiting_since = self.progressed_at = time.monotonic()
         self._sent_bytes = 0  # since then
+        self.upload: Body | None = None
+        self._is_last = False
         super().__init__(server, client, address, adj, map)
         self.outbufs: list[Any] = [Unread()]
+
+    def parser_class(self, adj: Any) -> Parser:  # type: ignore[override]  # waitress only calls it
+        return Parser(adj, self.house.uploads, self._begin_upload)
+
+    def _begin_upload(self, length: int, kind: str, asks_first: bool) -> Body:
+        allow = partial(self.write_soon, b"HTTP/1.1 100 Continue\r\n\r\n") if asks_first else None
+        self.upload = Body(length, kind, self.server.pull_trigger, allow, self.house.limits.pace)
+        return self.upload
+
+    @property
+    def drops_upload(self) -> bool:
+        """Whether the connection receives the rest of an upload that has been answered."""
+        return self._is_last and self.upload is not None and self.upload.is_dropped
+
+    @property
+    def close_when_flushed(self) -> bool:
+        """Whether the response under way is the last one. Then waitress receives no more, and closes the connection
+        when the client has read it; an upload must have come to its end before.
+        """
+        return self._is_last and not self.drops_upload
+
+    @close_when_flushed.setter
+    def close_when_flushed(self, is_last: bool) -> None:
+        if is_last and self.upload:
+            self.upload.drop()
+        self._is_last = is_last
+
+    def readable(self) -> bool:
+        return bool(super().readable() if self.upload is None else self.upload.room and not self.will_close)
+
+    def handle_read(self) -> None:
+        if self.upload is None:
+            super().handle_read()
+        elif room := self.upload.room:
+            try:
+                self.upload.feed(self.recv(room))
+            except OSError:
+                self.handle_close()
+
+    def handle_close(self) -> None:
+        if self.upload:
+            self.upload.lose()
+        super().handle_close()
 
     @property
     def awaits_request(self) -> bool:
         """Whether the connection waits for a request, or for the rest of one."""
-        return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+        return not (self.requests or self.total_outbufs_len or self._is_last)
 
     @property
     def has_unread_response(self) -> bool:
@@ -372,6 +382,8 @@ class _Channel(HTTPChannel):
             self.progressed_at, self._sent_bytes = now, 0
         if self.must_close or now - self.progressed_at > limits.stall_seconds:
             self.handle_close()  # `will_close` would wait until the socket can be written to
+        elif self.drops_upload and self.upload and now - self.waiting_since > limits.drop_seconds:
+            self.upload.lose()
         elif self.awaits_request and self.is_surplus and now - self.waiting_since > _SURPLUS_SECONDS:
             self.refuse(503)
         elif self.awaits_request and isinstance(self.request, Parser):

@@ -35,6 +35,7 @@ from kindle_appliance.upstream.fallback import Fallback
 from kindle_appliance.upstream.gemini import Gemini
 from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.upstream.rung import Limits, Rung
+from kindle_appliance.web.adding import ADDING_PATH
 from kindle_appliance.web.app import Web
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.health import Health
@@ -42,7 +43,8 @@ from kindle_appliance.web.layout import Layout
 from kindle_appliance.web.look import USUAL_LOOK, Look
 from kindle_appliance.web.pages import Pages
 from kindle_appliance.web.pin import Gate
-from kindle_appliance.web.server import Server
+from kindle_appliance.web.server import USUAL_LIMITS, Server
+from kindle_appliance.web.server import Limits as ServerLimits
 
 from .gemini import Call, FakeGemini, Reply
 from .rungs import gemini_rungs
@@ -75,10 +77,14 @@ class House:
         ticks: Callable[[], float] = time.monotonic,
         books: int = 500,
         books_megabytes: int = 4000,
+        owner_secret: bytes = b"",
+        limits: ServerLimits = USUAL_LIMITS,
     ) -> None:
         self._gemini_url = gemini_url
         self._file = folder / "chats.sqlite"
         self._books = folder / "books", books, books_megabytes * 1_000_000
+        self._owner_secret = owner_secret
+        self._limits = limits  # of connections
         self._models = models
         self._rungs = rungs  # instead of the models of the test's Gemini
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
@@ -126,9 +132,18 @@ class House:
             gate=self._gate,
             hyphens=self.hyphens,
             shelf=self.shelf,
+            owner_secret=self._owner_secret,
         )
         application = SCANNER.application(web.application())
-        self.server = Server(application, "127.0.0.1", 0, self._followers, language=self._language)
+        self.server = Server(
+            application,
+            "127.0.0.1",
+            0,
+            self._followers,
+            limits=self._limits,
+            language=self._language,
+            uploads=[ADDING_PATH],
+        )
         self.url = f"http://127.0.0.1:{self.server.port}"
         self._thread = threading.Thread(target=self.server.run, name="house")
         self._thread.start()

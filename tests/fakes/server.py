@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from kindle_appliance.web.server import USUAL_LIMITS, Limits, Server
@@ -16,9 +16,10 @@ def serving(
     limits: Limits = USUAL_LIMITS,
     is_proxy: Callable[[str], bool] = lambda address: False,
     language: str | None = None,
+    uploads: Collection[str] = (),
 ) -> Iterator[Server]:
     """Serve a WSGI application with our server, on a free port."""
-    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy, language)
+    server = Server(application, "127.0.0.1", 0, followers, (), limits, is_proxy, language, uploads)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
