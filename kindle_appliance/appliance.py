@@ -30,6 +30,7 @@ from .storage.folder import BOOKS_FOLDER, CHATS_FILE
 from .storage.indexer import Indexer
 from .storage.kept_secret import OWNER, SESSIONS, keep_secret
 from .storage.lock import FolderLock
+from .storage.places import Places
 from .storage.privacy import keep_private
 from .storage.rate_limit import RateLimit
 from .storage.reports import Reports
@@ -37,6 +38,7 @@ from .storage.schema import CHATS
 from .web import cookies
 from .web.adding import ADDING_PATH
 from .web.app import Web
+from .web.book_pages import BookPages
 from .web.guard import Guard
 from .web.health import Health
 from .web.layout import Layout
@@ -84,10 +86,11 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         if settings.pin:
             secret = keep_secret(folder, SESSIONS, "every browser must enter the PIN again")
             gate = Gate(settings.pin, secret)
+        layout = Layout(is_demo)
         web = Web(
             desk,
             chats,
-            Pages(Layout(is_demo), settings.starters, settings.follow_ups, answerers(settings)),
+            Pages(layout, settings.starters, settings.follow_ups, answerers(settings)),
             Reports(database),
             RateLimit(
                 database,
@@ -114,6 +117,8 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
             gate=gate,
             shelf=shelf,
             owner_secret=owner_secret,
+            places=Places(database),
+            book_pages=BookPages(layout),
         )
         sockets = handed_over_sockets(environment)
         server = _listen(web, guard, settings, sockets)

@@ -203,9 +203,11 @@ web.typed: sentences text.emoji text.writing
 web.reader: web.look
 web.listed: clock storage.rows storage.waiting web.reader web.typed
 web.layout: web.reader web.templates
+web.chapter_list: books.book books.place web.typed
+web.book_pages: books.book books.place web.chapter_list web.layout web.reader web.templates web.typed
 web.pages: clock ending host.network host.mdns storage.chats storage.reports storage.rows storage.waiting
-    answers.answer answers.going_on web.answerers web.credit web.layout web.listed web.look web.paths web.reader
-    web.templates web.typed
+    answers.answer answers.going_on web.answerers web.book_pages web.credit web.layout web.listed web.look
+    web.paths web.reader web.templates web.typed
 web.replies: ending errors answers.answer web.headers web.templates
 web.refusals: errors web.headers web.templates
 web.unread:
@@ -218,7 +220,9 @@ web.file_field: errors
 web.adding: errors storage.buckets storage.kept_secret books.shelf web.body web.file_field web.replies
     web.visitor
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms
-    web.paths web.cookies web.listed web.pages web.replies web.visitor
+    web.paths web.cookies web.book_pages web.listed web.pages web.replies web.visitor
+web.books: clock errors host.network storage.buckets storage.chats storage.places books.book books.place
+    books.shelf web.forms web.paths web.cookies web.book_pages web.replies web.visitor
 web.chats: clock errors storage.buckets storage.chats storage.rows storage.search storage.terms answers.desk
     web.forms web.paths web.pages web.replies web.visitor
 web.check: clock errors storage.buckets storage.reports web.frames web.headers web.json_body web.seats
@@ -232,10 +236,10 @@ web.scripts: conversation ending errors storage.chats storage.rate_limit answers
     web.frames web.headers web.json_body web.seats web.streams web.replies web.visitor
 web.sign_in: clock web.paths web.cookies web.pin web.pages web.replies web.visitor
 web.house: host.mdns web.health web.look web.paths web.cookies web.pages web.replies web.visitor web.sign_in
-web.app: errors books.shelf host.mdns storage.buckets storage.chats storage.rate_limit storage.reports text.hyphens
-    answers.desk web.guard web.headers web.health web.forms web.look web.paths web.cookies web.pin web.seats
-    web.pages web.replies web.visitor web.adding web.asking web.chats web.check web.reading web.waiting web.scripts
-    web.sign_in web.house
+web.app: errors host.mdns storage.buckets storage.chats storage.places storage.rate_limit storage.reports
+    text.hyphens answers.desk books.shelf web.guard web.headers web.health web.forms web.look web.paths
+    web.cookies web.pin web.seats web.book_pages web.pages web.replies web.visitor web.adding web.asking
+    web.books web.chats web.check web.reading web.waiting web.scripts web.sign_in web.house
 owner.installation: errors options.credentials settings
 owner.belongings: errors host.terminal host.plain_files storage.transfer options.kinds options.credentials
     settings owner.installation

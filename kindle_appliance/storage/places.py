@@ -18,7 +18,7 @@ MOST_BOOKS = 2000
 """So many books have places: those of which one was told last. With all devices, 30 MB."""
 
 _NAME = re.compile("[0-9a-f]{64}")
-_DEVICE = re.compile(r"[\w-]{1,64}", re.ASCII)
+_DEVICE = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # or its address
 _MOST_LENGTH = 1 << 40  # no text is so long
 
 _FIND = "SELECT * FROM places WHERE book = ? AND device = ?"

@@ -20,12 +20,15 @@ from ..host.mdns import Snapshot
 from ..sentences import Sentence
 from ..storage.buckets import Buckets
 from ..storage.chats import Chats
+from ..storage.places import Places
 from ..storage.rate_limit import RateLimit
 from ..storage.reports import Reports
 from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
 from .adding import ADDING_PATH, ADDING_SECONDS, Adding
 from .asking import Asking
+from .book_pages import BookPages
+from .books import PLACE_SECONDS, Books
 from .chats import RENAME_SECONDS, ChatList
 from .check import REPORT_SECONDS, Check
 from .forms import limit_fields
@@ -35,7 +38,7 @@ from .health import Health
 from .house import HouseWide
 from .look import USUAL_LOOK, Look
 from .pages import Pages
-from .paths import NUMBER
+from .paths import BOOK, NUMBER
 from .pin import Gate
 from .reading import Reading
 from .scripts import Scripts
@@ -73,8 +76,8 @@ class Web:
     """All areas of the house. `language`: the house's, or None for what each browser asks for; `look`: until a
     reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those that
     the house reaches the appliance at, best first; `mdns`: the state of its name; `guard`: who may ask; `gate`: the
-    PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`: the books; `places`: how far readers are;
-    `owner_secret`: what only the owner's commands can show.
+    PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`, `places` and `book_pages`: the books, how
+    far readers are in them, and their pages; `owner_secret`: what only the owner's commands can show.
     """
 
     def __init__(
@@ -95,7 +98,8 @@ class Web:
         gate: Gate | None = None,
         hyphens: Hyphens | None = None,
         shelf: Shelf | None = None,
-        places: Any = None,
+        places: Places | None = None,
+        book_pages: BookPages | None = None,
         owner_secret: bytes = b"",
     ) -> None:
         visitors, seats, hyphens = Visitors(language, look), Seats(followers), hyphens or Hyphens()
@@ -104,7 +108,11 @@ class Web:
         self._guard = guard or Guard()
         self._told: set[str] = set()
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
-        self._asking = Asking(visitors, pages, chats, desk, rate_limit, hyphens)
+        self._books: Books | None = None
+        if shelf and places and book_pages:
+            self._books = Books(visitors, book_pages, shelf, places, Buckets(PLACE_SECONDS), addresses)
+        in_hand = self._books.in_hand if self._books else _nothing_in_hand
+        self._asking = Asking(visitors, pages, chats, desk, rate_limit, hyphens, in_hand)
         self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats, hyphens)
         self._waiting = Waiting(chats, Buckets(WAIT_SECONDS))
         self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
@@ -135,6 +143,13 @@ class Web:
         app.post("/check", callback=self._check.add_report)
         app.get("/check/stream", callback=self._check.stream)
         app.get("/check/reports", callback=self._check.list_reports)
+        if self._books:
+            app.get("/books", callback=self._books.show)
+            app.get(f"/books/<name:re:{BOOK}>", callback=self._books.show_book)
+            app.get(f"/books/<name:re:{BOOK}>/place", callback=self._books.ask_place)
+            app.post(f"/books/<name:re:{BOOK}>/place", callback=self._books.set_place)
+            app.post(f"/books/<name:re:{BOOK}>/remove", callback=self._books.remove)
+            app.post(f"/books/<name:re:{BOOK}>/put-back", callback=self._books.put_back)
         app.get("/addresses", callback=self._house.list_addresses)
         app.get("/about", callback=self._house.tell_who_answers)
         app.post("/look", callback=self._house.set_look)
@@ -186,6 +201,10 @@ class Web:
         if event not in self._told:
             self._told = {event, *list(self._told)[:_MOST_TOLD]}
             log.info("web: %s", event)
+
+
+def _nothing_in_hand() -> None:
+    """Of a house without books."""
 
 
 def _with_headers(app: Bottle) -> Callable[..., Iterable[bytes]]:

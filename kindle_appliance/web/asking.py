@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from ..storage.rate_limit import RateLimit
 from ..storage.rows import ChatSummary
 from ..text.hyphens import Hyphens
 from . import cookies, replies, visitor
+from .book_pages import BookRow
 from .forms import is_form, new_form_id, sent_form_id
 from .listed import NOTHING_IS_READY, NOTHING_WAITS
 from .pages import Pages
@@ -33,7 +35,7 @@ _CHAT_GONE = Sentence("That chat is gone. A question starts a new one.")
 
 @dataclass(frozen=True)
 class Asking:
-    """`GET /`, `POST /ask`."""
+    """`GET /`, `POST /ask`. `in_hand`: the book that this request's reader reads."""
 
     visitors: Visitors
     pages: Pages
@@ -41,6 +43,7 @@ class Asking:
     desk: AnswerDesk
     rate_limit: RateLimit
     hyphens: Hyphens
+    in_hand: Callable[[], BookRow | None]
 
     def show(self) -> HTTPResponse:
         """`GET /`, with `?chat=<id>` for one more question in a chat, or `?start=<number>` for a starter."""
@@ -125,6 +128,7 @@ class Asking:
             note=note or self._notice(),
             is_first_visit=not device,
             trouble=self.chats.notice(moment),
+            in_hand=None if chat or not device else self.in_hand(),
             waiting=self.chats.waiting.by_chat() if recent else NOTHING_WAITS,
             ready=self.chats.ready(reader.unread) if recent else NOTHING_IS_READY,
         )

@@ -14,6 +14,10 @@ STYLES = {
     "check.html": ("page", "checking"),
     "reports.html": ("page", "checking"),
     "pin.html": ("page", "asking", "checking"),
+    "shelf.html": ("page", "asking", "books"),
+    "book.html": ("page", "asking", "books"),
+    "place.html": ("page", "asking", "books"),
+    "finds.html": ("page", "asking", "books"),
 }
 """The styles of static/ for a page, in their order. All others have those of `_USUAL_STYLES`."""
 _USUAL_STYLES = ("page", "asking")
@@ -26,6 +30,8 @@ SCRIPTS = {
     "reading": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents"),
     "writing": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "drawing", "live"),
     "waiting": ("sending", "tables", "breaks", "pages", "place", "taps", "keys", "contents", "waiting"),
+    "shelf": ("adding",),
+    "place": ("per_cent",),
 }
 """The scripts of static/ for a kind of page, in their order, after those of all pages."""
 

@@ -20,6 +20,7 @@ from ..storage.reports import Report
 from ..storage.rows import ChatSummary, Place, Turn
 from ..storage.waiting import WaitingTurn
 from .answerers import Answerer, who_answers
+from .book_pages import BookRow
 from .credit import answered_by, why_not
 from .layout import SCRIPTS, Layout
 from .listed import NOTHING_IS_READY, NOTHING_WAITS, Row, rows_of, told, when
@@ -94,13 +95,14 @@ class Pages:
         note: Sentence | None = None,
         is_first_visit: bool = False,
         trouble: Sentence | None = None,
+        in_hand: BookRow | None = None,
         waiting: Mapping[int, WaitingTurn] = NOTHING_WAITS,
         ready: Mapping[int, int] = NOTHING_IS_READY,
     ) -> Page:
         """The page to ask on: a new question, or one more in `chat`. `gone`: the id of the deleted chat that was
         meant, whose draft is not the start page's. `question` and `note` bring back what was typed and why it was
-        not sent. `form` is the one-time id of this form. `trouble`: what all readers must know. `waiting` and
-        `ready`: as in `rows_of()`.
+        not sent. `form` is the one-time id of this form. `trouble`: what all readers must know. `in_hand`: the
+        book that the reader reads. `waiting` and `ready`: as in `rows_of()`.
         """
         return self._layout.page(
             reader,
@@ -117,6 +119,7 @@ class Pages:
             told=who_answers(self._answerers, reader.language) if is_first_visit else "",
             offered=OFFERED,
             trouble=trouble,
+            in_hand=in_hand,
             rows=rows_of(reader, recent, now, waiting, ready),
             address=f"/?chat={chat.id}" if chat else "/",
         )

@@ -7,9 +7,13 @@ import re
 from ..storage.rows import Turn
 
 NUMBER = "[0-9]{1,15}"  # what SQLite can hold
+BOOK = "[0-9a-f]{64}"
+"""The name of a book: the SHA-256 of its file."""
 _FOUND = rf"\?q=[\w%+.~-]{{1,1800}}(&before={NUMBER})?"  # 200 characters, each of up to 9 once quoted
 _CHATS = rf"chats(/{NUMBER}(/({NUMBER}(/why)?|edit|delete))?|\?(before|after)={NUMBER}|{_FOUND})?"
-_OWN_PAGE = rf"/(\?chat={NUMBER}|{_CHATS}|check(/reports)?|addresses|about)?"
+_PLACE = rf"place(\?(at|from|finished|names)={NUMBER}(&(at|from|finished|names)={NUMBER}){{0,3}})?"
+_BOOKS = rf"books(/{BOOK}(/{_PLACE})?|\?before={BOOK}|\?q=[\w%+.~-]{{1,1800}}(&before={BOOK})?)?"
+_OWN_PAGE = rf"/(\?chat={NUMBER}|{_CHATS}|{_BOOKS}|check(/reports)?|addresses|about)?"
 
 
 def is_number(text: str) -> bool:

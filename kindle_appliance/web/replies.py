@@ -7,14 +7,14 @@ import json
 import logging
 import zlib
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 
 from bottle import HTTPError, HTTPResponse, request
 
 from ..answers.answer import Answer
 from ..ending import DELETED, Finish
-from ..errors import LimitError, ReaderError, UpstreamError, UpstreamSilent
+from ..errors import LimitError, ReaderError, StorageError, UpstreamError, UpstreamSilent
 from ..sentences import Sentence
 from .headers import POLICY, UNBUFFERED
 from .templates import Page
@@ -91,6 +91,19 @@ def retry_after(error: Exception | None) -> dict[str, str]:
     """The header that says when it may be tried again, if the error knows."""
     seconds = error.retry_after if isinstance(error, UpstreamError | LimitError) else None
     return {} if seconds is None else {"Retry-After": str(int(seconds) + 1)}
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turns an error into the response that tells of it."""
+    try:
+        yield
+    except ReaderError as error:
+        log_refusal(error)
+        raise HTTPError(error.status, error.sentence, **retry_after(error)) from None
+    except StorageError as error:
+        log.error("web: %s", error)
+        raise HTTPError(503, error.sentence) from None
 
 
 def log_refusal(error: ReaderError) -> None:

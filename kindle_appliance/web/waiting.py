@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bottle import HTTPError, HTTPResponse, request
+from bottle import HTTPResponse, request
 
 from ..ending import Finish
-from ..errors import LimitError, ReaderError, StorageError
+from ..errors import LimitError
 from ..storage.buckets import Buckets
 from ..storage.chats import Chats
 from ..storage.rows import Turn
 from . import cookies, replies, visitor
 from .paths import is_own_page, turn_path
-
-log = logging.getLogger(__name__)
 
 WAITS_PER_ADDRESS, WAITS, WAIT_SECONDS = 30, 120, 1800
 """So often questions can be let wait from one address, and from all; after as many seconds again."""
@@ -35,7 +30,7 @@ class Waiting:
         if there is nothing to wait for any more; a script that accepts JSON is told where that is.
         """
         turn, waiting = self._find(answer), self.chats.waiting
-        with _told():
+        with replies.telling():
             waits = waiting.find(turn.id) is not None  # a second tap costs nothing
             if not waits:
                 if wait := visitor.take(self.buckets, WAITS_PER_ADDRESS, WAITS):
@@ -53,7 +48,7 @@ class Waiting:
         of the turn.
         """
         turn = self._find(answer)
-        with _told():
+        with replies.telling():
             if self.chats.waiting.find(turn.id) is not None:
                 self.chats.waiting.withdraw(turn.id)
         ending = self._find(answer).ending  # as it is now: it may have been asked since the page was made
@@ -68,16 +63,3 @@ class Waiting:
         if turn is None:
             raise replies.not_found(self.chats.is_deleted_turn(int(answer)))
         return turn
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turns an error into the response that tells of it."""
-    try:
-        yield
-    except ReaderError as error:
-        replies.log_refusal(error)
-        raise HTTPError(error.status, error.sentence, **replies.retry_after(error)) from None
-    except StorageError as error:
-        log.error("web: %s", error)
-        raise HTTPError(503, error.sentence) from None

@@ -26,6 +26,7 @@ from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.indexer import Indexer
+from kindle_appliance.storage.places import Places
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
 from kindle_appliance.storage.schema import CHATS
@@ -37,6 +38,7 @@ from kindle_appliance.upstream.quotas import Quotas
 from kindle_appliance.upstream.rung import Limits, Rung
 from kindle_appliance.web.adding import ADDING_PATH
 from kindle_appliance.web.app import Web
+from kindle_appliance.web.book_pages import BookPages
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.health import Health
 from kindle_appliance.web.layout import Layout
@@ -90,7 +92,9 @@ class House:
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
         self._language = language
-        self._pages = pages or Pages(Layout(is_demo))
+        layout = Layout(is_demo)
+        self._pages = pages or Pages(layout)
+        self._book_pages = BookPages(layout)
         self._look = look
         self._guard = guard or Guard()
         self._gate = gate
@@ -108,6 +112,7 @@ class House:
         self.indexer.start()
         self.shelf = Shelf(*self._books)
         self.shelf.start()
+        self.places = Places(self.database)
         self.upstream = Upstream(self._gemini_url, self._clocks, provider=Gemini.provider)
         rungs = self._rungs or gemini_rungs(self.upstream, self._models, limits=Limits(self._history))
         self.desk = AnswerDesk(self.chats, Fallback(rungs, Quotas(self.database), self._clocks.first_byte))
@@ -133,6 +138,8 @@ class House:
             hyphens=self.hyphens,
             shelf=self.shelf,
             owner_secret=self._owner_secret,
+            places=self.places,
+            book_pages=self._book_pages,
         )
         application = SCANNER.application(web.application())
         self.server = Server(

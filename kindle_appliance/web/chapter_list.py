@@ -1,0 +1,138 @@
+"""A book's chapters as a reader may see them, and a place in words. Pure.
+
+The name of a later chapter may tell what happens in it. So names are shown up to a few chapters behind the reader's
+place, and further on only numbers and per cent, unless the reader asks for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..books.book import Chapter
+from ..books.place import end_of_chapter, index_of_chapter, next_chapter, per_cent
+from ..sentences import Sentence
+from .typed import Typed, without_signs
+
+NAMED_AHEAD = 3
+"""So many chapters behind the one in hand have their names."""
+NEAR = 5
+PAGE = 8
+"""Rows around the place, and those of a page of the whole list."""
+
+
+class ChapterRow(NamedTuple):
+    """A chapter in the list. `position`: which of the book's; `number`: 0 if it has none; `title`: "" if it has
+    none, None if it is not told; `figure`: at how many per cent it begins or ends; `is_here`: whether the place is
+    in it.
+    """
+
+    position: int
+    number: int
+    title: Typed | None
+    figure: int
+    level: int
+    is_here: bool
+
+
+class ChapterList(NamedTuple):
+    """A part of a book's chapters. `earlier` and `later`: from which one the parts beside it begin, None where
+    there is none; `hides`: whether the book has names that are not told.
+    """
+
+    rows: Sequence[ChapterRow]
+    earlier: int | None
+    later: int | None
+    hides: bool
+
+
+def chapters_shown(
+    chapters: Sequence[Chapter],
+    length: int,
+    place: int | None,
+    *,
+    near: int,
+    start: int | None = None,
+    are_finished: bool = False,
+    has_names: bool = False,
+) -> ChapterList:
+    """Those around the position `near`, or a page of them from `start` on. `place`: the reader's position, if there
+    is one, from which it depends which names are told; `are_finished`: their ends count, not their beginnings.
+    """
+    count = len(chapters)
+    here = None if place is None else index_of_chapter(chapters, place)
+    last_named = count - 1 if has_names else (_before_the_first(chapters) if here is None else here) + NAMED_AHEAD
+    if start is None:
+        first = (index_of_chapter(chapters, near) or 0) - NEAR // 2
+        first = max(0, min(first, count - NEAR))
+        end = min(first + NEAR, count)
+    else:
+        first = max(0, min(start, count - 1))
+        end = min(first + PAGE, count)
+    rows = [
+        ChapterRow(
+            index,
+            chapter.number,
+            Typed(without_signs(chapter.title)) if index <= last_named else None,
+            per_cent(end_of_chapter(chapters, index, length) if are_finished else chapter.start, length),
+            chapter.level,
+            index == here,
+        )
+        for index, chapter in enumerate(chapters[first:end], first)
+    ]
+    hides = any(each.title for each in chapters[last_named + 1 :])
+    return ChapterList(rows, max(0, first - PAGE) if first else None, end if end < count else None, hides)
+
+
+def _before_the_first(chapters: Sequence[Chapter]) -> int:
+    """The last of what stands before the first chapter with a number, -1 if nothing does or none has a number."""
+    return next((index for index, each in enumerate(chapters) if each.number), 0) - 1
+
+
+def index_of_next(chapters: Sequence[Chapter], position: int) -> int | None:
+    """The next chapter with a number, or if none follows, the next one of any kind."""
+    ahead = [index for index, each in enumerate(chapters) if each.start > position]
+    following = next_chapter(chapters, position)
+    return next((index for index in ahead if chapters[index].number), ahead[0] if following else None)
+
+
+def number_at(chapters: Sequence[Chapter], position: int) -> int:
+    """The number of the chapter that a position is in, also of one that has parts without numbers; 0 if none."""
+    index = index_of_chapter(chapters, position)
+    if index is None:
+        return 0
+    level = chapters[index].level
+    for each in reversed(chapters[: index + 1]):
+        if each.number and (each is chapters[index] or each.level < level):
+            return each.number
+        level = min(level, each.level)
+    return 0
+
+
+def figure(position: int, length: int) -> str:
+    """Per cent as pages show them."""
+    return with_sign(per_cent(position, length))
+
+
+def with_sign(count: int) -> str:
+    return f"{count}\u00a0%"
+
+
+def place_in_short(chapters: Sequence[Chapter], position: int, length: int) -> Sentence:
+    """A place in a list: the chapter's number, if it has one, and per cent."""
+    number = number_at(chapters, position)
+    if number:
+        return Sentence("chapter %(number)d, at about %(figure)s", number=number, figure=figure(position, length))
+    return Sentence("at about %(figure)s", figure=figure(position, length))
+
+
+def place_in_words(chapters: Sequence[Chapter], position: int, length: int) -> Sentence:
+    """A reader's own place: the chapter's number, or else its name, and per cent."""
+    number, index = number_at(chapters, position), index_of_chapter(chapters, position)
+    about = figure(position, length)
+    if number:
+        return Sentence("You are in chapter %(number)d, at about %(figure)s.", number=number, figure=about)
+    if index is not None and chapters[index].title:
+        name = Typed(without_signs(chapters[index].title)).short
+        return Sentence("You are in “%(name)s”, at about %(figure)s.", name=name, figure=about)
+    return Sentence("You are at about %(figure)s.", figure=about)
