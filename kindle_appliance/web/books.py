@@ -63,6 +63,7 @@ class Books:
         those behind this book; `?q=<words>`: those with the words in their title or author's name. A script that
         accepts JSON gets all books.
         """
+        self._check()
         if visitor.wants_json():
             return replies.to_json({"books": [_facts(each) for each in self._all()]})
         before = request.query.get("before", "")
@@ -146,6 +147,7 @@ class Books:
 
     def put_back(self, name: str) -> HTTPResponse:
         """`POST /books/<name>/put-back`: a book that was removed."""
+        self._check()
         if (book := self.shelf.find(name)) is None:
             book = next((each for each in self.shelf.removed(now()) if each.name == name), None)
             if book is None:
@@ -195,6 +197,7 @@ class Books:
 
     def _find(self, name: str) -> Here:
         """Raises the response for a book that is not on the shelf."""
+        self._check()
         book = self.shelf.find(name)
         if book is not None:
             return Here(book, self.shelf.chapters(book), self.places.find(name, _device(), book.length))
@@ -219,6 +222,11 @@ class Books:
         while listed := self.shelf.list(100, before):
             yield from listed
             before = listed[-1].name
+
+    def _check(self) -> None:
+        """Raises the response for a shelf that cannot be opened."""
+        if self.shelf.trouble:
+            raise HTTPError(503, self.shelf.trouble)
 
     def _typed_address(self) -> str:
         addresses, port = self.addresses(), int(request.environ["SERVER_PORT"])
