@@ -26,6 +26,7 @@ from fakes.house import House, answered, begin
 from fakes.program import Appliance
 from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
+from fakes.shelved import shelve_novel
 
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.sieve import Sieve, place
@@ -450,6 +451,36 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         assert 0 < after <= 60 / in_a_minute + 1
 
 
+def set_places(house: House, path: str, count: int, first: int = 0) -> list[int]:
+    """Set so many places, each another than the last one (the same again costs nothing); return the statuses."""
+    figures = [str((first + number) % 90) for number in range(count)]
+    return [house.post(f"{path}/place", {"per_cent": each}).status for each in figures]
+
+
+@shows("the card, with places in books, and by removing books", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house:
+        path = f"/books/{shelve_novel(house, bound.folder).name}"
+        assert set_places(house, path, most[0] - 2) == [303] * (most[0] - 2)
+        assert [house.post(f"{path}/{each}", {}).status for each in ("remove", "put-back")] == [303, 303]
+        assert set_places(house, path, 5, most[0]) == [429] * 5
+        assert [house.post(f"{path}/{each}", {}).status for each in ("remove", "put-back")] == [429, 303]
+        assert 0 < int(house.post(f"{path}/place", {"per_cent": "99"}).headers["Retry-After"]) <= 61
+        assert set_places(house.at("127.0.0.2"), path, 1) == [303]
+
+
+@shows("the card, with places in books, and by removing books", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, in_a_minute = most
+    with bound.house() as house:
+        path = f"/books/{shelve_novel(house, bound.folder).name}"
+        clients = [house.at(f"127.0.0.{number}") for number in range(2, 12)]
+        statuses = [status for client in clients for status in set_places(client, path, 30)]
+        assert statuses == [303] * at_once + [429] * (300 - at_once)
+        after = int(house.post(f"{path}/place", {"per_cent": "99"}).headers["Retry-After"])
+        assert 0 < after <= 60 / in_a_minute + 1
+
+
 @shows("a search", "each")
 def _(bound: Bound, most: Sequence[int]) -> None:
     characters, terms, looks, answers = most
@@ -475,7 +506,10 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         house.ask("Why?")
         with house.follow("/answers/1") as follow:
             assert follow.read_to_end() == b"Yes."
-        files = [bound.folder / f"chats.sqlite{each}" for each in ("", "-wal")]
+        book = f"/books/{shelve_novel(house, bound.folder).name}"
+        assert set_places(house, book, 1) == [303]
+        names = ("chats.sqlite", "books/books.sqlite")
+        files = [bound.folder / f"{name}{each}" for name in names for each in ("", "-wal")]
         before = [each.read_bytes() for each in files]
         for _ in range(10):
             for path in (
@@ -488,8 +522,14 @@ def _(bound: Bound, most: Sequence[int]) -> None:
                 f"{STREAM}&wait=0",
                 "/check",
                 "/check/reports",
+                "/books",
+                "/books?q=moor",
+                book,
+                f"{book}/place",
             ):
                 assert house.get(path).status == 200
+            assert house.post(f"{book}/place", {"words": "here begins number7"}).status == 200
+            assert set_places(house, book, 1) == [303], "the same place again"
             house.post("/look", {"look": "5", "back": "/"})
         assert [each.read_bytes() for each in files] == before and not most
 

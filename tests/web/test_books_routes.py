@@ -102,9 +102,8 @@ def test_a_book_is_found_by_title_or_author(house: House, tmp_path: Path) -> Non
         ("  ", ["红楼梦", "Emma", "The Moor"]),
         ("", ["红楼梦", "Emma", "The Moor"]),
         ("x" * 1500, []),
-        ("%_*\"'\0\ud800", []),
     ):
-        text = page(house, f"/books?q={quote(words, errors='surrogatepass')}")
+        text = page(house, f"/books?q={quote(words)}")
         assert titles(text) == expected, words
         assert ("No such book was found." in text) == (not expected)
 
@@ -132,7 +131,9 @@ def test_a_script_gets_all_books_as_json(house: House, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("query", ["?before=x", f"?before={'0' * 64}", "?before=", "?q=%FF%00", "?before=%00&q=a"])
+@pytest.mark.parametrize(
+    "query", ["?before=x", f"?before={'0' * 64}", "?before=", "?q=%FF%00%_*\"'%ED%A0%80", "?before=%00&q=a"]
+)
 def test_a_query_that_means_nothing_is_no_error(house: House, book: ShelvedBook, query: str) -> None:
     page(house, f"/books{query}")
 
@@ -202,10 +203,9 @@ def test_words_that_are_nowhere_stay_in_the_field(house: House, book: ShelvedBoo
         (" \r\n\t ", "Please type a few words of your page."),
         ('"*( OR NEAR/2', ""),
         ("x" * 10_000, "These words are not in this book."),
-        ("\0\ud800", ""),
+        ("\0", ""),
     ):
-        body = {"words": typed.encode("utf-8", "surrogatepass").decode("utf-8", "replace")}
-        response = house.post(f"/books/{book.name}/place", body, Cookie=KINDLE)
+        response = house.post(f"/books/{book.name}/place", {"words": typed}, Cookie=KINDLE)
         assert response.status == 200 and note in response.data.decode(), typed
     text = house.post(f"/books/{book.name}/place", {"words": "y" * 300}).data.decode()
     assert f'value="{"y" * 200}"' in text
