@@ -19,6 +19,7 @@ from .options.credentials import CREDENTIALS
 from .options.kinds import SWITCH
 from .owner.installation import Installation
 from .settings import Settings
+from .storage.book_files import Limits
 from .storage.chats import check_question, clean
 
 COMMANDS = {
@@ -120,9 +121,12 @@ def _obey(given: argparse.Namespace, values: Settings, installation: Installatio
         case "key" | "pin" as name:
             return _store_secret(name, given, values, installation)
         case "backup":
-            return commands.back_up(folder, given.file, installation, given.with_secrets)
+            return commands.back_up(folder, given.file, installation, given.with_secrets, given.with_books)
         case "restore":
-            return commands.restore(folder, given.file, installation, given.accept_settings, given.roll_back)
+            limits = Limits(values.books, values.books_megabytes * 1_000_000)
+            return commands.restore(
+                folder, given.file, installation, given.accept_settings, given.roll_back, limits
+            )
     raise AssertionError(given.command)
 
 
@@ -211,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parsers["backup"].add_argument("file", metavar="FILE", type=Path)
     parsers["backup"].add_argument("--with-secrets", action="store_true", help="with the keys and the PIN, too")
+    parsers["backup"].add_argument("--with-books", action="store_true", help="with the books of the shelf, too")
     restore = parsers["restore"]
     restore.add_argument("file", metavar="FILE", type=Path)
     restore.add_argument(

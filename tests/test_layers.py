@@ -73,8 +73,9 @@ storage.schema: ending storage.migrations storage.places storage.reports storage
 storage.folder: errors host.confinement host.plain_files storage.database
 storage.privacy: host.plain_files storage.folder storage.kept_secret
 storage.transfer: host.terminal storage.migrations storage.database
-storage.backup: errors host.confinement host.plain_files storage.database storage.folder storage.lock
-    storage.transfer storage.schema
+storage.book_files: clock host.plain_files storage.database storage.transfer
+storage.backup: errors host.confinement host.plain_files storage.book_files storage.database storage.folder
+    storage.lock storage.transfer storage.schema
 upstream.destination: errors host.mdns host.network
 upstream.call: clock errors upstream.destination
 upstream.demo:

@@ -120,6 +120,20 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
 
 
+def reading(path: Path) -> BinaryIO:
+    """Open a plain file, to be read."""
+    return os.fdopen(open_plain(path), "rb")
+
+
+def set_time(path: Path, moment: float) -> None:
+    """Let a plain file say that it was changed at a Unix time."""
+    descriptor = open_plain(path)
+    try:
+        os.utime(descriptor, (moment, moment))
+    finally:
+        os.close(descriptor)
+
+
 def sync(path: Path) -> None:
     """Wait until a plain file is on the card."""
     _settle(open_plain(path, os.O_RDWR))

@@ -20,6 +20,7 @@ from ..host.terminal import give_up_stdout, mask, one_line
 from ..sentences import ENGLISH, joined
 from ..settings import OPTIONS, Settings
 from ..storage import backup
+from ..storage.book_files import Limits
 from ..storage.lock import announced_url
 from ..upstream.waiting import Tell, Waiting
 from ..web.credit import answered_by
@@ -143,33 +144,54 @@ def consult_doctor(values: Settings, installation: Installation | None, folder: 
     return 1 if has_failed else 0
 
 
-def back_up(folder: Path, file: Path, installation: Installation | None, with_secrets: bool) -> int:
-    """Write one file with the chats, an installed appliance's settings and, on request, its secrets."""
+def back_up(
+    folder: Path, file: Path, installation: Installation | None, with_secrets: bool, with_books: bool = False
+) -> int:
+    """Write one file with the chats, an installed appliance's settings and, on request, its secrets and books."""
     with _told_of_files():
         contents = belongings.gather(installation, with_secrets) if installation else {}
-        found, left_out = backup.back_up(folder, file, contents)
+        saved = backup.back_up(folder, file, contents, with_books)
         size = file.stat().st_size / 1e6
-    print(f"{file}: {found.rows} chats{''.join(f', {name}' for name in contents)}; {size:.1f} MB.")
-    _tell_left_out(left_out)
+    books = [f"{saved.books} books"] if with_books else []
+    print(f"{file}: {', '.join([f'{saved.chats.rows} chats', *books, *contents])}; {size:.1f} MB.")
+    _tell_left_out(saved.left_out)
+    if saved.bad_books:
+        print(f"{saved.bad_books} books were left out: their files are damaged. Add them again.")
+    if saved.others:
+        print(f"The {saved.others} books are not in it. With them: backup --with-books FILE")
     return 0
 
 
-def restore(folder: Path, file: Path, installation: Installation | None, accepts: bool, as_it_was: bool) -> int:
+def restore(
+    folder: Path, file: Path, installation: Installation | None, accepts: bool, as_it_was: bool, limits: Limits
+) -> int:
     """Restore a backup while the service is stopped.
 
-    `accepts`: agree to all that its settings change. `as_it_was`: see `backup.restore`.
+    `accepts`: agree to all that its settings change. `as_it_was`: see `backup.restore`. `limits`: of the shelf.
     """
     with _told_of_files():
-        backup.check(file, folder, belongings.NAMES)  # before the service is stopped for it
+        backup.check(file, folder, belongings.NAMES, limits)  # before the service is stopped for it
         with service.stopped() if installation else nullcontext():
-            contents, left_out = backup.restore(file, folder, belongings.NAMES, as_it_was)
+            restored = backup.restore(file, folder, belongings.NAMES, as_it_was, limits)
             kept = "" if as_it_was else f" What was there is in {folder / backup.KEPT}."
             print(f"The chats are those of {file} now.{kept}")
-            _tell_left_out(left_out)
+            _tell_left_out(restored.left_out)
+            if not as_it_was:
+                _tell_of_books(**restored.books)
             if installation and not as_it_was:
-                for said in belongings.bring_back(installation, contents, partial(_agree, accepts)):
+                for said in belongings.bring_back(installation, restored.belongings, partial(_agree, accepts)):
                     print(said)
     return 0
+
+
+def _tell_of_books(new: int, present: int, bad: int, crowded: int) -> None:
+    if new or present:
+        there = f", and {present} were there already" if present else ""
+        print(f"{new} books were put on the shelf{there}. The appliance reads new ones when it starts.")
+    if bad:
+        print(f"{bad} books were left out: they are damaged in the backup.")
+    if crowded:
+        print(f"{crowded} books were left out: the shelf is full. See `books` in the settings.")
 
 
 def _tell_left_out(rows: int) -> None:

@@ -1,13 +1,14 @@
 """Writes backups and restores them.
 
-A backup is one SQLite file: the chats and, in an extra table, the settings and, on request, the secrets.
+A backup is one SQLite file: the chats, and in extra tables the settings and, on request, the secrets and the books.
 
 The chats are read and written with the rights of their folder's owner (`storage/folder.py`), and a backup is a
-stranger's file (`storage/transfer.py`): rows are copied, never files. The appliance may run during a backup.
+stranger's file (`storage/transfer.py`): rows are copied, never files, and of those of books only files with the
+right content become (`storage/book_files.py`). The appliance may run during a backup.
 
 A restore first copies the rows of the backup to a file beside the chats and migrates it to the current schema
 there. Only when that has succeeded are the chats saved under another name and then replaced, in one transaction. So
-no file is replaced while a process has it open.
+no file is replaced while a process has it open. Books of the backup join those that are there.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import StartError, StorageError
 from ..host.confinement import Access, as_owner
 from ..host.plain_files import PRIVATE, check_plain, close_folder, make_private, open_folder, sync, workshop
+from . import book_files
+from .book_files import Limits, Unpacked
 from .database import (
     Connection,
     Database,
@@ -33,27 +36,59 @@ from .database import (
     inspect,
     seed,
 )
-from .folder import CHATS_FILE, SUFFIXES, check_names, find_chats, no_chats
+from .folder import BOOKS_FOLDER, CHATS_FILE, SUFFIXES, check_names, find_chats, no_chats
 from .lock import FolderLock, FolderTaken
 from .schema import CHATS
-from .transfer import BELONGINGS, UnreadableFile, copy_rows, guard, new_file, read_belongings
-from .transfer import check as check_content
+from .transfer import (
+    BELONGINGS,
+    UnreadableFile,
+    check_content,
+    check_tables,
+    copy_rows,
+    guard,
+    new_file,
+    read_belongings,
+)
 
 KEPT = "before-restore.sqlite"
 """The file, in the folder of the chats, that keeps the chats from before a restore."""
 
 MOST_BYTES = 2 * 1024**3
-"""Of a backup; a question with its answer has some 3 KB."""
+"""Of a backup without its books; a question with its answer has some 3 KB."""
 _ROOM = 3
-"""A restore needs this many times the size of the backup: two copies, and the log of the transaction."""
+"""A restore needs this many times the size of the chats: two copies, and the log of the transaction. A book is
+copied once."""
+_NO_BOOKS = Limits(0, 0)
 
 
-def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes]) -> tuple[Inspection, int]:
-    """Write a backup of the chats in `folder` to `file`.
+class Saved(NamedTuple):
+    """What is in a backup: what an inspection of the chats found, how many rows had to be left out, the books, and
+    how many of them were left out because they are damaged. `others`: the books that are there, if none were asked
+    for.
+    """
 
-    Returns what an inspection of the chats found, and how many rows had to be left out. Only the owner can read the
-    file. It replaces an earlier one only when it is complete. `belongings`: the settings and secrets that are
-    stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
+    chats: Inspection
+    left_out: int
+    books: int = 0
+    bad_books: int = 0
+    others: int = 0
+
+
+class Restored(NamedTuple):
+    """What a restore has brought: the settings and secrets, by name; how many rows were left out because they
+    cannot be used; and the numbers of books, as `Unpacked` counts them.
+    """
+
+    belongings: dict[str, str]
+    left_out: int
+    books: dict[str, int]
+
+
+def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes], with_books: bool = False) -> Saved:
+    """Write a backup of the chats in `folder` to `file`, and of the books there `with_books`.
+
+    Only the owner can read the file. It replaces an earlier one only when it is complete. `belongings`: the
+    settings and secrets that are stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
     """
     _refuse_same(folder, file)
     if not folder.is_dir():
@@ -65,58 +100,66 @@ def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes]) -> tuple[
         def work(access: Access) -> list[Any]:
             seed()
             with _named(file), closing(new_file(access.visit(place, descriptor) / file.name)) as new:
+                here = access.settle()
                 try:
-                    chats = find_chats(access.settle())
+                    chats = find_chats(here)
                 except FileNotFoundError:
                     raise no_chats(folder) from None
                 found = _inspect(chats, folder)
                 with closing(attach(chats)) as old:
-                    return [asdict(found), _fill(new, old, found.version, belongings)]
+                    left_out = _fill(new, old, found.version, belongings)
+                shelf = here / BOOKS_FOLDER  # the chats are closed by now: large books take their time
+                if with_books:
+                    return [asdict(found), left_out, *_pack(new, shelf)]
+                return [asdict(found), left_out, 0, 0, len(book_files.find_books(shelf))]
 
         try:
-            found, left_out = as_owner(folder, work)
+            found, *counts = as_owner(folder, work)
         except UnreadableFile as error:
             raise StartError(f"the chats in {folder} are damaged: {error}.") from error
-    return Inspection(**found), left_out
+    return Saved(Inspection(**found), *counts)
 
 
 def restore(
-    file: Path, folder: Path, known: Collection[str], as_it_was: bool = False
-) -> tuple[dict[str, str], int]:
-    """Replace the chats in `folder`, which nobody else may be using, with those of a backup.
+    file: Path, folder: Path, known: Collection[str], as_it_was: bool = False, limits: Limits = _NO_BOOKS
+) -> Restored:
+    """Replace the chats in `folder`, which nobody else may be using, with those of a backup, and put its books on
+    the shelf there, within `limits`.
 
-    Returns the settings and secrets that were stored with them, by name, and how many rows were left out because
-    they cannot be used. `known`: the names that belongings may have. `as_it_was`: leave the chats in the version of
-    the backup, for an earlier program, and keep nothing of those replaced. Raises OSError, `OwnerError` or
-    `StartError`; the chats are then unchanged.
+    `known`: the names that belongings may have. `as_it_was`: leave the chats in the version of the backup, for an
+    earlier program, keep nothing of those replaced, and take no books. Raises OSError, `OwnerError` or
+    `StartError`; chats and books are then unchanged.
     """
 
-    def work(old: Connection, here: Path) -> list[Any]:
-        version = check_content(old, CHATS)
+    def work(old: Connection, here: Path, version: int, books: Unpacked) -> list[Any]:
         belongings = read_belongings(old, known)
         try:
             lock = FolderLock(here, folder)
         except FolderTaken:
             raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
-        with lock, _named(folder):
-            return [belongings, _replace(old, version, here / CHATS_FILE, as_it_was)]
+        with lock, _named(folder), books.unpack(old):
+            left_out = _replace(old, version, here / CHATS_FILE, as_it_was)
+            books.settle()
+        return [belongings, left_out, books.counts()]
 
-    belongings, left_out = _open_backup(file, folder, work)
-    return belongings, left_out
+    return Restored(*_open_backup(file, folder, _NO_BOOKS if as_it_was else limits, work))
 
 
-def check(file: Path, folder: Path, known: Collection[str]) -> None:
+def check(file: Path, folder: Path, known: Collection[str], limits: Limits = _NO_BOOKS) -> None:
     """Raise `StartError` unless `file` is a whole backup that this version can restore to `folder`."""
 
-    def work(old: Connection, here: Path) -> None:
-        check_content(old, CHATS)
+    def work(old: Connection, *_: object) -> None:
         read_belongings(old, known)
 
-    _open_backup(file, folder, work)
+    _open_backup(file, folder, limits, work)
 
 
-def _open_backup(file: Path, folder: Path, work: Callable[[Connection, Path], Any]) -> Any:
-    """Call `work` with a connection to a stranger's file and the path of the folder of the chats."""
+def _open_backup(
+    file: Path, folder: Path, limits: Limits, work: Callable[[Connection, Path, int, Unpacked], Any]
+) -> Any:
+    """Call `work` with a connection to a stranger's file that was checked, the path of the folder of the chats, the
+    version of the file, and the books that it would bring there.
+    """
     _refuse_same(folder, file)
     status = check_plain(file)
     if status is None:
@@ -125,8 +168,6 @@ def _open_backup(file: Path, folder: Path, work: Callable[[Connection, Path], An
         beside = check_plain(other := file.with_name(file.name + suffix))
         if beside and beside.st_size:
             raise StartError(f"{file} is not whole: {other} belongs to it. Make a backup with the command for it.")
-    if status.st_size > MOST_BYTES:
-        raise StartError(f"{file} is not a good backup: it has {_mb(status.st_size)} MB.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_folder(file.parent)
 
@@ -134,12 +175,18 @@ def _open_backup(file: Path, folder: Path, work: Callable[[Connection, Path], An
         seed()
         with closing(attach(access.visit(file.parent, descriptor) / file.name, is_finished=True)) as old:
             here = access.settle()
-            free = shutil.disk_usage(here).free
-            if free < (needed := _ROOM * status.st_size):
-                raise StartError(f"{_mb(free)} MB are free for {folder}, and a restore needs {_mb(needed)}.")
             try:
                 guard(old)
-                return work(old, here)
+                version = check_tables(old, CHATS)
+                size = status.st_size - book_files.size_of_books(old, status.st_size)
+                if size > MOST_BYTES:
+                    raise UnreadableFile(f"its chats have {_mb(size)} MB")
+                books = book_files.choose(old, here / BOOKS_FOLDER, limits)
+                free = shutil.disk_usage(here).free
+                if free < (needed := _ROOM * size + books.size):
+                    raise StartError(f"{_mb(free)} MB are free for {folder}, and a restore needs {-_mb(-needed)}.")
+                check_content(old, CHATS, version)
+                return work(old, here, version, books)
             except UnreadableFile as error:
                 raise StartError(f"{file} is not a good backup: {error}.") from error
 
@@ -164,7 +211,7 @@ def _inspect(chats: Path, folder: Path) -> Inspection:
 
 
 def _fill(new: Connection, old: Connection, version: int, belongings: Mapping[str, bytes]) -> int:
-    """Write a backup into an empty file; returns how many rows were left out.
+    """Write a backup into an empty file, without books; returns how many rows were left out.
 
     It is not migrated: after a failed upgrade the earlier version gets these chats back.
     """
@@ -179,6 +226,14 @@ def _fill(new: Connection, old: Connection, version: int, belongings: Mapping[st
         new.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
         new.execute("COMMIT")
     return left_out
+
+
+def _pack(new: Connection, shelf: Path) -> tuple[int, int]:
+    with as_storage_error():
+        new.execute("BEGIN")
+        counts = book_files.pack(shelf, new)
+        new.execute("COMMIT")
+    return counts
 
 
 def _replace(old: Connection, version: int, chats: Path, as_it_was: bool) -> int:

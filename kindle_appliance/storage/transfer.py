@@ -24,6 +24,13 @@ from .migrations import Schema
 BELONGINGS = "CREATE TABLE belongings (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 """The table of a backup with the settings and secrets that go with the chats."""
 
+BOOKS = (
+    "CREATE TABLE books (name TEXT PRIMARY KEY, size INTEGER NOT NULL, added REAL NOT NULL) STRICT",
+    "CREATE TABLE book_pieces (book TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL,"
+    " PRIMARY KEY (book, number)) STRICT",
+)
+"""The tables of a backup with the files of the books (`storage/book_files.py`)."""
+
 MOST_BELONGING_BYTES = 64 * 1024
 """Of one belonging; the settings file, with every option explained, has 8 KB."""
 MOST_VALUE_BYTES = 32 * 1024 * 1024
@@ -78,8 +85,8 @@ def guard(connection: Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def check(connection: Connection, schema: Schema) -> int:
-    """Return the version of a stranger's file. Raises `UnreadableFile` unless it is intact, and all of it ours."""
+def check_tables(connection: Connection, schema: Schema) -> int:
+    """Return the version of a stranger's file. Raises `UnreadableFile` unless all that it has is ours."""
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > schema.version:
@@ -88,10 +95,26 @@ def check(connection: Connection, schema: Schema) -> int:
                 " Install that one first"
             )
         _check_objects(connection, schema, version)
-        _check_pages(connection, schema, version)
     except (sqlite3.Error, UnicodeError) as error:
         raise UnreadableFile(_shown(str(error))) from error
     return int(version)
+
+
+def check_content(connection: Connection, schema: Schema, version: int) -> None:
+    """Raise `UnreadableFile` for damage in a stranger's file, whose tables were checked.
+
+    In a file with tables that are made anew only ours are looked at: a check of a virtual table would run what it
+    has of its maker's. Of a file with books those are left out: each is its own check.
+    """
+    try:
+        names = {_text(row[1]) for row in connection.execute(_OBJECTS)}
+        is_plain = not names & schema.remade and "book_pieces" not in names
+        for part in ["1"] if is_plain else [f'"{table.name}"' for table in _tables(schema, version)]:
+            (trouble,) = connection.execute(f"PRAGMA integrity_check({part})").fetchone()
+            if trouble != b"ok":
+                raise UnreadableFile(_shown(trouble))
+    except (sqlite3.Error, UnicodeError) as error:
+        raise UnreadableFile(_shown(str(error))) from error
 
 
 def read_belongings(connection: Connection, known: Collection[str]) -> dict[str, str]:
@@ -125,7 +148,7 @@ def copy_rows(old: Connection, new: Connection, schema: Schema, version: int) ->
         values = ", ".join("CAST(? AS TEXT)" if kind == "TEXT" else "?" for kind in table.columns.values())
         # Ours, not the file's: the names come from our own migrations.
         insert = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({values})'  # noqa: S608
-        for rows in _read(old, f'SELECT {names} FROM "{table.name}"'):  # noqa: S608
+        for rows in read(old, f'SELECT {names} FROM "{table.name}"'):  # noqa: S608
             with as_storage_error():
                 left_out += len(rows) - new.executemany(insert, [row for row in rows if table.fits(row)]).rowcount
     _copy_sequence(old, new)
@@ -148,9 +171,10 @@ def new_file(path: Path) -> Connection:
     return connection
 
 
-def _read(connection: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]:
+def read(connection: Connection, query: str, values: Sequence[object] = ()) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query to a stranger's file, some at a time. Raises `UnreadableFile`."""
     try:
-        cursor = connection.execute(query)
+        cursor = connection.execute(query, values)
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             yield rows
     except sqlite3.Error as error:
@@ -159,7 +183,7 @@ def _read(connection: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]
 
 def _copy_sequence(old: Connection, new: Connection) -> None:
     """Ids of deleted rows are not used again: old addresses must not show new chats."""
-    for rows in _read(old, "SELECT name, seq FROM sqlite_sequence"):
+    for rows in read(old, "SELECT name, seq FROM sqlite_sequence"):
         for name, number in rows:
             if isinstance(name, bytes) and isinstance(number, int) and 0 <= number <= _MOST_NUMBER:
                 with as_storage_error():
@@ -205,7 +229,8 @@ def _check_objects(connection: Connection, schema: Schema, version: int) -> None
         # A virtual table's own tables are made by SQLite, as its version does, and nothing of them is read.
         hidden = {row[1] for row in model.execute("PRAGMA table_list") if row[2] == "shadow"}
         ours = {_described(row, hidden) for row in model.execute(_OBJECTS)}
-        model.execute(BELONGINGS)
+        for statement in (BELONGINGS, *BOOKS):
+            model.execute(statement)
         allowed = {_described(row, hidden) for row in model.execute(_OBJECTS)}
     theirs = Counter(
         _described(row, hidden) for row in found if not (_text(row[1]) in _OF_SQLITE or _is_remade(row, schema))
@@ -216,18 +241,6 @@ def _check_objects(connection: Connection, schema: Schema, version: int) -> None
     for each in ours:
         if each[1] not in _OF_SQLITE and each not in theirs:
             raise UnreadableFile(f"it lacks the {each[0]} {each[1]} of the appliance")
-
-
-def _check_pages(connection: Connection, schema: Schema, version: int) -> None:
-    """Raise `UnreadableFile` for damage. In a file with tables that are made anew only ours are looked at: a check
-    of a virtual table would run what it has of its maker's.
-    """
-    names = {_text(row[1]) for row in connection.execute(_OBJECTS)}
-    parts = [f'"{table.name}"' for table in _tables(schema, version)] if names & schema.remade else ["1"]
-    for part in parts:
-        (trouble,) = connection.execute(f"PRAGMA integrity_check({part})").fetchone()
-        if trouble != b"ok":
-            raise UnreadableFile(_shown(trouble))
 
 
 def _is_remade(row: Sequence[object], schema: Schema) -> bool:

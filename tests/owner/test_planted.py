@@ -22,6 +22,7 @@ from kindle_appliance.errors import StartError
 from kindle_appliance.owner import commands
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.backup import back_up
+from kindle_appliance.storage.book_files import Limits
 from kindle_appliance.storage.lock import FolderLock, announced_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -174,7 +175,7 @@ def run(place: Place, name: str) -> None:
         case "backup":
             commands.back_up(place.state, place.file, None, False)
         case "restore" | "roll-back":
-            commands.restore(place.state, place.file, None, False, name == "roll-back")
+            commands.restore(place.state, place.file, None, False, name == "roll-back", Limits(500, 10**9))
         case "doctor":
             commands.consult_doctor(Settings(mdns=False), None, place.state, False)
         case "serve":

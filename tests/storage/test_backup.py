@@ -77,10 +77,10 @@ def test_a_restore_returns_only_the_files_that_were_backed_up_and_leaves_none_in
 ) -> None:
     file = tmp_path / "backup"
     back_up(chats.parent, file, {"settings.toml": b"port = 80\n", "pin": b"0042\n"})
-    assert restore(file, chats.parent, NAMES) == ({"settings.toml": "port = 80\n", "pin": "0042\n"}, 0)
+    assert restore(file, chats.parent, NAMES)[:2] == ({"settings.toml": "port = 80\n", "pin": "0042\n"}, 0)
     assert b"port = 80" not in chats.read_bytes()
     back_up(chats.parent, file, NOTHING)
-    assert restore(file, chats.parent, NAMES) == ({}, 0)
+    assert restore(file, chats.parent, NAMES)[:2] == ({}, 0)
 
 
 def test_a_deleted_question_is_in_no_backup(chats: Path, tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_a_backup_keeps_the_schema_version_of_the_chats(chats: Path, tmp_path: P
     old.parent.mkdir()
     with closing(sqlite3.connect(old)) as connection:
         connection.executescript(CHATS.migrations[0] + "PRAGMA user_version = 1; INSERT INTO chats VALUES (7);")
-    assert back_up(old.parent, file, {"settings.toml": b"x"}) == (Inspection(1, 1, ""), 0)
+    assert back_up(old.parent, file, {"settings.toml": b"x"})[:2] == (Inspection(1, 1, ""), 0)
     assert inspect(file, CHATS) == Inspection(1, 1, "")
-    assert restore(file, chats.parent, NAMES) == ({"settings.toml": "x"}, 0)
+    assert restore(file, chats.parent, NAMES)[:2] == ({"settings.toml": "x"}, 0)
 
 
 def test_a_restore_brings_an_older_backup_to_todays_schema(chats: Path, tmp_path: Path) -> None:

@@ -17,8 +17,14 @@ from kindle_appliance.storage.backup import MOST_BYTES, back_up, check, restore
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database, attach, inspect
 from kindle_appliance.storage.schema import CHATS
-from kindle_appliance.storage.transfer import MOST_BELONGING_BYTES, UnreadableFile, copy_rows, guard
-from kindle_appliance.storage.transfer import check as check_content
+from kindle_appliance.storage.transfer import (
+    MOST_BELONGING_BYTES,
+    UnreadableFile,
+    check_content,
+    check_tables,
+    copy_rows,
+    guard,
+)
 
 NAMES = ("settings.toml", "gemini-key", "pin")
 
@@ -137,7 +143,7 @@ def test_a_backup_of_every_version_is_restored(folder: Path, tmp_path: Path, ver
         )
     back_up(old.parent, tmp_path / "backup", {})
     assert inspect(tmp_path / "backup", CHATS).version == version
-    assert restore(tmp_path / "backup", folder, NAMES) == ({}, 0)
+    assert restore(tmp_path / "backup", folder, NAMES)[:2] == ({}, 0)
     assert questions(folder) == ["Old?"]
     assert inspect(folder / "chats.sqlite", CHATS).version == CHATS.version
 
@@ -218,7 +224,7 @@ def test_a_backup_with_other_or_larger_belongings_is_refused(
 def test_a_backup_that_is_too_large_is_refused_before_it_is_read(folder: Path, file: Path) -> None:
     with file.open("r+b") as content:
         content.truncate(MOST_BYTES + 1)
-    assert "it has 2147 MB" in refused(file, folder)
+    assert "its chats have 2147 MB" in refused(file, folder)
     file.unlink()  # the search for secrets would read it
 
 
@@ -236,17 +242,18 @@ def test_tables_that_are_made_anew_are_neither_refused_nor_looked_at(folder: Pat
     change(file, "UPDATE words_data SET block = x'ff00ff'", "CREATE INDEX words_more ON words_content (c0)")
     with closing(attach(file, is_finished=True)) as old, pytest.raises(UnreadableFile, match="'words' is not one"):
         guard(old)
-        check_content(old, replace(CHATS, remade=frozenset()))
+        check_tables(old, replace(CHATS, remade=frozenset()))
     with closing(attach(file, is_finished=True)) as old, closing(Database(folder / "new", CHATS)) as new:
         guard(old)
-        assert check_content(old, CHATS) == CHATS.version
+        assert check_tables(old, CHATS) == CHATS.version
+        check_content(old, CHATS, CHATS.version)
         with new.write() as connection:
             assert copy_rows(old, connection, CHATS, CHATS.version) == 0
         assert [row[0] for row in new.read("SELECT question FROM turns")] == ["Why?", "海?"]
     change(file, "CREATE TRIGGER words_t AFTER INSERT ON turns BEGIN SELECT 1; END")
     with closing(attach(file, is_finished=True)) as old, pytest.raises(UnreadableFile, match="words_t"):
         guard(old)
-        check_content(old, CHATS)
+        check_tables(old, CHATS)
 
 
 def test_a_copy_without_the_log_that_belongs_to_it_is_refused(folder: Path, file: Path) -> None:

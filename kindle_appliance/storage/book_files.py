@@ -1,0 +1,226 @@
+"""The books in a backup: their files in pieces, as rows, and back again.
+
+A book's name is the SHA-256 of its file. So nothing of a stranger's backup has to be believed: a file whose content
+is not what its name says is not kept, and no book is ever replaced. Only files are copied; the service reads them,
+and makes its index of them, when it starts. One piece of a file is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from ..clock import is_believed
+from ..host.plain_files import check_plain, create_private, reading, set_time, sync, sync_folder
+from .database import Connection, as_storage_error
+from .transfer import BOOKS, UnreadableFile, read
+
+MOST_BYTES = 100 * 1024 * 1024
+"""Of a book's file."""
+_PIECE_BYTES = 1024 * 1024
+_MOST_ROWS = 20_000  # of books in a backup; the shelf has 500
+
+_NAME = re.compile("[0-9a-f]{64}")
+_SUFFIX = ".epub"
+_INCOMING, _REMOVED = "incoming", "removed"  # see `books/files.py`; the service empties the first when it starts
+_RESTORED = "restore-"
+
+
+class Limits(NamedTuple):
+    """What the shelf may hold."""
+
+    books: int
+    bytes: int
+
+
+class _Row(NamedTuple):
+    name: str
+    size: int
+    added: float
+
+
+@dataclass
+class Unpacked:
+    """The books of a backup on their way to the shelf. `new`: those that are not there yet, `present`: those that
+    are; `bad`: rows that are no books; `crowded`: books for which the shelf has no room.
+    """
+
+    shelf: Path
+    new: list[_Row] = field(default_factory=list)
+    present: int = 0
+    bad: int = 0
+    crowded: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(row.size for row in self.new)
+
+    def counts(self) -> dict[str, int]:
+        return {"new": len(self.new), "present": self.present, "bad": self.bad, "crowded": self.crowded}
+
+    @contextmanager
+    def unpack(self, old: Connection) -> Iterator[None]:
+        """Write the new books beside the shelf. The block may then call `settle`; what it leaves is deleted."""
+        incoming = self.shelf / _INCOMING
+        try:
+            if self.new:
+                incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._clear()
+                whole = [row for row in self.new if _unpack(old, row, self._beside(row))]
+                self.bad += len(self.new) - len(whole)
+                self.new = whole
+            yield
+        finally:
+            self._clear()
+
+    def settle(self) -> None:
+        """Put the books that are whole on the shelf."""
+        for row in self.new:
+            self._beside(row).replace(self.shelf / f"{row.name}{_SUFFIX}")
+            for removed in (self.shelf / _REMOVED).glob(f"*-{row.name}{_SUFFIX}"):
+                removed.unlink()
+        if self.new:
+            sync_folder(self.shelf)
+
+    def _beside(self, row: _Row) -> Path:
+        return self.shelf / _INCOMING / f"{_RESTORED}{row.name}"
+
+    def _clear(self) -> None:
+        """Delete what is left of this restore, or what a power cut has left of an earlier one."""
+        for path in (self.shelf / _INCOMING).glob(f"{_RESTORED}*"):
+            path.unlink()
+
+
+def find_books(shelf: Path) -> list[tuple[Path, int]]:
+    """The files of the books in a folder, and the bytes of each, by name. Raises OSError."""
+    found = []
+    with suppress(FileNotFoundError):
+        for path in sorted(shelf.iterdir()):
+            if path.suffix == _SUFFIX and _NAME.fullmatch(path.stem) and (status := check_plain(path)):
+                found.append((path, status.st_size))
+    return found
+
+
+def pack(shelf: Path, new: Connection) -> tuple[int, int]:
+    """Write the books of a folder into a backup, within its transaction. Returns how many they are, and how many
+    were left out because the card has damaged them. One that is removed meanwhile is no longer there; one that is
+    added may be in it. Raises OSError and `StorageError`.
+    """
+    with as_storage_error():
+        for statement in BOOKS:
+            new.execute(statement)
+    packed = bad = 0
+    for path, _ in find_books(shelf):
+        try:
+            is_whole = _pack(path, new)
+        except FileNotFoundError:
+            continue
+        packed += is_whole
+        bad += not is_whole
+    return packed, bad
+
+
+def _pack(path: Path, new: Connection) -> bool:
+    digest, size, number = sha256(), 0, 0
+    with reading(path) as file:
+        added = check_plain(path)
+        while size <= MOST_BYTES and (piece := file.read(_PIECE_BYTES)):
+            with as_storage_error():
+                new.execute("INSERT INTO book_pieces VALUES (?, ?, ?)", (path.stem, number, piece))
+            digest.update(piece)
+            size, number = size + len(piece), number + 1
+    is_whole = 0 < size <= MOST_BYTES and digest.hexdigest() == path.stem
+    with as_storage_error():
+        if is_whole:
+            row = (path.stem, size, added.st_mtime if added else 0.0)
+            new.execute("INSERT INTO books VALUES (?, ?, ?)", row)
+        else:
+            new.execute("DELETE FROM book_pieces WHERE book = ?", (path.stem,))
+    return is_whole
+
+
+def size_of_books(old: Connection, most: int) -> int:
+    """The bytes that books take of a stranger's file, whose tables were checked and which has `most` bytes. Raises
+    `UnreadableFile`.
+    """
+    if not _has_books(old):
+        return 0
+    size = rows = 0
+    for lengths in read(old, "SELECT length(content) FROM book_pieces"):
+        size += sum(length for (length,) in lengths)
+        rows += len(lengths)
+        if size > most or rows > most // _PIECE_BYTES + _MOST_ROWS:  # a tree that bites its tail
+            raise UnreadableFile("its books are larger than itself")
+    return size
+
+
+def choose(old: Connection, shelf: Path, limits: Limits) -> Unpacked:
+    """Which books of a stranger's file, whose tables were checked, would be new on a shelf. Raises OSError and
+    `UnreadableFile`.
+    """
+    chosen = Unpacked(shelf)
+    if not _has_books(old):
+        return chosen
+    there = {path.stem: size for path, size in find_books(shelf)}
+    books, room = limits.books - len(there), limits.bytes - sum(there.values())
+    rows = 0
+    for each in read(old, "SELECT name, size, added FROM books"):
+        rows += len(each)
+        if rows > _MOST_ROWS:
+            raise UnreadableFile(f"it has more than {_MOST_ROWS} books")
+        for values in each:
+            row = _book(values)
+            if row is None:
+                chosen.bad += 1
+            elif row.name in there:
+                chosen.present += 1
+            elif len(chosen.new) >= books or row.size > room:
+                chosen.crowded += 1
+            else:
+                there[row.name] = row.size
+                room -= row.size
+                chosen.new.append(row)
+    return chosen
+
+
+def _book(values: Sequence[object]) -> _Row | None:
+    """A stranger's row, if it can be that of a book."""
+    name, size, added = values
+    if not (isinstance(name, bytes) and isinstance(size, int) and isinstance(added, float)):
+        return None
+    text = name.decode("ascii", "replace")
+    return _Row(text, size, added) if _NAME.fullmatch(text) and 0 < size <= MOST_BYTES else None
+
+
+def _has_books(old: Connection) -> bool:
+    rows = next(read(old, "SELECT count(*) FROM sqlite_schema WHERE name IN ('books', 'book_pieces')"))
+    return bool(rows[0][0] == len(BOOKS))
+
+
+def _unpack(old: Connection, row: _Row, path: Path) -> bool:
+    """Write a book's file; False if its pieces are not what its name says, or cannot be read."""
+    digest = sha256()
+    query = "SELECT content FROM book_pieces WHERE book = ? AND number = ?"
+    with create_private(path) as file:
+        for number, start in enumerate(range(0, row.size, _PIECE_BYTES)):
+            try:
+                found = next(read(old, query, (row.name, number)), [])
+            except UnreadableFile:
+                return False
+            piece = memoryview(found[0][0] if found else b"")
+            if len(piece) != min(_PIECE_BYTES, row.size - start):
+                return False
+            digest.update(piece)
+            while piece:
+                piece = piece[file.write(piece) :]
+    if digest.hexdigest() != row.name:
+        return False
+    sync(path)
+    if is_believed(row.added):
+        set_time(path, row.added)
+    return True

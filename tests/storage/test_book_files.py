@@ -1,0 +1,353 @@
+"""The books in a backup: whole, as their names say, and never more than the shelf takes."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sqlite3
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fakes.chats import write_chats
+from fakes.filesystem import mounted
+
+from kindle_appliance.errors import StartError
+from kindle_appliance.host.plain_files import set_time
+from kindle_appliance.storage.backup import Restored, Saved, back_up, check, restore
+from kindle_appliance.storage.book_files import MOST_BYTES, Limits
+from kindle_appliance.storage.database import Database
+from kindle_appliance.storage.schema import CHATS
+
+LIMITS = Limits(500, 4_000_000_000)
+MOMENT = 1_780_000_000.0
+PIECE = 1024 * 1024
+
+
+def name_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(folder: Path, *contents: bytes) -> None:
+    """Put books on the shelf of a state folder, the first one first."""
+    (folder / "books").mkdir(mode=0o700, exist_ok=True)
+    for number, content in enumerate(contents):
+        path = folder / "books" / f"{name_of(content)}.epub"
+        path.write_bytes(content)
+        set_time(path, MOMENT + number)
+
+
+def shelf(folder: Path) -> Mapping[str, float]:
+    """The names of the books on a shelf, each with its time; their content is what the name says."""
+    books = {}
+    for path in (folder / "books").glob("*"):
+        if path.is_file():
+            assert path.name == f"{name_of(path.read_bytes())}.epub"
+            assert path.stat().st_mode & 0o777 == 0o600 or path.stat().st_mtime >= MOMENT
+            books[path.stem] = path.stat().st_mtime
+    return books
+
+
+def left(folder: Path) -> list[str]:
+    return [each.name for each in (folder / "books" / "incoming").glob("*")]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder with a chat."""
+    write_chats(tmp_path / "state" / "chats.sqlite", "Why?")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Another one."""
+    write_chats(tmp_path / "other" / "chats.sqlite", "How?")
+    return tmp_path / "other"
+
+
+def brought(restored: Restored) -> tuple[int, int, int, int]:
+    counts = restored.books
+    return counts["new"], counts["present"], counts["bad"], counts["crowded"]
+
+
+SMALL, LARGE = b"a small book", random.Random(1).randbytes(3 * PIECE + 5)
+EXACT = random.Random(2).randbytes(2 * PIECE)
+
+
+def test_books_come_back_from_a_backup_with_them_and_keep_their_time(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL, LARGE, EXACT)
+    saved = back_up(state, tmp_path / "backup", {}, with_books=True)
+    assert (saved.chats.rows, saved.books, saved.bad_books, saved.others) == (1, 3, 0, 0)
+    restored = restore(tmp_path / "backup", other, (), limits=LIMITS)
+    assert brought(restored) == (3, 0, 0, 0)
+    assert shelf(other) == {name_of(each): MOMENT + at for at, each in enumerate((SMALL, LARGE, EXACT))}
+    assert all(each.stat().st_mode & 0o777 == 0o600 for each in (other / "books").glob("*.epub"))
+    assert left(other) == []
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (0, 3, 0, 0)
+
+
+def test_a_backup_without_books_has_none_and_leaves_those_of_the_shelf(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL, LARGE)
+    saved = back_up(state, tmp_path / "backup", {})
+    assert (saved.books, saved.others) == (0, 2)
+    assert (tmp_path / "backup").stat().st_size < PIECE
+    put(other, EXACT)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (0, 0, 0, 0)
+    assert set(shelf(other)) == {name_of(EXACT)}
+
+
+def test_books_of_a_backup_join_those_of_the_shelf_and_replace_none(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL, LARGE)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    put(other, EXACT, SMALL)
+    inode = (other / "books" / f"{name_of(SMALL)}.epub").stat().st_ino
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 1, 0, 0)
+    assert set(shelf(other)) == {name_of(SMALL), name_of(LARGE), name_of(EXACT)}
+    assert (other / "books" / f"{name_of(SMALL)}.epub").stat().st_ino == inode
+
+
+def test_a_removed_book_that_a_backup_has_is_on_the_shelf_again_and_nowhere_else(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    removed = other / "books" / "removed"
+    removed.mkdir(parents=True)
+    (removed / f"1780000000-{name_of(SMALL)}.epub").write_bytes(SMALL)
+    (removed / f"1780000000-{name_of(LARGE)}.epub").write_bytes(LARGE)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 0, 0)
+    assert [each.name for each in removed.iterdir()] == [f"1780000000-{name_of(LARGE)}.epub"]
+
+
+def test_a_roll_back_takes_no_books(state: Path, other: Path, tmp_path: Path) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    restore(tmp_path / "backup", other, (), as_it_was=True, limits=LIMITS)
+    assert not (other / "books").exists()
+
+
+def test_only_books_of_the_shelf_are_in_a_backup(state: Path, other: Path, tmp_path: Path) -> None:
+    put(state, SMALL)
+    books = state / "books"
+    for folder, name in (("removed", f"17-{name_of(LARGE)}.epub"), ("incoming", "0f" * 16)):
+        (books / folder).mkdir()
+        (books / folder / name).write_bytes(LARGE)
+    for name in ("books.sqlite", "notes.epub", f"{name_of(EXACT)}.mobi", f"{name_of(EXACT).upper()}.epub"):
+        (books / name).write_bytes(EXACT)
+    assert back_up(state, tmp_path / "backup", {}, with_books=True).books == 1
+    restore(tmp_path / "backup", other, (), limits=LIMITS)
+    assert set(shelf(other)) == {name_of(SMALL)}
+
+
+def test_a_book_that_the_card_has_damaged_is_left_out_and_told(state: Path, other: Path, tmp_path: Path) -> None:
+    put(state, SMALL, LARGE, b"")
+    path = state / "books" / f"{name_of(LARGE)}.epub"
+    path.write_bytes(LARGE[:-1] + b"?")
+    saved = back_up(state, tmp_path / "backup", {}, with_books=True)
+    assert (saved.books, saved.bad_books) == (1, 2)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 0, 0)
+
+
+def test_a_backup_of_books_is_refused_where_a_link_lies_among_them(state: Path, tmp_path: Path) -> None:
+    put(state, SMALL)
+    (state / "books" / f"{name_of(LARGE)}.epub").symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="This is a link"):
+        back_up(state, tmp_path / "backup", {}, with_books=True)
+    assert not (tmp_path / "backup").exists()
+
+
+def test_books_may_come_and_go_while_a_backup_is_made(state: Path, other: Path, tmp_path: Path) -> None:
+    put(state, LARGE)
+    chance, stop = random.Random(3), threading.Event()
+
+    def live() -> None:
+        while not stop.is_set():
+            content = chance.randbytes(20_000)
+            fresh = state / "books" / "incoming"
+            fresh.write_bytes(content)
+            fresh.rename(state / "books" / f"{name_of(content)}.epub")
+            for path in sorted((state / "books").glob("*.epub"))[:-20]:
+                if path.stem != name_of(LARGE):
+                    path.unlink(missing_ok=True)
+
+    service = threading.Thread(target=live)
+    service.start()
+    try:
+        for _ in range(10):
+            saved = back_up(state, tmp_path / "backup", {}, with_books=True)
+            assert saved.books and not saved.bad_books
+            assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS))[2:] == (0, 0)
+    finally:
+        stop.set()
+        service.join()
+    assert name_of(LARGE) in shelf(other)
+
+
+# Limits
+
+
+def test_a_shelf_takes_no_more_books_of_a_backup_than_its_settings_say(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, *(b"book %d" % number for number in range(6)))
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    put(other, SMALL)
+    assert brought(restore(tmp_path / "backup", other, (), limits=Limits(4, 10**9))) == (3, 0, 0, 3)
+    assert len(shelf(other)) == 4
+    room = sum(each.stat().st_size for each in (other / "books").glob("*.epub")) + 11
+    assert brought(restore(tmp_path / "backup", other, (), limits=Limits(500, room))) == (1, 3, 0, 2)
+
+
+def test_a_restore_of_books_needs_room_for_each_of_them_once(state: Path, tmp_path: Path) -> None:
+    put(state, random.Random(4).randbytes(4 * PIECE))
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    with mounted(tmp_path / "card", "size=7m", "mode=700") as card:
+        assert brought(restore(tmp_path / "backup", card, (), limits=LIMITS)) == (1, 0, 0, 0)
+    with mounted(tmp_path / "small", "size=4m", "mode=700") as card:
+        with pytest.raises(StartError, match=r"4 MB are free for .*small, and a restore needs 5"):
+            check(tmp_path / "backup", card, (), LIMITS)
+        check(tmp_path / "backup", card, (), Limits(0, 0))
+
+
+def test_neither_a_backup_nor_a_restore_has_a_whole_book_in_memory(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, random.Random(5).randbytes(40 * PIECE))
+    tracemalloc.start()
+    try:
+        back_up(state, tmp_path / "backup", {}, with_books=True)
+        restore(tmp_path / "backup", other, (), limits=LIMITS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * PIECE
+
+
+# A stranger's backup
+
+
+def hostile(*statements: str) -> Callable[[sqlite3.Connection], object]:
+    return lambda file: [file.execute(each) for each in statements]
+
+
+HOSTILE = {
+    "another content": (hostile("UPDATE book_pieces SET content = CAST(x'00' || substr(content, 2) AS BLOB)"), 2),
+    "a name that leads elsewhere": (hostile("UPDATE books SET name = '../' || substr(name, 4)"), 2),
+    "a name in capitals": (hostile("UPDATE books SET name = upper(name)"), 2),
+    "a name with a line end": (hostile("UPDATE books SET name = name || char(10)"), 2),
+    "a name of no letters": (hostile("UPDATE books SET name = CAST(x'ff00' AS TEXT)  WHERE size < 100"), 1),
+    "a missing piece": (hostile("DELETE FROM book_pieces WHERE number = 1"), 1),
+    "no pieces": (hostile("DELETE FROM book_pieces"), 2),
+    "one piece in other pieces": (hostile("UPDATE book_pieces SET number = number + 100"), 2),
+    "a larger size": (hostile("UPDATE books SET size = size + 1"), 2),
+    "a huge size": (hostile("UPDATE books SET size = 9007199254740993"), 2),
+    "no size": (hostile("UPDATE books SET size = -size"), 2),
+    "more than a book may have": (hostile(f"UPDATE books SET size = {MOST_BYTES + 1} WHERE size > 100"), 1),
+    "a piece of another size": (hostile("UPDATE book_pieces SET content = zeroblob(30000000) WHERE number = 2"), 1),
+    "a piece that SQLite refuses": (
+        hostile("UPDATE book_pieces SET content = zeroblob(40000000) WHERE number = 2"),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "bad"), HOSTILE.values(), ids=HOSTILE)
+def test_what_is_no_book_in_a_backup_is_left_out_and_counted(
+    state: Path, other: Path, tmp_path: Path, change: Callable[[sqlite3.Connection], object], bad: int
+) -> None:
+    put(state, SMALL, LARGE)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    with closing(sqlite3.connect(tmp_path / "backup", isolation_level=None)) as file:
+        change(file)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (2 - bad, 0, bad, 0)
+    assert set(shelf(other)) <= {name_of(SMALL), name_of(LARGE)}
+    assert left(other) == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["backup", "other", "state"]
+    with closing(Database(other / "chats.sqlite", CHATS)) as database:
+        assert database.read("SELECT question FROM turns")[0][0] == "Why?"
+
+
+REFUSED = {
+    "half of the tables": (hostile("DROP TABLE book_pieces"), None),
+    "another table": (hostile("DROP TABLE books", "CREATE TABLE books (name TEXT)"), "table 'books' is not one"),
+    "a view": (
+        hostile("DROP TABLE book_pieces", "CREATE VIEW book_pieces AS SELECT 1 AS content"),
+        "view 'book_pieces' is not one",
+    ),
+    "a trigger": (
+        hostile("CREATE TRIGGER t AFTER INSERT ON books BEGIN SELECT 1; END"),
+        "trigger 't' is not one",
+    ),
+    "more books than any shelf has": (
+        hostile(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20001)"
+            " INSERT INTO books SELECT printf('%064x', i), 1, 0.0 FROM n"
+        ),
+        "more than 20000 books",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_backup_whose_tables_of_books_are_not_ours_is_refused_or_has_none(
+    state: Path, other: Path, tmp_path: Path, change: Callable[[sqlite3.Connection], object], sentence: str | None
+) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    with closing(sqlite3.connect(tmp_path / "backup", isolation_level=None)) as file:
+        change(file)
+    if sentence is None:
+        assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (0, 0, 0, 0)
+    else:
+        with pytest.raises(StartError, match=sentence):
+            restore(tmp_path / "backup", other, (), limits=LIMITS)
+    assert not list((other / "books").glob("*"))
+
+
+def test_a_backup_with_damage_anywhere_brings_only_whole_books_in_bounded_time(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, LARGE, *(random.Random(number).randbytes(9000) for number in range(20)))
+    back_up(state, tmp_path / "good", {}, with_books=True)
+    content = (tmp_path / "good").read_bytes()
+    chance, restored = random.Random(6), 0
+    for _ in range(40):
+        at = chance.choice([chance.randrange(len(content)), chance.randrange(0, len(content), 4096)])
+        harm = chance.randbytes(chance.choice((1, 8, 600)))
+        (tmp_path / "backup").write_bytes(content[:at] + harm + content[at + len(harm) :])
+        begun = time.monotonic()
+        try:
+            restore(tmp_path / "backup", other, (), limits=LIMITS)
+            restored += 1
+        except StartError:
+            pass
+        assert time.monotonic() - begun < 20
+        assert left(other) == []
+        for path in (other / "books").glob("*.epub"):
+            assert path.stem == name_of(path.read_bytes())
+            path.unlink()
+    assert restored > 10
+
+
+def test_a_restore_that_fails_leaves_no_book(
+    state: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(state, SMALL, LARGE)
+    saved: Saved = back_up(state, tmp_path / "backup", {}, with_books=True)
+    assert saved.books == 2
+    (other / "before-restore.sqlite").mkdir()  # so the chats from before cannot be kept
+    with pytest.raises((StartError, OSError)):
+        restore(tmp_path / "backup", other, (), limits=LIMITS)
+    assert shelf(other) == {}
+    assert left(other) == []
