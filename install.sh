@@ -54,7 +54,7 @@ comes with, and mends what is broken; what is up to date stays as it is, and so 
   --model-key-file FILE
                    take that server's key from this file, if it wants one
   --no-start       install only; the appliance starts with the machine
-  --uninstall      remove the appliance, but not its settings, key and chats
+  --uninstall      remove the appliance, but not its settings, key, chats and books
   --purge          remove those, too
   --help           this text
 
@@ -170,7 +170,7 @@ uninstall() {
         [ ! -e "${each}" ] || left="${left} ${each}"
     done
     if [ -n "${left}" ]; then
-        say "Its settings, key and chats are kept. This command removes them:"
+        say "Its settings, key, chats and books are kept. This command removes them:"
         say "    sudo rm -rf${left}"
     fi
 }
@@ -185,7 +185,7 @@ purge() {
         rm -rf --one-file-system "${STATE_LINK}"  # a folder, before the first start
     fi
     systemctl daemon-reload
-    say "The appliance, its settings, its key and its chats are removed."
+    say "The appliance, its settings, its key, its chats and its books are removed."
 }
 
 # ---- Checks

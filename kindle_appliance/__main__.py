@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "say what is wrong with the appliance, and how to mend it",
     "settings": "show every setting, its value, and where that comes from",
     "models": "show who answers, and whether each model is ready; add one, or try them all",
+    "books": "show the books on the shelf; add some, or remove one",
     "key": "try a Gemini API key, or the key of another model server, and store it",
     "pin": "store the PIN that browsers are asked for",
     "backup": "write the chats and settings to a file, also while the appliance runs",
@@ -36,6 +37,7 @@ COMMANDS = {
 FLAGS = {
     "ask": ("gemini_url", "demo"),
     "models": ("gemini_url",),
+    "books": ("data",),
     "key": ("gemini_url",),
     "pin": (),
     "backup": ("data",),
@@ -118,6 +120,8 @@ def _obey(given: argparse.Namespace, values: Settings, installation: Installatio
             return commands.show_settings(values, installation)
         case "models":
             return _models(given, values, installation, folder)
+        case "books":
+            return _books(given, values, installation, folder)
         case "key" | "pin" as name:
             return _store_secret(name, given, values, installation)
         case "backup":
@@ -141,6 +145,19 @@ def _models(given: argparse.Namespace, values: Settings, installation: Installat
         case "test":
             return model_list.try_models(values, installation is not None, commands.teller())
     return model_list.show_models(values, folder, installation is not None)
+
+
+def _books(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
+    from .owner import books, commands
+
+    running = commands.find_service(installation, folder, values.pin)
+    shelf = books.open_shelf(running, folder, installation is not None)
+    match given.action:
+        case "add":
+            return books.add_books(shelf, given.places)
+        case "remove":
+            return books.remove_book(shelf, " ".join(given.name))
+    return books.show_books(shelf)
 
 
 def _store_secret(name: str, given: argparse.Namespace, values: Settings, installation: Installation | None) -> int:
@@ -229,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         help="for install.sh: only the chats, as an earlier version left them; keep nothing of those of now",
     )
     _add_models(parsers["models"])
+    _add_books(parsers["books"])
     for name in CREDENTIALS:
         secret = parsers[name]
         secret.add_argument(
@@ -274,6 +292,27 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("test", help=text, description=text)
     for each in actions.choices.values():
         each.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file (TOML)")
+
+
+def _add_books(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(action="")
+    actions = parser.add_subparsers(dest="action", metavar="{add,list,remove}")
+    text = "put EPUB files on the shelf, and all that are in a folder"
+    add = actions.add_parser("add", help=text, description=text)
+    add.add_argument("places", metavar="FILE|FOLDER", nargs="+", type=Path, help="also a calibre library")
+    text = "show the books on the shelf, the newest first"
+    actions.add_parser("list", help=text, description=text)
+    text = "take a book from the shelf; its page can put it back for a day"
+    remove = actions.add_parser("remove", help=text, description=text)
+    remove.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="+",
+        help="its title, or as much of that as is needed; or its short name, with which the list begins",
+    )
+    for each in actions.choices.values():
+        each.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file (TOML)")
+        each.add_argument("--data", metavar="DATA", default=argparse.SUPPRESS, help="folder for the chats")
 
 
 def _add_flag(command: argparse.ArgumentParser, option: settings.Option) -> None:

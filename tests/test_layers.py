@@ -249,6 +249,10 @@ owner.models: errors storage.database upstream.call upstream.catalogue upstream.
     options.dialects settings web.templates
 owner.answerers: upstream.gemini options.server_address options.entries settings web.answerers owner.models
 owner.service: errors host.network owner.installation
+owner.candidates:
+owner.remote_shelf: clock storage.kept_secret owner.service
+owner.books: errors host.confinement host.plain_files host.terminal storage.book_files storage.kept_secret
+    owner.candidates owner.remote_shelf owner.service
 owner.pace: conversation errors upstream.fallback upstream.quotas upstream.rung upstream.waiting owner.models
 owner.model_list: errors host.terminal storage.database storage.folder upstream.catalogue upstream.quotas
     upstream.rung upstream.waiting options.entries settings owner.models owner.pace

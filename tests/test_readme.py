@@ -35,7 +35,7 @@ def test_the_table_of_settings_is_the_option_table() -> None:
 
 @pytest.mark.slow
 def test_every_option_that_the_readme_uses_exists() -> None:
-    commands = [[each] for each in COMMANDS] + [["models", "add"]]
+    commands = [[each] for each in COMMANDS] + [["models", "add"], ["books", "add"], ["books", "remove"]]
     done = [
         subprocess.run([*PROGRAM, *each, "--help"], capture_output=True, text=True, check=True) for each in commands
     ]

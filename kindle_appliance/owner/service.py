@@ -41,8 +41,8 @@ class Service:
         `host` is a Host header instead of the one of `url`: an appliance answers only to names that it knows.
         """
         try:
-            with closing(self._connect(_HEALTH_SECONDS)) as connection:
-                connection.request("GET", "/healthz", headers=self._headers() | ({"Host": host} if host else {}))
+            with closing(self.connect(_HEALTH_SECONDS)) as connection:
+                connection.request("GET", "/healthz", headers=self.headers() | ({"Host": host} if host else {}))
                 facts = json.loads(connection.getresponse().read(_HEALTH_BYTES))
         except (OSError, http.client.HTTPException, ValueError):
             return None
@@ -68,9 +68,9 @@ class Service:
         """Its answer, while it is written; closing it stops it. Raises `StartError` with its sentence."""
         body = json.dumps({"message": question}).encode()
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        with closing(self._connect(_ANSWER_SECONDS)) as connection:
+        with closing(self.connect(_ANSWER_SECONDS)) as connection:
             try:
-                connection.request("POST", "/api/chat", body, self._headers())
+                connection.request("POST", "/api/chat", body, self.headers())
                 response = connection.getresponse()
                 if response.status != 200:
                     raise StartError(str(json.loads(response.read())["error"]))
@@ -87,7 +87,7 @@ class Service:
         self, method: str, path: str, host: str | None, body: str | None = None, **headers: str
     ) -> tuple[int, str]:
         """The status of a page that came whole, and the session in its cookies, "" if there is none."""
-        with closing(self._connect(_HEALTH_SECONDS)) as connection:
+        with closing(self.connect(_HEALTH_SECONDS)) as connection:
             form = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
             name = {} if host is None else {"Host": host}
             connection.request(method, path, body, _LIKE_A_KINDLE | form | name | headers)
@@ -98,11 +98,13 @@ class Service:
             cookies = [each.partition(";")[0] for each in response.headers.get_all("Set-Cookie", [])]
             return response.status, next((each for each in cookies if each.startswith("pin=")), "")
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """The headers of a script that sends JSON, with the PIN."""
         headers = {"Content-Type": "application/json"}
         return headers | ({"Authorization": f"Bearer {self.pin}"} if self.pin else {})
 
-    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+    def connect(self, seconds: float) -> http.client.HTTPConnection:
+        """A connection, not open yet, whose every step may take so many seconds."""
         parts = urlsplit(self.url)
         return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
 
