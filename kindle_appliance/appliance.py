@@ -107,6 +107,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
                 lambda: advertiser.snapshot().facts(),
                 folder=folder,
                 build=Installation.build(Path(sys.prefix)),
+                has_books=lambda: shelf.trouble is None,
             ),
             language=_language(settings),
             look=Look.of(settings.text_size),

@@ -263,9 +263,9 @@ owner.secrets: errors upstream.catalogue options.secret options.kinds options.se
 owner.addition: errors host.plain_files host.terminal upstream.catalogue upstream.waiting options.kinds
     options.server_address options.entries settings owner.installation owner.models owner.service owner.pace
     owner.model_list owner.discovery owner.insertion owner.secrets
-owner.doctor: clock errors host.confinement host.network host.terminal storage.damage storage.database
-    storage.folder storage.schema upstream.rung upstream.catalogue upstream.trial options.server_address
-    settings owner.models owner.service
+owner.doctor: clock errors host.confinement host.network host.terminal storage.book_files storage.damage
+    storage.database storage.folder storage.schema upstream.rung upstream.catalogue upstream.trial
+    options.server_address settings owner.models owner.service
 owner.changeover: errors host.network options.credentials settings owner.doctor owner.installation
     owner.service
 """

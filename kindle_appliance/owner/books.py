@@ -127,6 +127,9 @@ class _Addition:
 
     def add(self, paths: Iterable[Path]) -> None:
         for path in paths:
+            if len(self._alike) >= _MOST_ALIKE:
+                print(f"The same was said {_MOST_ALIKE} times in a row, so no more files are sent.", flush=True)
+                return
             try:
                 with closing(reading(path)) as file:
                     self._add(path, file)
@@ -134,9 +137,6 @@ class _Addition:
                 self._fail(path, f"{error.strerror}.")
             except Shorter:
                 self._fail(path, "This file changed while it was being sent. Please add it again.")
-            if len(self._alike) >= _MOST_ALIKE:
-                print(f"The same was said {_MOST_ALIKE} times in a row, so no more files are sent.", flush=True)
-                return
 
     def conclude(self, candidates: Candidates) -> None:
         """Print what has become of all files."""

@@ -29,9 +29,10 @@ from ..host.network import is_in, parse_address, parse_networks
 from ..host.terminal import one_line
 from ..options.server_address import ServerAddress
 from ..settings import OPTIONS, Settings
+from ..storage.book_files import measure
 from ..storage.damage import Damage, latest_damage
 from ..storage.database import SQLITE, Inspection, inspect
-from ..storage.folder import CHATS_FILE, look
+from ..storage.folder import BOOKS_FOLDER, CHATS_FILE, look
 from ..storage.schema import CHATS
 from ..upstream.catalogue import Catalogue
 from ..upstream.rung import Rung
@@ -106,6 +107,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _memory(health)
     yield _disk(patient.folder)
     yield _database(patient)
+    yield _books(patient, health)
     yield _network(patient)
     yield _port(patient, health)
     yield _name(patient, health)
@@ -245,6 +247,23 @@ def _save(patient: Patient) -> str:
         f"It sets the file aside and saves what can be read when it starts: {restart}. Or bring back a backup:"
         f" {models.command(patient.is_installed)} restore FILE."
     )
+
+
+def _books(patient: Patient, health: dict[str, Any] | None) -> Finding:
+    shelf, settings = patient.folder / BOOKS_FOLDER, patient.settings
+    try:
+        count, size = as_owner(patient.folder, lambda access: measure(access.settle() / BOOKS_FOLDER))
+    except FileNotFoundError:
+        count = size = 0
+    except (StartError, OSError) as error:
+        return _unusable("books", error)
+    text = f"{count} of {settings.books} books, {size // 10**6} of {settings.books_megabytes} MB with their index"
+    if health and health.get("books", "ok") != "ok":
+        return Finding(Verdict.FAILURE, "books", f"{shelf} cannot be used.", _RESTART)
+    if count >= settings.books or size >= settings.books_megabytes * 10**6:
+        remedy = "Remove some, or let the settings `books` and `books_megabytes` allow more."
+        return Finding(Verdict.WARNING, "books", f"{text}: the shelf is full.", remedy)
+    return Finding(Verdict.OK, "books", f"{text}.")
 
 
 def _network(patient: Patient) -> Finding:

@@ -106,6 +106,18 @@ def find_books(shelf: Path) -> list[tuple[Path, int]]:
     return found
 
 
+def measure(shelf: Path) -> tuple[int, int]:
+    """How many books are in a folder, and the bytes that they take, with removed ones and the index. Raises
+    OSError.
+    """
+    books = find_books(shelf)
+    size = sum(size for _, size in books)
+    for path in (*(shelf / _REMOVED).glob(f"*{_SUFFIX}"), *shelf.glob("*.sqlite*")):
+        with suppress(FileNotFoundError):
+            size += path.lstat().st_size
+    return len(books), size
+
+
 def pack(shelf: Path, new: Connection) -> tuple[int, int]:
     """Write the books of a folder into a backup, within its transaction. Returns how many they are, and how many
     were left out because the card has damaged them. One that is removed meanwhile is no longer there; one that is

@@ -41,7 +41,8 @@ class Health:
     `build`: the name of the installed version's folder, which tells two builds of a release apart; else "".
     `damaged` looks at some more turns, and returns how many were found damaged so far; `mdns` returns the state of
     the mDNS announcement as values for JSON; `since`: the start of the appliance, on time.monotonic(); `folder`:
-    where the chats are stored, None to leave that out.
+    where the chats are stored, None to leave that out; `has_books`: whether the shelf can be used. Without it all
+    else works, so that is no failure.
     """
 
     version: str
@@ -53,6 +54,7 @@ class Health:
     since: float = field(default_factory=time.monotonic)
     folder: Path | None = None
     build: str = ""
+    has_books: Callable[[], bool] = lambda: True
 
     def check(self) -> Checkup:
         """Check everything now.
@@ -79,6 +81,7 @@ class Health:
             "uptime_seconds": int(time.monotonic() - self.since),
             "database": trouble or state,
             "storage": storage or "ok",
+            "books": "ok" if self.has_books() else "cannot be opened",
             "mdns": dict(self.mdns()),
             "answers_being_written": self.desk.writing,
             "demo": self.is_demo,

@@ -43,7 +43,10 @@ from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.upstream.call import Clocks, Upstream
 from kindle_appliance.web.pin import Gate
 
-SUBJECTS = ["versions", "settings", "memory", "disk", "database", "network", "port", "name", "clock", "key"]
+SUBJECTS = [
+    *("versions", "settings", "memory", "disk", "database", "books"),
+    *("network", "port", "name", "clock", "key"),
+]
 QUICK = Clocks(connect=5, first_byte=5, progress=5)
 
 
@@ -409,6 +412,34 @@ def test_damaged_rows_are_counted_and_a_damaged_file_is_named_as_long_as_it_lies
     assert "40 questions were saved" in finding.text and str(aside) in finding.text
     aside.unlink()
     assert found(weeks)["database"].verdict == "ok"
+
+
+def test_the_shelf_is_told_with_its_room_and_a_full_one_is_a_warning(healthy: Patient, tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    few = replace(healthy.settings, books=2, books_megabytes=5)
+    asked = patient(few, folder, healthy.service)
+    assert found(asked)["books"].text == "0 of 2 books, 0 of 5 MB with their index."
+    (folder / "books" / "removed").mkdir(parents=True)
+    (folder / "books" / f"{'0a' * 32}.epub").write_bytes(bytes(1_200_000))
+    assert found(asked)["books"].text == "1 of 2 books, 1 of 5 MB with their index."
+    (folder / "books" / "removed" / f"1780000000-{'0b' * 32}.epub").write_bytes(bytes(1_000_000))
+    (folder / "books" / "books.sqlite").write_bytes(bytes(2_900_000))
+    full = found(asked)["books"]
+    assert (full.verdict, full.text) == ("warning", "1 of 2 books, 5 of 5 MB with their index: the shelf is full.")
+    assert "books_megabytes" in full.remedy
+    (folder / "books" / "books.sqlite").unlink()
+    (folder / "books" / f"{'0c' * 32}.epub").write_bytes(b"")
+    assert "2 of 2 books" in found(asked)["books"].text and found(asked)["books"].verdict == "warning"
+
+
+def test_a_shelf_that_the_service_cannot_open_is_a_failure(healthy: Patient, house: House, tmp_path: Path) -> None:
+    object.__setattr__(house.health, "has_books", lambda: False)
+    finding = found(healthy)["books"]
+    assert finding.verdict == "failure" and "cannot be used" in finding.text
+    link = tmp_path / "books" / f"{'0a' * 32}.epub"
+    link.symlink_to("/etc/passwd")
+    finding = found(healthy)["books"]
+    assert finding.verdict == "failure" and f"{link}: This is a link" in finding.text
 
 
 @pytest.mark.slow

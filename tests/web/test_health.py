@@ -33,6 +33,7 @@ def test_a_healthy_appliance_reports_its_version_and_state(house: House, gemini:
         "database": "ok",
         "storage": "ok",
         "mdns": {"state": "off"},
+        "books": "ok",
         "answers_being_written": 0,
         "demo": False,
     }
