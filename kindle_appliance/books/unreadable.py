@@ -25,8 +25,6 @@ GROWS = Sentence("This file would become far larger than a book when it is read,
 LEAVES = Sentence("This file points to places outside of itself, so the appliance did not read it.")
 MANY_PARTS = Sentence("This file has more than %(count)d parts, so the appliance did not read it.")
 TOO_LONG = Sentence("This book is too long. The appliance can read at most 20 million characters.")
-    "This book is too long. The appliance can read at most %(count)d million characters.", count=MOST_MILLIONS
-)
 
 
 class Unreadable(ReaderError):
