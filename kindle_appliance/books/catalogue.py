@@ -23,8 +23,8 @@ from ..storage.terms import fold
 from . import words
 from .book import Book, Chapter, ShelvedBook
 from .files import Found
-from .stored_text import PassageWriter, clear_some
 from .schema import ROOM, SHELF
+from .stored_text import PassageWriter, clear_some
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ import pytest
 from fakes.shelf import MB, book_file, names_below, put, settle, until
 
 from kindle_appliance.books.book import Book, Passage
-from kindle_appliance.books.epub import Unreadable, read
+from kindle_appliance.books.epub import read
 from kindle_appliance.books.shelf import Shelf
+from kindle_appliance.books.unreadable import Unreadable
 from kindle_appliance.clock import UNKNOWN
 
 DAY = 24 * 3600.0
