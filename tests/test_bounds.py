@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
 import pytest
+import urllib3
 from conftest import ROOT
 from fakes import mdns_packets
 from fakes.chats import catch_up
@@ -28,15 +30,17 @@ from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
 from fakes.shelved import shelve_novel
 
+from kindle_appliance.books.shelf import Incoming
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.host.sieve import Sieve, place
 from kindle_appliance.settings import Settings
 from kindle_appliance.storage.buckets import MOST_BUCKETS
 from kindle_appliance.storage.terms import Query
 from kindle_appliance.typesetting.typesetter import Block, Typesetter
+from kindle_appliance.web.body import USUAL_PACE, Body, Pace
 from kindle_appliance.web.guard import Guard
 from kindle_appliance.web.pin import Gate
-from kindle_appliance.web.server import RESERVED_THREADS
+from kindle_appliance.web.server import RESERVED_THREADS, USUAL_LIMITS, Limits
 
 USUAL = Settings()
 STREAM = "/answers/1?as=events"
@@ -51,7 +55,9 @@ class Bound:
         self.ticks = 0.0
 
     @contextmanager
-    def house(self, guard: Guard | None = None, gate: Gate | None = None) -> Iterator[House]:
+    def house(
+        self, guard: Guard | None = None, gate: Gate | None = None, limits: Limits = USUAL_LIMITS
+    ) -> Iterator[House]:
         """The appliance with its default limits."""
         allowed = (USUAL.questions_per_minute, USUAL.device_questions_per_day, USUAL.questions_per_day)
         with House(
@@ -62,6 +68,7 @@ class Bound:
             ticks=lambda: self.ticks,
             guard=guard,
             gate=gate,
+            limits=limits,
         ) as house:
             yield house
 
@@ -244,7 +251,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         with house.converse_later({"message": "Why?"}) as script:
             answer = bound.gemini.next_call()
             assert house.at("127.0.0.9").send("/api/chat", {"message": "Why?"}).status == 503
-            assert house.get("/").status == 200 and pages == RESERVED_THREADS - 1
+            assert house.get("/").status == 200 and pages == RESERVED_THREADS - 2
             answer.start()
             answer.finish("Because.")
             assert script.result(20) == b"Because."
@@ -289,6 +296,132 @@ def _(bound: Bound, most: Sequence[int]) -> None:
             assert house.send("/api/chat", b'{"message": "Why?"}'.ljust(body + more)).status == status
         for size, status in ((head - 500, 200), (head, 431)):
             assert house.get("/", X_Long="x" * size).status == status
+
+
+# ---- Books
+
+
+def add(house: House, data: bytes) -> urllib3.BaseHTTPResponse:
+    """Send a file, as a script does."""
+    return house.send("/books", data, Content_Type="application/epub+zip", Accept="application/json")
+
+
+@contextmanager
+def upload(house: House, rate: float = 0.0) -> Iterator[tuple[socket.socket, Body]]:
+    """A connection on which a large book comes in with so many bytes a second, and what the server keeps of it."""
+    head = "POST /books HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/epub+zip\r\n"
+    stop = threading.Event()
+
+    def pour() -> None:
+        with suppress(OSError):
+            while rate and not stop.wait(0.05):
+                client.sendall(bytes(int(rate / 20)))
+
+    with connect(house.server.port) as client, ThreadPoolExecutor(1) as sender:
+        client.sendall(f"{head}Content-Length: {10**8}\r\n\r\n".encode())
+        uploads: list[Body] = []
+        deadline = time.monotonic() + 20
+        while not uploads:
+            assert time.monotonic() < deadline
+            uploads = [each.upload for each in house.server._channels() if each.upload and each.upload._is_read]
+        poured = sender.submit(pour)
+        yield client, uploads[-1]
+        stop.set()
+        poured.result(20)
+
+
+@shows("memory, with a book that comes in", "each connection")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    writes = threading.Event()
+    with bound.house() as house, pytest.MonkeyPatch.context() as patch, upload(house) as (client, body):
+        patch.setattr(Incoming, "write", lambda *_: writes.wait(60))  # a card that takes its time
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                client.send(bytes(65536))
+        assert len(body._kept) == most[0] * 1024
+        writes.set()
+
+
+@shows("time, with a book that comes in", "each upload")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    silent, waiting, rate = most
+    assert (silent, waiting, rate * 1024) == (
+        USUAL_PACE.silent_seconds,
+        USUAL_PACE.grace_seconds,
+        USUAL_PACE.least_rate,
+    )
+    hasty = Limits(pace=Pace(silent_seconds=silent / 20, grace_seconds=waiting / 20, least_rate=rate * 1024))
+    with bound.house(limits=hasty) as house:
+        with upload(house) as (client, _):
+            assert b" 408 " in client.recv(1000)
+        with upload(house) as (client, _):
+            client.settimeout(0.1)
+            sent = 0
+            while True:
+                sent += client.send(bytes(rate * 100 // 2))
+                with suppress(TimeoutError):
+                    assert b" 408 " in client.recv(1000)
+                    break
+            assert sent < 10**6
+
+
+@shows("the turn to add a book", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    kilobytes, seconds = most
+    assert seconds == USUAL_PACE.moment_seconds
+    with bound.house(limits=Limits(pace=Pace(moment_seconds=seconds / 10))) as house:
+        other = house.at("127.0.0.2")
+        for rate, status in ((2 * kilobytes, 503), (kilobytes / 4, 422)):
+            with upload(house, rate * 1024) as (_, body):
+                while body._waited < seconds / 5:
+                    time.sleep(0.01)
+                assert add(other, b"no book %d" % rate).status == status
+            while add(house, b"mine").status == 503 and add(other, b"its turn %d" % rate).status == 503:
+                time.sleep(0.01)
+
+
+@shows("the turn to add a book", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    with bound.house() as house, upload(house):
+        refused = add(house, b"no book"), add(house.at("127.0.0.2"), b"no book")
+        assert [each.status for each in refused] == [503, 503] and most == [1]
+        assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
+
+
+@shows("the card, with books", "each book")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    data, written = bytes(most[0] * 2**20), list[int]()
+    write = Incoming.write
+
+    def counted(incoming: Incoming, piece: bytes) -> None:
+        written.append(len(piece))
+        write(incoming, piece)
+
+    with bound.house() as house, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Incoming, "write", counted)
+        assert add(house, data).status == 422 and sum(written) == len(data)
+        assert add(house, data + b"x").status == 413 and sum(written) <= 2 * len(data)
+        assert not [*(bound.folder / "books" / "incoming").iterdir()]
+
+
+@shows("the card, with books", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, minutes = most
+    with bound.house() as house:
+        assert [add(house, b"%d" % number).status for number in range(at_once + 3)] == [422] * at_once + [429] * 3
+        assert 0 < int(add(house, b"x").headers["Retry-After"]) <= 60 * minutes + 1
+        assert add(house.at("127.0.0.2"), b"x").status == 422
+
+
+@shows("the card, with books", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, minutes = most
+    with bound.house() as house:
+        houses = [house.at(f"127.0.0.{2 + number}") for number in range(7)]
+        statuses = [add(houses[number % 7], b"%d" % number).status for number in range(at_once + 3)]
+        assert statuses == [422] * at_once + [429] * 3
+        assert 0 < int(add(houses[6], b"x").headers["Retry-After"]) <= 60 * minutes + 1
 
 
 # ---- Reading

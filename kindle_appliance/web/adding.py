@@ -92,8 +92,7 @@ class Turn:
         if other == source:
             return
         self._yielding = other, time.monotonic() + self._yielding_seconds
-        if body.is_slow(_SLOW):
-            body.send_away(ReaderError(_SENT_AWAY, 503))
+        if body.is_slow(_SLOW) and body.send_away(ReaderError(_SENT_AWAY, 503)):  # so only one waits for the turn
             self._changed.wait_for(lambda: self._now is None, _LEAVING_SECONDS)
 
 

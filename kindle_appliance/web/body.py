@@ -146,12 +146,16 @@ class Body:
             self._wake()
         return data
 
-    def send_away(self, error: ReaderError) -> None:
-        """Have the reader raise `error`; for another thread. Without effect when all has come."""
+    def send_away(self, error: ReaderError) -> bool:
+        """Have the reader raise `error`; for another thread. Whether it will: not if all has come, or if it raises
+        another one already.
+        """
         with self._changed:
-            if self._received < self.length:
-                self._give_up(error)
+            if self._received == self.length or self._error is not None:
+                return False
+            self._give_up(error)
             self._changed.notify_all()
+            return True
 
     def is_slow(self, rate: float) -> bool:
         """Whether the client has lately sent less than so many bytes a second, while it was waited for."""
@@ -173,10 +177,10 @@ class Body:
         is_trickling = self._waited > self._pace.grace_seconds and (
             self._received < self._waited * self._pace.least_rate
         )
-        if (self._received == before or is_trickling) and self._received < self.length:
+        if (self._received == before or is_trickling) and self._received < self.length and self._error is None:
             self._give_up(ReaderError(_TOO_SLOW, 408))
 
     def _give_up(self, error: ReaderError) -> None:
-        self._error = self._error or error
+        self._error = error
         self._is_dropped = True
         self._kept.clear()

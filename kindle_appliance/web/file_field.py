@@ -40,6 +40,7 @@ def file_field(pieces: Iterable[bytes], kind: str, name: str) -> Iterator[bytes]
             max_header_size=_HEADER_BYTES,
             max_header_count=_MOST_HEADERS,
             max_segment_count=_MOST_PARTS,
+            header_charset="latin-1",  # names in any encoding are names
         ) as parser:
             for piece in pieces:
                 for event in parser.parse(piece):

@@ -39,3 +39,8 @@ class Process:
         """Its memory in MB, shared libraries included, without swapped pages."""
         (size,) = re.findall(r"^VmRSS:\s+(\d+) kB", (self._folder / "status").read_text(), re.M)
         return int(size) / 1024
+
+    def written(self) -> int:
+        """The bytes that it has had written to a disk so far, those included that the kernel still keeps."""
+        (size,) = re.findall(r"^write_bytes: (\d+)$", (self._folder / "io").read_text(), re.M)
+        return int(size)
