@@ -35,8 +35,8 @@ MOST_MEMBERS = 10_000
 MOST_DIRECTORY = 4_000_000
 """Bytes of the list of members; with the longest names of real books, 150 bytes each."""
 
-MOST_UNPACKED = 150_000_000
-"""Bytes of all parts that are read. Of the text a tenth would be a very long book; the rest is markup."""
+MOST_UNPACKED = 100_000_000
+"""Bytes of all parts that are read. A long novel has 5 million, markup included."""
 
 MOST_RATIO = 200
 """How many times its packed size a part may have. Text has 3 to 10, and deflate reaches 1,032."""

@@ -67,10 +67,7 @@ def read_contents(archive: Archive, package: Package) -> Contents:
 
 def _read_nav(read: Callable[[], Iterable[bytes]]) -> tuple[list[Entry], str]:
     nav = _Nav()
-    markup = Markup(nav)
-    for text in decoded(read()):
-        markup.feed(text)
-    markup.close()
+    Markup().read(decoded(read()), nav)
     return nav.entries, nav.beginning
 
 

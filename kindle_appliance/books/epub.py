@@ -8,7 +8,7 @@ what they unpack to (`archive`), tags and entities (`markup`), tables of content
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..sentences import Sentence
@@ -47,26 +47,18 @@ def read(path: Path, take: Callable[[Passage], None]) -> Book:
     what is no EPUB, is locked or damaged, has no text, or would cost too much: then what `take` got counts for
     nothing.
     """
+    sample = _Sample(take)
     with Archive(path) as archive:
         package = read_package(archive)
         contents = read_contents(archive, package)
-        sample = _Sample(take)
-        passages, findings, starts = Passages(sample.take), Findings(), {}
-        wanted = _wanted(contents)
-        unread = package.missing
-        for name in package.spine:
-            starts[name] = passages.length
-            prose = Prose(name, wanted.get(name, ()), passages, findings)
-            try:
-                _read_document(archive, name, prose)
-            except Missing:
-                unread += 1
-            prose.close()
-    if not passages.length:
+        text = _Text(contents, Passages(sample.take))
+        faults = []
+        unread = package.missing + text.read(archive, package.spine)
+        if not text.length:
+            text.read(archive, package.spine, with_names=True)
+            faults.append(Sentence("This book is made of pictures. Only the names of its pages could be read."))
+    if not text.length:
         raise Unreadable(DAMAGED if unread else NO_TEXT)
-    chapters = _chapters(contents, starts, findings)
-    language = package.language or language_of(sample.text) or ""
-    faults = []
     if unread:
         faults.append(
             Sentence(
@@ -75,15 +67,52 @@ def read(path: Path, take: Callable[[Passage], None]) -> Book:
                 count=unread,
             )
         )
+    language = package.language or language_of(sample.text) or ""
     return Book(
-        title=package.title or _title(findings, sample.text),
+        title=package.title or _title(text.findings, sample.text),
         creator=package.creator,
         language=language,
-        direction=_direction(language, findings, sample.text),
-        length=passages.length,
-        chapters=chapters,
+        direction=_direction(language, text.findings, sample.text),
+        length=text.length,
+        chapters=_chapters(contents, text.starts, text.findings),
         faults=tuple(faults),
     )
+
+
+class _Text:
+    """The text of a book while it is read, with what is found in it."""
+
+    def __init__(self, contents: Contents, passages: Passages) -> None:
+        self.findings = Findings()
+        self.starts: dict[str, int] = {}  # of each document
+        self._passages = passages
+        self._wanted = _wanted(contents)
+        self._markup = Markup()
+
+    @property
+    def length(self) -> int:
+        return self._passages.length
+
+    def read(self, archive: Archive, spine: Sequence[str], with_names: bool = False) -> int:
+        """Read these documents, `with_names` of pages and pictures. Returns how many are not whole, or no text."""
+        unread = 0
+        for name in spine:
+            self.starts[name] = self.length
+            prose = Prose(name, self._wanted.get(name, ()), self._passages, self.findings, with_names)
+            try:
+                self._markup.read(_texts(archive, name), prose)
+            except Missing:
+                unread += 1
+            prose.close()
+        return unread
+
+
+def _texts(archive: Archive, name: str) -> Iterator[str]:
+    """The text of a document, in pieces. Raises Missing."""
+    for index, text in enumerate(decoded(archive.pieces(name, MOST_IN_DOCUMENT))):
+        if not index and "\0" in text:
+            raise Missing("no text")
+        yield text
 
 
 class _Sample:
@@ -97,20 +126,6 @@ class _Sample:
         if len(self.text) < _SAMPLE:
             self.text += passage.text
         self._take(passage)
-
-
-def _read_document(archive: Archive, name: str, prose: Prose) -> None:
-    """Raises Missing for what is not there as a whole, or is no text."""
-    markup = Markup(prose)
-    is_first = True
-    try:
-        for text in decoded(archive.pieces(name, MOST_IN_DOCUMENT)):
-            if is_first and "\0" in text:
-                raise Missing("no text")
-            is_first = False
-            markup.feed(text)
-    finally:
-        markup.close()
 
 
 def _wanted(contents: Contents) -> Mapping[str, set[str]]:

@@ -6,33 +6,37 @@ library's HTML parser does none of these. It holds what is not closed, and looks
 piece; it raises errors for some declarations; and what it finds differs from one release of Python to the next,
 while positions in a book must stay.
 
-Entities: those of HTML, and those that a document declares as a few characters. What declares more is refused.
+Entities are those of HTML, and those that a document declares as a few characters. One that is declared by others,
+or is long, is refused: it is there to grow. One that stands for another file is nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import unescape
 from typing import Protocol
 
-from .unreadable import GROWS, LEAVES, Unreadable
+from .unreadable import GROWS, TOO_LONG, Unreadable
 
 MOST_HELD = 64 * 1024
 """Characters of a tag or a document type. What is longer is no tag, or one with a picture in it: it is left out."""
+
+MOST_STEPS = 5_000_000
+"""Tags, texts between them, and entities of a book: what costs time, some microseconds each. A novel has 20,000."""
 
 _MOST_ENTITY = 40  # characters of a reference, as &name; or &#number;
 _MOST_IN_ENTITY = 1000  # characters that it stands for
 _MOST_ENTITIES = 1000
 
-_TAG = re.compile(r"<(/?)([^\s/>]+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
-_LOOSE_TAG = re.compile(r"<(/?)([^\s/>]+)([^>]*+)>")  # a quotation mark in it is not closed
+_TAG = re.compile(r"<(/?)([^\s/>]++)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
+_LOOSE_TAG = re.compile(r"<(/?)([^\s/>]++)([^>]*+)>")  # a quotation mark in it is not closed
 _TAG_START = re.compile(r"</?[^\W\d]")
 _ATTRIBUTE = re.compile(r"([^\s=/\"'>]++)(?:\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++))?")
 _COMMENT, _CDATA, _DOCTYPE = "<!--", "<![cdata[", "<!doctype"
 _WHOLE_DOCTYPE = re.compile(
     r"<!doctype(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+"
-    r"(?:\[((?:[^\]\"'<]++|\"[^\"]*+\"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<)*+)\]\s*+)?>",
+    r"(?:\[((?:[^\]\"'<]++|\"[^\"]*+\"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<(?!!--))*+)\]\s*+)?>",
     re.IGNORECASE,
 )
 _ENTITY = re.compile(
@@ -62,30 +66,34 @@ class Target(Protocol):
 
 
 class Markup:
-    """Reads a document for a target. Feed it the text in any pieces, and then close it.
+    """Reads the documents of one book, or one other file."""
 
-    Raises Unreadable for entities that would grow, or that stand for what is elsewhere.
-    """
+    def __init__(self) -> None:
+        self._steps = MOST_STEPS
+        self._begin(_Nobody())
 
-    def __init__(self, target: Target) -> None:
+    def read(self, texts: Iterable[str], target: Target) -> None:
+        """Read a document, whose text comes in any pieces. Raises Unreadable for entities that would grow, and for
+        markup without end. If the pieces break off with an error, all that has come is read but for the last tag.
+        """
+        self._begin(target)
+        for text in texts:
+            self._read(self._rest + text, is_last=False)
+        self._read(self._rest, is_last=True)
+
+    def _begin(self, target: Target) -> None:
         self._target = target
         self._rest = ""
         self._until = ""  # the end of the comment, CDATA section or long tag that is being read
         self._is_text = False  # whether it is text
         self._raw: re.Pattern[str] | None = None  # the end of the raw element that is being read
         self._entities: dict[str, str] = {}
-
-    def feed(self, text: str) -> None:
-        """Read more of the document."""
-        self._read(self._rest + text, is_last=False)
-
-    def close(self) -> None:
-        """Read what is left."""
-        self._read(self._rest, is_last=True)
+        self._is_beginning = True  # a document type may come: only once, for it is looked through as a whole
 
     def _read(self, text: str, is_last: bool) -> None:
         at = 0
         while at < len(text):
+            self._spend(1)
             if self._raw:
                 end = self._skip_raw(text, at, self._raw)
             elif self._until:
@@ -98,6 +106,11 @@ class Markup:
                 break
             at = end
         self._rest = text[at:]
+
+    def _spend(self, steps: int) -> None:
+        self._steps -= steps
+        if self._steps < 0:
+            raise Unreadable(TOO_LONG, f"more than {MOST_STEPS} tags and entities")
 
     def _skip_raw(self, text: str, at: int, end: re.Pattern[str]) -> int:
         found = end.search(text, at)
@@ -169,18 +182,21 @@ class Markup:
             self._until = "]]>"
             self._is_text = True
             return at + len(_CDATA)
-        if beginning == _DOCTYPE:
+        if beginning == _DOCTYPE and self._is_beginning:
             limit = at + MOST_HELD
             doctype = _WHOLE_DOCTYPE.match(text, at, limit)
             if doctype:
+                self._is_beginning = False
                 self._entities = _declared(doctype[1] or "")
                 return doctype.end()
             if not is_last and len(text) < limit:
                 return _WAIT
+        self._is_beginning = False
         self._until = ">"
         return at + 2
 
     def _read_tag(self, tag: re.Match[str]) -> None:
+        self._is_beginning = False
         name = tag[2].lower().rpartition(":")[2]
         if tag[1]:
             self._target.end(name)
@@ -199,6 +215,7 @@ class Markup:
     def _unescaped(self, text: str) -> str:
         if "&" not in text:
             return text
+        self._spend(text.count("&"))
         if self._entities:
             text = _REFERENCE.sub(lambda found: self._entities.get(found[1], found[0]), text)
         try:
@@ -207,13 +224,21 @@ class Markup:
             return text
 
 
+class _Nobody:
+    """The target before the first document."""
+
+    def start(self, name: str, attributes: Mapping[str, str], is_empty: bool) -> None: ...
+
+    def end(self, name: str) -> None: ...
+
+    def text(self, text: str) -> None: ...
+
+
 def _declared(subset: str) -> dict[str, str]:
     """The entities that a document type declares. Raises Unreadable."""
     entities: dict[str, str] = {}
     for name, place, double, single in _ENTITY.findall(subset):
-        value = double or single
-        if place:
-            raise Unreadable(LEAVES, f"entity {name[:40]!r}")
+        value = "" if place else double or single
         if len(value) > _MOST_IN_ENTITY or len(entities) >= _MOST_ENTITIES or _NESTED.search(value):
             raise Unreadable(GROWS, f"entity {name[:40]!r}")
         entities.setdefault(name, value)

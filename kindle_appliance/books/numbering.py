@@ -38,7 +38,7 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 
-_NUMERAL = re.compile(r"\d+|[^\W\d_]+(?:[\s-]+[^\W\d_]+)?")
+_NUMERAL = re.compile(r"[\s([（【]*(\d+|[^\W\d_]+(?:[\s-]+[^\W\d_]+)?)")
 _BEHIND = re.compile(r"\s*[.:,;)\]】、．：。–—―|/-][\s.:,;)\]】、．：。–—―|/-]*|\s+|$")
 
 _ROMAN = re.compile("(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,4})", re.IGNORECASE)
@@ -171,10 +171,13 @@ def _at_beginning(text: str) -> Iterator[tuple[int, str, str]]:
     numeral = _NUMERAL.match(text)
     if numeral is None:
         return
-    for words in dict.fromkeys((numeral[0], re.split(r"[\s-]", numeral[0])[0])):
-        behind = _BEHIND.match(text, len(words))
-        for number, kind in _readings(words) if behind else ():
+    for words in dict.fromkeys((numeral[1], re.split(r"[\s-]", numeral[1])[0])):
+        behind = _BEHIND.match(text, numeral.start(1) + len(words))
+        readings = list(_readings(words)) if behind else []
+        for number, kind in readings:
             yield number, kind, text[behind.end() :].strip() if behind else ""
+        if readings:
+            return
 
 
 def _readings(text: str) -> Iterator[tuple[int, str]]:

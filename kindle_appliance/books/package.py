@@ -29,8 +29,8 @@ _MOST_FALLBACKS = 10
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_LOCKS = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
-"""What Adobe's, Apple's and Readium's locks leave in a file."""
+_LOCKS = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl", "rights.xml")
+"""What Adobe's, Apple's, Readium's and Kobo's locks leave in a file."""
 
 _OBFUSCATIONS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 """Of fonts (OCF 3.3, 4.4; Adobe's own). No lock: anybody can undo them, and nobody has to."""

@@ -20,7 +20,7 @@ _BLOCKS = frozenset(_BLOCK_NAMES.split())
 """Elements that begin and end lines."""
 
 _CELLS = frozenset(("td", "th"))
-"""Elements with a space around them: a row of a table is a line."""
+"""Elements with a space around them: a row of a table is a line. So has a piece of SVG text with its own place."""
 
 _UNSEEN_NAMES = (
     "head title script style template"
@@ -33,6 +33,9 @@ _UNSEEN_NAMES = (
 )
 _UNSEEN = frozenset(_UNSEEN_NAMES.split())
 """Elements whose text is not seen."""
+
+_NAMES = frozenset(("head", "title", "desc", "img"))
+"""Elements with the names of pages and pictures."""
 
 _EMPTY_NAMES = "area base br col embed hr img input link meta param source track wbr"
 _EMPTY = frozenset(_EMPTY_NAMES.split())
@@ -68,10 +71,20 @@ class Prose:
     """Takes the elements and the text of one document, and writes lines.
 
     Inline elements join, other elements and line breaks end lines. White space is one space. Headings, notes and
-    tables are text; pictures, page numbers, readings of Han characters and what is hidden are not.
+    tables are text; pictures, page numbers, readings of Han characters and what is hidden are not. In a book of
+    pictures, there are only the names of pages and pictures to read: `with_names`.
     """
 
-    def __init__(self, member: str, wanted: Collection[str], passages: Passages, findings: Findings) -> None:
+    def __init__(
+        self,
+        member: str,
+        wanted: Collection[str],
+        passages: Passages,
+        findings: Findings,
+        with_names: bool = False,
+    ) -> None:
+        self._blocks = _BLOCKS | _NAMES if with_names else _BLOCKS
+        self._left_out = _UNSEEN - _NAMES if with_names else _UNSEEN
         self._member = member
         self._wanted = wanted
         self._passages = passages
@@ -94,18 +107,19 @@ class Prose:
         if self._unseen:
             self._depth += name == self._unseen and not is_empty
             return
-        if name in _BLOCKS:
+        if name in self._blocks:
             self._end_line()
+            if name == "img":
+                self._write(attributes.get("alt", ""))
             if name in _HEADINGS and not is_empty:
                 self._passages.end_passage()
                 self._heading, self._heading_start = [], self._passages.length
             elif name == "pre" and not is_empty:
                 self._preformatted += 1
-        elif name in _CELLS or (
-            name == "tspan" and "x" in attributes and not attributes.keys().isdisjoint(("y", "dy"))
-        ):
+        elif name in _CELLS or (name == "tspan" and "x" in attributes):
             self._has_space = True
-        if (name in _UNSEEN or (attributes and _is_hidden(attributes))) and not is_empty and name not in _EMPTY:
+        is_unseen = name in self._left_out or (attributes and _is_hidden(attributes))
+        if is_unseen and not is_empty and name not in _EMPTY:
             self._unseen, self._depth = name, 1
 
     def end(self, name: str) -> None:
@@ -115,7 +129,7 @@ class Prose:
             if not self._depth or name in _ENDED_BY.get(self._unseen, ()):
                 self._unseen = ""
             return
-        if name in _BLOCKS:
+        if name in self._blocks:
             self._end_line()
             if name in _HEADINGS:
                 self._end_heading(int(name[1]) - 1)

@@ -12,6 +12,10 @@ from typing import TypeVar
 from .encoding import decoded
 from .markup import Markup, Target
 
+_MOST_DEPTH = 200
+_MOST_ELEMENTS = 100_000
+"""The XML parser holds open elements, with 150 bytes each, and all names. Larger files are not read by it."""
+
 _Found = TypeVar("_Found", bound=Target)
 
 
@@ -24,32 +28,37 @@ def read_xml(read: Callable[[], Iterable[bytes]], make: Callable[[], _Found]) ->
 
     target = make()
     try:
-        parser = XMLParser(target=_Bare(target))
+        parser = XMLParser(target=_Bare(target, _MOST_ELEMENTS))
         for piece in read():
             parser.feed(piece)
         parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last ones: of an unknown encoding
         target = make()
-        markup = Markup(_Bare(target))
-        for text in decoded(read()):
-            markup.feed(text)
-        markup.close()
+        Markup().read(decoded(read()), _Bare(target))
     return target
 
 
 class _Bare:
-    """Takes what either reader finds, and hands it on with bare names, in lower case."""
+    """Takes what either reader finds, and hands it on with bare names, in lower case. Raises ValueError beyond
+    `most` elements, if that is given.
+    """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, most: int = 0) -> None:
         self._target = target
+        self._most = most
+        self._count = self._depth = 0
 
     def start(self, name: str, attributes: Mapping[str, str], is_empty: bool = False) -> None:
-        name = _bare(name)
-        self._target.start(name, {_bare(key): value for key, value in attributes.items()}, is_empty=False)
+        self._count += 1
+        self._depth += 1
+        if self._most and (self._count > self._most or self._depth > _MOST_DEPTH):
+            raise ValueError("too many elements")
+        self._target.start(_bare(name), {_bare(key): value for key, value in attributes.items()}, is_empty=False)
         if is_empty:
-            self._target.end(name)
+            self.end(name)
 
     def end(self, name: str) -> None:
+        self._depth -= 1
         self._target.end(_bare(name))
 
     def text(self, text: str) -> None:
