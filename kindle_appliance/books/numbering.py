@@ -32,11 +32,12 @@ _EAST_ASIAN_CHAPTER = re.compile(
     r"第?\s*([\d〇零一二三四五六七八九十百两]+)\s*[章回节節话話幕夜][\s.:：、．。—–-]*|제\s*(\d+)\s*[장화회][\s.:-]*"
 )
 
-_PART = re.compile(
-    r"(?:part|book|volume|teil|buch|band|partie|livre|tome|parte|libro|часть|книга|том|deel|boek|część|(?:ال)?جزء)\b"
-    r"|[^\W\d_]+\s+(?:teil|buch|part|book|partie|parte|часть)\b|第?.{1,4}[部卷篇編编冊册]",
-    re.IGNORECASE,
+_PART_NAMES = (
+    r"(?:part|book|volume|teil|buch|band|partie|livre|tome|parte|libro|часть|книга|том|deel|boek|część|(?:ال)?جزء)"
 )
+_PART = re.compile(rf"{_PART_NAMES}\b[\s.:]*(?:the\s+)?", re.IGNORECASE)
+_PART_BEHIND = re.compile(rf"{_PART_NAMES}\b", re.IGNORECASE)
+_EAST_ASIAN_PART = re.compile(r"第?\s*[\d〇零一二三四五六七八九十百两]{1,4}\s*[部卷篇編编冊册]|제\s*\d+\s*[부권]")
 
 _NUMERAL = re.compile(r"[\s([（【]*(\d+|[^\W\d_]+(?:[\s-]+[^\W\d_]+)?)")
 _BEHIND = re.compile(r"\s*[.:,;)\]】、．：。–—―|/-][\s.:,;)\]】、．：。–—―|/-]*|\s+|$")
@@ -64,10 +65,15 @@ _COUNTED_WORDS = (
     " первая вторая третья четвертая пятая шестая седьмая восьмая девятая десятая одиннадцатая двенадцатая"
     " тринадцатая четырнадцатая пятнадцатая шестнадцатая семнадцатая восемнадцатая девятнадцатая двадцатая",
     " الأول الثاني الثالث الرابع الخامس السادس السابع الثامن التاسع العاشر",
+    " erster zweiter dritter vierter fünfter sechster siebter achter neunter zehnter",
     " premier",
+    " première deuxième troisième quatrième cinquième",
     " primero",
+    " primera segunda tercera cuarta quinta",
     " primeiro",
+    " primeira segunda terceira quarta quinta",
     " primo",
+    " prima seconda terza quarta quinta",
 )
 _WORDS = {
     **{word: number for words in _COUNTED_WORDS for number, word in enumerate(words.split(" ")) if word},
@@ -123,14 +129,26 @@ def number_of(text: str) -> int | None:
 
 
 def _counted(labels: Sequence[Label]) -> list[tuple[int, str]]:
-    has_parts = any(_PART.match(each.text) for each in labels if not each.level)
+    has_parts = any(_is_part(each.text) for each in labels if not each.level)
+    is_all_parts = all(_is_part(each.text) for each in labels)
     number, found = 0, []
     for index, (text, level, is_matter) in enumerate(labels):
-        has_more = index + 1 < len(labels) and labels[index + 1].level > level
-        is_counted = not (is_matter or _is_matter_by_name(text)) and not (has_more if has_parts else level)
+        if has_parts and not is_all_parts:
+            has_more = index + 1 < len(labels) and labels[index + 1].level > level
+            is_chapter = not has_more and not _is_part(text)
+        else:
+            is_chapter = not level
+        is_counted = is_chapter and not is_matter and not _is_matter_by_name(text)
         number += is_counted
         found.append((number if is_counted else 0, text))
     return found
+
+
+def _is_part(text: str) -> bool:
+    word = _PART.match(text)
+    if word:
+        return any(_at_beginning(text[word.end() :]))
+    return bool(_EAST_ASIAN_PART.match(text)) or any(_PART_BEHIND.match(rest) for _, _, rest in _at_beginning(text))
 
 
 def _own_numbers(texts: Sequence[str]) -> list[tuple[int, str] | None]:

@@ -168,6 +168,14 @@ def test_chapters_within_parts_are_counted_through(parts: Sequence[str]) -> None
     assert [number for number, _ in numbered(labels)] == [0, 0, 1, 2, 0, 3, 4]
 
 
+def test_parts_are_no_chapters_in_a_flat_table_unless_there_is_nothing_else() -> None:
+    assert [number for number, _ in found("Part One", "Loomings", "The Bag", "Book the Second", "The Inn")] == [
+        *(0, 1, 2, 0, 3),
+    ]
+    assert [number for number, _ in found("Part of the Plan", "Book Lovers", "Band of Brothers")] == [1, 2, 3]
+    assert [number for number, _ in found("Part One", "Part Two")] == [1, 2]
+
+
 @given(st.lists(st.builds(Label, st.text(max_size=30), st.integers(0, 3), st.booleans()), max_size=30))
 def test_any_table_is_numbered(labels: list[Label]) -> None:
     numbers = numbered(labels)
