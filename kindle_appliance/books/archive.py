@@ -41,8 +41,8 @@ MOST_UNPACKED = 100_000_000
 MOST_RATIO = 200
 """How many times its packed size a part may have. Text has 3 to 10, and deflate reaches 1,032."""
 
-_MAY_BE_EMPTY_WORDS = 1_000_000
-"""Bytes of a part whose ratio is not looked at: a short one costs nothing."""
+_SHORT = 1_000_000
+"""Bytes. The ratio of a part that has no more does not matter."""
 
 _PIECE = 16 * 1024
 
@@ -134,7 +134,7 @@ class Archive:
                 while piece := member.read(_PIECE):
                     size += len(piece)
                     self._left -= len(piece)
-                    if size > _MAY_BE_EMPTY_WORDS and size > MOST_RATIO * info.compress_size:
+                    if size > _SHORT and size > MOST_RATIO * info.compress_size:
                         raise Unreadable(GROWS, f"{size} bytes of {info.compress_size}: {name[:80]!r}")
                     if size > most or self._left < 0:
                         raise Unreadable(TOO_LONG, f"more than {size} bytes: {name[:80]!r}")

@@ -68,6 +68,7 @@ def read_contents(archive: Archive, package: Package) -> Contents:
 def _read_nav(read: Callable[[], Iterable[bytes]]) -> tuple[list[Entry], str]:
     nav = _Nav()
     Markup().read(decoded(read()), nav)
+    nav.finish()  # if the last tags are missing
     return nav.entries, nav.beginning
 
 
@@ -90,7 +91,8 @@ class _Label:
         if self._entry and len(self._text) < _MOST_PIECES:
             self._text.append(text[:MOST_IN_LABEL])
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """End the label."""
         if self._entry:
             self._entry.label = line("".join(self._text), MOST_IN_LABEL)
         self._entry = None
@@ -123,7 +125,7 @@ class _Nav(_Label):
         elif self._kind != "toc" or (is_empty and name != "img" and name != "br"):
             return
         elif name in ("ol", "ul"):
-            self._finish()
+            self.finish()
             self._depth += 1
         elif name == "a" and self._depth:
             self._begin(self._new(self._depth - 1, attributes.get("href", "")))
@@ -138,12 +140,12 @@ class _Nav(_Label):
 
     def end(self, name: str) -> None:
         if name == "nav":
-            self._finish()
+            self.finish()
             self._kind = ""
         elif name in ("ol", "ul"):
             self._depth = max(0, self._depth - 1)
         elif name in ("a", "li") or (name == "span" and self._entry and not self._entry.address):
-            self._finish()
+            self.finish()
         elif name in ("rt", "rp"):
             self._hidden = max(0, self._hidden - 1)
 
@@ -171,7 +173,7 @@ class _Ncx(_Label):
         if name == "navpoint" and self._points:
             self._points.pop()
         elif name == "text":
-            self._finish()
+            self.finish()
 
     def text(self, text: str) -> None:
         self._add(text)

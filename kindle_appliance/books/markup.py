@@ -22,7 +22,7 @@ from .unreadable import GROWS, TOO_LONG, Unreadable
 MOST_HELD = 64 * 1024
 """Characters of a tag or a document type. What is longer is no tag, or one with a picture in it: it is left out."""
 
-MOST_STEPS = 5_000_000
+MOST_STEPS = 3_000_000
 """Tags, texts between them, and entities of a book: what costs time, some microseconds each. A novel has 20,000."""
 
 _MOST_ENTITY = 40  # characters of a reference, as &name; or &#number;

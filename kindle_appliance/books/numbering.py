@@ -155,7 +155,7 @@ def _own_numbers(texts: Sequence[str]) -> list[tuple[int, str] | None]:
     found = [_with_a_word(text) for text in texts]
     of_kind: dict[str, list[tuple[int, int, str]]] = {}
     for index, text in enumerate(texts):
-        if not found[index]:
+        if not found[index] and not _is_part(text):
             for number, kind, title in _at_beginning(text):
                 of_kind.setdefault(kind, []).append((index, number, title))
     for told in of_kind.values():

@@ -89,20 +89,19 @@ def read_package(archive: Archive) -> Package:
     for name in names:
         if name in encrypted:
             raise Unreadable(LOCKED, name[:80])
-        try:
+        with suppress(Missing):
             document = read_xml(partial(archive.pieces, name, _MOST_PACKAGE), _Document)
-        except Missing:
-            continue
-        found = found or _package(archive, name, document)
-        if found.spine:
-            break
+            found = (name, document) if found is None or document.spine else found
+            if document.spine:
+                break
     if found is None:
         raise Unreadable(DAMAGED if names else OTHER, "no package document")
-    if not found.spine and not found.missing:
+    package = _package(archive, *found)
+    if not found[1].spine:
         raise Unreadable(NO_SPINE)
-    if not encrypted.isdisjoint(found.spine):
+    if not encrypted.isdisjoint(package.spine):
         raise Unreadable(LOCKED, "encrypted documents")
-    return found
+    return package
 
 
 def resolved(archive: Archive, base: str, address: str) -> tuple[str, str] | None:
