@@ -74,8 +74,11 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         keep_private(folder)
         database = stops.enter_context(closing(Database(folder / CHATS_FILE, CHATS, mends=True)))
         chats = Chats(database)
+        places = Places(database)
         shelf = stops.enter_context(
-            closing(Shelf(folder / BOOKS_FOLDER, settings.books, settings.books_megabytes * 1_000_000))
+            closing(
+                Shelf(folder / BOOKS_FOLDER, settings.books, settings.books_megabytes * 1_000_000, places.forget)
+            )
         )
         desk = AnswerDesk(chats, open_fallback(settings, stops, database), settings.system_instruction)
         advertiser = Advertiser(settings.name, __version__)
@@ -118,7 +121,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
             gate=gate,
             shelf=shelf,
             owner_secret=owner_secret,
-            places=Places(database),
+            places=places,
             book_pages=BookPages(layout),
         )
         sockets = handed_over_sockets(environment)

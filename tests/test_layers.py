@@ -178,7 +178,7 @@ books.typed_words: storage.terms
 books.words: storage.database books.typed_words
 books.schema: storage.migrations
 books.files: clock host.plain_files
-books.stored_text: errors storage.database books.words books.book books.schema
+books.stored_text: errors storage.database books.words books.book books.schema books.unreadable
 books.catalogue: clock errors storage.database storage.derived storage.terms books.words books.book books.files
     books.schema books.stored_text
 books.room: errors books.catalogue books.files

@@ -24,7 +24,7 @@ from . import words
 from .book import Book, Chapter, ShelvedBook
 from .files import Found
 from .schema import ROOM, SHELF
-from .stored_text import PassageWriter, clear_some
+from .stored_text import PassageWriter, clear_some, merge_some
 
 log = logging.getLogger(__name__)
 
@@ -221,11 +221,17 @@ class Catalogue:
                 (State.WAITING, State.WAITING, ROOM),
             )
             left = [row for row in rows if row["name"] not in self._busy]
-            if not left:
-                return self._database.search(lambda database: database.give_back())
-            with self._database.write() as connection:
-                self._tidy(connection, left[0])
-            return True
+            if left:
+                with self._database.write() as connection:
+                    self._tidy(connection, left[0])
+                return True
+            return self._merge_some() or self._database.search(lambda database: database.give_back())
+
+    def _merge_some(self) -> bool:
+        if not self._is_indexed or not self._database.read("SELECT 1 FROM remains WHERE passages"):
+            return False
+        with self._database.write() as connection:
+            return merge_some(connection)
 
     def _tidy(self, connection: Connection, book: Row) -> None:
         if clear_some(connection, book, self._is_indexed):

@@ -5,12 +5,16 @@ Removed books take room until their day is over. If that room is needed, the one
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 
 from ..errors import ReaderError, StorageError
 from ..sentences import Sentence
 from .catalogue import Catalogue
 from .files import BookFiles, Found
+
+log = logging.getLogger(__name__)
 
 _KEPT_FREE = 200 * 1000 * 1000
 """So many bytes of the card stay free for the chats, but not more than a twentieth of it."""
@@ -27,17 +31,24 @@ _CARD_FULL = Sentence(
 
 class Room:
     """Room for `most_books`, and for `most_bytes` of files and what is derived from them. `changing` is held while
-    files change their places.
+    files change their places; `forget` is called with the name of a book that is purged.
     """
 
     def __init__(
-        self, files: BookFiles, catalogue: Catalogue, changing: threading.Lock, most_books: int, most_bytes: int
+        self,
+        files: BookFiles,
+        catalogue: Catalogue,
+        changing: threading.Lock,
+        most_books: int,
+        most_bytes: int,
+        forget: Callable[[str], object],
     ) -> None:
         self._files = files
         self._catalogue = catalogue
         self._changing = changing
         self._most_books = most_books
         self._most_bytes = most_bytes
+        self._forget = forget
 
     def check(self, size: int) -> None:
         """Raise `ReaderError` if there is no room for a book of so many bytes, not even without removed books. How
@@ -73,6 +84,10 @@ class Room:
         """Delete a removed book for good."""
         self._files.purge(file)
         self._catalogue.dismiss(file.name)
+        try:
+            self._forget(file.name)
+        except StorageError as error:
+            log.error("shelf: what else is kept of %s stays: %s", file.name[:12], error)
 
     def _lacks(self, size: int) -> Sentence | None:
         if self._catalogue.count() + self._catalogue.count(is_removed=True) >= self._most_books:

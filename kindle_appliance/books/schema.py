@@ -36,10 +36,12 @@ _TABLES = """
         chapters TEXT NOT NULL                   -- as JSON
     ) STRICT;
     CREATE TABLE passages (id INTEGER PRIMARY KEY, start INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
+    CREATE TABLE remains (passages INTEGER NOT NULL) STRICT;  -- deleted ones whose words take room in the index
+    INSERT INTO remains VALUES (0);
 """
 
 SHELF = Schema(
     migrations=(*[""] * (LAYOUT - 1), _TABLES),
-    essential=frozenset({"books", "contents", "passages", "sqlite_sequence"}),
+    essential=frozenset({"books", "contents", "passages", "remains", "sqlite_sequence"}),
     counted="books",
 )

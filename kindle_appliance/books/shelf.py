@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -37,12 +37,15 @@ _CANNOT_STORE = Sentence("The appliance cannot store its books: its card is full
 
 
 class Shelf:
-    """The books in `folder`, of which there may be `most_books` with `most_bytes`, their index included.
+    """The books in `folder`, of which there may be `most_books` with `most_bytes`, their index included. `forget`
+    is called with the name of each book that is deleted for good.
 
     A folder that cannot be used is no error here: `trouble` says so, and all other methods raise `StorageError`.
     """
 
-    def __init__(self, folder: Path, most_books: int, most_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, most_books: int, most_bytes: int, forget: Callable[[str], object] = lambda name: None
+    ) -> None:
         self._files = BookFiles(folder)
         self._most_books = most_books
         self._adding = threading.Lock()  # while a book is read
@@ -52,7 +55,7 @@ class Shelf:
         try:
             self._files.prepare()
             catalogue = Catalogue(folder / "books.sqlite", self._files.find_all)
-            room = Room(self._files, catalogue, self._changing, most_books, most_bytes)
+            room = Room(self._files, catalogue, self._changing, most_books, most_bytes, forget)
             self._parts = catalogue, room, Upkeep(self._files, catalogue, room)
         except (OSError, OwnerError) as error:
             log.error("shelf: there is none: %s", error)

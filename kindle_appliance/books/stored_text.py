@@ -11,15 +11,21 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from ..errors import Cancelled, ReaderError
-from ..sentences import Sentence
+from ..errors import Cancelled
 from ..storage.database import Connection, Row
 from . import words
 from .book import Passage
 from .schema import ROOM
+from .unreadable import TOO_LONG, Unreadable
 
 _PIECE_CHARACTERS = 200_000
 _PIECE_PASSAGES = 500
+_MERGED_PAGES = 128
+"""In one transaction: half a megabyte of the index."""
+_LEAST_REMAINS = 200
+_MOST_REMAINS = 4
+"""The index is merged when the deleted passages are a fourth of those that are there: each that is deleted costs
+the card four of those once more."""
 
 
 class PassageWriter:
@@ -47,7 +53,7 @@ class PassageWriter:
         self._since = time.monotonic()
 
     def take(self, passage: Passage) -> None:
-        """One passage more. Raises `StorageError`, what `check` raises, `ReaderError` for a book with too many, and
+        """One passage more. Raises `StorageError`, what `check` raises, `Unreadable` for a book with too many, and
         `Cancelled` if the book has left meanwhile.
         """
         self._piece.append(passage)
@@ -61,7 +67,7 @@ class PassageWriter:
         with self._write() as connection:
             for passage in self._piece:
                 if self._next >= (self._book + 1) * ROOM:
-                    raise ReaderError(Sentence("This book has too many paragraphs for the appliance."), 422)
+                    raise Unreadable(TOO_LONG, f"more than {ROOM} passages")
                 connection.execute("INSERT INTO passages VALUES (?, ?, ?)", (self._next, *passage))
                 if self._is_indexed:
                     words.add(connection, self._book * ROOM, self._next, passage.text)
@@ -89,4 +95,21 @@ def clear_some(connection: Connection, book: Row, is_indexed: bool) -> bool:
     rest = rows[-1]["id"] + 1 if len(rows) == _PIECE_PASSAGES else book["next"]
     connection.execute("DELETE FROM passages WHERE id >= ? AND id < ?", (book["rest"], rest))
     connection.execute("UPDATE books SET rest = ? WHERE id = ?", (rest, book["id"]))
+    connection.execute("UPDATE remains SET passages = passages + ?", (len(rows),))
     return bool(rest < book["next"])
+
+
+def merge_some(connection: Connection) -> bool:
+    """Where much of the index is of passages that are deleted, merge a piece of it: FTS5 only marks them otherwise
+    (https://www.sqlite.org/fts5.html, 6.9, read 2026-12). Whether there may be more to do.
+    """
+    (remains,) = connection.execute("SELECT passages FROM remains").fetchone()
+    (there,) = connection.execute("SELECT coalesce(sum(next - id * ?), 0) FROM books", (ROOM,)).fetchone()
+    if remains < max(_LEAST_REMAINS, there / _MOST_REMAINS):
+        return False
+    before = connection.total_changes
+    # All of it is to be merged (a negative number), so much of it now.
+    connection.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (-_MERGED_PAGES,))
+    if connection.total_changes - before < 2:  # nothing but the command itself
+        connection.execute("UPDATE remains SET passages = 0")
+    return True
