@@ -82,8 +82,8 @@ class Room:
 
     def purge(self, file: Found) -> None:
         """Delete a removed book for good."""
-        self._files.purge(file)
         self._catalogue.dismiss(file.name)
+        self._files.purge(file)
         try:
             self._forget(file.name)
         except StorageError as error:

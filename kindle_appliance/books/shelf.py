@@ -20,7 +20,7 @@ from ..storage.database import repeats
 from .book import Chapter, ShelvedBook
 from .catalogue import Catalogue
 from .epub import read
-from .files import BookFiles
+from .files import BookFiles, Found
 from .room import Room
 from .upkeep import Upkeep
 
@@ -119,11 +119,13 @@ class Shelf:
     def remove(self, name: str, now: float) -> bool:
         """Take a book from the shelf. Whether it was there."""
         with self._changing, _as_storage_error():
+            is_there = self._catalogue.find(name)
             self._purge(now)
-            file = self._files.find(name) if self._catalogue.find(name) else None
+            file = self._files.find(name) if is_there else None
             if file is None or file.is_removed:
                 return False
-            self._catalogue.place(self._files.remove(file, now))
+            removed = self._files.remove(file, now)
+            self._place(removed, self._files.put_back)
             log.info("shelf: %s was removed", name[:12])
             return True
 
@@ -135,9 +137,19 @@ class Shelf:
             file = self._files.find(name) if self._catalogue.find(name, is_removed=True) else None
             if file is None:
                 return False
-            self._catalogue.place(self._files.put_back(file))
+            removed = file.removed
+            self._place(self._files.put_back(file), lambda back: self._files.remove(back, removed))
             log.info("shelf: %s was put back", name[:12])
             return True
+
+    def _place(self, file: Found, undo: Callable[[Found], object]) -> None:
+        """Note the new place of a file, or undo the move."""
+        try:
+            self._catalogue.place(file)
+        except BaseException:
+            with suppress(OSError):
+                undo(file)
+            raise
 
     def _purge(self, now: float) -> None:
         """Delete what was removed more than a day ago. A day whose begin is not known begins now, also where the
