@@ -11,9 +11,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from fakes.gemini import FakeGemini
 from fakes.program import PROGRAM, Appliance
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import KEY
+from fakes.system_calls import calls
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -41,30 +41,6 @@ def connect_carelessly(self, *arguments):
 database.Database._connect = connect_carelessly
 sys.exit(__main__.main())
 """
-
-
-@dataclass(frozen=True)
-class Call:
-    """A system call in a trace: its text, and the numbers of the lines in which it began and returned."""
-
-    text: str
-    began: int
-    returned: int
-
-
-def calls(trace: str) -> Iterator[Call]:
-    """Yields the finished calls in the order of their returns."""
-    open_calls: dict[str, tuple[int, str]] = {}  # of each thread
-    for number, line in enumerate(trace.splitlines()):
-        thread, _, text = line.partition(" ")
-        text = text.lstrip()
-        if text.endswith("<unfinished ...>"):
-            open_calls[thread] = number, text.removesuffix("<unfinished ...>")
-        elif resumed := re.match(r"<\.\.\. \w+ resumed>", text):
-            began, beginning = open_calls.pop(thread)
-            yield Call(beginning + text[resumed.end() :], began, number)
-        else:
-            yield Call(text, number, number)
 
 
 def check_order(trace: str, gemini_port: int, folder: Path) -> None:
