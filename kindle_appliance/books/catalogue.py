@@ -54,6 +54,8 @@ class Catalogue:
         """Set when there may be something to read or to delete."""
         self._busy: set[str] = set()  # the names of books that are being read
         self._tidying = threading.Lock()
+        self._changes = 0  # of what is shown
+        self._counts: dict[bool, tuple[int, int]] = {}  # with the number of changes before
         self._database = DerivedDatabase(path, SHELF, self._begin)
 
     def close(self) -> None:
@@ -86,7 +88,7 @@ class Catalogue:
                     raise
                 # A read-only card: what is known can be read.
                 log.error("shelf: %s", error)
-        self.wake.set()
+        self._has_changed()
 
     # ---- What is shown
 
@@ -108,8 +110,13 @@ class Catalogue:
 
     def count(self, is_removed: bool = False) -> int:
         """How many books are on the shelf, or removed."""
-        query = "SELECT count(*) FROM books WHERE state > 0 AND is_removed = ?"
-        return int(self._database.read(query, (is_removed,))[0][0])
+        changes = self._changes
+        known = self._counts.get(is_removed)
+        if known is None or known[0] != changes:
+            query = "SELECT count(*) FROM books WHERE state > 0 AND is_removed = ?"
+            known = changes, int(self._database.read(query, (is_removed,))[0][0])
+            self._counts[is_removed] = known
+        return known[1]
 
     def find(self, name: str, is_removed: bool = False) -> ShelvedBook | None:
         """A book on the shelf, or a removed one."""
@@ -150,6 +157,7 @@ class Catalogue:
         with self._database.write() as connection:
             _dismiss(connection, name)  # what could not be read again, or is left of a power cut
             _insert(connection, name, State.COMING, size, UNKNOWN)
+        self._has_changed()
 
     def end(self, name: str) -> None:
         """A book has been read, or has not: then what was written of it goes by and by."""
@@ -187,20 +195,24 @@ class Catalogue:
                 connection.execute("REPLACE INTO contents SELECT id, ? FROM books WHERE name = ?", (chapters, name))
             elif file:  # the catalogue was made anew meanwhile: the file is read again, in the background
                 _note(connection, file, is_known=False)
-                self.wake.set()
+        self._has_changed()
 
     @repeats
     def place(self, file: Found) -> None:
         """Note where the file of a book lies now."""
         with self._database.write() as connection:
             _note(connection, file, is_known=True)
-        self.wake.set()
+        self._has_changed()
 
     @repeats
     def dismiss(self, name: str) -> None:
         """A book whose file is gone, or going. Its text goes by and by."""
         with self._database.write() as connection:
             _dismiss(connection, name)
+        self._has_changed()
+
+    def _has_changed(self) -> None:
+        self._changes += 1
         self.wake.set()
 
     def waiting(self) -> str:
