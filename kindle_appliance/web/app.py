@@ -188,7 +188,8 @@ class Web:
         if visitor.wants_json():
             reply = replies.json_error(status, sentence, self._visitors.language())
         else:
-            reply = replies.html(self._pages.message(self._visitors.reader(), sentence), status)
+            is_of_books = request.path.startswith("/books")
+            reply = replies.html(self._pages.message(self._visitors.reader(), sentence, is_of_books), status)
         if allowed := error.headers.get("Allow"):  # bottle names the methods of the routes, and takes HEAD as GET
             methods = {*allowed.split(","), *(["HEAD"] if "GET" in allowed else [])}
             reply.headers["Allow"] = ", ".join(sorted(methods))

@@ -23,15 +23,15 @@ PAGE = 8
 
 class ChapterRow(NamedTuple):
     """A chapter in the list. `position`: which of the book's; `number`: 0 if it has none; `title`: "" if it has
-    none, None if it is not told; `figure`: at how many per cent it begins or ends; `is_here`: whether the place is
-    in it.
+    none, None if it is not told; `figure`: at how many per cent it begins or ends; `is_within`: whether it is a
+    part of a chapter; `is_here`: whether the place is in it.
     """
 
     position: int
     number: int
     title: Typed | None
     figure: int
-    level: int
+    is_within: bool
     is_here: bool
 
 
@@ -64,18 +64,21 @@ def chapters_shown(
     last_named = count - 1 if has_names else (_before_the_first(chapters) if here is None else here) + NAMED_AHEAD
     if start is None:
         first = (index_of_chapter(chapters, near) or 0) - NEAR // 2
+        if here is None and not near:
+            first = _before_the_first(chapters) + 1  # nobody looks for the title page
         first = max(0, min(first, count - NEAR))
         end = min(first + NEAR, count)
     else:
         first = max(0, min(start, count - 1))
         end = min(first + PAGE, count)
+    least = min((each.level for each in chapters if each.number), default=0)
     rows = [
         ChapterRow(
             index,
             chapter.number,
             Typed(without_signs(chapter.title)) if index <= last_named else None,
             per_cent(end_of_chapter(chapters, index, length) if are_finished else chapter.start, length),
-            chapter.level,
+            chapter.level > least,
             index == here,
         )
         for index, chapter in enumerate(chapters[first:end], first)

@@ -287,9 +287,9 @@ class Pages:
             reader, "deletion.html", chat=chat, called=question_of(chat.title, reader.language)
         )
 
-    def message(self, reader: Reader, sentence: Sentence) -> Page:
-        """A page that says one thing: an error, mostly."""
-        return self._layout.page(reader, "message.html", sentence=sentence)
+    def message(self, reader: Reader, sentence: Sentence, is_of_books: bool = False) -> Page:
+        """A page that says one thing: an error, mostly. `is_of_books`: it leads to them, not to the chats."""
+        return self._layout.page(reader, "message.html", sentence=sentence, is_of_books=is_of_books)
 
     def pin(self, reader: Reader, back: str, digits: str = "", note: Sentence | None = None) -> Page:
         """The page that asks for the PIN. `digits`: those of it that have been entered; `back`: the page to go on

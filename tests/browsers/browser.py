@@ -87,6 +87,10 @@ class Browser(ABC):
     def type(self, element: Element, text: str) -> None:
         """Appends to the element's text, key by key."""
 
+    def choose_file(self, css: str, path: Path) -> None:
+        """Chooses a file in the field that matches this CSS selector, as its dialog does."""
+        raise DriverError("this engine cannot be driven to choose a file")
+
     @abstractmethod
     def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
         """Presses a key of `KEYS` where the focus is, and lets it go."""

@@ -114,6 +114,11 @@ class DevTools(Browser):
             self.devtools("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
         self.devtools("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
+    def choose_file(self, css: str, path: Path) -> None:
+        root = self.devtools("DOM.getDocument")["root"]["nodeId"]
+        field = self.devtools("DOM.querySelector", nodeId=root, selector=css)["nodeId"]
+        self.devtools("DOM.setFileInputFiles", files=[str(path)], nodeId=field)
+
     def disable_scripts(self) -> None:
         self.devtools("Emulation.setScriptExecutionDisabled", value=True)
 

@@ -64,6 +64,7 @@ class Engine(ABC):
     modern: ClassVar[bool]  # whether it supports the JavaScript of 2015 and later
     pictures: ClassVar[bool] = True  # whether `Browser.screenshot` works
     storage: ClassVar[bool] = True  # whether a page has a localStorage
+    files: ClassVar[bool] = True  # whether `Browser.choose_file` works
 
     @abstractmethod
     def install(self) -> None:
@@ -289,6 +290,7 @@ class Wkhtmltopdf(Engine):
     name = "webkit-533.3"
     modern = False
     pictures = False
+    files = False
     storage = False
     package = "pywkher==1.0.4"
     member = "pywkher-1.0.4/bin/wkhtmltopdf-heroku"

@@ -124,6 +124,9 @@ class GhostDriver(Browser):
             begins=False,
         )
 
+    def choose_file(self, css: str, path: Path) -> None:
+        self.phantom("this.uploadFile(arguments[0], arguments[1]);", css, str(path))
+
     def screenshot(self, path: Path) -> Path:
         # PhantomJS draws the whole document, however tall, unless it is told which part.
         left, top = self.script("return [window.pageXOffset, window.pageYOffset];")

@@ -91,7 +91,7 @@ class House:
         self._rungs = rungs  # instead of the models of the test's Gemini
         self._clocks = clocks or Clocks(connect=5, first_byte=30, progress=30)
         self._followers = followers
-        self._language = language
+        self.language = language
         layout = Layout(is_demo)
         self._pages = pages or Pages(layout)
         self._book_pages = BookPages(layout)
@@ -129,7 +129,7 @@ class House:
             self.reports,
             self.rate_limit,
             self.health,
-            language=self._language,
+            language=self.language,
             look=self._look,
             followers=self._followers,
             addresses=lambda: ["127.0.0.1"],
@@ -148,7 +148,7 @@ class House:
             0,
             self._followers,
             limits=self._limits,
-            language=self._language,
+            language=self.language,
             uploads=[ADDING_PATH],
         )
         self.url = f"http://127.0.0.1:{self.server.port}"

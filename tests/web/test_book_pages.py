@@ -149,3 +149,8 @@ def test_a_book_without_text_says_why_and_can_be_removed(pages: BookPages) -> No
         assert row in page and words in page and "Remove this book" in page
         assert "per_cent" not in page and "Change" not in page
         assert row in pages.shelf(READER, [row_of(here, ENGLISH)])
+
+
+def test_a_chapter_without_a_name_is_told_by_its_number(pages: BookPages) -> None:
+    page = pages.place(READER, Here(BOOK, [Chapter(0, 1, ""), Chapter(500, 2, "")], 5))
+    assert "chapter 1" in page and "chapter 2" in page and "Show all names" not in page

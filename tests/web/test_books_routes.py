@@ -338,6 +338,7 @@ def test_a_removed_book_can_be_put_back_with_its_places(house: House, book: Shel
     ):
         response = house.get(gone) if method == "GET" else house.post(gone, {"per_cent": "1"})
         assert response.status == 404 and "This book was removed." in response.data.decode()
+        assert '<a href="/books">Books' in response.data.decode()
     assert house.post(f"{path}/put-back", {}).status == 303
     assert "at about 41\u00a0%" in page(house, path) and "Removed:" not in page(house, "/books")
     assert house.post(f"{path}/put-back", {}).status == 303, "a second tap finds it there"

@@ -62,13 +62,19 @@ def test_the_chapters_around_the_place_come_first_and_all_others_by_links() -> N
     assert (shown.earlier, shown.later) == (0, 7)
     assert [row.number for row in chapters_shown(NOVEL, LENGTH, LENGTH, near=LENGTH).rows] == [5, 6, 7, 8, 9]
     at_start = chapters_shown(NOVEL, LENGTH, None, near=0)
-    assert [row.number for row in at_start.rows] == [0, 1, 2, 3, 4] and at_start.earlier is None
+    assert [row.number for row in at_start.rows] == [1, 2, 3, 4, 5], "without what stands before the first"
+    assert at_start.earlier == 0
     assert not any(row.is_here for row in at_start.rows)
 
 
 def test_a_finished_chapter_has_the_per_cent_of_its_end_with_all_that_is_within_it() -> None:
     rows = chapters_shown(PARTS, LENGTH, 0, near=0, start=0, are_finished=True).rows
     assert [row.figure for row in rows] == [50, 20, 50, 50, 90, 90, 100]
+
+
+def test_what_is_within_a_chapter_is_set_so_and_chapters_of_a_part_are_not() -> None:
+    rows = chapters_shown(PARTS, LENGTH, 0, near=0, start=0).rows
+    assert [row.number for row in rows if not row.is_within] == [0, 1, 2, 0, 3, 0]
 
 
 def test_a_place_is_told_by_the_number_of_its_chapter() -> None:
