@@ -207,6 +207,18 @@ def test_a_file_that_is_no_book_is_told_in_its_place(
     assert sender.errors() == []
 
 
+def test_a_full_shelf_is_told_although_most_of_the_book_has_not_been_sent(
+    sender: Browser, gemini: FakeGemini, tmp_path: Path
+) -> None:
+    large = pack(tmp_path / "large.epub", {**members(title="Large"), "OPS/noise.jpg": os.urandom(20_000_000)})
+    with House(gemini.url, tmp_path, books=1) as house:
+        shelve_novel(house, tmp_path)
+        sender.open(house.url + "/books")
+        add(sender, large)
+        sender.wait_until(says("sent", "and it is full."), 30)
+        assert location(sender) == "/books" and sender.errors() == []
+
+
 def test_a_connection_that_breaks_is_told_and_the_book_can_be_sent_again(
     sender: Browser, house: House, tmp_path: Path
 ) -> None:

@@ -19,7 +19,9 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
+import urllib3
 from conftest import Soak
+from fakes.epub_file import make_epub
 from fakes.gemini import FakeGemini, Reply
 from fakes.process import Process
 from fakes.program import Appliance
@@ -50,9 +52,19 @@ class Target:
         self._open.callback(self._appliance.close)
         self._clients = self._open.enter_context(ThreadPoolExecutor(AT_ONCE))
         self._process = Process(self._appliance.process.pid)
+        self.cookie = ""
         if "KINDLE_APPLIANCE_PIN" in more:
             self.sign_in(more["KINDLE_APPLIANCE_PIN"])
         self._appliance.ask("Why?")
+        self._book = self._add(make_epub(folder / "book.epub")).encode()
+
+    def _add(self, path: Path) -> str:
+        """Put a book on the shelf, and return its name, which requests call "the-book"."""
+        kind = {"Content-Type": "application/epub+zip", "Accept": "application/json", "Cookie": self.cookie}
+        address = f"http://127.0.0.1:{self._appliance.port}/books"
+        added = urllib3.request("POST", address, body=path.read_bytes(), headers=kind)
+        assert added.status == 201, added.data
+        return str(added.json()["name"])
 
     def sign_in(self, pin: str) -> None:
         self.cookie = str(self._appliance.post("/pin", pin=pin).headers["Set-Cookie"]).partition(";")[0]
@@ -72,7 +84,7 @@ class Target:
         address = ("127.0.0.1", self._appliance.port)
         # The program may close with bytes still unread, or wait for more.
         with contextlib.suppress(OSError), socket.create_connection(address, timeout=PATIENCE_SECONDS) as client:
-            client.sendall(request + CLOSING)
+            client.sendall(request.replace(b"the-book", self._book) + CLOSING)
             while data := client.recv(65536):
                 received += data
         SCANNER.scan_connection(bytes(received))
@@ -102,6 +114,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
 
 # ---- From the parts of a request
 
+PLACED = ("per_cent", "chapter", "position", "words", "finished")
 NUMBERS = st.sampled_from(
     ("0", "1", "2", "-1", "01", "999999999999999", "9999999999999999", "1.5", "٣", "1%00", "x")
 )
@@ -120,6 +133,9 @@ WORDS = st.sampled_from(
         "form",
         "look",
         "back",
+        "before",
+        "at",
+        "finished",
         "é",
         "\0",
     )
@@ -139,6 +155,7 @@ PLACES = st.sampled_from(
             "/favicon.ico",
         ),
         *("/chats/{}", "/chats/{}/{}", "/answers/{}", "/answers/{}/stop", "/chats/{}/delete", "/answers/{}/go-on"),
+        *("/books", "/books/the-book", "/books/the-book/place", "/books/the-book/put-back", "/books/{}"),
     )
 )
 METHODS = st.sampled_from(
@@ -161,7 +178,7 @@ def addresses(draw: st.DrawFn) -> str:
 
 
 def forms() -> st.SearchStrategy[bytes]:
-    names = st.sampled_from(("question", "chat", "form", "look", "back", "pin", "digits")) | WORDS
+    names = st.sampled_from(("question", "chat", "form", "look", "back", "pin", "digits", *PLACED)) | WORDS
     values = TEXTS | NUMBERS | st.sampled_from(("3b", "9", "/chats/1/1", "//evil.example", "/\r\nX: y"))
     fields = st.lists(st.tuples(names, values), max_size=6)
     return fields.map(lambda pairs: urlencode(pairs, errors="replace").encode()) | st.binary(max_size=200)
@@ -300,6 +317,13 @@ RECORDED = (
     recorded(b"POST /ask", FORM, b"question=Why+is+the+sea+salty%3F+%E6%B5%B7&form=b2Zm&chat=1"),
     recorded(b"POST /look", FORM, b"look=4b&back=%2Fchats%2F1%2F1"),
     recorded(b"GET /chats/1/1"),
+    recorded(b"GET /books?q=moor"),
+    recorded(b"GET /books/the-book/place?at=41&from=2&finished=1"),
+    recorded(b"POST /books/the-book/place", FORM, b"per_cent=41"),
+    recorded(b"POST /books/the-book/place", FORM, b"chapter=1&finished=1"),
+    recorded(b"POST /books/the-book/place", FORM, b"words=the+gardener+was+%E6%B5%B7+wet"),
+    recorded(b"POST /books/the-book/remove", FORM, b""),
+    recorded(b"POST /books/the-book/put-back", FORM, b""),
     recorded(b"GET /answers/1?as=events&from=12&wait=0"),
     recorded(b"POST /check", JSON, b'{"page": "600 x 706", "lacks": ["bind"], "ratio": 1.5, "zoom": null}'),
     recorded(b"POST /api/chat", JSON, b'{"message": "?", "history": [{"role": "user", "text": "a"}]}'),
