@@ -6,7 +6,7 @@ var REDRAW = 500, SAY = PAGE.adding;    // REDRAW in ms
 function takesFiles(field) { return field.type === 'file' && !field.disabled; }
 
 function send(form, file) {
-  var xhr = new XMLHttpRequest(), data = new window.FormData(), drawn = 0;
+  var xhr = new XMLHttpRequest(), data = new window.FormData(), drawn = now();
 
   xhr.upload.onprogress = function (event) {
     var isWhole = event.lengthComputable && event.loaded >= event.total;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from kindle_appliance.clock import now
 
 from .browser import Browser
 from .conftest import KINDLE_4, demand
+from .devtools import DevTools
 from .engines import CHROMIUM, ENGINES, Engine
 from .steps import alter_pages, choose_look, says, take
 
@@ -191,6 +194,34 @@ def test_the_page_says_how_much_of_a_book_has_gone_and_goes_to_it(
         sender.wait_until("/How far are you/.test(document.body.textContent)")
         assert sum(line.startswith(b"POST /books") for line in proxy.requests) == 1
     assert sender.errors() == []
+
+
+def test_what_has_gone_is_drawn_twice_a_second_at_most(house: House, tmp_path: Path) -> None:
+    large = pack(tmp_path / "large.epub", {**members(title="Large"), "OPS/noise.jpg": os.urandom(3_000_000)})
+    with phone(house) as browser:
+        assert isinstance(browser, DevTools)
+        browser.devtools(
+            "Network.emulateNetworkConditions",
+            offline=False,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=1_000_000,
+        )
+        browser.script(
+            "var note = document.getElementById('sent');"
+            "window.name = '[]';"  # which lives on when the page is left
+            "new MutationObserver(function () {"
+            "  var all = JSON.parse(window.name); all.push([Date.now(), note.textContent]);"
+            "  window.name = JSON.stringify(all);"
+            "}).observe(note, { childList: true });"
+        )
+        add(browser, large)
+        browser.wait_until("/How far are you/.test(document.body.textContent)", 30)
+        drawn = json.loads(browser.script("return window.name"))
+        times = [moment for moment, words in drawn if words.startswith("Sending")]
+        assert len(times) >= 3, drawn
+        assert all(later - earlier >= 499 for earlier, later in pairwise(times)), drawn
+        assert drawn[-1][1].startswith("The book has arrived") and browser.errors() == []
 
 
 def test_a_file_that_is_no_book_is_told_in_its_place(
