@@ -156,7 +156,7 @@ def _books(given: argparse.Namespace, values: Settings, installation: Installati
         case "add":
             return books.add_books(shelf, given.places)
         case "remove":
-            return books.remove_book(shelf, " ".join(given.name))
+            return books.remove_book(shelf, " ".join(given.book))
     return books.show_books(shelf)
 
 
@@ -305,7 +305,7 @@ def _add_books(parser: argparse.ArgumentParser) -> None:
     text = "take a book from the shelf; its page can put it back for a day"
     remove = actions.add_parser("remove", help=text, description=text)
     remove.add_argument(
-        "name",
+        "book",
         metavar="NAME",
         nargs="+",
         help="its title, or as much of that as is needed; or its short name, with which the list begins",

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StartError
 from ..host.confinement import as_owner
-from ..host.plain_files import check_plain, reading
-from ..host.terminal import one_line
+from ..host.plain_files import reading
+from ..host.terminal import give_up_stdout, one_line
 from ..storage.book_files import MOST_BYTES
 from ..storage.kept_secret import OWNER, find_secret
 from .candidates import Candidates
@@ -30,6 +31,7 @@ _WAITING_SECONDS = 300.0
 """So long one command waits in all while other books come in."""
 _MOST_ALIKE = 5
 """After so many files in a row that are refused for the same reason, such as a full shelf, no more are sent."""
+_LEAST_DIGITS = 8  # of a short name: fewer may be a word
 _ABOUT_ONE_FILE = (400, 415, 422)
 
 _NOT_RUNNING = (
@@ -61,10 +63,12 @@ def open_shelf(running: Service | None, folder: Path, is_installed: bool) -> Rem
 def show_books(shelf: RemoteShelf) -> int:
     """Print a line for each book, the newest first."""
     books = _list(shelf)
-    for book in books:
-        print(one_line(f"{book.short_name}  {book.day}  {book.size / _MB:6.1f} MB  {book.label}"))
-    if not books:
-        print("There are no books yet. Add some with: books add FILE|FOLDER")
+    lines = [f"{book.short_name}  {book.day}  {book.size / _MB:6.1f} MB  {book.label}" for book in books]
+    try:
+        print(*map(one_line, lines or ["There are no books yet. Add some with: books add FILE|FOLDER"]), sep="\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`
+        give_up_stdout()
     return 0
 
 
@@ -75,7 +79,7 @@ def remove_book(shelf: RemoteShelf, wanted: str) -> int:
         shelf.remove(book.name)
     except (Refused, Lost) as error:
         raise StartError(_told(error)) from None
-    print(one_line(f"{book.label}: removed. It can be put back for a day, on the page {shelf.service.url}/books"))
+    print(one_line(f"{book.label}: removed. For a day it can be put back, on the page of the books."))
     return 0
 
 
@@ -85,6 +89,8 @@ def add_books(shelf: RemoteShelf, places: Sequence[Path]) -> int:
     candidates = Candidates()
     try:
         addition.add(candidates.find(places))
+        if not addition.count and not candidates.unread:
+            raise StartError("there is no EPUB file there.")
     finally:
         addition.conclude(candidates)
     return 1 if addition.failed or candidates.unread else 0
@@ -101,8 +107,8 @@ def _choose(books: Iterable[RemoteBook], wanted: str) -> RemoteBook:
     words = " ".join(wanted.split()).casefold()
     titles = [(" ".join(book.title.split()).casefold(), book) for book in books]
     for found in (
-        [book for _, book in titles if words and book.name.startswith(words)],
         [book for title, book in titles if words and title == words],
+        [book for _, book in titles if len(words) >= _LEAST_DIGITS and book.name.startswith(words)],
         [book for title, book in titles if words and title.startswith(words)],
     ):
         if len(found) == 1:
@@ -125,7 +131,12 @@ class _Addition:
     _waited: float = 0.0
     _alike: list[str] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        return self.added + self.present + self.failed
+
     def add(self, paths: Iterable[Path]) -> None:
+        """Send each of these files, and say what has become of it."""
         for path in paths:
             if len(self._alike) >= _MOST_ALIKE:
                 print(f"The same was said {_MOST_ALIKE} times in a row, so no more files are sent.", flush=True)
@@ -142,42 +153,34 @@ class _Addition:
         """Print what has become of all files."""
         for error in candidates.unread:
             print(one_line(f"{error.filename}: {error.strerror}."))
-        for count, what in (
-            (candidates.others, "files in other formats were left out."),
-            (candidates.links, "links were not followed."),
+        for count, one, several in (
+            (candidates.others, "file in another format was left out.", "files in other formats were left out."),
+            (candidates.links, "link was not followed.", "links were not followed."),
         ):
             if count:
-                print(f"{count} {what}")
+                print(f"{count} {one if count == 1 else several}")
         if candidates.is_cut:
             print("There is more in these folders than is looked at in one go. Name some of those in them.")
-        told = [
-            f"{count} {what}"
-            for count, what in (
-                (self.added, "added"),
-                (self.present, "already there"),
-                (self.failed, "not added"),
-            )
-            if count
-        ]
-        print(f"Books: {', '.join(told)}." if told else "No EPUB file was found.", flush=True)
+        counts = ((self.added, "added"), (self.present, "already there"), (self.failed, "not added"))
+        if self.count > 1:
+            print(f"Books: {', '.join(f'{count} {what}' for count, what in counts if count)}.", flush=True)
 
     def _add(self, path: Path, file: BinaryIO) -> None:
-        status = check_plain(path)
-        size = status.st_size if status else 0
+        size = file.seek(0, SEEK_END)
+        file.seek(0)
         if size > MOST_BYTES:
             self._fail(path, f"This file has {size // _MB} MB. A book may have up to {MOST_BYTES // 1024**2} MB.")
             return
         if self.known and (book := self.known.get(_hash(file))):
-            self._tell(book, is_new=False)
+            self._tell(book, "was there already.")
             return
-        file.seek(0)
         try:
             book, is_new = self._send(path, file, size)
         except Refused as error:
             self._fail(path, error.sentence, error.status)
             return
+        self._tell(book, "added." if is_new else "put back.")  # it had been removed
         self.known[book.name] = book
-        self._tell(book, is_new)
 
     def _send(self, path: Path, file: BinaryIO, size: int) -> tuple[RemoteBook, bool]:
         is_second = False
@@ -209,11 +212,12 @@ class _Addition:
         time.sleep(seconds)
         return True
 
-    def _tell(self, book: RemoteBook, is_new: bool) -> None:
-        self.added += is_new
-        self.present += not is_new
+    def _tell(self, book: RemoteBook, what: str) -> None:
+        is_there = book.name in self.known
+        self.present += is_there
+        self.added += not is_there
         self._alike.clear()
-        print(one_line(f"{book.label}: {'added.' if is_new else 'was there already.'}"), flush=True)
+        print(one_line(f"{book.label}: {what}"), flush=True)
 
     def _fail(self, path: Path, sentence: str, status: int = 400) -> None:
         self.failed += 1
