@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
+from fakes.epub_file import make_epub
 from fakes.secret_scanner import SCANNER
 from fakes.secrets import PIN
 
@@ -72,7 +74,7 @@ def test_any_user_may_ask_and_only_root_may_use_the_other_commands(machine: Mach
     status, said = as_nobody(machine, "ask", SHORT)
     assert status == 0
     assert "(a demo answer)" in said
-    for name in ("settings", "doctor", "key", "backup"):
+    for name in ("settings", "doctor", "key", "books", "backup"):
         status, said = as_nobody(machine, *([name, "/tmp/backup"] if name == "backup" else [name]))
         assert (status, said.partition(":")[0]) == (1, "kindle-appliance")
         assert f"sudo kindle-appliance {name}" in said
@@ -115,6 +117,36 @@ def test_a_restore_brings_back_chats_settings_and_secrets_that_the_service_can_u
     assert set(found) == {f"{owner} 600"}
     assert ask(machine, "What was later?") == later
     assert "What was later?" in get(machine, later)
+
+
+def test_a_folder_of_books_is_added_and_comes_back_from_a_backup_with_books(machine: Machine) -> None:
+    library = machine.root / "root" / "library"
+    for title, author in (("Emma", "Jane Austen"), ("Der Sandmann", "E. T. A. Hoffmann")):
+        (library / author).mkdir(parents=True)
+        make_epub(library / author / f"{title}.epub", title=title, creator=author)
+    command(machine, "pin", given=PIN)
+    said = command(machine, "books", "add", "/root/library")
+    assert said == "Der Sandmann, E. T. A. Hoffmann: added.\nEmma, Jane Austen: added.\nBooks: 2 added.\n"
+    command(machine, "pin", "--remove")
+    assert "2 books are not in it" in command(machine, "backup", "/root/without")
+    assert ", 2 books, settings.toml;" in command(machine, "backup", "--with-books", "/root/with")
+    assert "Emma, Jane Austen: removed." in command(machine, "books", "remove", "Emma")
+    assert "Emma" not in command(machine, "books", "list")
+    machine.run("sh", "-c", f"rm {STATE}/books/books.sqlite*")
+    said = command(machine, "restore", "/root/with")
+    assert "1 books were put on the shelf, and 1 were there already." in said
+    while "still being read" in (listed := command(machine, "books", "list")):
+        time.sleep(0.1)
+    assert "Emma, Jane Austen" in listed and "Der Sandmann, E. T. A. Hoffmann" in listed
+    assert "Emma" in get(machine, "/books")
+    assert re.search("^ok +books +2 of 500 books", command(machine, "doctor"), re.MULTILINE)
+    # They are the service's, as its secret is, and nobody else can read them.
+    found = machine.run("find", f"{STATE}/", "-type", "f", "-printf", "%f %U %m\n").stdout.splitlines()
+    owner = machine.run("stat", "--dereference", "--format=%u", STATE).stdout.strip()
+    assert f"owner-secret {owner} 600" in found
+    assert sum(each.partition(" ")[0].endswith(".epub") for each in found) == 2
+    assert all(each.endswith(f" {owner} 600") for each in found)
+    assert not any("Emma" in message for _, message in events(machine)), "the log names no book"
 
 
 def test_a_restore_replaces_a_broken_database_and_keeps_its_file(machine: Machine) -> None:

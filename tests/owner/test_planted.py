@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ SERVICE, OTHER = 61234, 61235
 """The user of the service, and another one of this machine."""
 
 COMMANDS = {
-    "backup": ("backup", "FILE"),
+    "backup": ("backup", "--with-books", "FILE"),
     "restore": ("restore", "FILE"),
     "roll-back": ("restore", "--roll-back", "FILE"),
     "doctor": ("doctor",),
@@ -44,6 +45,10 @@ COMMANDS = {
 def as_root() -> None:
     if os.geteuid() != 0:
         unavailable("only root has rights to give up")
+
+
+NEW, OLD = (f"{sha256(content).hexdigest()}.epub" for content in (b"a new book", b"an old book"))
+"""Books: one that only the backup has, and one that is on the shelf, too."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,9 @@ class Place:
         shutil.copy(self.victims.parent / "chats", self.state / "chats.sqlite")
         os.chown(self.state / "chats.sqlite", SERVICE, SERVICE)
         shutil.copy(self.victims.parent / "good", self.file)
+        _put_books(self.state, OLD)
+        for each in (self.state / "books", self.state / "books" / OLD):
+            os.chown(each, SERVICE, SERVICE)
 
     def found(self) -> dict[str, tuple[object, ...]]:
         """All that can be told of root's files."""
@@ -85,7 +93,8 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("planted")
     write_chats(root / "made" / "chats.sqlite", "Why?", "海?")
-    back_up(root / "made", root / "good", {})
+    _put_books(root / "made", NEW, OLD)
+    back_up(root / "made", root / "good", {}, with_books=True)
     shutil.copy(root / "made" / "chats.sqlite", root / "chats")
     victims = root / "victims"
     (victims / "folder").mkdir(parents=True)
@@ -93,6 +102,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         each.write_text("Debian GNU/Linux\n")
         each.chmod(0o644)
     return Place(Installed(root / "machine"), root / "out", victims)
+
+
+def _put_books(state: Path, *names: str) -> None:
+    (state / "books").mkdir(mode=0o700)
+    for name in names:
+        (state / "books" / name).write_bytes(b"a new book" if name == NEW else b"an old book")
+        (state / "books" / name).chmod(0o600)
 
 
 def link_to_a_file(path: Path, victims: Path) -> None:
@@ -173,7 +189,7 @@ def run(place: Place, name: str) -> None:
     """Run one command in this process, which is faster than the real program."""
     match name:
         case "backup":
-            commands.back_up(place.state, place.file, None, False)
+            commands.back_up(place.state, place.file, None, False, with_books=True)
         case "restore" | "roll-back":
             commands.restore(place.state, place.file, None, False, name == "roll-back", Limits(500, 10**9))
         case "doctor":
@@ -191,7 +207,8 @@ def test_nothing_planted_under_any_name_that_a_command_uses_is_followed(
     touched = names(place, *COMMANDS[name])
     assert bool(touched) == (name not in ("settings", "serve")), touched
     if name == "restore":
-        assert {"lock", "chats.sqlite", "chats.sqlite-wal", "before-restore.sqlite"} <= {e.name for e in touched}
+        known = {"lock", "chats.sqlite", "chats.sqlite-wal", "before-restore.sqlite", "books", "incoming", NEW, OLD}
+        assert known <= {each.name for each in touched}
     before = place.found()
     for path in sorted(touched):
         for plant in PLANTS:
@@ -248,10 +265,11 @@ def test_the_files_after_a_restore_belong_to_the_service_and_are_private(place: 
     (place.state / "chats.sqlite").chmod(0o644)
     for command in (("restore", str(place.file)), ("restore", "--roll-back", str(place.file)), ("doctor",)):
         place.installed.run(*command)
-        for each in place.state.iterdir():
-            status = each.stat()
-            assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (SERVICE, SERVICE, 0o600), each
-    assert {each.name for each in place.state.iterdir()} == {"chats.sqlite", "before-restore.sqlite", "lock"}
+        for each in place.state.rglob("*"):
+            status, mode = each.stat(), 0o700 if each.is_dir() else 0o600
+            assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (SERVICE, SERVICE, mode), each
+    files = {each.name for each in place.state.rglob("*") if each.is_file()}
+    assert files == {"chats.sqlite", "before-restore.sqlite", "lock", NEW, OLD}
 
 
 def test_a_backup_into_another_users_folder_is_roots_alone(place: Place) -> None:
