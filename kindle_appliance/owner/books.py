@@ -183,28 +183,34 @@ class _Addition:
         self.known[book.name] = book
 
     def _send(self, path: Path, file: BinaryIO, size: int) -> tuple[RemoteBook, bool]:
-        is_second = False
+        """Send a file as often as it takes. Raises `Refused`, `Shorter`, OSError, and `StartError`."""
+        breaks = 0
         while True:
             file.seek(0)
-            progress = _Progress(path, size)
             try:
-                return self.shelf.add(file, size, progress.show)
+                with closing(_Progress(path, size)) as progress:
+                    return self.shelf.add(file, size, progress.show)
             except Refused as error:
-                if error.status != 503 or error.retry_after is None or not self._wait(error):
+                if error.status != 503 or not self._wait(error):
                     raise
             except Lost:
+                breaks += 1
                 if self.shelf.service.health() is None:
                     raise StartError("the appliance does not answer any more.") from None
-                if is_second:
+                if breaks > 1:
                     raise Refused("The connection broke off, twice.", 502, None) from None
-                is_second = True
-            finally:
-                progress.close()
 
     def _wait(self, error: Refused) -> bool:
-        """Wait as long as the appliance has said; False if that was done long enough."""
+        """Wait as long as the appliance has said, because another book is coming in. False if that was done long
+        enough, or does not help.
+        """
         seconds = min(error.retry_after or 0, 60) + 0.1
-        if self._waited + seconds > _WAITING_SECONDS:
+        facts = self.shelf.service.health()
+        if (
+            error.retry_after is None
+            or self._waited + seconds > _WAITING_SECONDS
+            or (facts or {}).get("status") != "ok"
+        ):
             return False
         if not self._waited:
             print(one_line(f"({error.sentence} Waiting ...)"), file=sys.stderr, flush=True)

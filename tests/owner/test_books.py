@@ -96,7 +96,7 @@ def test_a_calibre_library_is_added_listed_and_added_again_without_sending_a_boo
 def test_each_bad_file_is_told_in_a_sentence_and_the_good_ones_are_added(
     appliance: Appliance, library: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "a.mobi").write_bytes(b"BOOKMOBI")
+    (tmp_path / "a.mobi").write_bytes(bytes(60) + b"BOOKMOBI" + bytes(60))
     (tmp_path / "empty.epub").write_bytes(b"")
     (tmp_path / "link.epub").symlink_to(next(library.rglob("Emma*.epub")))
     with (tmp_path / "huge.epub").open("wb") as huge:
@@ -109,8 +109,8 @@ def test_each_bad_file_is_told_in_a_sentence_and_the_good_ones_are_added(
     for name, sentence in zip(
         names,
         (
-            r".+\.",
-            r".+\.",
+            re.escape("This is a Kindle's own book (.azw, .kfx or .mobi). The appliance can read only EPUB files."),
+            "This is not an EPUB file. The appliance can read only books in this format.",
             "This is a link, and not a plain file.",
             "This file has 104 MB. A book may have up to 100 MB.",
             "No such file or directory.",

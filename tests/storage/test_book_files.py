@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -13,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from fakes.chats import write_chats
 from fakes.filesystem import mounted
 
@@ -315,9 +318,7 @@ def test_a_backup_whose_tables_of_books_are_not_ours_is_refused_or_has_none(
     assert not list((other / "books").glob("*"))
 
 
-def test_a_backup_with_damage_anywhere_brings_only_whole_books_in_bounded_time(
-    state: Path, other: Path, tmp_path: Path
-) -> None:
+def test_a_backup_with_damage_anywhere_brings_only_whole_books(state: Path, other: Path, tmp_path: Path) -> None:
     put(state, LARGE, *(random.Random(number).randbytes(9000) for number in range(20)))
     back_up(state, tmp_path / "good", {}, with_books=True)
     content = (tmp_path / "good").read_bytes()
@@ -326,18 +327,47 @@ def test_a_backup_with_damage_anywhere_brings_only_whole_books_in_bounded_time(
         at = chance.choice([chance.randrange(len(content)), chance.randrange(0, len(content), 4096)])
         harm = chance.randbytes(chance.choice((1, 8, 600)))
         (tmp_path / "backup").write_bytes(content[:at] + harm + content[at + len(harm) :])
-        begun = time.monotonic()
         try:
             restore(tmp_path / "backup", other, (), limits=LIMITS)
             restored += 1
         except StartError:
             pass
-        assert time.monotonic() - begun < 20
         assert left(other) == []
         for path in (other / "books").glob("*.epub"):
             assert path.stem == name_of(path.read_bytes())
             path.unlink()
     assert restored > 10
+
+
+@pytest.mark.slow
+def test_a_restore_killed_at_any_moment_leaves_only_whole_books(state: Path, other: Path, tmp_path: Path) -> None:
+    put(state, *(random.Random(number).randbytes(4 * PIECE) for number in range(12)))
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    script = (
+        "import sys, pathlib; from kindle_appliance.storage.backup import restore; from"
+        " kindle_appliance.storage.book_files import Limits; sys.stdout.write('.'); sys.stdout.flush();"
+        "restore(*map(pathlib.Path, sys.argv[1:]), (), limits=Limits(500, 10**9))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "backup"), str(other)]
+    chance, halves = random.Random(8), 0
+    for number in range(10):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as restoring:
+            assert restoring.stdout is not None
+            restoring.stdout.read(1)
+            if number < 3:
+                while not left(other) and restoring.poll() is None:
+                    pass
+            else:
+                time.sleep(chance.uniform(0, 0.6))
+            restoring.kill()
+        halves += bool(left(other))
+        assert len(shelf(other)) in range(13)
+        for path in (other / "books").glob("*.epub"):
+            path.unlink()
+    assert halves >= 1, "at least one was cut short"
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (12, 0, 0, 0)
+    assert left(other) == []
+    assert len(shelf(other)) == 12
 
 
 def test_a_restore_that_fails_leaves_no_book(
