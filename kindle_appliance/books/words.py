@@ -14,30 +14,30 @@ Where words run on into the next passage, both are found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..storage.database import Connection, Database
-from .typed_words import MOST_LETTERS, TypedWords, end_of_word, fold_letters, passage_terms
+from .typed_words import TypedWords, end_of_word, fold_letters, passage_terms
 
 INDEX = "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii')"
 """No text, no positions and no lengths: only which passages have a term."""
 
-_MOST_PASSAGES = 30
-"""So many are compared letter by letter."""
-_MOST_ROWS = 20_000
-"""Of one term: a book of 8 million characters has as many passages."""
+_MOST_ROWS = 5_000
+"""Of a term so many passages are counted, as many as a book of two million characters has. A term with more is left
+aside, unless all are so common.
+"""
+_MOST_COUNTED = 20_000
+"""Of all terms together, the rarest first."""
 _MOST_SCORED = 2_000
-"""Passages that are scored: those with the rarest terms. Commoner terms tell only these apart."""
+"""When so many passages have the rarest terms, commoner ones only tell these apart."""
+_MOST_READ = 200
+"""In so many the pieces of the words are looked for,"""
+_MOST_COMPARED = 20
+"""and so many are compared letter by letter."""
+_MORE_FAULTS = 3
+"""Finds that differ in so many letters more than the best one are not worth a line on a small screen."""
 _SAME_PLACE = 200
 """Finds within so many characters are one: a reader would see the same page."""
-
-
-class _Find(NamedTuple):
-    """`faults`: the letters that differ; `position`: the end of the words."""
-
-    faults: int
-    position: int
 
 
 def is_possible(database: Database) -> bool:
@@ -58,8 +58,9 @@ def remove(connection: Connection, first: int, number: int, text: str) -> None:
 
 
 def find(database: Database, first: int, last: int, words: str, most: int = 5) -> list[int]:
-    """Return the positions at which the words end in the book with the passages from `first` to `last`, the best
-    first. Words that are nowhere nearly so have none. Raises `StorageError`.
+    """Return the positions at which the words end in a book, the best first; none if nothing similar is there.
+    `first`: the number of the book's first passage; `last`: that of the last one in which words are looked for.
+    Raises `StorageError`.
     """
     typed = TypedWords(words)
     if not typed.letters:
@@ -67,9 +68,10 @@ def find(database: Database, first: int, last: int, words: str, most: int = 5) -
     numbers = _candidates(database, first, last, typed)
     finds = sorted(_compare(database, numbers, last, typed))
     places: list[int] = []
-    for find in finds:
-        if all(abs(find.position - place) > _SAME_PLACE for place in places):
-            places.append(find.position)
+    for faults, position in finds:
+        is_near = faults <= finds[0][0] + _MORE_FAULTS
+        if is_near and all(abs(position - place) > _SAME_PLACE for place in places):
+            places.append(position)
     return places[:most]
 
 
@@ -89,17 +91,18 @@ def _candidates(database: Database, first: int, last: int, typed: TypedWords) ->
     if typed.beginning:
         wanted.append(f'"{_of_book(first, typed.beginning)}"*')
     found = sorted((_passages_with(database, first, last, each) for each in wanted), key=len)
+    found = [numbers for numbers in found if 0 < len(numbers) < _MOST_ROWS] or found
     scores: dict[int, float] = {}
+    left = _MOST_COUNTED
     for numbers in found:
-        if not numbers:
-            continue
-        weight = math.log(1 + (last - first + 1) / len(numbers))
-        with_pairs = {*numbers, *(number - 1 for number in numbers if number > first)}
-        if len(scores) >= _MOST_SCORED:
-            with_pairs &= scores.keys()
-        for number in with_pairs:
+        if left <= 0:
+            break
+        left -= len(numbers)
+        weight = math.log(1 + (last - first + 1) / max(len(numbers), 1))
+        pairs = {*numbers, *(number - 1 for number in numbers if number > first)}
+        for number in pairs if len(scores) < _MOST_SCORED else pairs & scores.keys():
             scores[number] = scores.get(number, 0.0) + weight
-    return sorted(scores, key=lambda number: (-scores[number], number))[:_MOST_PASSAGES]
+    return sorted(scores, key=lambda number: (-scores[number], number))[:_MOST_READ]
 
 
 def _passages_with(database: Database, first: int, last: int, wanted: str) -> list[int]:
@@ -110,14 +113,27 @@ def _passages_with(database: Database, first: int, last: int, wanted: str) -> li
     return [row[0] for row in rows]
 
 
-def _compare(database: Database, numbers: Iterable[int], last: int, typed: TypedWords) -> Iterator[_Find]:
-    for number in numbers:
-        rows = database.read(
-            "SELECT start, text FROM passages WHERE id BETWEEN ? AND ? ORDER BY id", (number, min(number + 1, last))
-        )
-        text = "".join(row["text"] for row in rows)
-        own = fold_letters(rows[0]["text"]) if rows else ""
-        letters = own + fold_letters(text[len(rows[0]["text"]) :])[: MOST_LETTERS * 2] if rows else ""
-        faults, count = typed.best_end(letters)
+def _compare(database: Database, numbers: Sequence[int], last: int, typed: TypedWords) -> Iterator[tuple[int, int]]:
+    """Of the passages that agree most with the words, how many letters differ, and the position of their end."""
+    passages = _read(database, {*numbers, *(number + 1 for number in numbers if number < last)})
+    letters = {number: fold_letters(text) for number, (_, text) in passages.items()}
+    reach = (
+        len(typed.letters) + typed.most_faults
+    )  # what begins in a passage ends within so many letters of the next
+    pairs = {
+        number: letters[number] + letters.get(number + 1, "")[:reach] for number in numbers if number in letters
+    }
+    best = sorted(pairs, key=lambda number: -typed.agreement(pairs[number]))  # of equals, in the order of `numbers`
+    for number in best[:_MOST_COMPARED]:
+        faults, count = typed.best_end(pairs[number])
         if faults <= typed.most_faults:
-            yield _Find(faults, rows[0]["start"] + end_of_word(text, count))
+            start, text = passages[number]
+            following = passages[number + 1][1] if number + 1 in passages else ""
+            yield faults, start + end_of_word(text + following, count)
+
+
+def _read(database: Database, numbers: Iterable[int]) -> dict[int, tuple[int, str]]:
+    """The start and the text of passages, by their numbers."""
+    listed = ", ".join(map(str, numbers))
+    rows = database.read(f"SELECT id, start, text FROM passages WHERE id IN ({listed})")  # noqa: S608 - numbers
+    return {row["id"]: (row["start"], row["text"]) for row in rows}
