@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.raw_client import connect, read_to_end
 from fakes.secrets import PIN
+from urllib3.filepost import encode_multipart_formdata
 
 from kindle_appliance.web.pin import Gate
 
@@ -177,6 +179,37 @@ def test_without_the_pin_no_book_is_read(gemini: FakeGemini, tmp_path: Path, boo
         assert send(house, book, Authorization=f"Bearer {PIN}").status == 201
         signed_in = house.post("/pin", {"pin": PIN, "back": "/"}).headers["Set-Cookie"].partition(";")[0]
         assert send_form(house, book, Cookie=signed_in).status == 303
+
+
+def test_a_browser_that_is_refused_may_send_all_of_its_form_and_sees_the_page(
+    gemini: FakeGemini, tmp_path: Path
+) -> None:
+    head = b"POST /books HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with House(gemini.url, tmp_path, gate=Gate(PIN, b"s" * 32)) as house, connect(house.server.port) as client:
+        client.sendall(head + b"Content-Length: 20000000\r\n\r\n")
+        for _ in range(20):
+            client.sendall(bytes(1_000_000))
+        response = b"".join(iter(lambda: client.recv(65536), b""))  # raises if it was reset
+    assert response.startswith(b"HTTP/1.1 403 ") and b'name="pin"' in response
+
+
+@pytest.mark.parametrize("is_form", [False, True])
+def test_a_client_that_leaves_leaves_nothing_behind_and_the_turn_to_others(
+    house: House, book: bytes, tmp_path: Path, is_form: bool
+) -> None:
+    kind, body = "application/epub+zip", book
+    if is_form:
+        body, kind = encode_multipart_formdata({"book": ("a.epub", book, kind)})
+    head = f"POST /books HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    for sent in (0, 1, 40, 200, len(body) // 2, len(body) - 60, len(body) - 1):
+        with connect(house.server.port) as client:
+            client.sendall(head.encode() + body[:sent])
+    while list((tmp_path / "books" / "incoming").iterdir()):
+        threading.Event().wait(0.01)
+    assert house.shelf.count() == 0
+    while (status := send(house, book).status) == 503:  # the last of them may still have the turn
+        threading.Event().wait(0.01)
+    assert status == 201
 
 
 # ---- How often
