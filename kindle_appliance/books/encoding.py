@@ -59,9 +59,9 @@ def _encoding_of(beginning: bytes) -> str:
     declared = _DECLARED.search(beginning, 0, _WITHIN)
     name = _name_of(declared[1].decode("ascii", "replace")) if declared else _UTF_8
     if name == _UTF_8:
-        text = beginning.decode(_UTF_8, "replace")
+        text = codecs.getincrementaldecoder(_UTF_8)("replace").decode(beginning)  # it may end within a character
         strange = text.count("\ufffd")
-        if strange > sum(not character.isascii() for character in text) - strange:
+        if strange and strange > sum(not character.isascii() for character in text) - strange:
             return _WESTERN
     return name
 

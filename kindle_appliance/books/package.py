@@ -187,17 +187,20 @@ def _package(archive: Archive, name: str, document: _Document) -> Package:
 
 
 def _readable(manifest: Mapping[str, Item], name: str) -> Item | None:
-    """The item of this name, or the first of its fallbacks that is text; None if none is."""
+    """The item of this name, or the first of its fallbacks that is text; None if none is. One that is text only by
+    the ending of its address comes last: some files have wrong media types.
+    """
+    by_name = None
     for _ in range(_MOST_FALLBACKS):
         item = manifest.get(name)
         if item is None:
-            return None
+            break
         if _READABLE.search(item.media_type):
             return item
         if not item.media_type.startswith("image/") and _READABLE_NAME.search(item.address.partition("#")[0]):
-            return item
+            by_name = by_name or item
         name = item.fallback
-    return None
+    return by_name
 
 
 def _language(told: Sequence[str]) -> str:

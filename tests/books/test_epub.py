@@ -420,12 +420,19 @@ def test_what_is_no_text_is_read_by_its_fallback(path: Path) -> None:
         "<item id='r' href='r.json' media-type='application/json' fallback='s'/>"
         "<item id='s' href='s.jpg' media-type='image/jpeg' fallback='r'/>"
         "<item id='t' href='t.svg' media-type='image/svg+xml'/><item id='u' href='u.html' media-type='text/plain'/>"
+        "<item id='v' href='v.xml' media-type='application/x-quiz' fallback='w'/>"
+        "<item id='w' href='w.xhtml' media-type='application/xhtml+xml'/>"
     )
-    spine = "".join(f"<itemref idref='{each}'/>" for each in "prstu")
+    spine = "".join(f"<itemref idref='{each}'/>" for each in "prstuv")
     opf = package(["1.xhtml"], "", manifest=manifest, spine=spine)
-    others = {"OPS/t.svg": b"<svg><text>Drawn.</text></svg>", "OPS/u.html": b"<p>Plain."}
+    others = {
+        "OPS/t.svg": b"<svg><text>Drawn.</text></svg>",
+        "OPS/u.html": b"<p>Plain.",
+        "OPS/v.xml": b"<q>Quiz</q>",
+    }
+    others["OPS/w.xhtml"] = b"<p>A question."
     book, text = with_parts(path, {"OPS/package.opf": opf, **others})
-    assert text.splitlines()[1:] == ["It rained.", "Nobody came to the house that day.", "Drawn.", "Plain."]
+    assert text.splitlines()[2:] == ["Nobody came to the house that day.", "Drawn.", "Plain.", "A question."]
     assert not book.faults, "a picture is not missing"
 
 
@@ -464,6 +471,12 @@ def test_documents_are_read_in_the_encoding_that_they_have(path: Path, page: byt
 
 
 def test_a_character_between_two_pieces_of_a_file_is_whole(path: Path) -> None:
+    opf = {"OPS/package.opf": package(["1.xhtml"], "")}
+    for spaces in range(8):  # the pieces have 16 KB
+        page = document(f"<p>{'x' * (16_000 + spaces)}{'字' * 200}</p>").replace(b"<body>", b"<body>" + b" " * 100)
+        assert with_parts(path, {**opf, "OPS/1.xhtml": page})[1] == f"{'x' * (16_000 + spaces)}{'字' * 200}\n"
+        page = b"<p>" + b"x" * (16384 - 3 - spaces) + "—".encode() + b"y</p>"
+        assert with_parts(path, {**opf, "OPS/1.xhtml": page})[1].endswith("x—y\n")
     words = "字é &amp; " * 20_000
     _, text = with_parts(path, {"OPS/package.opf": package(["1.xhtml"], ""), "OPS/1.xhtml": document(words)})
     assert text == ("字é & " * 20_000).rstrip() + "\n"
