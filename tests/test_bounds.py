@@ -7,6 +7,7 @@ line's third column.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import socket
 import threading
@@ -23,6 +24,7 @@ import urllib3
 from conftest import ROOT
 from fakes import mdns_packets
 from fakes.chats import catch_up
+from fakes.epub_file import members, pack, package
 from fakes.gemini import FakeGemini, Reply, retry_info
 from fakes.house import House, answered, begin
 from fakes.program import Appliance
@@ -391,6 +393,31 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         refused = add(house, b"no book"), add(house.at("127.0.0.2"), b"no book")
         assert [each.status for each in refused] == [503, 503] and most == [1]
         assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
+
+
+@shows("time and memory, with reading a book", "each book")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    parts, megabytes, tags, characters = most
+    noise = "".join(random.Random(1).choices("abcdefghij klmnop", k=20_000))  # deflate makes a hundredth of it
+
+    def status(house: House, **documents: bytes) -> int:
+        opf = package([f"{name}.xhtml" for name in documents], "")
+        own = {"OPS/package.opf": opf, **{f"OPS/{name}.xhtml": data for name, data in documents.items()}}
+        return add(house, pack(bound.folder / "a.epub", {**members(), **own}).read_bytes()).status
+
+    with bound.house() as house:
+        empty = {f"x{number}": b"" for number in range(parts - len(members()))}
+        for more, expected in ((0, 201), (1, 422)):
+            data = pack(bound.folder / "a.epub", {**members(), **empty, **dict.fromkeys(["y"][:more], b"")})
+            assert add(house, data.read_bytes()).status == expected
+        comment = f"<!--{noise}-->".encode() * (megabytes * 1_000_000 // 4 // 20_007 + 1)
+        assert status(house, a=comment, b=comment, c=comment, d=b"<p>x</p>") == 201
+        assert status(house, a=comment, b=comment, c=comment, d=comment) == 422
+        unit = f"{'<b/>' * 1000}<!--{noise}-->".encode()
+        for units, expected in ((tags // 3000 - 50, 201), (tags // 3000 + 1, 422)):
+            assert status(house, a=unit * units, b=unit * units, c=unit * units + b"<p>x</p>") == expected
+        page = noise.encode() * (characters // 19_000 // 2)  # several spaces are one
+        assert status(house, a=page, b=page) == 422
 
 
 # ---- Reading
