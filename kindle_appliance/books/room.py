@@ -68,7 +68,7 @@ class Room:
         """
         while sentence := self._lacks(size):
             with self._changing:
-                removed = sorted(self._files.find_removed(), key=lambda file: file.removed)
+                removed = sorted(self._files.find_removed(), key=lambda file: (file.removed, file.name))
                 if not removed:
                     raise ReaderError(sentence, 413)
                 self.purge(removed[0])
