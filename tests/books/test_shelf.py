@@ -19,6 +19,7 @@ from kindle_appliance.books.epub import read
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.books.unreadable import Unreadable
 from kindle_appliance.clock import UNKNOWN
+from kindle_appliance.errors import ReaderError
 
 DAY = 24 * 3600.0
 
@@ -414,3 +415,24 @@ def test_there_is_no_shelf_behind_a_link(folder: Path, tmp_path: Path, name: str
 
 def passages(shelf: Shelf) -> int:
     return int(shelf._catalogue._database.read("SELECT count(*) FROM passages")[0][0])
+
+
+def test_a_shelf_that_is_closed_ends_a_book_that_comes_in(shelf: Shelf, folder: Path) -> None:
+    told: list[ReaderError] = []
+
+    def add() -> None:
+        try:
+            put(shelf, book_file(paragraphs=30_000))
+        except ReaderError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    until(lambda: passages(shelf))
+    shelf.close()
+    thread.join()
+    assert [error.status for error in told] == [503]
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        shelf.start()
+        settle(shelf)
+        assert names_below(folder) == [] and shelf.list(10) == [] and passages(shelf) == 0
