@@ -325,7 +325,7 @@ def test_only_their_owner_can_read_the_files_of_the_chats_whoever_started_the_pr
 
     private = dict.fromkeys(
         ("chats.sqlite", "chats.sqlite-wal", "chats.sqlite-shm", "lock", "owner-secret", "pin-secret"), 0o600
-    )
+    ) | {"books": 0o700}
     umask = os.umask(0o022)
     try:
         assert modes() == private

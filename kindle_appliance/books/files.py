@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import BinaryIO
 from ..clock import UNKNOWN, is_believed
 from ..host.plain_files import check_plain, create_private, sync, sync_folder
 
+_PRIVATE = 0o700
 _BOOK = re.compile(r"([0-9a-f]{64})\.epub")
 _REMOVED = re.compile(r"([0-9]{1,10})-([0-9a-f]{64})\.epub")
 
@@ -50,9 +52,12 @@ class BookFiles:
     def prepare(self) -> None:
         """Make the folders, and delete what a power cut has left."""
         for each in (self.folder, self._incoming, self._removed):
-            each.mkdir(mode=0o700, exist_ok=True)
+            each.mkdir(mode=_PRIVATE, exist_ok=True)
             if each.is_symlink():
                 raise NotADirectoryError(20, "This is a link, and not a folder", str(each))
+            if stat.S_IMODE(each.stat().st_mode) != _PRIVATE:
+                with suppress(OSError):  # a read-only card
+                    each.chmod(_PRIVATE)
         with suppress(OSError):  # a read-only card
             for path in self._incoming.iterdir():
                 path.unlink()
