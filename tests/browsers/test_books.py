@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from conftest import Soak
 from fakes.epub_file import make_epub, members, pack
 from fakes.gemini import FakeGemini
 from fakes.house import House
@@ -24,11 +25,10 @@ from .browser import Browser
 from .conftest import KINDLE_4, demand
 from .devtools import DevTools
 from .engines import CHROMIUM, ENGINES, Engine
+from .screens import LOOKS, PHONE, screens
 from .steps import alter_pages, choose_look, says, take
 
 IN_CI = os.environ.get("CI") == "true"
-PHONE = (390, 844)
-LOOKS = ("48", "13", "62")
 LEAST_HEIGHT = 48  # CSS pixels of a Kindle of 600 x 706
 
 ARABIC = [
@@ -319,27 +319,34 @@ def library(
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_of_the_books_on_a_small_screen(
-    engine: Engine, library: tuple[House, dict[str, str]], screenshots: Path, look: str
+def test_every_page_of_the_books_on_every_screen(
+    engine: Engine, library: tuple[House, dict[str, str]], screenshots: Path, look: str, soak: Soak
 ) -> None:
     house, paths = library
-    with engine.start(*KINDLE_4) as browser:
-        choose_look(browser, house.url, look)
-        browser.script("document.cookie = 'device=the-gallery; path=/'")
-        pages = {"shelf": "/books", "found": "/books?q=moor", "nothing": "/books?q=zebra"}
-        for name, path in paths.items():
-            pages |= {f"{name}-book": path, f"{name}-place": f"{path}/place", f"{name}-end": f"{path}/place?at=100"}
-        for kind, path in pages.items():
-            browser.open(house.url + path)
-            take(browser, engine, screenshots / f"books-{kind}-{house.language}-{look}-{engine.name}.png")
-            small = browser.script(
-                "var all = document.querySelectorAll('[role=main] a, [role=main] button, [role=main] input'), i,"
-                "  found = [];"
-                "for (i = 0; i < all.length; i += 1) {"
-                "  if (all[i].type !== 'hidden' && all[i].type !== 'file' && all[i].offsetHeight < arguments[0]) {"
-                "    found.push([all[i].textContent || all[i].value, all[i].offsetHeight]); } }"
-                "return found;",
-                LEAST_HEIGHT,
-            )
-            assert not small, f"{kind}: too small for a finger: {small}"
-        assert browser.errors() == []
+    pages = {"shelf": "/books", "found": "/books?q=moor", "nothing": "/books?q=zebra"}
+    for name, path in paths.items():
+        pages |= {f"{name}-book": path, f"{name}-place": f"{path}/place", f"{name}-end": f"{path}/place?at=100"}
+    for size in screens(engine, look, soak.is_full) if house.language == "en" else (KINDLE_4,):
+        with engine.start(*size) as browser:
+            choose_look(browser, house.url, look)
+            browser.script("document.cookie = 'device=the-gallery; path=/'")
+            for kind, path in pages.items():
+                browser.open(house.url + path)
+                name = f"books-{kind}-{house.language}-{size[0]}-{look}-{engine.name}.png"
+                take(browser, engine, screenshots / name)
+                assert not too_small(browser), f"{name}: too small for a finger: {too_small(browser)}"
+            assert browser.errors() == []
+
+
+def too_small(browser: Browser) -> list[tuple[str, int]]:
+    """The links, buttons and fields below the bar that a finger would miss, with their heights."""
+    found = browser.script(
+        "var all = document.querySelectorAll('[role=main] a, [role=main] button, [role=main] input'), found = [];"
+        "var i;"
+        "for (i = 0; i < all.length; i += 1) {"
+        "  if (!/hidden|file/.test(all[i].type) && all[i].offsetHeight < arguments[0]) {"
+        "    found.push([all[i].textContent || all[i].value, all[i].offsetHeight]); } }"
+        "return found;",
+        LEAST_HEIGHT,
+    )
+    return [(words, height) for words, height in found]
