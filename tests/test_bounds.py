@@ -600,14 +600,21 @@ def _(bound: Bound, most: Sequence[int]) -> None:
 
 @shows("the card, with places in books, and by removing books", "all together")
 def _(bound: Bound, most: Sequence[int]) -> None:
-    at_once, in_a_minute = most
+    at_once, in_a_minute, kept = most
     with bound.house() as house:
-        path = f"/books/{shelve_novel(house, bound.folder).name}"
+        path = f"/books/{shelve_novel(house, bound.folder).name}/place"
         clients = [house.at(f"127.0.0.{number}") for number in range(2, 12)]
-        statuses = [status for client in clients for status in set_places(client, path, 30)]
+        statuses = [
+            clients[number // 30].post(path, {"per_cent": "9"}, Cookie=f"device=made-up-{number:03}").status
+            for number in range(300)
+        ]
         assert statuses == [303] * at_once + [429] * (300 - at_once)
-        after = int(house.post(f"{path}/place", {"per_cent": "99"}).headers["Retry-After"])
+        after = int(house.post(path, {"per_cent": "99"}).headers["Retry-After"])
         assert 0 < after <= 60 / in_a_minute + 1
+        assert house.database.read("SELECT count(*) FROM places")[0][0] == kept
+        assert "You are" in house.get(path[:-6], Cookie=f"device=made-up-{at_once - 1:03}").data.decode(), (
+            "the last"
+        )
 
 
 @shows("the card, with books", "each book")
