@@ -31,6 +31,19 @@ def remount(folder: Path, option: str) -> None:
 
 
 @contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """No file below `folder` can be opened for writing. Those that are open can be written on, unlike with
+    `remount(folder, "ro")`, which they keep from being done.
+    """
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
 def files_not_larger_than(size: int) -> Iterator[None]:
     """Writes beyond `size` bytes fail with EFBIG, as on a failing card with EIO (Python ignores SIGXFSZ)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

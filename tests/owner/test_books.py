@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 from fakes.epub_file import make_epub, members, pack
+from fakes.filesystem import mounted, read_only
 from fakes.gemini import FakeGemini, Reply
 from fakes.installed import Installed
 from fakes.program import PROGRAM, Appliance, Program, environment, run
@@ -190,6 +191,17 @@ def test_the_command_waits_while_a_phone_sends_a_book(appliance: Appliance, libr
             assert adding.read_until("Books:").count(": added.") == 2
             assert adding.process.wait(timeout=20) == 0
             assert len(re.findall(WAITING, adding.errors.read_text())) == 1, "it says so once"
+
+
+def test_the_command_does_not_wait_for_a_card_that_takes_nothing(library: Path, tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path / "card", "size=32m", "mode=700") as card,
+        closing(Appliance(tmp_path, "--data", str(card))),
+        read_only(card),
+    ):
+        status, printed, errors = run(tmp_path, "books", "add", "--data", str(card), str(library))
+    assert (status, errors) == (1, "")
+    assert printed.count("card is full or read-only") == 2
 
 
 def test_ctrl_c_ends_the_command_with_what_was_added_so_far_and_leaves_nothing_half(
