@@ -30,6 +30,8 @@ _MOST_COUNTED = 20_000
 """Of all terms together, the rarest first."""
 _MOST_SCORED = 2_000
 """When so many passages have the rarest terms, commoner ones only tell these apart."""
+_IN_NEXT = 0.7
+"""What a word of the next passage counts: most words that are typed stand in one."""
 _MOST_READ = 200
 """In so many the pieces of the words are looked for,"""
 _MOST_COMPARED = 20
@@ -99,9 +101,14 @@ def _candidates(database: Database, first: int, last: int, typed: TypedWords) ->
             break
         left -= len(numbers)
         weight = math.log(1 + (last - first + 1) / max(len(numbers), 1))
-        pairs = {*numbers, *(number - 1 for number in numbers if number > first)}
-        for number in pairs if len(scores) < _MOST_SCORED else pairs & scores.keys():
+        own = set(numbers)
+        before = {number - 1 for number in numbers if number > first} - own
+        if len(scores) >= _MOST_SCORED:
+            own, before = own & scores.keys(), before & scores.keys()
+        for number in own:
             scores[number] = scores.get(number, 0.0) + weight
+        for number in before:
+            scores[number] = scores.get(number, 0.0) + weight * _IN_NEXT
     return sorted(scores, key=lambda number: (-scores[number], number))[:_MOST_READ]
 
 
@@ -117,9 +124,7 @@ def _compare(database: Database, numbers: Sequence[int], last: int, typed: Typed
     """Of the passages that agree most with the words, how many letters differ, and the position of their end."""
     passages = _read(database, {*numbers, *(number + 1 for number in numbers if number < last)})
     letters = {number: fold_letters(text) for number, (_, text) in passages.items()}
-    reach = (
-        len(typed.letters) + typed.most_faults
-    )  # what begins in a passage ends within so many letters of the next
+    reach = len(typed.letters) + typed.most_faults  # so far the words can go on in the next passage
     pairs = {
         number: letters[number] + letters.get(number + 1, "")[:reach] for number in numbers if number in letters
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -299,13 +298,20 @@ def test_words_of_one_book_are_not_found_in_another(shelf: Shelf) -> None:
     assert other.find("across the moor past the old mine") != []
 
 
-@given(last=st.integers(0, len(TEXTS) - 1), typed=st.text(max_size=30) | st.sampled_from([*TEXTS, "the moor"]))
-def test_what_comes_after_the_last_passage_changes_nothing(last: int, typed: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, closing(Shelf(Path(folder) / "books.sqlite")) as shelf:
-        whole, cut = shelf.add([*TEXTS, *reversed(TEXTS)]), shelf.add(TEXTS[: last + 1])
-        found = words.find(shelf, whole.first, whole.first + last, typed)
-        assert found == cut.find(typed)
-        assert all(0 <= place <= len(cut.text) for place in found)
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Book]]:
+    """A book, and the same as it would be if it ended with each of its passages."""
+    texts = [*TEXTS, *reversed(TEXTS)]
+    with closing(Shelf(tmp_path_factory.mktemp("cuts") / "books.sqlite")) as shelf:
+        yield [shelf.add(texts), *(shelf.add(texts[: last + 1]) for last in range(len(texts)))]
+
+
+@given(last=st.integers(0, 2 * len(TEXTS) - 1), typed=st.text(max_size=30) | st.sampled_from([*TEXTS, "the moor"]))
+def test_what_comes_after_the_last_passage_changes_nothing(cuts: list[Book], last: int, typed: str) -> None:
+    whole, cut = cuts[0], cuts[last + 1]
+    found = words.find(whole.shelf, whole.first, whole.first + last, typed)
+    assert found == cut.find(typed)
+    assert all(0 < place <= len(cut.text) for place in found)
 
 
 # What it costs
