@@ -11,7 +11,7 @@ from test_layers import FLOW
 PACKAGE = ROOT / "kindle_appliance"
 ARCHITECTURE = "docs/architecture.md"
 DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", ARCHITECTURE)
-LENGTHS = {"SECURITY.md": 2000, "CONTRIBUTING.md": 1050, ARCHITECTURE: 2400}  # words
+LENGTHS = {"SECURITY.md": 2150, "CONTRIBUTING.md": 1050, ARCHITECTURE: 2400}  # words
 ENDINGS = "cfg|css|html|js|md|mo|po|py|service|sh|socket|txt"
 MEDIA_TYPES = ("text/", "application/", "multipart/")
 FOLDER_ROW = re.compile(r"^\| `(\w+)/` \|.*\n", re.MULTILINE)
