@@ -395,6 +395,41 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
 
 
+@shows("the card, with books", "each book")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    data, written = bytes(most[0] * 2**20), list[int]()
+    write = Incoming.write
+
+    def counted(incoming: Incoming, piece: bytes) -> None:
+        written.append(len(piece))
+        write(incoming, piece)
+
+    with bound.house() as house, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Incoming, "write", counted)
+        assert add(house, data).status == 422 and sum(written) == len(data)
+        assert add(house, data + b"x").status == 413 and sum(written) <= 2 * len(data)
+        assert not [*(bound.folder / "books" / "incoming").iterdir()]
+
+
+@shows("the card, with books", "one address")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, minutes = most
+    with bound.house() as house:
+        assert [add(house, b"%d" % number).status for number in range(at_once + 3)] == [422] * at_once + [429] * 3
+        assert 0 < int(add(house, b"x").headers["Retry-After"]) <= 60 * minutes + 1
+        assert add(house.at("127.0.0.2"), b"x").status == 422
+
+
+@shows("the card, with books", "all together")
+def _(bound: Bound, most: Sequence[int]) -> None:
+    at_once, minutes = most
+    with bound.house() as house:
+        houses = [house.at(f"127.0.0.{2 + number}") for number in range(7)]
+        statuses = [add(houses[number % 7], b"%d" % number).status for number in range(at_once + 3)]
+        assert statuses == [422] * at_once + [429] * 3
+        assert 0 < int(add(houses[6], b"x").headers["Retry-After"]) <= 60 * minutes + 1
+
+
 @shows("time and memory, with reading a book", "each book")
 def _(bound: Bound, most: Sequence[int]) -> None:
     parts, megabytes, tags, characters = most
@@ -615,41 +650,6 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         assert "You are" in house.get(path[:-6], Cookie=f"device=made-up-{at_once - 1:03}").data.decode(), (
             "the last"
         )
-
-
-@shows("the card, with books", "each book")
-def _(bound: Bound, most: Sequence[int]) -> None:
-    data, written = bytes(most[0] * 2**20), list[int]()
-    write = Incoming.write
-
-    def counted(incoming: Incoming, piece: bytes) -> None:
-        written.append(len(piece))
-        write(incoming, piece)
-
-    with bound.house() as house, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Incoming, "write", counted)
-        assert add(house, data).status == 422 and sum(written) == len(data)
-        assert add(house, data + b"x").status == 413 and sum(written) <= 2 * len(data)
-        assert not [*(bound.folder / "books" / "incoming").iterdir()]
-
-
-@shows("the card, with books", "one address")
-def _(bound: Bound, most: Sequence[int]) -> None:
-    at_once, minutes = most
-    with bound.house() as house:
-        assert [add(house, b"%d" % number).status for number in range(at_once + 3)] == [422] * at_once + [429] * 3
-        assert 0 < int(add(house, b"x").headers["Retry-After"]) <= 60 * minutes + 1
-        assert add(house.at("127.0.0.2"), b"x").status == 422
-
-
-@shows("the card, with books", "all together")
-def _(bound: Bound, most: Sequence[int]) -> None:
-    at_once, minutes = most
-    with bound.house() as house:
-        houses = [house.at(f"127.0.0.{2 + number}") for number in range(7)]
-        statuses = [add(houses[number % 7], b"%d" % number).status for number in range(at_once + 3)]
-        assert statuses == [422] * at_once + [429] * 3
-        assert 0 < int(add(houses[6], b"x").headers["Retry-After"]) <= 60 * minutes + 1
 
 
 @shows("a search", "each")
