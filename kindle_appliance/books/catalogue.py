@@ -153,7 +153,8 @@ class Catalogue:
 
     @repeats
     def begin(self, name: str, size: int) -> None:
-        """A book comes in."""
+        """A book comes in, until `end`."""
+        self._busy.add(name)  # before there is a row that could be taken for what is left of one
         with self._database.write() as connection:
             _dismiss(connection, name)  # what could not be read again, or is left of a power cut
             _insert(connection, name, State.COMING, size, UNKNOWN)

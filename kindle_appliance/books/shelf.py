@@ -204,8 +204,8 @@ class Shelf:
                 raise Cancelled
             self._room.make(size)
 
-        self._catalogue.begin(name, size)
         try:
+            self._catalogue.begin(name, size)
             writer = self._catalogue.writer(name, check)
             book = read(path, writer.take)
             writer.flush()

@@ -131,6 +131,20 @@ def test_other_books_can_be_read_and_removed_while_a_long_one_comes_in(
     assert [book.title for book in shelf.list(10)] == ["Ulysses", "Emma"]
 
 
+def test_a_book_that_has_just_begun_to_come_in_is_not_taken_for_what_is_left_of_one(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = shelf._catalogue.begin
+
+    def begin_and_tidy(name: str, size: int) -> None:
+        begin(name, size)
+        while shelf._catalogue.tidy_some():  # as the background may at any moment
+            pass
+
+    monkeypatch.setattr(shelf._catalogue, "begin", begin_and_tidy)
+    assert shelf.list(1) == [put(shelf, book_file())]
+
+
 # ---- The list
 
 
