@@ -20,7 +20,6 @@ _MOST_TERMS = 24
 _MOST_FAULTS = 0.4  # of the letters: what agrees less is another text
 
 _LETTERS = re.compile(r"[^\W_]+")
-_WORDS = re.compile(r"\w+")
 _JOINER = re.compile(r"(?<=\w)(?:['’‘ʼ]|[-‐‑]\s*)(?=\w)")
 _MARKS = ("Mn", "Mc", "Me", "Cf")  # categories of what belongs to the letter before it
 
@@ -99,7 +98,7 @@ class TypedWords:
     @cached_property
     def beginning(self) -> str:
         """The last word, which is perhaps only begun; "" in a script without words."""
-        last = _WORDS.findall(fold(self._words).translate(_ALIKE))[-1:]
+        last = _LETTERS.findall(fold(self._words).translate(_ALIKE))[-1:]
         return last[0] if last and not is_solid(last[0]) else ""
 
     def agreement(self, text: str) -> int:

@@ -26,10 +26,6 @@ _MOST_ROWS = 5_000
 """Of a term so many passages are counted, as many as a book of two million characters has. A term with more is left
 aside, unless all are so common.
 """
-_MOST_COUNTED = 20_000
-"""Of all terms together, the rarest first."""
-_MOST_SCORED = 2_000
-"""When so many passages have the rarest terms, commoner ones only tell these apart."""
 _IN_NEXT = 0.7
 """What a word of the next passage counts: most words that are typed stand in one."""
 _MOST_READ = 200
@@ -95,16 +91,10 @@ def _candidates(database: Database, first: int, last: int, typed: TypedWords) ->
     found = sorted((_passages_with(database, first, last, each) for each in wanted), key=len)
     found = [numbers for numbers in found if 0 < len(numbers) < _MOST_ROWS] or found
     scores: dict[int, float] = {}
-    left = _MOST_COUNTED
     for numbers in found:
-        if left <= 0:
-            break
-        left -= len(numbers)
         weight = math.log(1 + (last - first + 1) / max(len(numbers), 1))
         own = set(numbers)
         before = {number - 1 for number in numbers if number > first} - own
-        if len(scores) >= _MOST_SCORED:
-            own, before = own & scores.keys(), before & scores.keys()
         for number in own:
             scores[number] = scores.get(number, 0.0) + weight
         for number in before:
