@@ -42,7 +42,7 @@ _EAST_ASIAN_PART = re.compile(r"第?\s*[\d〇零一二三四五六七八九十�
 _NUMERAL = re.compile(r"[\s([（【]*(\d+|[^\W\d_]+(?:[\s-]+[^\W\d_]+)?)")
 _BEHIND = re.compile(r"\s*[.:,;)\]】、．：。–—―|/-][\s.:,;)\]】、．：。–—―|/-]*|\s+|$")
 
-_ROMAN = re.compile("(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,4})", re.IGNORECASE)
+_ROMAN = re.compile("(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,4})", re.IGNORECASE | re.ASCII)
 _ROMAN_SIGNS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _CHINESE_DIGITS = {
     "〇": 0,

@@ -156,8 +156,9 @@ class Prose:
         self._place_anchors(self._passages.length)
 
     def _look_at(self, name: str, attributes: Mapping[str, str]) -> None:
-        for key in ("id", "name", "xml:id"):
-            if (anchor := attributes.get(key)) in self._wanted and anchor is not None:
+        for key in ("id", "xml:id", "name") if name == "a" else ("id", "xml:id"):
+            anchor = attributes.get(key)
+            if anchor and anchor in self._wanted:
                 self._waiting.append(anchor)
         if name in ("html", "body") and attributes.get("dir", "").lower() == "rtl":
             self._findings.is_right_to_left = True

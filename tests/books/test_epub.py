@@ -187,7 +187,7 @@ def test_the_nav_of_epub_3_comes_before_the_ncx_of_epub_2_and_headings_come_last
 
 
 def test_entries_lead_to_fragments_and_stand_in_reading_order(path: Path) -> None:
-    body = "<p>Before.</p><h2 id='a b'>Apple</h2><p>Red.</p><p>A <a id='ü'/>pear.</p>"
+    body = "<p>Before.</p><p id=''>Nothing.</p><h2 id='a b'>Apple</h2><p>Red.</p><p>A <a id='ü'/>pear.</p>"
     entries = [
         ("2.xhtml", "Last"),
         ("./../OPS/1.xhtml#a%20b", "Apple"),

@@ -98,6 +98,7 @@ def test_in_a_book_of_pictures_the_names_of_pages_and_pictures_are_text() -> Non
         ("<p>One.</p><span id='x' epub:type='pagebreak'>5</span><p>Two.</p>", "Two."),
         ("<p>One.</p><div hidden><a id='x'>A</a></div><p>Two.</p>", "Two."),
         ("<p>One.</p><p>Two.</p><div id='x'></div>", ""),
+        ("<head><meta name='x'/></head><p>One.</p><p><input name='x'/></p><p id='x'>Two.</p>", "Two."),
         ("<p>One.</p><p id='x'>Two.</p><p id='x'>Three.</p>", "Two."),
     ],
 )
