@@ -51,17 +51,15 @@ _MANY = Sentence(
     "These are many books at once. Please add more in %(count)d minute.",
     plural="These are many books at once. Please add more in %(count)d minutes.",
 )
-_SENT_AWAY = Sentence(
-    "This book came slowly, and another device wanted to add one. Please try again in a few minutes."
-)
+_SENT_AWAY = Sentence("This book came slowly, and another one was to be added. Please try again in a few minutes.")
 
 
 class Turn:
     """One upload at a time, for all the house. Safe for threads.
 
-    A slow one must make way when another address comes. An address that has had its turn while another was turned
-    away lets that one have the next turn. So no device keeps others out, whatever it sends. `yielding_seconds`: for
-    how long it lets others have the next turn.
+    A slow one makes way for the next that comes, also from its own address: a device may have lost its connection
+    and try again. An address that has had its turn while another was turned away lets that one have the next turn,
+    for `yielding_seconds`. So no device keeps others out, whatever it sends.
     """
 
     def __init__(self, yielding_seconds: float = _YIELDING_SECONDS) -> None:
@@ -89,9 +87,8 @@ class Turn:
 
     def _clear(self, source: str, other: str, body: Body) -> None:
         """Let the upload `body` from `other`, which has the turn, make way for one from `source`, if it is slow."""
-        if other == source:
-            return
-        self._yielding = other, time.monotonic() + self._yielding_seconds
+        if other != source:
+            self._yielding = other, time.monotonic() + self._yielding_seconds
         if body.is_slow(_SLOW) and body.send_away(ReaderError(_SENT_AWAY, 503)):  # so only one waits for the turn
             self._changed.wait_for(lambda: self._now is None, _LEAVING_SECONDS)
 

@@ -188,6 +188,24 @@ def test_an_address_whose_upload_kept_another_out_lets_it_have_the_next_turn() -
         pass
 
 
+def test_a_slow_upload_makes_way_also_for_the_same_address_which_may_have_lost_it() -> None:
+    turn, body = Turn(), Body(10, "", pace=Pace(moment_seconds=0))
+    left = threading.Event()
+
+    def read() -> None:
+        with suppress(ReaderError), turn.take("a", body, False):
+            body.read()
+        left.set()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    while not body.is_slow(1):
+        time.sleep(0.01)
+    with turn.take("a", Body(10, ""), False):
+        assert left.wait(20)
+    reading.join()
+
+
 def test_it_lets_others_have_the_turn_for_a_while_only() -> None:
     turn = Turn(yielding_seconds=0)
     with turn.take("a", Body(10, ""), False), pytest.raises(ReaderError), turn.take("b", Body(10, ""), False):

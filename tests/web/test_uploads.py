@@ -100,6 +100,14 @@ def test_what_follows_a_body_is_no_further_request() -> None:
             assert reading.end() == (b"hi", None)
 
 
+def test_a_body_that_looks_like_an_upload_is_only_a_body() -> None:
+    body = HEAD % (LENGTH % 5) + b"hello" + bytes(100_000)
+    with receiving() as (server, reading):
+        for pieces in ((HEAD % (LENGTH % len(body)) + body,), (HEAD % (LENGTH % len(body)), body)):
+            assert exchange(server, *pieces).endswith(b" %d" % len(body))
+            assert reading.end() == (body, None)
+
+
 def test_an_upload_behind_another_request_is_answered_after_it() -> None:
     with receiving() as (server, reading):
         response = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" + HEAD % (LENGTH % 2) + b"hi")
