@@ -54,8 +54,7 @@ class Catalogue:
         """Set when there may be something to read or to delete."""
         self._busy: set[str] = set()  # the names of books that are being read
         self._tidying = threading.Lock()
-        self._changes = 0  # of what is shown
-        self._counts: dict[bool, tuple[int, int]] = {}  # with the number of changes before
+        self._counts: dict[bool, int] = {}  # another one after each change: a thread may count meanwhile
         self._database = DerivedDatabase(path, SHELF, self._begin)
 
     def close(self) -> None:
@@ -110,13 +109,11 @@ class Catalogue:
 
     def count(self, is_removed: bool = False) -> int:
         """How many books are on the shelf, or removed."""
-        changes = self._changes
-        known = self._counts.get(is_removed)
-        if known is None or known[0] != changes:
+        counts = self._counts
+        if is_removed not in counts:
             query = "SELECT count(*) FROM books WHERE state > 0 AND is_removed = ?"
-            known = changes, int(self._database.read(query, (is_removed,))[0][0])
-            self._counts[is_removed] = known
-        return known[1]
+            counts[is_removed] = int(self._database.read(query, (is_removed,))[0][0])
+        return counts[is_removed]
 
     def find(self, name: str, is_removed: bool = False) -> ShelvedBook | None:
         """A book on the shelf, or a removed one."""
@@ -213,7 +210,7 @@ class Catalogue:
         self._has_changed()
 
     def _has_changed(self) -> None:
-        self._changes += 1
+        self._counts = {}
         self.wake.set()
 
     def waiting(self) -> str:

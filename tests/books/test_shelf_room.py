@@ -47,12 +47,13 @@ def refusal(shelf: Shelf, data: bytes) -> str:
 def test_a_shelf_takes_so_many_books(folder: Path) -> None:
     with closing(Shelf(folder, 2, 100 * MB)) as shelf:
         shelf.start()
-        first = put(shelf, book_file("A"))
+        data = book_file("A")
+        first = put(shelf, data)
         put(shelf, book_file("B"))
         assert refusal(shelf, book_file("C")) == (
             "The shelf has room for 2 books, and it is full. Please remove a book first."
         )
-        assert put(shelf, book_file("A")) == first, "a book that is there needs no room"
+        assert put(shelf, data) == first, "a book that is there needs no room"
         shelf.remove(first.name, time.time())
         shelf.check_room(1000)
         put(shelf, book_file("C"))
