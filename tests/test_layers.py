@@ -25,6 +25,7 @@ FLOW = (
     "markdown",
     "typesetting",
     "answers",
+    "epub",
     "books",
     "export",
     "web",
@@ -159,32 +160,33 @@ answers.waiting: clock errors storage.waiting answers.answer
 answers.desk: conversation ending errors storage.chats storage.database storage.rows storage.waiting
     upstream.fallback upstream.generation answers.answer answers.going_on answers.stored answers.turns
     answers.waiting
-books.book:
-books.place: books.book
-books.unreadable: errors
-books.plain_text:
-books.passages: books.book books.unreadable
-books.encoding:
-books.markup: books.unreadable
-books.xml_file: books.encoding books.markup
-books.archive: books.unreadable
-books.package: books.archive books.plain_text books.unreadable books.xml_file
-books.contents: books.archive books.encoding books.markup books.package books.plain_text books.xml_file
-books.numbering:
-books.prose: books.contents books.passages books.plain_text
-books.epub: text.languages text.writing books.archive books.book books.contents books.encoding books.markup
-    books.numbering books.package books.passages books.plain_text books.prose books.unreadable
+epub.book:
+epub.unreadable: errors
+epub.plain_text:
+epub.passages: epub.book epub.unreadable
+epub.encoding:
+epub.markup: epub.unreadable
+epub.xml_file: epub.encoding epub.markup
+epub.archive: epub.unreadable
+epub.package: epub.archive epub.plain_text epub.unreadable epub.xml_file
+epub.contents: epub.archive epub.encoding epub.markup epub.package epub.plain_text epub.xml_file
+epub.numbering:
+epub.prose: epub.contents epub.passages epub.plain_text
+epub.reading: text.languages text.writing epub.archive epub.book epub.contents epub.encoding epub.markup
+    epub.numbering epub.package epub.passages epub.plain_text epub.prose epub.unreadable
+books.shelved_book:
+books.place: epub.book
 books.typed_words: storage.terms
 books.words: storage.database books.typed_words
 books.schema: storage.migrations
 books.files: clock host.plain_files
-books.stored_text: errors storage.database books.words books.book books.schema books.unreadable
-books.catalogue: clock errors storage.database storage.derived storage.terms books.words books.book books.files
-    books.schema books.stored_text
+books.stored_text: errors storage.database epub.book epub.unreadable books.words books.schema
+books.catalogue: clock errors storage.database storage.derived storage.terms epub.book books.shelved_book
+    books.words books.files books.schema books.stored_text
 books.room: errors books.catalogue books.files
-books.upkeep: errors books.book books.epub books.catalogue books.files books.room
-books.shelf: clock errors storage.database books.book books.epub books.files books.catalogue books.room
-    books.upkeep
+books.upkeep: errors epub.book epub.reading books.catalogue books.files books.room
+books.shelf: clock errors storage.database epub.book epub.reading books.shelved_book books.files books.catalogue
+    books.room books.upkeep
 web.credit: ending
 web.answerers:
 web.frames: ending answers.answer web.credit
@@ -204,8 +206,9 @@ web.typed: sentences text.emoji text.writing
 web.reader: web.look
 web.listed: clock storage.rows storage.waiting web.reader web.typed
 web.layout: web.reader web.templates
-web.chapter_list: books.book books.place web.typed
-web.book_pages: books.book books.place web.chapter_list web.layout web.reader web.templates web.typed
+web.chapter_list: epub.book books.place web.typed
+web.book_pages: epub.book books.place books.shelved_book web.chapter_list web.layout web.reader web.templates
+    web.typed
 web.pages: clock ending host.network host.mdns storage.chats storage.reports storage.rows storage.waiting
     answers.answer answers.going_on web.answerers web.book_pages web.credit web.layout web.listed web.look
     web.paths web.reader web.templates web.typed
@@ -222,7 +225,7 @@ web.adding: errors storage.buckets storage.kept_secret books.shelf web.body web.
     web.visitor
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms
     web.paths web.cookies web.book_pages web.listed web.pages web.replies web.visitor
-web.books: clock errors host.network storage.buckets storage.chats storage.places books.book books.place
+web.books: clock errors host.network storage.buckets storage.chats storage.places books.place books.shelved_book
     books.shelf web.forms web.paths web.cookies web.book_pages web.replies web.visitor
 web.chats: clock errors storage.buckets storage.chats storage.rows storage.search storage.terms answers.desk
     web.forms web.paths web.pages web.replies web.visitor
@@ -291,8 +294,8 @@ ONLY_IN = {
     "markdown_it": {name for name in MAY_IMPORT if name.startswith(("markdown.", "typesetting."))},
     "pylatexenc": {"formulas.latex"},
     "pyphen": {"text.hyphens"},
-    "defusedxml": {"books.xml_file"},
-    "zipfile": {"books.archive"},
+    "defusedxml": {"epub.xml_file"},
+    "zipfile": {"epub.archive"},
     "bottle": {name for name in MAY_IMPORT if name.startswith("web.")} - {"web.server"},
     "waitress": {"web.parser", "web.server", "web.tasks"},
     "multipart": {"web.file_field"},

@@ -1,1 +1,1 @@
-"""The household's books: their files, their text, and how far a reader is in one."""
+"""The household's books on their shelf, and how far a reader is in one."""

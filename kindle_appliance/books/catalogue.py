@@ -15,15 +15,16 @@ from functools import partial
 from pathlib import Path
 
 from ..clock import UNKNOWN
+from ..epub.book import Book, Chapter
 from ..errors import StorageError
 from ..sentences import Sentence
 from ..storage.database import Connection, Database, Row, repeats
 from ..storage.derived import DerivedDatabase, Outdated, is_damage
 from ..storage.terms import fold
 from . import words
-from .book import Book, Chapter, ShelvedBook
 from .files import Found
 from .schema import ROOM, SHELF
+from .shelved_book import ShelvedBook
 from .stored_text import PassageWriter, clear_some, merge_some
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .book import Chapter
+from ..epub.book import Chapter
 
 END = 100
 

@@ -14,14 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..clock import is_believed, now
+from ..epub.book import Chapter
+from ..epub.reading import read
 from ..errors import BUSY, Cancelled, OwnerError, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.database import repeats
-from .book import Chapter, ShelvedBook
 from .catalogue import Catalogue
-from .epub import read
 from .files import BookFiles, Found
 from .room import Room
+from .shelved_book import ShelvedBook
 from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)

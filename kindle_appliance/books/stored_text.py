@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from ..epub.book import Passage
+from ..epub.unreadable import TOO_LONG, Unreadable
 from ..errors import Cancelled
 from ..storage.database import Connection, Row
 from . import words
-from .book import Passage
 from .schema import ROOM
-from .unreadable import TOO_LONG, Unreadable
 
 _PIECE_CHARACTERS = 200_000
 _PIECE_PASSAGES = 500

@@ -11,11 +11,11 @@ import threading
 import time
 from pathlib import Path
 
+from ..epub.book import Book
+from ..epub.reading import read
 from ..errors import Cancelled, ReaderError, StorageError
 from ..sentences import Sentence
-from .book import Book
 from .catalogue import Catalogue
-from .epub import read
 from .files import BookFiles
 from .room import Room
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-from ..books.book import Chapter, ShelvedBook
 from ..books.place import END, per_cent
+from ..books.shelved_book import ShelvedBook
+from ..epub.book import Chapter
 from ..sentences import Sentence
 from .chapter_list import chapters_shown, index_of_next, place_in_short, place_in_words
 from .layout import SCRIPTS, Layout

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from bottle import HTTPError, HTTPResponse, request
 
-from ..books.book import ShelvedBook
 from ..books.place import at_per_cent, end_of_chapter
 from ..books.shelf import Shelf
+from ..books.shelved_book import ShelvedBook
 from ..clock import now
 from ..errors import NOT_UNDERSTOOD, LimitError, StorageError
 from ..host.network import web_address

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..books.book import Chapter
 from ..books.place import end_of_chapter, index_of_chapter, next_chapter, per_cent
+from ..epub.book import Chapter
 from ..sentences import Sentence
 from .typed import Typed, without_signs
 

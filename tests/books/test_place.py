@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.book import Chapter
 from kindle_appliance.books.place import at_per_cent, end_of_chapter, index_of_chapter, next_chapter, per_cent
+from kindle_appliance.epub.book import Chapter
 
 CHAPTERS = (
     Chapter(10, 0, "Part One", 0),

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from fakes.shelf import MB, book_file, names_below, put, settle, until
 
-from kindle_appliance.books.book import Book, Passage
-from kindle_appliance.books.epub import read
 from kindle_appliance.books.shelf import Shelf
-from kindle_appliance.books.unreadable import Unreadable
 from kindle_appliance.clock import UNKNOWN
+from kindle_appliance.epub.book import Book, Passage
+from kindle_appliance.epub.reading import read
+from kindle_appliance.epub.unreadable import Unreadable
 from kindle_appliance.errors import ReaderError
 
 DAY = 24 * 3600.0
@@ -142,7 +142,8 @@ def test_a_book_that_has_just_begun_to_come_in_is_not_taken_for_what_is_left_of_
             pass
 
     monkeypatch.setattr(shelf._catalogue, "begin", begin_and_tidy)
-    assert shelf.list(1) == [put(shelf, book_file())]
+    book = put(shelf, book_file())
+    assert shelf.list(1) == [book]
 
 
 # ---- The list

@@ -17,9 +17,10 @@ from fakes.shelf import MB, book_file, put, settle
 from fakes.system_calls import trace_writes
 from ratios import assert_usual_ratio
 
-from kindle_appliance.books.book import Book, Chapter, Passage, ShelvedBook
 from kindle_appliance.books.files import Found
 from kindle_appliance.books.shelf import Shelf
+from kindle_appliance.books.shelved_book import ShelvedBook
+from kindle_appliance.epub.book import Book, Chapter, Passage
 
 pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.timeout(180)]
 

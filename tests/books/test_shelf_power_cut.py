@@ -23,8 +23,8 @@ from conftest import ROOT, Soak
 from fakes.shelf import MB, book_file, names_below, put, settle
 from fakes.system_calls import calls, trace_writes
 
-from kindle_appliance.books.book import ShelvedBook
 from kindle_appliance.books.shelf import Shelf
+from kindle_appliance.books.shelved_book import ShelvedBook
 
 pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.timeout(300)]
 

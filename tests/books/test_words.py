@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from ratios import assert_usual_ratio
 
 from kindle_appliance.books import words
-from kindle_appliance.books.book import Passage
-from kindle_appliance.books.epub import read
 from kindle_appliance.books.typed_words import TypedWords, passage_terms
+from kindle_appliance.epub.book import Passage
+from kindle_appliance.epub.reading import read
 from kindle_appliance.storage.database import Database, Row
 from kindle_appliance.storage.migrations import Schema
 

@@ -17,8 +17,8 @@ from fakes.house import House
 from fakes.proxy import Proxy
 from fakes.shelved import shelve, shelve_novel
 
-from kindle_appliance.books.book import ShelvedBook
 from kindle_appliance.books.place import at_per_cent
+from kindle_appliance.books.shelved_book import ShelvedBook
 from kindle_appliance.clock import now
 
 from .browser import Browser

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kindle_appliance.books.book import ShelvedBook
 from kindle_appliance.books.shelf import Shelf
+from kindle_appliance.books.shelved_book import ShelvedBook
 
 from .epub_file import make_epub
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kindle_appliance.books.book import ShelvedBook
+from kindle_appliance.books.shelved_book import ShelvedBook
 
 from .epub_file import make_epub
 from .house import House

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from test_pages import NASTY, Tags
 
-from kindle_appliance.books.book import Chapter, ShelvedBook
+from kindle_appliance.books.shelved_book import ShelvedBook
+from kindle_appliance.epub.book import Chapter
 from kindle_appliance.sentences import CHINESE, ENGLISH, Sentence
 from kindle_appliance.web.book_pages import BookPages, BookRow, Here, row_of
 from kindle_appliance.web.layout import Layout

@@ -14,7 +14,7 @@ from fakes.shelved import shelve_novel
 from fakes.wire import FIRST_FLIGHT, wire_bytes
 from ratios import assert_usual_ratio
 
-from kindle_appliance.books.book import ShelvedBook
+from kindle_appliance.books.shelved_book import ShelvedBook
 
 pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 

@@ -13,9 +13,9 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.shelved import CHAPTERS, shelve_novel
 
-from kindle_appliance.books.book import ShelvedBook
 from kindle_appliance.books.place import at_per_cent, end_of_chapter, per_cent
 from kindle_appliance.books.shelf import UNDO_SECONDS
+from kindle_appliance.books.shelved_book import ShelvedBook
 from kindle_appliance.clock import now
 
 KINDLE, PHONE = "device=the-kindle-1", "device=the-phone-22"

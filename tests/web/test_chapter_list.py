@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.book import Chapter
+from kindle_appliance.epub.book import Chapter
 from kindle_appliance.sentences import CHINESE
 from kindle_appliance.web.chapter_list import (
     NAMED_AHEAD,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.book import Passage
-from kindle_appliance.books.markup import Markup
-from kindle_appliance.books.passages import Passages
-from kindle_appliance.books.prose import Findings, Prose
+from kindle_appliance.epub.book import Passage
+from kindle_appliance.epub.markup import Markup
+from kindle_appliance.epub.passages import Passages
+from kindle_appliance.epub.prose import Findings, Prose
 
 
 def read(document: str, wanted: Collection[str] = (), with_names: bool = False) -> tuple[str, Findings]:

@@ -15,8 +15,8 @@ from fakes.epub_file import Chapters, document, make_epub, members, nav, ncx, pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.book import Book, Chapter, Passage
-from kindle_appliance.books.epub import read
+from kindle_appliance.epub.book import Book, Chapter, Passage
+from kindle_appliance.epub.reading import read
 
 
 def read_all(path: Path) -> tuple[Book, str]:
@@ -124,7 +124,7 @@ def test_a_book_takes_little_memory_while_it_is_read(shared: Path) -> None:
         "def kib(line):\n"
         "    return int(re.search(rf'{line}:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "before = kib('VmRSS')\n"
-        "from kindle_appliance.books.epub import read\n"
+        "from kindle_appliance.epub.reading import read\n"
         "assert 'defusedxml' not in sys.modules\n"
         "read(Path(sys.argv[1]), lambda passage: None)\n"
         "print(kib('VmHWM') - before)\n"

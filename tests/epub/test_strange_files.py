@@ -21,11 +21,11 @@ from fakes.epub_file import document, make_epub, members, pack, package
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books import archive as archive_module
-from kindle_appliance.books import unreadable
-from kindle_appliance.books.archive import MOST_DIRECTORY, MOST_MEMBERS
-from kindle_appliance.books.epub import read
-from kindle_appliance.books.unreadable import Unreadable
+from kindle_appliance.epub import archive as archive_module
+from kindle_appliance.epub import unreadable
+from kindle_appliance.epub.archive import MOST_DIRECTORY, MOST_MEMBERS
+from kindle_appliance.epub.reading import read
+from kindle_appliance.epub.unreadable import Unreadable
 from kindle_appliance.sentences import CHINESE, Sentence
 
 
@@ -368,7 +368,7 @@ def test_the_longest_file_costs_a_bounded_time_and_memory(path: Path, unit: byte
     code = (
         "import re, sys, time\n"
         "from pathlib import Path\n"
-        "from kindle_appliance.books.epub import read, Unreadable\n"
+        "from kindle_appliance.epub.reading import read, Unreadable\n"
         "def kib(line):\n"
         "    return int(re.search(rf'{line}:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "before = kib('VmRSS')\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.numbering import Label, number_of, numbered
+from kindle_appliance.epub.numbering import Label, number_of, numbered
 
 
 def found(*names: str) -> list[tuple[int, str]]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books import passages as module
-from kindle_appliance.books.book import Passage
-from kindle_appliance.books.passages import MOST_IN_PASSAGE, Passages
-from kindle_appliance.books.unreadable import TOO_LONG, Unreadable
+from kindle_appliance.epub import passages as module
+from kindle_appliance.epub.book import Passage
+from kindle_appliance.epub.passages import MOST_IN_PASSAGE, Passages
+from kindle_appliance.epub.unreadable import TOO_LONG, Unreadable
 
 _WORDS = ["a", "Mr.", "end.", "really?”", "字", "字。", "ไทย", "كلمة", "e\u0301\u0302", "x" * 300, "字" * 300]
 WORDS = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=150)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ratios import assert_usual_ratio
 
-from kindle_appliance.books import markup as module
-from kindle_appliance.books.markup import MOST_HELD, Markup
-from kindle_appliance.books.unreadable import GROWS, TOO_LONG, Unreadable
+from kindle_appliance.epub import markup as module
+from kindle_appliance.epub.markup import MOST_HELD, Markup
+from kindle_appliance.epub.unreadable import GROWS, TOO_LONG, Unreadable
 
 
 class Log:
