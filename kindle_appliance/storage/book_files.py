@@ -1,8 +1,9 @@
 """The books in a backup: their files in pieces, as rows, and back again.
 
-A book's name is the SHA-256 of its file. So nothing of a stranger's backup has to be believed: a file whose content
-is not what its name says is not kept, and no book is ever replaced. Only files are copied; the service reads them,
-and makes its index of them, when it starts. One piece of a file is in memory at a time.
+A book's name is the SHA-256 of its file. So nothing of a stranger's backup has to be believed, not even the types
+of its columns: a file whose content is not what its name says is not kept, and no book is ever replaced. Only files
+are copied; the service reads them, and makes its index of them, when it starts. One piece of a file is in memory at
+a time.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def size_of_books(old: Connection, most: int) -> int:
         return 0
     size = rows = 0
     for lengths in read(old, "SELECT length(content) FROM book_pieces"):
-        size += sum(length for (length,) in lengths)
+        size += sum(length for (length,) in lengths if isinstance(length, int))
         rows += len(lengths)
         if size > most or rows > most // _PIECE_BYTES + _MOST_ROWS:  # a tree that bites its tail
             raise UnreadableFile("its books are larger than itself")
@@ -224,9 +225,10 @@ def _unpack(old: Connection, row: _Row, path: Path) -> bool:
                 found = next(read(old, query, (row.name, number)), [])
             except UnreadableFile:
                 return False
-            piece = memoryview(found[0][0] if found else b"")
-            if len(piece) != min(_PIECE_BYTES, row.size - start):
+            content = found[0][0] if found else None
+            if not isinstance(content, bytes) or len(content) != min(_PIECE_BYTES, row.size - start):
                 return False
+            piece = memoryview(content)
             digest.update(piece)
             while piece:
                 piece = piece[file.write(piece) :]

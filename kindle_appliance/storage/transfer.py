@@ -124,6 +124,8 @@ def read_belongings(connection: Connection, known: Collection[str]) -> dict[str,
             return {}
         sizes = connection.execute("SELECT name, length(content) FROM belongings").fetchmany(len(known) + 1)
         for name, size in sizes:
+            if not (isinstance(name, bytes) and isinstance(size, int)):  # its types are only what its maker says
+                raise UnreadableFile("its belongings are none")
             if name.decode(errors="replace") not in known:
                 raise UnreadableFile(f"it holds {_shown(name)!r}, which no backup has")
             if size > MOST_BELONGING_BYTES:
@@ -131,6 +133,8 @@ def read_belongings(connection: Connection, known: Collection[str]) -> dict[str,
         rows = connection.execute("SELECT name, content FROM belongings").fetchall()
     except sqlite3.Error as error:
         raise UnreadableFile(_shown(str(error))) from error
+    if not all(isinstance(content, bytes) for _, content in rows):
+        raise UnreadableFile("its belongings are none")
     return {name.decode(): content.decode("utf-8", "replace") for name, content in rows}
 
 

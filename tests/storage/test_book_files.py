@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -244,7 +245,34 @@ def hostile(*statements: str) -> Callable[[sqlite3.Connection], object]:
     return lambda file: [file.execute(each) for each in statements]
 
 
+def untyped(table: str, *statements: str) -> Callable[[sqlite3.Connection], object]:
+    """Do statements with a table whose columns take any type, and then let it say again that they do not."""
+
+    def change(file: sqlite3.Connection) -> None:
+        (sql,) = file.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        columns = ", ".join(row[1] for row in file.execute(f"PRAGMA table_info({table})"))
+        file.execute(f"ALTER TABLE {table} RENAME TO strict")
+        file.execute(f"CREATE TABLE {table} ({columns}, {KEYS[table]})")
+        file.execute(f"INSERT INTO {table} SELECT * FROM strict")
+        file.execute("DROP TABLE strict")
+        for statement in statements:
+            file.execute(statement)
+        file.execute("PRAGMA writable_schema=ON")
+        file.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, table))
+
+    return change
+
+
+KEYS = {
+    "books": "PRIMARY KEY (name)",
+    "book_pieces": "PRIMARY KEY (book, number)",
+    "belongings": "PRIMARY KEY (name)",
+}
+
 HOSTILE = {
+    "a piece of no content": (untyped("book_pieces", "UPDATE book_pieces SET content = NULL WHERE number = 1"), 1),
+    "a number for a piece": (untyped("book_pieces", "UPDATE book_pieces SET content = 12 WHERE number = 1"), 1),
+    "a number for each piece": (untyped("book_pieces", "UPDATE book_pieces SET content = 12"), 2),
     "another content": (hostile("UPDATE book_pieces SET content = CAST(x'00' || substr(content, 2) AS BLOB)"), 2),
     "a name that leads elsewhere": (hostile("UPDATE books SET name = '../' || substr(name, 4)"), 2),
     "a name in capitals": (hostile("UPDATE books SET name = upper(name)"), 2),
@@ -279,6 +307,64 @@ def test_what_is_no_book_in_a_backup_is_left_out_and_counted(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["backup", "other", "state"]
     with closing(Database(other / "chats.sqlite", CHATS)) as database:
         assert database.read("SELECT question FROM turns")[0][0] == "Why?"
+
+
+VALUES = (
+    *("NULL", "0", "-1", "12", "9223372036854775807", "0.5", "-9e999", "9e999", "''", "'12'", "'settings'"),
+    *("x''", "x'00'", "x'ff00'", "CAST(x'ff00' AS TEXT)", "CAST(x'61006262' AS TEXT)", "zeroblob(2000000)"),
+)
+OWN_VALUES = {
+    "size": ["CAST(size AS TEXT)", "CAST(size AS REAL)"],
+    "added": ["CAST(added AS TEXT)", "CAST(added AS INTEGER)"],
+    "name": ["CAST(name AS BLOB)"],
+    "book": ["CAST(book AS BLOB)"],
+    "number": ["CAST(number AS TEXT)", "CAST(number AS REAL)"],
+    "content": ["CAST(content AS TEXT)"],
+}
+COLUMNS = [
+    *(("books", column) for column in ("name", "size", "added")),
+    *(("book_pieces", column) for column in ("book", "number", "content")),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_a_value_of_any_type_in_the_place_of_another_makes_a_bad_book_at_most(
+    state: Path, other: Path, tmp_path: Path, table: str, column: str
+) -> None:
+    values = [*VALUES, *OWN_VALUES[column]]
+    put(state, LARGE, *(b"book %d" % number for number in range(len(values))))
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    with closing(sqlite3.connect(tmp_path / "backup", isolation_level=None)) as file:
+        changes = []
+        key = "name" if table == "books" else "book"
+        for number, value in enumerate(values):
+            name = name_of(b"book %d" % number)
+            changes.append(f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {key} = '{name}'")
+        untyped(table, *changes)(file)
+    check(tmp_path / "backup", other, (), LIMITS)
+    new, present, bad, crowded = brought(restore(tmp_path / "backup", other, (), limits=LIMITS))
+    assert (new + bad, present, crowded) == (len(values) + 1, 0, 0)
+    assert len(shelf(other)) == new
+    assert name_of(LARGE) in shelf(other)
+    assert left(other) == []
+
+
+@pytest.mark.parametrize("column", ["name", "content"])
+def test_a_value_of_any_type_among_belongings_is_taken_or_refused(
+    state: Path, other: Path, tmp_path: Path, column: str
+) -> None:
+    back_up(state, tmp_path / "good", {"settings": b"seats = 3"}, with_books=True)
+    taken = []
+    for value in VALUES:
+        shutil.copy(tmp_path / "good", tmp_path / "backup")
+        with closing(sqlite3.connect(tmp_path / "backup", isolation_level=None)) as file:
+            untyped("belongings", f"UPDATE belongings SET {column} = {value}")(file)
+        try:
+            check(tmp_path / "backup", other, {"settings"}, LIMITS)
+            taken.append(value)
+        except StartError as error:
+            assert "is not a good backup: it" in str(error)
+    assert set(taken) <= {"'settings'", "''", "'12'"} | {each for each in VALUES if each[0] in "xC"}
 
 
 REFUSED = {
