@@ -74,7 +74,8 @@ storage.schema: ending storage.migrations storage.places storage.reports storage
 storage.folder: errors host.confinement host.plain_files storage.database
 storage.privacy: host.plain_files storage.folder storage.kept_secret
 storage.transfer: host.terminal storage.migrations storage.database
-storage.book_files: clock host.plain_files storage.database storage.transfer
+storage.shelf_layout:
+storage.book_files: clock host.plain_files storage.database storage.shelf_layout storage.transfer
 storage.backup: errors host.confinement host.plain_files storage.book_files storage.database storage.folder
     storage.lock storage.transfer storage.schema
 upstream.destination: errors host.mdns host.network
@@ -179,7 +180,7 @@ books.place: epub.book
 books.typed_words: storage.terms
 books.words: storage.database books.typed_words
 books.schema: storage.migrations
-books.files: clock host.plain_files
+books.files: clock host.plain_files storage.shelf_layout
 books.stored_text: errors storage.database epub.book epub.unreadable books.words books.schema
 books.catalogue: clock errors storage.database storage.derived storage.terms epub.book books.shelved_book
     books.words books.files books.schema books.stored_text
@@ -221,8 +222,8 @@ web.tasks: web.body web.parser web.refusals
 web.server: errors host.network web.body web.parser web.tasks web.unread
 web.visitor: host.network storage.buckets storage.rate_limit web.look web.cookies web.reader
 web.file_field: errors
-web.adding: errors storage.buckets storage.kept_secret books.shelf web.body web.file_field web.replies
-    web.visitor
+web.adding: errors storage.buckets storage.kept_secret storage.shelf_layout books.shelf web.body web.file_field
+    web.replies web.visitor
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms
     web.paths web.cookies web.book_pages web.listed web.pages web.replies web.visitor
 web.books: clock errors host.network storage.buckets storage.chats storage.places books.place books.shelved_book
@@ -254,7 +255,7 @@ owner.answerers: upstream.gemini options.server_address options.entries settings
 owner.service: errors host.network owner.installation
 owner.candidates:
 owner.remote_shelf: clock storage.kept_secret owner.service
-owner.books: errors host.confinement host.plain_files host.terminal storage.book_files storage.kept_secret
+owner.books: errors host.confinement host.plain_files host.terminal storage.kept_secret storage.shelf_layout
     owner.candidates owner.remote_shelf owner.service
 owner.pace: conversation errors upstream.fallback upstream.quotas upstream.rung upstream.waiting owner.models
 owner.model_list: errors host.terminal storage.database storage.folder upstream.catalogue upstream.quotas

@@ -1,15 +1,9 @@
-"""The books' files: where each lies, and what their places tell. No index is needed for that.
-
-    <sha256>.epub                     a book; its time of change is when it came
-    removed/<moment>-<sha256>.epub    one that was removed then (Unix time; 0: not known), and can come back
-    incoming/                         what is coming in
-
-A file is whole before it gets its name, and changes its place in one step.
+"""The books' files: where each lies, and what their places tell (`storage/shelf_layout.py`). No index is needed for
+that.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -21,10 +15,9 @@ from typing import BinaryIO
 
 from ..clock import UNKNOWN, is_believed
 from ..host.plain_files import check_plain, create_private, sync, sync_folder
+from ..storage.shelf_layout import BOOK_FILE, INCOMING, REMOVED, REMOVED_FILE, book_file, removed_file
 
 _PRIVATE = 0o700
-_BOOK = re.compile(r"([0-9a-f]{64})\.epub")
-_REMOVED = re.compile(r"([0-9]{1,10})-([0-9a-f]{64})\.epub")
 
 
 @dataclass(frozen=True)
@@ -46,8 +39,8 @@ class BookFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._incoming = folder / "incoming"
-        self._removed = folder / "removed"
+        self._incoming = folder / INCOMING
+        self._removed = folder / REMOVED
 
     def prepare(self) -> None:
         """Make the folders, and delete what a power cut has left."""
@@ -69,13 +62,13 @@ class BookFiles:
         """Every book's file."""
         yield from self.find_removed()
         for path in self.folder.iterdir():
-            if match := _BOOK.fullmatch(path.name):
+            if match := BOOK_FILE.fullmatch(path.name):
                 yield from _look(path, match[1])
 
     def find_removed(self) -> Iterator[Found]:
         """Every removed one."""
         for path in self._removed.iterdir():
-            if match := _REMOVED.fullmatch(path.name):
+            if match := REMOVED_FILE.fullmatch(path.name):
                 yield from _look(path, match[2], int(match[1]))
 
     def find(self, name: str) -> Found | None:
@@ -96,7 +89,7 @@ class BookFiles:
 
     def remove(self, file: Found, moment: float) -> Found:
         """Take a book away, so that it can come back."""
-        return _move(file.path, self._removed / f"{int(moment)}-{file.name}.epub", file.name, int(moment))
+        return _move(file.path, self._removed / removed_file(moment, file.name), file.name, int(moment))
 
     def put_back(self, file: Found) -> Found:
         """Undo that."""
@@ -113,7 +106,7 @@ class BookFiles:
         return usage.free, usage.total
 
     def _on_shelf(self, name: str) -> Path:
-        return self.folder / f"{name}.epub"
+        return self.folder / book_file(name)
 
 
 def _when(file: Found) -> float:

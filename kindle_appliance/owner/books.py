@@ -18,8 +18,8 @@ from ..errors import StartError
 from ..host.confinement import as_owner
 from ..host.plain_files import reading
 from ..host.terminal import give_up_stdout, one_line
-from ..storage.book_files import MOST_BYTES
 from ..storage.kept_secret import OWNER, find_secret
+from ..storage.shelf_layout import MOST_BYTES
 from .candidates import Candidates
 from .remote_shelf import Lost, Refused, RemoteBook, RemoteShelf, Shorter
 from .service import Service

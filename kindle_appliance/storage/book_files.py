@@ -8,7 +8,6 @@ a time.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,16 +18,12 @@ from typing import NamedTuple
 from ..clock import is_believed
 from ..host.plain_files import check_plain, create_private, reading, set_time, sync, sync_folder
 from .database import Connection, as_storage_error
+from .shelf_layout import BOOK_FILE, INCOMING, MOST_BYTES, NAME, REMOVED, book_file
 from .transfer import BOOKS, UnreadableFile, read
 
-MOST_BYTES = 100 * 1024 * 1024
-"""Of a book's file."""
 _PIECE_BYTES = 1024 * 1024
 _MOST_ROWS = 20_000  # of books in a backup; the shelf has 500
 
-_NAME = re.compile("[0-9a-f]{64}")
-_SUFFIX = ".epub"
-_INCOMING, _REMOVED = "incoming", "removed"  # see `books/files.py`; the service empties the first when it starts
 _RESTORED = "restore-"
 
 
@@ -67,7 +62,7 @@ class Unpacked:
     @contextmanager
     def unpack(self, old: Connection) -> Iterator[None]:
         """Write the new books beside the shelf. The block may then call `settle`; what it leaves is deleted."""
-        incoming = self.shelf / _INCOMING
+        incoming = self.shelf / INCOMING
         try:
             if self.new:
                 incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,18 +77,18 @@ class Unpacked:
     def settle(self) -> None:
         """Put the books that are whole on the shelf."""
         for row in self.new:
-            self._beside(row).replace(self.shelf / f"{row.name}{_SUFFIX}")
-            for removed in (self.shelf / _REMOVED).glob(f"*-{row.name}{_SUFFIX}"):
+            self._beside(row).replace(self.shelf / book_file(row.name))
+            for removed in (self.shelf / REMOVED).glob(f"*-{book_file(row.name)}"):
                 removed.unlink()
         if self.new:
             sync_folder(self.shelf)
 
     def _beside(self, row: _Row) -> Path:
-        return self.shelf / _INCOMING / f"{_RESTORED}{row.name}"
+        return self.shelf / INCOMING / f"{_RESTORED}{row.name}"
 
     def _clear(self) -> None:
         """Delete what is left of this restore, or what a power cut has left of an earlier one."""
-        for path in (self.shelf / _INCOMING).glob(f"{_RESTORED}*"):
+        for path in (self.shelf / INCOMING).glob(f"{_RESTORED}*"):
             path.unlink()
 
 
@@ -102,7 +97,7 @@ def find_books(shelf: Path) -> list[tuple[Path, int]]:
     found = []
     with suppress(FileNotFoundError):
         for path in sorted(shelf.iterdir()):
-            if path.suffix == _SUFFIX and _NAME.fullmatch(path.stem) and (status := check_plain(path)):
+            if BOOK_FILE.fullmatch(path.name) and (status := check_plain(path)):
                 found.append((path, status.st_size))
     return found
 
@@ -113,7 +108,7 @@ def measure(shelf: Path) -> tuple[int, int]:
     """
     books = find_books(shelf)
     size = sum(size for _, size in books)
-    for path in (*(shelf / _REMOVED).glob(f"*{_SUFFIX}"), *shelf.glob("*.sqlite*")):
+    for path in (*(shelf / REMOVED).glob(book_file("*")), *shelf.glob("*.sqlite*")):
         with suppress(FileNotFoundError):
             size += path.lstat().st_size
     return len(books), size
@@ -207,7 +202,7 @@ def _book(values: Sequence[object]) -> _Row | None:
     if not (isinstance(name, bytes) and isinstance(size, int) and isinstance(added, float)):
         return None
     text = name.decode("ascii", "replace")
-    return _Row(text, size, added) if _NAME.fullmatch(text) and 0 < size <= MOST_BYTES else None
+    return _Row(text, size, added) if NAME.fullmatch(text) and 0 < size <= MOST_BYTES else None
 
 
 def _has_books(old: Connection) -> bool:

@@ -23,6 +23,7 @@ from ..errors import NOT_UNDERSTOOD, LimitError, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.buckets import Buckets
 from ..storage.kept_secret import OWNER_HEADER
+from ..storage.shelf_layout import MOST_BYTES
 from . import file_field, replies, visitor
 from .body import BODY, Body
 from .visitor import Visitors
@@ -30,14 +31,12 @@ from .visitor import Visitors
 log = logging.getLogger(__name__)
 
 ADDING_PATH = "/books"
-BOOK_MEGABYTES = 100
 BOOKS_PER_ADDRESS, BOOKS, ADDING_SECONDS = 10, 30, 3600
 """So many books are taken at once from one address, and from all; after as many seconds they may all come again. So
 a device that uploads all day wears the card with 1 GB an hour at most, and all of them together with 3 GB. The
 owner's command, which shows the owner's secret, may add as many as it likes."""
 
 EPUB = "application/epub+zip"
-_MOST_BYTES = BOOK_MEGABYTES * 1024 * 1024
 _FORM_BYTES = 64 * 1024  # beside the file
 _SLOW = 500 * 1024  # bytes a second
 _AGAIN_SECONDS = 10
@@ -45,7 +44,7 @@ _LEAVING_SECONDS = 5.0
 _YIELDING_SECONDS = 30.0
 
 _OTHER_KIND = Sentence("Books are added with the form on the page “Books”.")
-_TOO_LARGE = Sentence("This file is too large. A book may have up to %(count)d MB.", count=BOOK_MEGABYTES)
+_TOO_LARGE = Sentence("This file is too large. A book may have up to %(count)d MB.", count=MOST_BYTES // 1024**2)
 _ANOTHER = Sentence("Another book is being added at the moment. Please try again in a minute.")
 _MANY = Sentence(
     "These are many books at once. Please add more in %(count)d minute.",
@@ -129,7 +128,7 @@ class Adding:
         kind = body.kind.partition(";")[0].strip().lower()
         if kind not in (EPUB, file_field.KIND):
             raise ReaderError(_OTHER_KIND, 415)
-        if body.length > _MOST_BYTES + _FORM_BYTES:
+        if body.length > MOST_BYTES + _FORM_BYTES:
             raise ReaderError(_TOO_LARGE, 413)
         self.shelf.check_room(body.length)
         is_owner = self._is_owner()
@@ -141,7 +140,7 @@ class Adding:
                 size = 0
                 for piece in pieces if kind == EPUB else file_field.file_field(pieces, body.kind, "book"):
                     size += len(piece)
-                    if size > _MOST_BYTES:
+                    if size > MOST_BYTES:
                         raise ReaderError(_TOO_LARGE, 413)
                     incoming.write(piece)
                 book, is_new = incoming.shelve()

@@ -21,7 +21,7 @@ from fakes.raw_client import connect, read_to_end
 from fakes.secrets import PIN
 from fakes.terminal import Terminal
 
-from kindle_appliance.storage.book_files import MOST_BYTES
+from kindle_appliance.storage.shelf_layout import MOST_BYTES
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 

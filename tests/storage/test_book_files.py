@@ -23,9 +23,10 @@ from fakes.filesystem import mounted
 from kindle_appliance.errors import StartError
 from kindle_appliance.host.plain_files import set_time
 from kindle_appliance.storage.backup import Restored, Saved, back_up, check, restore
-from kindle_appliance.storage.book_files import MOST_BYTES, Limits
+from kindle_appliance.storage.book_files import Limits
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
+from kindle_appliance.storage.shelf_layout import MOST_BYTES
 
 LIMITS = Limits(500, 4_000_000_000)
 MOMENT = 1_780_000_000.0
