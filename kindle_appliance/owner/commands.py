@@ -156,7 +156,7 @@ def back_up(
     print(f"{file}: {', '.join([f'{saved.chats.rows} chats', *books, *contents])}; {size:.1f} MB.")
     _tell_left_out(saved.left_out)
     if saved.bad_books:
-        print(f"{saved.bad_books} books were left out: their files are damaged. Add them again.")
+        print(f"{saved.bad_books} books were left out: their files are damaged, or no files. Add them again.")
     if saved.others:
         print(f"The {saved.others} books are not in it. With them: backup --with-books FILE")
     return 0

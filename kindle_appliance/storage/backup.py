@@ -63,8 +63,8 @@ _NO_BOOKS = Limits(0, 0)
 
 class Saved(NamedTuple):
     """What is in a backup: what an inspection of the chats found, how many rows had to be left out, the books, and
-    how many of them were left out because they are damaged. `others`: the books that are there, if none were asked
-    for.
+    how many of them were left out because they are damaged, or no files. `others`: the books that are there, if
+    none were asked for.
     """
 
     chats: Inspection
@@ -111,7 +111,7 @@ def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes], with_book
                 shelf = here / BOOKS_FOLDER  # the chats are closed by now: large books take their time
                 if with_books:
                     return [asdict(found), left_out, *_pack(new, shelf)]
-                return [asdict(found), left_out, 0, 0, len(book_files.find_books(shelf))]
+                return [asdict(found), left_out, 0, 0, len(book_files.find_books(shelf).sizes)]
 
         try:
             found, *counts = as_owner(folder, work)

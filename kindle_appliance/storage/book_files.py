@@ -43,7 +43,8 @@ class _Row(NamedTuple):
 @dataclass
 class Unpacked:
     """The books of a backup on their way to the shelf. `new`: those that are not there yet, `present`: those that
-    are; `bad`: rows that are no books; `crowded`: books for which the shelf has no room.
+    are; `bad`: rows that are no books, or whose place something else has; `crowded`: books for which the shelf has
+    no room.
     """
 
     shelf: Path
@@ -92,13 +93,28 @@ class Unpacked:
             path.unlink()
 
 
-def find_books(shelf: Path) -> list[tuple[Path, int]]:
-    """The files of the books in a folder, and the bytes of each, by name. Raises OSError."""
-    found = []
+class Shelved(NamedTuple):
+    """The books that lie in a folder: the bytes of each file, by name. `strays`: what has the name of a book's
+    file and is a link, or a folder, or the like. The service passes over it, too.
+    """
+
+    sizes: dict[str, int]
+    strays: set[str]
+
+
+def find_books(shelf: Path) -> Shelved:
+    """The books in a folder. Raises OSError."""
+    found = Shelved({}, set())
     with suppress(FileNotFoundError):
         for path in sorted(shelf.iterdir()):
-            if BOOK_FILE.fullmatch(path.name) and (status := check_plain(path)):
-                found.append((path, status.st_size))
+            if match := BOOK_FILE.fullmatch(path.name):
+                try:
+                    status = check_plain(path)
+                except OSError:
+                    found.strays.add(match[1])
+                else:
+                    if status:
+                        found.sizes[match[1]] = status.st_size
     return found
 
 
@@ -106,8 +122,8 @@ def measure(shelf: Path) -> tuple[int, int]:
     """How many books are in a folder, and the bytes that they take, with removed ones and the index. Raises
     OSError.
     """
-    books = find_books(shelf)
-    size = sum(size for _, size in books)
+    books = find_books(shelf).sizes
+    size = sum(books.values())
     for path in (*(shelf / REMOVED).glob(book_file("*")), *shelf.glob("*.sqlite*")):
         with suppress(FileNotFoundError):
             size += path.lstat().st_size
@@ -116,16 +132,17 @@ def measure(shelf: Path) -> tuple[int, int]:
 
 def pack(shelf: Path, new: Connection) -> tuple[int, int]:
     """Write the books of a folder into a backup, within its transaction. Returns how many they are, and how many
-    were left out because the card has damaged them. One that is removed meanwhile is no longer there; one that is
-    added may be in it. Raises OSError and `StorageError`.
+    were left out because the card has damaged them, or because they are no files. One that is removed meanwhile is
+    no longer there; one that is added may be in it. Raises OSError and `StorageError`.
     """
     with as_storage_error():
         for statement in BOOKS:
             new.execute(statement)
-    packed = bad = 0
-    for path, _ in find_books(shelf):
+    found = find_books(shelf)
+    packed, bad = 0, len(found.strays)
+    for name in found.sizes:
         try:
-            is_whole = _pack(path, new)
+            is_whole = _pack(shelf / book_file(name), new)
         except FileNotFoundError:
             continue
         packed += is_whole
@@ -174,7 +191,7 @@ def choose(old: Connection, shelf: Path, limits: Limits) -> Unpacked:
     chosen = Unpacked(shelf)
     if not _has_books(old):
         return chosen
-    there = {path.stem: size for path, size in find_books(shelf)}
+    there, strays = find_books(shelf)
     books, room = limits.books - len(there), limits.bytes - sum(there.values())
     rows = 0
     for each in read(old, "SELECT name, size, added FROM books"):
@@ -183,7 +200,7 @@ def choose(old: Connection, shelf: Path, limits: Limits) -> Unpacked:
             raise UnreadableFile(f"it has more than {_MOST_ROWS} books")
         for values in each:
             row = _book(values)
-            if row is None:
+            if row is None or row.name in strays:
                 chosen.bad += 1
             elif row.name in there:
                 chosen.present += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import sqlite3
@@ -23,7 +24,7 @@ from fakes.filesystem import mounted
 from kindle_appliance.errors import StartError
 from kindle_appliance.host.plain_files import set_time
 from kindle_appliance.storage.backup import Restored, Saved, back_up, check, restore
-from kindle_appliance.storage.book_files import Limits
+from kindle_appliance.storage.book_files import Limits, measure
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.storage.shelf_layout import MOST_BYTES
@@ -43,16 +44,17 @@ def put(folder: Path, *contents: bytes) -> None:
     for number, content in enumerate(contents):
         path = folder / "books" / f"{name_of(content)}.epub"
         path.write_bytes(content)
+        path.chmod(0o600)
         set_time(path, MOMENT + number)
 
 
 def shelf(folder: Path) -> Mapping[str, float]:
-    """The names of the books on a shelf, each with its time; their content is what the name says."""
+    """The names of the books on a shelf, each with its time. All are private, and what their names say."""
     books = {}
     for path in (folder / "books").glob("*"):
         if path.is_file():
             assert path.name == f"{name_of(path.read_bytes())}.epub"
-            assert path.stat().st_mode & 0o777 == 0o600 or path.stat().st_mtime >= MOMENT
+            assert path.stat().st_mode & 0o777 == 0o600
             books[path.stem] = path.stat().st_mtime
     return books
 
@@ -93,7 +95,6 @@ def test_books_come_back_from_a_backup_with_them_and_keep_their_time(
     restored = restore(tmp_path / "backup", other, (), limits=LIMITS)
     assert brought(restored) == (3, 0, 0, 0)
     assert shelf(other) == {name_of(each): MOMENT + at for at, each in enumerate((SMALL, LARGE, EXACT))}
-    assert all(each.stat().st_mode & 0o777 == 0o600 for each in (other / "books").glob("*.epub"))
     assert left(other) == []
     assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (0, 3, 0, 0)
 
@@ -164,12 +165,48 @@ def test_a_book_that_the_card_has_damaged_is_left_out_and_told(state: Path, othe
     assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 0, 0)
 
 
-def test_a_backup_of_books_is_refused_where_a_link_lies_among_them(state: Path, tmp_path: Path) -> None:
+def make_stray(state: Path, kind: str) -> None:
+    """Put something else where a book's file would be."""
+    path = state / "books" / f"{name_of(EXACT)}.epub"
+    path.parent.mkdir(exist_ok=True)
+    if kind == "a link":
+        (state / "secret").write_bytes(EXACT)
+        path.symlink_to(state / "secret")
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+
+
+STRAYS = ("a link", "a folder", "a pipe")
+
+
+@pytest.mark.parametrize("kind", STRAYS)
+def test_what_has_the_name_of_a_book_and_is_no_file_is_left_out_of_a_backup_and_told(
+    state: Path, other: Path, tmp_path: Path, kind: str
+) -> None:
     put(state, SMALL)
-    (state / "books" / f"{name_of(LARGE)}.epub").symlink_to("/etc/passwd")
-    with pytest.raises(OSError, match="This is a link"):
-        back_up(state, tmp_path / "backup", {}, with_books=True)
-    assert not (tmp_path / "backup").exists()
+    make_stray(state, kind)
+    saved = back_up(state, tmp_path / "plain", {})
+    assert (saved.books, saved.bad_books, saved.others) == (0, 0, 1)
+    saved = back_up(state, tmp_path / "backup", {}, with_books=True)
+    assert (saved.books, saved.bad_books, saved.others) == (1, 1, 0)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 0, 0)
+    assert measure(state / "books") == (1, len(SMALL))
+
+
+@pytest.mark.parametrize("kind", STRAYS)
+def test_a_restore_leaves_such_a_thing_where_it_is_and_leaves_its_book_out(
+    state: Path, other: Path, tmp_path: Path, kind: str
+) -> None:
+    put(state, SMALL, EXACT)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    make_stray(other, kind)
+    path = other / "books" / f"{name_of(EXACT)}.epub"
+    before = path.lstat()
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 1, 0)
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert (other / "books" / f"{name_of(SMALL)}.epub").is_file()
 
 
 def test_books_may_come_and_go_while_a_backup_is_made(state: Path, other: Path, tmp_path: Path) -> None:
