@@ -8,7 +8,8 @@ right content become (`storage/book_files.py`). The appliance may run during a b
 
 A restore first copies the rows of the backup to a file beside the chats and migrates it to the current schema
 there. Only when that has succeeded are the chats saved under another name and then replaced, in one transaction. So
-no file is replaced while a process has it open. Books of the backup join those that are there.
+no file is replaced while a process has it open. Books of the backup join those that are there, before the chats are
+replaced: a power cut leaves the old chats and more books, and never new chats without their books.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def restore(
 
     `known`: the names that belongings may have. `as_it_was`: leave the chats in the version of the backup, for an
     earlier program, keep nothing of those replaced, and take no books. Raises OSError, `OwnerError` or
-    `StartError`; chats and books are then unchanged.
+    `StartError`; the chats are then unchanged, and books have joined the shelf at most.
     """
 
     def work(old: Connection, here: Path, version: int, books: Unpacked) -> list[Any]:
@@ -138,8 +139,8 @@ def restore(
         except FolderTaken:
             raise StartError(f"an appliance is using the chats in {folder}. Stop it first.") from None
         with lock, _named(folder), books.unpack(old):
+            books.settle()  # first: books only join, and the next try finds them there
             left_out = _replace(old, version, here / CHATS_FILE, as_it_was)
-            books.settle()
         return [belongings, left_out, books.counts()]
 
     return Restored(*_open_backup(file, folder, _NO_BOOKS if as_it_was else limits, work))

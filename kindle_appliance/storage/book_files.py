@@ -67,6 +67,7 @@ class Unpacked:
         try:
             if self.new:
                 incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(self.shelf.parent)
                 self._clear()
                 whole = [row for row in self.new if _unpack(old, row, self._beside(row))]
                 self.bad += len(self.new) - len(whole)
@@ -76,13 +77,15 @@ class Unpacked:
             self._clear()
 
     def settle(self) -> None:
-        """Put the books that are whole on the shelf."""
+        """Put the books that are whole on the shelf. They are on the card then."""
         for row in self.new:
             self._beside(row).replace(self.shelf / book_file(row.name))
-            for removed in (self.shelf / REMOVED).glob(f"*-{book_file(row.name)}"):
-                removed.unlink()
         if self.new:
             sync_folder(self.shelf)
+        for row in self.new:
+            for removed in (self.shelf / REMOVED).glob(f"*-{book_file(row.name)}"):
+                with suppress(OSError):  # the service does it, too, when it starts
+                    removed.unlink()
 
     def _beside(self, row: _Row) -> Path:
         return self.shelf / INCOMING / f"{_RESTORED}{row.name}"
@@ -246,7 +249,7 @@ def _unpack(old: Connection, row: _Row, path: Path) -> bool:
                 piece = piece[file.write(piece) :]
     if digest.hexdigest() != row.name:
         return False
-    sync(path)
     if is_believed(row.added):
         set_time(path, row.added)
+    sync(path)  # with its time
     return True

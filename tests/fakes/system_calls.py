@@ -42,7 +42,7 @@ def trace_writes(command: Sequence[str], trace: Path, *, kill_at: int = 0, **env
     """
     if reason := tools.missing("strace"):
         unavailable(reason)
-    changes = "write,pwrite64,fsync,fdatasync,rename,unlink,ftruncate,mkdir"
+    changes = "write,pwrite64,fsync,fdatasync,rename,unlink,ftruncate,mkdir,utimensat"
     inject = ["-e", f"inject={changes}:error=EIO:signal=KILL:when={kill_at}"] if kill_at else []
     # With -y each descriptor has its path; -s: enough of what is written to know it.
     strace = ["strace", "-f", "-y", "-qq", "-s", "96", "-e", "signal=none", "-e", f"trace={changes}", *inject]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from conftest import ROOT
 from fakes.chats import write_chats
 from fakes.filesystem import mounted
+from fakes.system_calls import calls, trace_writes
 
 from kindle_appliance.errors import StartError
 from kindle_appliance.host.plain_files import set_time
@@ -463,16 +465,18 @@ def test_a_backup_with_damage_anywhere_brings_only_whole_books(state: Path, othe
     assert restored > 10
 
 
+RESTORE = (
+    "import sys, pathlib; from kindle_appliance.storage.backup import restore; from"
+    " kindle_appliance.storage.book_files import Limits; sys.stdout.write('.'); sys.stdout.flush();"
+    "restore(*map(pathlib.Path, sys.argv[1:]), (), limits=Limits(500, 10**9))"
+)
+
+
 @pytest.mark.slow
 def test_a_restore_killed_at_any_moment_leaves_only_whole_books(state: Path, other: Path, tmp_path: Path) -> None:
     put(state, *(random.Random(number).randbytes(4 * PIECE) for number in range(12)))
     back_up(state, tmp_path / "backup", {}, with_books=True)
-    script = (
-        "import sys, pathlib; from kindle_appliance.storage.backup import restore; from"
-        " kindle_appliance.storage.book_files import Limits; sys.stdout.write('.'); sys.stdout.flush();"
-        "restore(*map(pathlib.Path, sys.argv[1:]), (), limits=Limits(500, 10**9))"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "backup"), str(other)]
+    command = [sys.executable, "-c", RESTORE, str(tmp_path / "backup"), str(other)]
     chance, halves = random.Random(8), 0
     for number in range(10):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as restoring:
@@ -494,8 +498,14 @@ def test_a_restore_killed_at_any_moment_leaves_only_whole_books(state: Path, oth
     assert len(shelf(other)) == 12
 
 
-def test_a_restore_that_fails_leaves_no_book(
-    state: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def question(folder: Path) -> str:
+    """The first question of the chats in a state folder."""
+    with closing(Database(folder / "chats.sqlite", CHATS)) as database:
+        return str(database.read("SELECT question FROM turns")[0][0])
+
+
+def test_a_restore_that_cannot_replace_the_chats_has_only_brought_books(
+    state: Path, other: Path, tmp_path: Path
 ) -> None:
     put(state, SMALL, LARGE)
     saved: Saved = back_up(state, tmp_path / "backup", {}, with_books=True)
@@ -503,5 +513,54 @@ def test_a_restore_that_fails_leaves_no_book(
     (other / "before-restore.sqlite").mkdir()  # so the chats from before cannot be kept
     with pytest.raises((StartError, OSError)):
         restore(tmp_path / "backup", other, (), limits=LIMITS)
-    assert shelf(other) == {}
+    assert question(other) == "How?"
+    assert set(shelf(other)) == {name_of(SMALL), name_of(LARGE)}
     assert left(other) == []
+    (other / "before-restore.sqlite").rmdir()
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (0, 2, 0, 0)
+    assert question(other) == "Why?"
+
+
+def test_a_restore_that_cannot_put_a_book_on_the_shelf_leaves_the_chats_as_they_are(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    (other / "books").mkdir(mode=0o700)
+    no_file_moves_from_here = mounted(other / "books" / "incoming", "size=7m", "mode=700")
+    with no_file_moves_from_here, pytest.raises(OSError, match="cross-device"):
+        restore(tmp_path / "backup", other, (), limits=LIMITS)
+    assert question(other) == "How?"
+    assert shelf(other) == {}
+
+
+def test_a_folder_among_the_removed_books_does_not_keep_one_from_coming_back(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    (other / "books" / "removed" / f"17-{name_of(SMALL)}.epub").mkdir(parents=True)
+    assert brought(restore(tmp_path / "backup", other, (), limits=LIMITS)) == (1, 0, 0, 0)
+
+
+def test_restored_books_are_on_the_card_before_the_chats_are_replaced(
+    state: Path, other: Path, tmp_path: Path
+) -> None:
+    put(state, SMALL)
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    trace, shelf_path = tmp_path / "trace", re.escape(str(other / "books"))
+    command = [sys.executable, "-B", "-c", RESTORE, str(tmp_path / "backup"), str(other)]
+    trace_writes(command, trace, PATH=os.environ["PATH"], PYTHONPATH=str(ROOT))
+    found = list(calls(trace.read_text()))
+    fresh = rf"{shelf_path}/incoming/restore-{name_of(SMALL)}"
+    steps = [
+        rf"write\(\d+<{fresh}>",
+        rf"utimensat\(\d+<{fresh}>",
+        rf"fsync\(\d+<{fresh}>",
+        rf'rename\("{fresh}", "{shelf_path}/{name_of(SMALL)}\.epub"',
+        rf"fsync\(\d+<{shelf_path}>",
+        rf"(?:pwrite64|write)\(\d+<{re.escape(str(other))}/chats\.sqlite",
+    ]
+    at = [[call.began for call in found if re.match(step, call.text)] for step in steps]
+    assert all(at), "each step is in the trace"
+    assert [numbers[0] for numbers in at] == sorted(numbers[0] for numbers in at)
