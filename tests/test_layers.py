@@ -77,7 +77,7 @@ storage.transfer: host.terminal storage.migrations storage.database
 storage.shelf_layout:
 storage.book_files: clock host.plain_files storage.database storage.shelf_layout storage.transfer
 storage.backup: errors host.confinement host.plain_files storage.book_files storage.database storage.folder
-    storage.lock storage.transfer storage.schema
+    storage.lock storage.transfer storage.schema storage.shelf_layout
 upstream.destination: errors host.mdns host.network
 upstream.call: clock errors upstream.destination
 upstream.demo:

@@ -40,6 +40,7 @@ from .database import (
 from .folder import BOOKS_FOLDER, CHATS_FILE, SUFFIXES, check_names, find_chats, no_chats
 from .lock import FolderLock, FolderTaken
 from .schema import CHATS
+from .shelf_layout import kept_free
 from .transfer import (
     BELONGINGS,
     UnreadableFile,
@@ -58,7 +59,7 @@ MOST_BYTES = 2 * 1024**3
 """Of a backup without its books; a question with its answer has some 3 KB."""
 _ROOM = 3
 """A restore needs this many times the size of the chats: two copies, and the log of the transaction. A book is
-copied once."""
+copied once, and gets an index."""
 _NO_BOOKS = Limits(0, 0)
 
 
@@ -89,7 +90,8 @@ def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes], with_book
     """Write a backup of the chats in `folder` to `file`, and of the books there `with_books`.
 
     Only the owner can read the file. It replaces an earlier one only when it is complete. `belongings`: the
-    settings and secrets that are stored with the chats, by name. Raises OSError, `OwnerError` or `StartError`.
+    settings and secrets that are stored with the chats, by name. With the books, as much of the card stays free as
+    the shelf leaves; that is looked at once, before they are written. Raises OSError, `OwnerError` or `StartError`.
     """
     _refuse_same(folder, file)
     if not folder.is_dir():
@@ -111,6 +113,7 @@ def back_up(folder: Path, file: Path, belongings: Mapping[str, bytes], with_book
                     left_out = _fill(new, old, found.version, belongings)
                 shelf = here / BOOKS_FOLDER  # the chats are closed by now: large books take their time
                 if with_books:
+                    _check_room(descriptor, file, shelf)
                     return [asdict(found), left_out, *_pack(new, shelf)]
                 return [asdict(found), left_out, 0, 0, len(book_files.find_books(shelf).sizes)]
 
@@ -183,8 +186,9 @@ def _open_backup(
                 if size > MOST_BYTES:
                     raise UnreadableFile(f"its chats have {_mb(size)} MB")
                 books = book_files.choose(old, here / BOOKS_FOLDER, limits)
-                free = shutil.disk_usage(here).free
-                if free < (needed := _ROOM * size + books.size):
+                whole, _, free = shutil.disk_usage(here)
+                needed = _ROOM * size + (books.needed + kept_free(whole) if books.new else 0)
+                if free < needed:
                     raise StartError(f"{_mb(free)} MB are free for {folder}, and a restore needs {-_mb(-needed)}.")
                 check_content(old, CHATS, version)
                 return work(old, here, version, books)
@@ -227,6 +231,15 @@ def _fill(new: Connection, old: Connection, version: int, belongings: Mapping[st
         new.executemany("INSERT INTO belongings VALUES (?, ?)", belongings.items())
         new.execute("COMMIT")
     return left_out
+
+
+def _check_room(card: int, file: Path, shelf: Path) -> None:
+    """Raise `StartError` if the card of an open folder has no room for the books."""
+    whole, _, free = shutil.disk_usage(card)
+    size = sum(book_files.find_books(shelf).sizes.values())
+    needed = size + size // 100 + kept_free(whole)  # SQLite adds less than a hundredth
+    if size and free < needed:
+        raise StartError(f"{_mb(free)} MB are free for {file}, and a backup with the books needs {-_mb(-needed)}.")
 
 
 def _pack(new: Connection, shelf: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,9 +22,14 @@ from .shelf_layout import BOOK_FILE, INCOMING, MOST_BYTES, NAME, REMOVED, book_f
 from .transfer import BOOKS, UnreadableFile, read
 
 _PIECE_BYTES = 1024 * 1024
+_MOST_INDEX_BYTES = 8_000_000
+"""Of a book's index on the shelf. How many characters a book has is not known before it is read. Its index takes
+1.5 bytes for each (Latin) to 6.4 (Japanese), which is about as much as the file (`hound.epub`: 440 KB and 490 KB);
+what makes a file larger than this are pictures."""
 _MOST_ROWS = 20_000  # of books in a backup; the shelf has 500
 
 _RESTORED = "restore-"
+_INDEX = "*.sqlite*"
 
 
 class Limits(NamedTuple):
@@ -54,8 +59,9 @@ class Unpacked:
     crowded: int = 0
 
     @property
-    def size(self) -> int:
-        return sum(row.size for row in self.new)
+    def needed(self) -> int:
+        """The bytes that the new ones take on the card, with about what their index will."""
+        return sum(map(_with_index, (row.size for row in self.new)))
 
     def counts(self) -> dict[str, int]:
         return {"new": len(self.new), "present": self.present, "bad": self.bad, "crowded": self.crowded}
@@ -127,10 +133,19 @@ def measure(shelf: Path) -> tuple[int, int]:
     """
     books = find_books(shelf).sizes
     size = sum(books.values())
-    for path in (*(shelf / REMOVED).glob(book_file("*")), *shelf.glob("*.sqlite*")):
+    return len(books), size + _measure((shelf / REMOVED).glob(book_file("*"))) + _measure(shelf.glob(_INDEX))
+
+
+def _measure(files: Iterable[Path]) -> int:
+    size = 0
+    for path in files:
         with suppress(FileNotFoundError):
             size += path.lstat().st_size
-    return len(books), size
+    return size
+
+
+def _with_index(size: int) -> int:
+    return size + min(size, _MOST_INDEX_BYTES)
 
 
 def pack(shelf: Path, new: Connection) -> tuple[int, int]:
@@ -188,14 +203,16 @@ def size_of_books(old: Connection, most: int) -> int:
 
 
 def choose(old: Connection, shelf: Path, limits: Limits) -> Unpacked:
-    """Which books of a stranger's file, whose tables were checked, would be new on a shelf. Raises OSError and
+    """Which books of a stranger's file, whose tables were checked, would be new on a shelf. Each takes
+    about as much room of its limit as it will with its index. What is there and has no index yet is counted
+    without; removed books are not counted, since the service gives their room away. Raises OSError and
     `UnreadableFile`.
     """
     chosen = Unpacked(shelf)
     if not _has_books(old):
         return chosen
     there, strays = find_books(shelf)
-    books, room = limits.books - len(there), limits.bytes - sum(there.values())
+    books, room = limits.books - len(there), limits.bytes - sum(there.values()) - _measure(shelf.glob(_INDEX))
     rows = 0
     for each in read(old, "SELECT name, size, added FROM books"):
         rows += len(each)
@@ -207,11 +224,11 @@ def choose(old: Connection, shelf: Path, limits: Limits) -> Unpacked:
                 chosen.bad += 1
             elif row.name in there:
                 chosen.present += 1
-            elif len(chosen.new) >= books or row.size > room:
+            elif len(chosen.new) >= books or _with_index(row.size) > room:
                 chosen.crowded += 1
             else:
                 there[row.name] = row.size
-                room -= row.size
+                room -= _with_index(row.size)
                 chosen.new.append(row)
     return chosen
 

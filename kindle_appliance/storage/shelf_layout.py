@@ -1,4 +1,4 @@
-"""How the books' files lie on the card, for all who look there: the shelf, the backup, the doctor.
+"""How the books' files lie on the card, and what they leave of it: for the shelf, the backup and the doctor.
 
     <sha256>.epub                     a book; its time of change is when it came
     removed/<moment>-<sha256>.epub    one that was removed then (Unix time; 0: not known), and can come back
@@ -23,6 +23,12 @@ REMOVED_FILE = re.compile(rf"([0-9]{{1,10}})-({NAME.pattern})\.epub")
 
 MOST_BYTES = 100 * 1024 * 1024
 """Of one book's file."""
+_KEPT_FREE = 200 * 1000 * 1000
+
+
+def kept_free(whole: int) -> int:
+    """So many bytes of a card of `whole` bytes stay free for the chats."""
+    return min(_KEPT_FREE, whole // 20)
 
 
 def book_file(name: str) -> str:

@@ -249,19 +249,57 @@ def test_a_shelf_takes_no_more_books_of_a_backup_than_its_settings_say(
     put(other, SMALL)
     assert brought(restore(tmp_path / "backup", other, (), limits=Limits(4, 10**9))) == (3, 0, 0, 3)
     assert len(shelf(other)) == 4
-    room = sum(each.stat().st_size for each in (other / "books").glob("*.epub")) + 11
-    assert brought(restore(tmp_path / "backup", other, (), limits=Limits(500, room))) == (1, 3, 0, 2)
+    used = sum(each.stat().st_size for each in (other / "books").glob("*.epub"))
+    index = other / "books" / "books.sqlite"
+    index.write_bytes(bytes(1000))
+    for room, brings in ((used + 1011, 0), (used + 1012, 1)):  # a book has six bytes, and as many are for its index
+        assert brought(restore(tmp_path / "backup", other, (), limits=Limits(500, room)))[0] == brings
 
 
-def test_a_restore_of_books_needs_room_for_each_of_them_once(state: Path, tmp_path: Path) -> None:
-    put(state, random.Random(4).randbytes(4 * PIECE))
+def fill(card: Path, free: int) -> None:
+    """Leave so many bytes of a card free."""
+    (card / "other").unlink(missing_ok=True)
+    (card / "other").write_bytes(bytes(shutil.disk_usage(card).free - free))
+
+
+def test_a_restore_of_books_needs_room_for_them_and_their_index_and_leaves_what_the_shelf_does(
+    state: Path, tmp_path: Path
+) -> None:
+    size = 4 * PIECE
+    put(state, random.Random(4).randbytes(size))
     back_up(state, tmp_path / "backup", {}, with_books=True)
-    with mounted(tmp_path / "card", "size=7m", "mode=700") as card:
+    with mounted(tmp_path / "card", "size=60m", "mode=700") as card:
+        kept = shutil.disk_usage(card).total // 20
+        for free in (size, 2 * size + 700_000, 2 * size + kept):
+            fill(card, free)
+            with pytest.raises(StartError, match=r" MB are free for .*card, and a restore needs 1[23]"):
+                check(tmp_path / "backup", card, (), LIMITS)
+            check(tmp_path / "backup", card, (), Limits(0, 0))
+        fill(card, 2 * size + kept + 1_000_000)
         assert brought(restore(tmp_path / "backup", card, (), limits=LIMITS)) == (1, 0, 0, 0)
-    with mounted(tmp_path / "small", "size=4m", "mode=700") as card:
-        with pytest.raises(StartError, match=r"4 MB are free for .*small, and a restore needs 5"):
-            check(tmp_path / "backup", card, (), LIMITS)
-        check(tmp_path / "backup", card, (), Limits(0, 0))
+
+
+def test_a_large_book_is_expected_to_have_pictures_rather_than_a_large_index(state: Path, tmp_path: Path) -> None:
+    put(state, random.Random(4).randbytes(20 * PIECE))
+    back_up(state, tmp_path / "backup", {}, with_books=True)
+    with mounted(tmp_path / "card", "size=34m", "mode=700") as card:
+        check(tmp_path / "backup", card, (), LIMITS)
+
+
+def test_a_backup_with_books_leaves_of_the_card_what_the_shelf_does(state: Path, tmp_path: Path) -> None:
+    size = 4 * PIECE
+    put(state, random.Random(4).randbytes(size))
+    with mounted(tmp_path / "card", "size=60m", "mode=700") as card:
+        kept = shutil.disk_usage(card).total // 20
+        for free in (size, size + kept):
+            fill(card, free)
+            with pytest.raises(StartError, match=r"free for .*card/backup, and a backup with the books needs 8\."):
+                back_up(state, card / "backup", {}, with_books=True)
+            assert [each.name for each in card.iterdir()] == ["other"]
+        assert back_up(state, card / "backup", {}).others == 1
+        fill(card, size + kept + 600_000)
+        assert back_up(state, card / "backup", {}, with_books=True).books == 1
+        assert shutil.disk_usage(card).free > kept
 
 
 def test_neither_a_backup_nor_a_restore_has_a_whole_book_in_memory(
