@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kindle_appliance.epub.book import Chapter
 from kindle_appliance.sentences import CHINESE
 from kindle_appliance.web.chapter_list import (
+    FRONT_MATTER,
     NAMED_AHEAD,
     NEAR,
     PAGE,
@@ -19,7 +22,15 @@ from kindle_appliance.web.chapter_list import (
 )
 
 LENGTH = 1000
-NOVEL = [Chapter(0, 0, "A note"), *(Chapter(100 * number, number, f"Name {number}") for number in range(1, 10))]
+NOVEL = [
+    Chapter(0, 0, "A note"),
+    Chapter(50, 1, "Name 1"),
+    *(Chapter(100 * number, number, f"Name {number}") for number in range(2, 10)),
+]
+WITHOUT_NUMBERS = [
+    *(Chapter(60 * number, 0, f"Name {number}") for number in range(15)),
+    Chapter(950, 1, "How the next book begins"),
+]
 PARTS = [
     Chapter(0, 0, "Part One"),
     Chapter(10, 1, "", 1),
@@ -31,12 +42,12 @@ PARTS = [
 ]
 
 
-def named(place: int | None, start: int | None = None, *, has_names: bool = False) -> list[int]:
-    """The numbers of the chapters whose names are shown, on all pages of the list."""
+def named(place: int | None, chapters: Sequence[Chapter] = NOVEL, *, has_names: bool = False) -> list[int]:
+    """Which chapters' names are shown, on all pages of the list."""
     start, found = 0, list[int]()
     while True:
-        shown = chapters_shown(NOVEL, LENGTH, place, near=0, start=start, has_names=has_names)
-        found += [row.number for row in shown.rows if row.title]
+        shown = chapters_shown(chapters, LENGTH, place, near=0, start=start, has_names=has_names)
+        found += [row.position for row in shown.rows if row.title]
         if shown.later is None:
             return found
         start = shown.later
@@ -48,6 +59,33 @@ def test_names_are_told_up_to_three_chapters_behind_the_place() -> None:
     assert named(LENGTH) == list(range(10))
     assert named(None) == [0, 1, 2, 3], "without a place those of the first three, and of what stands before them"
     assert named(None, has_names=True) == list(range(10))
+
+
+def test_only_what_stands_before_the_first_few_per_cent_is_front_matter() -> None:
+    """The excerpt at the end of a novel without numbers is not its first chapter."""
+    assert named(None, WITHOUT_NUMBERS) == [0, 1, 2]
+    assert named(0, WITHOUT_NUMBERS) == [0, 1, 2, 3]
+    assert chapters_shown(WITHOUT_NUMBERS, LENGTH, None, near=0).rows[0].position == 0
+    late = [Chapter(each.start + 20, *each[1:]) for each in WITHOUT_NUMBERS[:-1]] + WITHOUT_NUMBERS[-1:]
+    assert named(10, late) == [0, 1, 2], "a place before the first of them"
+    shown = chapters_shown(late, LENGTH, 10, near=10)
+    assert shown.rows[0].position == 0 and shown.earlier is None
+
+
+def test_front_matter_does_not_count_as_chapters() -> None:
+    book = [*(Chapter(number, 0, f"Front {number}") for number in range(6)), *NOVEL[1:]]
+    assert named(None, book) == named(0, book) == named(3, book) == [*range(6), 6, 7, 8]
+    assert chapters_shown(book, LENGTH, None, near=0).rows[0].number == 1
+
+
+def test_whether_later_chapters_have_names_is_not_told() -> None:
+    """What the reader has not reached changes nothing."""
+    without = [*NOVEL[:6], *(each._replace(title="") for each in NOVEL[6:])]
+    for start in (None, 0, 2):
+        for place in (None, 0, 250):
+            assert chapters_shown(NOVEL, LENGTH, place, near=0, start=start) == chapters_shown(
+                without, LENGTH, place, near=0, start=start
+            )
 
 
 def test_a_later_name_is_hidden_and_its_number_and_per_cent_are_not() -> None:
@@ -120,12 +158,14 @@ def test_any_list_has_bounded_pages_that_lead_to_all_chapters(
         for at, number, level in zip(sorted(starts), numbers, levels, strict=False)
     ]
 
+    # How many chapters the reader has begun, or may be taken for a title page and a dedication.
+    begun = 0 if place is None else sum(each.start <= place for each in chapters)
+    early = [each.number for each in chapters if each.start * 100 <= FRONT_MATTER * LENGTH]
+    begun = max(begun, next((index for index, number in enumerate(early) if number), 0))
+
     def shown(first: int | None) -> tuple[list[int], int | None, int | None]:
         part = chapters_shown(chapters, LENGTH, place, near=place or 0, start=first, are_finished=are_finished)
-        here = [row.position for row in part.rows if row.is_here]
-        named_until = max((row.position for row in part.rows if row.title), default=0)
-        if place is not None and here:
-            assert named_until <= here[0] + NAMED_AHEAD
+        assert all(row.position < begun + NAMED_AHEAD for row in part.rows if row.title)
         assert len(part.rows) <= (NEAR if first is None else PAGE)
         assert all(0 <= row.figure <= 100 for row in part.rows)
         return [row.position for row in part.rows], part.earlier, part.later
