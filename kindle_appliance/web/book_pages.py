@@ -28,6 +28,8 @@ _ADDING = {
     "noFile": Sentence("Please choose a file first."),
 }
 """What static/adding.js says."""
+_NEAR = Sentence("Chapters near {figure}")
+"""What static/per_cent.js says."""
 
 
 class BookRow(NamedTuple):
@@ -179,6 +181,7 @@ class BookPages:
             reader,
             "place.html",
             scripts=SCRIPTS["place"],
+            given={"near": _NEAR.to(reader.language)},
             path=path,
             called=title_of(book, reader.language),
             is_known=here.place is not None,

@@ -175,6 +175,33 @@ def test_a_book_comes_from_a_phone_and_two_devices_tell_their_places(
         assert kindle.errors() == other.errors() == []
 
 
+def test_the_figure_leads_to_the_chapters_around_it_in_two_taps(
+    browser: Browser, house: House, tmp_path: Path, screenshots: Path
+) -> None:
+    book = shelve_novel(house, tmp_path, chapters=60)
+    path = f"/books/{book.name}"
+    browser.open(f"{house.url}{path}/place?finished=1")
+    assert browser.script("return document.getElementById('near').offsetHeight") == 0
+    press(browser, "+ 5")
+    assert "Chapters near 5\u00a0%" in browser.text
+    type_in(browser, "#figure", "45")
+    assert "Chapters near 45\u00a0%" in browser.text
+    browser.screenshot(screenshots / "books-near.png")
+    assert browser.script("return document.getElementById('near').firstChild.offsetHeight") >= LEAST_HEIGHT
+    type_in(browser, "#figure", "450")
+    assert "Chapters near" not in browser.text
+    type_in(browser, "#figure", "44")
+    press(browser, "+ 1")
+    press(browser, "Chapters near 45 %")
+    browser.wait_until("location.search.indexOf('at=45') > 0")
+    assert "that you have finished" in browser.text
+    chapters = house.shelf.chapters(book)
+    there = next(index for index, each in enumerate(chapters) if each.start * 100 > 45 * book.length)
+    browser.click(browser.find(f"button[name=chapter][value='{there}']"))
+    browser.wait_until("/You are in chapter/.test(document.body.textContent)")
+    assert browser.errors() == []
+
+
 # ---- Adding
 
 
