@@ -2,7 +2,7 @@
    do that, it sends the form itself. What e-ink shows is drawn twice a second at most. */
 var REDRAW = 500, SAY = PAGE.adding;    // REDRAW in ms
 
-// Kindles have the field, and it does nothing.
+// WebKit disables the field where no files can be chosen, as on Kindles. A type that a browser does not know is text.
 function takesFiles(field) { return field.type === 'file' && !field.disabled; }
 
 function send(form, file) {
@@ -21,10 +21,11 @@ function send(form, file) {
     var reply = {};
     if (xhr.readyState !== 4) { return; }
     try { reply = parseJson(xhr.responseText) || {}; } catch (problem) { reply = {}; }   // empty, or from a proxy
+    form.isBusy = false;    // also if the page is left: on the way back it may be shown as it was
     if (xhr.status === 201 && reply.url) {
+      setNote('sent', '');
       location.href = reply.url;
     } else {
-      form.isBusy = false;
       setNote('sent', reply.error || SAY.notSent);
     }
   };
@@ -42,7 +43,14 @@ function send(form, file) {
   if (!takesFiles(field)) { mark(form, 'blank', true); }
   form.onsubmit = function () {
     if (!field.files || !window.FormData || !new XMLHttpRequest().upload) { return true; }
-    if (!field.files.length) { setNote('sent', SAY.noFile); } else if (!form.isBusy) { send(form, field.files[0]); }
+    if (form.isBusy) { return false; }
+    if (!field.files.length) {
+      setNote('sent', SAY.noFile);
+    } else if (field.files[0].size > SAY.mostBytes) {
+      setNote('sent', SAY.tooLarge);    // before minutes of sending
+    } else {
+      send(form, field.files[0]);
+    }
     return false;
   };
 }());

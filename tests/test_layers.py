@@ -207,9 +207,10 @@ web.typed: sentences text.emoji text.writing
 web.reader: web.look
 web.listed: clock storage.rows storage.waiting web.reader web.typed
 web.layout: web.reader web.templates
+web.file_field: errors storage.shelf_layout
 web.chapter_list: epub.book books.place web.typed
-web.book_pages: epub.book books.place books.shelved_book web.chapter_list web.layout web.reader web.templates
-    web.typed
+web.book_pages: storage.shelf_layout epub.book books.place books.shelved_book web.chapter_list web.file_field
+    web.layout web.reader web.templates web.typed
 web.pages: clock ending host.network host.mdns storage.chats storage.reports storage.rows storage.waiting
     answers.answer answers.going_on web.answerers web.book_pages web.credit web.layout web.listed web.look
     web.paths web.reader web.templates web.typed
@@ -221,7 +222,6 @@ web.parser: web.body
 web.tasks: web.body web.parser web.refusals
 web.server: errors host.network web.body web.parser web.tasks web.unread
 web.visitor: host.network storage.buckets storage.rate_limit web.look web.cookies web.reader
-web.file_field: errors
 web.adding: errors storage.buckets storage.kept_secret storage.shelf_layout books.shelf web.body web.file_field
     web.replies web.visitor
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms

@@ -44,7 +44,6 @@ _LEAVING_SECONDS = 5.0
 _YIELDING_SECONDS = 30.0
 
 _OTHER_KIND = Sentence("Books are added with the form on the page “Books”.")
-_TOO_LARGE = Sentence("This file is too large. A book may have up to %(count)d MB.", count=MOST_BYTES // 1024**2)
 _ANOTHER = Sentence("Another book is being added at the moment. Please try again in a minute.")
 _MANY = Sentence(
     "These are many books at once. Please add more in %(count)d minute.",
@@ -129,7 +128,7 @@ class Adding:
         if kind not in (EPUB, file_field.KIND):
             raise ReaderError(_OTHER_KIND, 415)
         if body.length > MOST_BYTES + _FORM_BYTES:
-            raise ReaderError(_TOO_LARGE, 413)
+            raise ReaderError(file_field.TOO_LARGE, 413)
         self.shelf.check_room(body.length)
         is_owner = self._is_owner()
         with self.turn.take(visitor.source(), body, is_owner):
@@ -141,7 +140,7 @@ class Adding:
                 for piece in pieces if kind == EPUB else file_field.file_field(pieces, body.kind, "book"):
                     size += len(piece)
                     if size > MOST_BYTES:
-                        raise ReaderError(_TOO_LARGE, 413)
+                        raise ReaderError(file_field.TOO_LARGE, 413)
                     incoming.write(piece)
                 book, is_new = incoming.shelve()
         path = f"{ADDING_PATH}/{book.name}"

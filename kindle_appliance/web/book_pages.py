@@ -10,7 +10,9 @@ from ..books.place import END, per_cent
 from ..books.shelved_book import ShelvedBook
 from ..epub.book import Chapter
 from ..sentences import Sentence
+from ..storage.shelf_layout import MOST_BYTES
 from .chapter_list import chapters_shown, index_of_next, place_in_short, place_in_words
+from .file_field import TOO_LARGE
 from .layout import SCRIPTS, Layout
 from .reader import Reader
 from .templates import Page
@@ -26,6 +28,7 @@ _ADDING = {
     "reading": Sentence("The book has arrived, and is being read ..."),
     "notSent": Sentence("The connection broke. The book was not added. Please try again."),
     "noFile": Sentence("Please choose a file first."),
+    "tooLarge": TOO_LARGE,
 }
 """What static/adding.js says."""
 _NEAR = Sentence("Chapters near {figure}")
@@ -104,13 +107,14 @@ class BookPages:
         does, "" if this is the last; `words`: what was looked for, None if nothing was; `removed`: what can be put
         back; `address`: where this page is found on other devices.
         """
+        say = {name: each.to(reader.language) for name, each in _ADDING.items()}
         first = "/books" if words is None else f"/books?q={quote(words, safe='')}"
         more = f"{first}{'&' if words is not None else '?'}before="
         return self._layout.page(
             reader,
             "shelf.html",
             scripts=SCRIPTS["shelf"],
-            given={"adding": {name: each.to(reader.language) for name, each in _ADDING.items()}},
+            given={"adding": {"mostBytes": MOST_BYTES} | say},
             rows=rows,
             words=None if words is None else Typed(words),
             can_search=can_search or words is not None,
@@ -125,7 +129,7 @@ class BookPages:
         """A book, with this device's place in it, or why it has no text."""
         book, chapters, place = here.book, here.chapters, here.place or 0
         now, is_readable = per_cent(place, book.length), book.length > 0
-        faults = list(book.faults[:_MOST_FAULTS])
+        faults = book.faults[:_MOST_FAULTS]
         if not book.is_read:
             faults = [Sentence("The appliance is still reading this book. Please look again in a minute.")]
         return self._layout.page(
@@ -185,6 +189,7 @@ class BookPages:
             path=path,
             called=title_of(book, reader.language),
             is_known=here.place is not None,
+            faults=() if here.place is not None else book.faults[:_MOST_FAULTS],  # who has just added it looks here
             figure=str(shown) if typed is None else typed,
             steps=[(step, link(at=min(max(shown + step, 0), END), from_=None)) for step in _STEPS],
             listed=listed,

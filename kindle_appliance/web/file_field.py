@@ -11,8 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import NOT_UNDERSTOOD, ReaderError
 from ..sentences import Sentence
+from ..storage.shelf_layout import MOST_BYTES
 
 KIND = "multipart/form-data"
+
+TOO_LARGE = Sentence("This file is too large. A book may have up to %(count)d MB.", count=MOST_BYTES // 1024**2)
+"""So large a book may be, in whatever way it is sent."""
 
 _MOST_PARTS, _MOST_HEADERS, _HEADER_BYTES = 8, 8, 4096  # of a browser's form: one part with two headers
 _BOUNDARY = re.compile(r";\s*boundary=(?:\"([^\"]+)\"|([^\s\";,]+))", re.IGNORECASE | re.ASCII)

@@ -20,6 +20,7 @@ from fakes.shelved import shelve, shelve_novel
 from kindle_appliance.books.place import at_per_cent
 from kindle_appliance.books.shelved_book import ShelvedBook
 from kindle_appliance.clock import now
+from kindle_appliance.storage.shelf_layout import MOST_BYTES
 
 from .browser import Browser
 from .conftest import KINDLE_4, demand
@@ -244,11 +245,38 @@ def test_what_has_gone_is_drawn_twice_a_second_at_most(house: House, tmp_path: P
         )
         add(browser, large)
         browser.wait_until("/How far are you/.test(document.body.textContent)", 30)
-        drawn = json.loads(browser.script("return window.name"))
+        drawn = [(moment, words) for moment, words in json.loads(browser.script("return window.name")) if words]
         times = [moment for moment, words in drawn if words.startswith("Sending")]
         assert len(times) >= 3, drawn
         assert all(later - earlier >= 499 for earlier, later in pairwise(times)), drawn
         assert drawn[-1][1].startswith("The book has arrived") and browser.errors() == []
+
+
+def test_the_form_is_free_again_when_the_page_is_left(sender: Browser, house: House, tmp_path: Path) -> None:
+    """On the way back a browser may show the page as it was left."""
+    sender.open(house.url + "/books")
+    sender.script(
+        "window.onunload = window.onpagehide = function () {"
+        "  var form = document.getElementById('adding');"
+        "  localStorage.setItem('left', !!form.isBusy + document.getElementById('sent').textContent); };"
+    )
+    add(sender, make_epub(tmp_path / "book.epub"))
+    sender.wait_until("/How far are you/.test(document.body.textContent)")
+    assert sender.script("return localStorage.getItem('left')") == "false"
+
+
+def test_a_file_that_is_too_large_is_told_so_before_it_is_sent(
+    sender: Browser, house: House, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.epub"
+    with large.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with Proxy(house.server.port) as proxy:
+        sender.open(proxy.url + "/books")
+        add(sender, large)
+        sender.wait_until(says("sent", "A book may have up to 100 MB."))
+        assert not any(line.startswith(b"POST /books") for line in proxy.requests)
+    assert sender.errors() == []
 
 
 def test_a_file_that_is_no_book_is_told_in_its_place(
@@ -311,7 +339,7 @@ def test_without_script_the_form_itself_adds_a_book(
 def test_a_browser_that_takes_no_files_is_only_told_where_to_go(
     browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alter_pages(monkeypatch, "field.type === 'file' && !field.disabled", "field.type === 'file' && field.disabled")
+    alter_pages(monkeypatch, '<input type="file"', '<input type="file" disabled')
     browser.open(house.url + "/books")
     assert "Type this address there" in browser.text
     assert browser.script("return document.getElementById('adding').offsetHeight") == 0

@@ -92,6 +92,13 @@ def test_what_could_not_be_read_is_told_with_the_book(pages: BookPages) -> None:
     assert page.count("There are no books here yet.") == 5
 
 
+def test_who_has_just_added_a_book_is_told_what_could_not_be_read(pages: BookPages) -> None:
+    """The page that asks for the place comes first then."""
+    book = replace(BOOK, faults=[Sentence("There are no books here yet.")] * 9)
+    assert pages.place(READER, Here(book, CHAPTERS, None)).count("There are no books here yet.") == 5
+    assert "There are no books here yet." not in pages.place(READER, Here(book, CHAPTERS, 0))
+
+
 def test_each_step_without_script_is_a_link_that_keeps_the_rest(pages: BookPages) -> None:
     page = pages.place(READER, HERE, at=99, are_finished=True, has_names=True, start=2)
     links = re.findall(rf'href="{PATH}/place\?([^"]*)">(?:&#8722;|\+)', page)
