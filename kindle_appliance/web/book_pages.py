@@ -206,14 +206,20 @@ class BookPages:
     def finds(
         self, reader: Reader, here: Here, words: str, positions: Sequence[int], note: Sentence | None = None
     ) -> Page:
-        """Where words of a page were found, best first; no text of the book is shown. `note`: why nothing was."""
+        """Where words of a page were found, best first; no text of the book is shown. Of finds that are told in the
+        same words, only the best is a choice. `note`: why nothing was found.
+        """
         book = here.book
+        told: dict[str, Find] = {}
+        for each in positions:
+            place = place_in_short(here.chapters, each, book.length)
+            told.setdefault(place.to(reader.language), Find(each, place))
         return self._layout.page(
             reader,
             "finds.html",
             path=f"/books/{book.name}",
             words=Typed(words),
-            finds=[Find(each, place_in_short(here.chapters, each, book.length)) for each in positions],
+            finds=[*told.values()],
             note=note,
             most_words=MOST_WORDS,
             address=f"/books/{book.name}/place",

@@ -130,6 +130,12 @@ def test_finds_are_buttons_that_set_the_place_and_show_nothing_of_the_book(pages
     assert 'value="the moor"' in page and "Name" not in page.partition("<main>")[2]
 
 
+def test_of_finds_that_are_told_alike_the_best_is_shown(pages: BookPages) -> None:
+    page = pages.finds(READER, HERE, "the moor", [415, 250, 412, 411, 255, 252])
+    assert re.findall(r'name="position" value="(\d+)"', page) == ["415", "250"]
+    assert "Tap to set your place." in pages.finds(READER, HERE, "the moor", [412, 415])
+
+
 def test_a_book_written_from_right_to_left_is_set_so(pages: BookPages) -> None:
     book = replace(BOOK, title="البؤساء", creator="فيكتور هوجو")
     here = Here(book, [Chapter(0, 1, "الفصل الأول")], 5)
