@@ -10,11 +10,8 @@ from __future__ import annotations
 import hmac
 import logging
 import math
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from bottle import HTTPError, HTTPResponse, request
 
@@ -26,6 +23,7 @@ from ..storage.kept_secret import OWNER_HEADER
 from ..storage.shelf_layout import MOST_BYTES
 from . import file_field, replies, visitor
 from .body import BODY, Body
+from .upload_turn import UploadTurn
 from .visitor import Visitors
 
 log = logging.getLogger(__name__)
@@ -38,57 +36,13 @@ owner's command, which shows the owner's secret, may add as many as it likes."""
 
 EPUB = "application/epub+zip"
 _FORM_BYTES = 64 * 1024  # beside the file
-_SLOW = 500 * 1024  # bytes a second
 _AGAIN_SECONDS = 10
-_LEAVING_SECONDS = 5.0
-_YIELDING_SECONDS = 30.0
 
 _OTHER_KIND = Sentence("Books are added with the form on the page “Books”.")
-_ANOTHER = Sentence("Another book is being added at the moment. Please try again in a minute.")
 _MANY = Sentence(
     "These are many books at once. Please add more in %(count)d minute.",
     plural="These are many books at once. Please add more in %(count)d minutes.",
 )
-_SENT_AWAY = Sentence("This book came slowly, and another one was to be added. Please try again in a few minutes.")
-
-
-class Turn:
-    """One upload at a time, for all the house. Safe for threads.
-
-    A slow one makes way for the next that comes, also from its own address: a device may have lost its connection
-    and try again. An address that has had its turn while another was turned away lets that one have the next turn,
-    for `yielding_seconds`. So no device keeps others out, whatever it sends.
-    """
-
-    def __init__(self, yielding_seconds: float = _YIELDING_SECONDS) -> None:
-        self._yielding_seconds = yielding_seconds
-        self._changed = threading.Condition()
-        self._now: tuple[str, Body] | None = None
-        self._yielding: tuple[str, float] = "", 0.0
-
-    @contextmanager
-    def take(self, source: str, body: Body, is_owner: bool) -> Iterator[None]:
-        """Hold the turn, for an upload from `source`. Raises `ReaderError` if another one has it."""
-        with self._changed:
-            if self._now:
-                self._clear(source, *self._now)
-            yielding, until = self._yielding
-            if self._now or (source == yielding and time.monotonic() < until and not is_owner):
-                raise ReaderError(_ANOTHER, 503)
-            self._now, self._yielding = (source, body), ("", 0.0)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._now = None
-                self._changed.notify_all()
-
-    def _clear(self, source: str, other: str, body: Body) -> None:
-        """Let the upload `body` from `other`, which has the turn, make way for one from `source`, if it is slow."""
-        if other != source:
-            self._yielding = other, time.monotonic() + self._yielding_seconds
-        if body.is_slow(_SLOW) and body.send_away(ReaderError(_SENT_AWAY, 503)):  # so only one waits for the turn
-            self._changed.wait_for(lambda: self._now is None, _LEAVING_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -102,7 +56,7 @@ class Adding:
     shelf: Shelf
     buckets: Buckets
     owner_secret: bytes = b""
-    turn: Turn = field(default_factory=Turn)
+    turn: UploadTurn = field(default_factory=UploadTurn)
 
     def add(self) -> HTTPResponse:
         """`POST /books`: 303 to the book, or 201 with its facts for a script."""
@@ -135,9 +89,16 @@ class Adding:
             if not is_owner and (wait := visitor.take(self.buckets, BOOKS_PER_ADDRESS, BOOKS)):
                 raise LimitError(_MANY.having(count=math.ceil(wait / 60)), wait)
             pieces = iter(body.read, b"")
+            pieces = pieces if kind == EPUB else file_field.file_field(pieces, body.kind, "book")
+            try:
+                first = next(pieces, b"")
+            except ReaderError as error:
+                if not is_owner and error.status == 400:  # a whole form without a file; nothing was written
+                    visitor.give_back(self.buckets, BOOKS_PER_ADDRESS, BOOKS)
+                raise
             with self.shelf.incoming() as incoming:
                 size = 0
-                for piece in pieces if kind == EPUB else file_field.file_field(pieces, body.kind, "book"):
+                for piece in chain((first,), pieces):
                     size += len(piece)
                     if size > MOST_BYTES:
                         raise ReaderError(file_field.TOO_LARGE, 413)

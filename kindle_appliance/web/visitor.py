@@ -57,7 +57,16 @@ def source() -> str:
 
 def take(buckets: Buckets, per_address: int, in_all: int) -> float:
     """Take a token from the bucket of this client's address and from that of the house; see `Buckets.take()`."""
-    return buckets.take({("address", source()): per_address, ("house", ""): in_all})
+    return buckets.take(_sizes(per_address, in_all))
+
+
+def give_back(buckets: Buckets, per_address: int, in_all: int) -> None:
+    """Put back the tokens that `take()` took."""
+    buckets.give_back(_sizes(per_address, in_all))
+
+
+def _sizes(per_address: int, in_all: int) -> dict[tuple[str, str], int]:
+    return {("address", source()): per_address, ("house", ""): in_all}
 
 
 def asker() -> Asker:

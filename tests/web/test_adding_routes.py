@@ -240,6 +240,21 @@ def test_who_adds_too_many_is_told_when_more_may_come(house: House, book: bytes)
     assert send(house.at("127.0.0.2"), book).status == 201
 
 
+def test_a_form_without_a_file_is_none_of_the_ten_books(house: House, book: bytes, tmp_path: Path) -> None:
+    for _ in range(12):
+        assert send_form(house, b"", file_name="", Accept="application/json").status == 400
+        assert send_form(house, book, field="other", Accept="application/json").status == 400
+    assert [send(house, b"a%d" % number).status for number in range(11)] == [422] * 10 + [429]
+    assert send_form(house, b"", file_name="", Accept="application/json").status == 429
+
+
+def test_a_form_whose_file_was_written_is_one_of_the_ten(house: House, book: bytes) -> None:
+    """Also if what follows the file makes no form of it."""
+    data, kind = encode_multipart_formdata({"book": ("a.epub", book, "application/epub+zip")})
+    statuses = [send(house, data[:-40], Content_Type=kind).status for _ in range(11)]
+    assert statuses == [400] * 10 + [429]
+
+
 def test_what_the_headers_refuse_costs_no_turn(house: House, book: bytes) -> None:
     for _ in range(15):
         assert send(house, book, Origin="http://evil.example").status == 403

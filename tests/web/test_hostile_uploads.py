@@ -17,9 +17,7 @@ from fakes.house import House
 from fakes.raw_client import connect, read_to_end
 from ratios import assert_usual_ratio
 
-from kindle_appliance.errors import ReaderError
-from kindle_appliance.web.adding import Turn
-from kindle_appliance.web.body import Body, Pace
+from kindle_appliance.web.body import Pace
 from kindle_appliance.web.server import Limits
 
 HEAD = (
@@ -158,57 +156,3 @@ def test_devices_that_upload_all_day_do_not_delay_the_pages_of_others(scaled: Ho
             return quiet, seconds()
 
     assert_usual_ratio(6, measure, of="a page beside four devices that upload")
-
-
-# ---- Turns
-
-
-def test_only_one_upload_has_the_turn() -> None:
-    turn = Turn()
-    with turn.take("a", Body(10, ""), False):
-        for source in ("a", "b"):
-            with pytest.raises(ReaderError) as caught, turn.take(source, Body(10, ""), False):
-                pass
-            assert caught.value.status == 503
-
-
-def test_an_address_whose_upload_kept_another_out_lets_it_have_the_next_turn() -> None:
-    turn = Turn(yielding_seconds=100)
-    with turn.take("a", Body(10, ""), False), pytest.raises(ReaderError), turn.take("b", Body(10, ""), False):
-        pass
-    with pytest.raises(ReaderError), turn.take("a", Body(10, ""), False):
-        pass
-    with turn.take("a", Body(10, ""), True):
-        pass  # the owner need not wait
-    with turn.take("a", Body(10, ""), False), pytest.raises(ReaderError), turn.take("b", Body(10, ""), False):
-        pass
-    with turn.take("b", Body(10, ""), False):
-        pass
-    with turn.take("a", Body(10, ""), False):
-        pass
-
-
-def test_a_slow_upload_makes_way_also_for_the_same_address_which_may_have_lost_it() -> None:
-    turn, body = Turn(), Body(10, "", pace=Pace(moment_seconds=0))
-    left = threading.Event()
-
-    def read() -> None:
-        with suppress(ReaderError), turn.take("a", body, False):
-            body.read()
-        left.set()
-
-    reading = threading.Thread(target=read)
-    reading.start()
-    while not body.is_slow(1):
-        time.sleep(0.01)
-    with turn.take("a", Body(10, ""), False):
-        assert left.wait(20)
-    reading.join()
-
-
-def test_it_lets_others_have_the_turn_for_a_while_only() -> None:
-    turn = Turn(yielding_seconds=0)
-    with turn.take("a", Body(10, ""), False), pytest.raises(ReaderError), turn.take("b", Body(10, ""), False):
-        pass
-    with turn.take("a", Body(10, ""), False):
-        pass
