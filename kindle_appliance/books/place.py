@@ -32,8 +32,3 @@ def end_of_chapter(chapters: Sequence[Chapter], index: int, length: int) -> int:
     """The position at which a chapter is finished, with all that is within it."""
     level = chapters[index].level
     return next((each.start for each in chapters[index + 1 :] if each.level <= level), length)
-
-
-def next_chapter(chapters: Sequence[Chapter], position: int) -> Chapter | None:
-    """The first chapter that begins after a position."""
-    return next((each for each in chapters if each.start > position), None)

@@ -40,8 +40,8 @@ _AGAIN_SECONDS = 10
 
 _OTHER_KIND = Sentence("Books are added with the form on the page “Books”.")
 _MANY = Sentence(
-    "These are many books at once. Please add more in %(count)d minute.",
-    plural="These are many books at once. Please add more in %(count)d minutes.",
+    "That is enough for now. You can add more in %(count)d minute.",
+    plural="That is enough for now. You can add more in %(count)d minutes.",
 )
 
 

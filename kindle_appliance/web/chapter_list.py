@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..books.place import END, end_of_chapter, index_of_chapter, next_chapter, per_cent
+from ..books.place import END, end_of_chapter, index_of_chapter, per_cent
 from ..epub.book import Chapter
 from ..sentences import Sentence
 from .typed import Typed, without_signs
@@ -103,8 +103,7 @@ def _front_matter(chapters: Sequence[Chapter], length: int) -> int:
 def index_of_next(chapters: Sequence[Chapter], position: int) -> int | None:
     """The next chapter with a number, or if none follows, the next one of any kind."""
     ahead = [index for index, each in enumerate(chapters) if each.start > position]
-    following = next_chapter(chapters, position)
-    return next((index for index in ahead if chapters[index].number), ahead[0] if following else None)
+    return next((index for index in ahead if chapters[index].number), ahead[0] if ahead else None)
 
 
 def number_at(chapters: Sequence[Chapter], position: int) -> int:
@@ -120,27 +119,23 @@ def number_at(chapters: Sequence[Chapter], position: int) -> int:
     return 0
 
 
-def figure(position: int, length: int) -> str:
-    """Per cent as pages show them."""
-    return with_sign(per_cent(position, length))
-
-
-def with_sign(count: int) -> str:
-    return f"{count}\u00a0%"
+def _about(position: int, length: int) -> str:
+    """Per cent as sentences tell them."""
+    return f"{per_cent(position, length)}\u00a0%"
 
 
 def place_in_short(chapters: Sequence[Chapter], position: int, length: int) -> Sentence:
     """A place in a list: the chapter's number, if it has one, and per cent."""
     number = number_at(chapters, position)
     if number:
-        return Sentence("chapter %(number)d, at about %(figure)s", number=number, figure=figure(position, length))
-    return Sentence("at about %(figure)s", figure=figure(position, length))
+        return Sentence("chapter %(number)d, at about %(figure)s", number=number, figure=_about(position, length))
+    return Sentence("at about %(figure)s", figure=_about(position, length))
 
 
 def place_in_words(chapters: Sequence[Chapter], position: int, length: int) -> Sentence:
     """A reader's own place: the chapter's number, or else its name, and per cent."""
     number, index = number_at(chapters, position), index_of_chapter(chapters, position)
-    about = figure(position, length)
+    about = _about(position, length)
     if number:
         return Sentence("You are in chapter %(number)d, at about %(figure)s.", number=number, figure=about)
     if index is not None and chapters[index].title:

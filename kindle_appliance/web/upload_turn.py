@@ -16,7 +16,7 @@ _LEAVING_SECONDS = 5.0
 _YIELDING_SECONDS = 30.0
 
 _ANOTHER = Sentence("Another book is being added at the moment. Please try again in a minute.")
-_SENT_AWAY = Sentence("This book came slowly, and another one was to be added. Please try again in a few minutes.")
+_SENT_AWAY = Sentence("Your upload was slow and made way for another one. Please try again in a few minutes.")
 
 
 class UploadTurn:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindle_appliance.books.place import at_per_cent, end_of_chapter, index_of_chapter, next_chapter, per_cent
+from kindle_appliance.books.place import at_per_cent, end_of_chapter, index_of_chapter, per_cent
 from kindle_appliance.epub.book import Chapter
 
 CHAPTERS = (
@@ -47,8 +47,3 @@ def test_a_place_is_in_the_innermost_chapter_that_has_begun(position: int, index
 @pytest.mark.parametrize(("index", "end"), [(0, 70), (1, 40), (2, 70), (3, 100), (4, 100)])
 def test_a_chapter_is_finished_with_all_that_is_within_it(index: int, end: int) -> None:
     assert end_of_chapter(CHAPTERS, index, 100) == end
-
-
-def test_the_next_chapter_begins_after_the_place() -> None:
-    found = [next_chapter(CHAPTERS, position) for position in (0, 12, 69, 70)]
-    assert found == [CHAPTERS[0], CHAPTERS[2], CHAPTERS[3], None]

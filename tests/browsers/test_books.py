@@ -147,10 +147,10 @@ def test_a_book_comes_from_a_phone_and_two_devices_tell_their_places(
         press(other, "Change")
         other.wait_until("!!document.getElementById('words')")
         picture(other, "place")
-        press(other, "finished one?")
+        press(other, "or one you have finished")
         other.wait_until("/that you have finished/.test(document.body.textContent)")
         picture(other, "finished")
-        press(other, "begin one?")
+        press(other, "or one you begin")
         other.wait_until("/that you begin/.test(document.body.textContent)")
 
         type_in(other, "#words", "footprints of a gigantic hound")

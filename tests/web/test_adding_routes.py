@@ -233,7 +233,7 @@ def test_who_adds_too_many_is_told_when_more_may_come(house: House, book: bytes)
     for number in range(10):
         send(house, b"a%d" % number)
     response = send(house, book)
-    assert error(response) == (429, "These are many books at once. Please add more in 6 minutes.")
+    assert error(response) == (429, "That is enough for now. You can add more in 6 minutes.")
     assert 300 < int(response.headers["Retry-After"]) <= 361
     page = send_form(house, book, Accept_Language="zh")
     assert page.status == 429 and page.headers["Retry-After"] and "6 分钟后" in page.data.decode()

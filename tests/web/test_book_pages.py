@@ -105,7 +105,7 @@ def test_each_step_without_script_is_a_link_that_keeps_the_rest(pages: BookPages
     assert links == [f"at={figure}&amp;finished=1&amp;names=1" for figure in (94, 98, 100, 100)]
     assert 'name="per_cent" value="99"' in page
     assert look_back(page) == f"{PATH}/place?at=99&from=2&finished=1&names=1"
-    assert f'href="{PATH}/place?at=99&amp;from=2&amp;names=1">begin one?' in page
+    assert f'href="{PATH}/place?at=99&amp;from=2&amp;names=1">or one you begin' in page
 
 
 def test_names_of_what_comes_later_are_shown_on_a_tap(pages: BookPages) -> None:
