@@ -74,7 +74,7 @@ class Books:
         in_hand = [] if words else self._in_hand(_IN_HAND)
         first = {each.book.name for each in in_hand}
         found = self.shelf.list(_ROWS + 1, before, words or "")
-        others = [self._here(each) for each in found[:_ROWS] if each.name not in first]
+        others = [self._find_place(each) for each in found[:_ROWS] if each.name not in first]
         reader = self.visitors.reader()
         rows = [row_of(each, reader.language) for each in [*([] if before else in_hand), *others]]
         page = self.pages.shelf(
@@ -138,7 +138,7 @@ class Books:
 
     def remove(self, name: str) -> HTTPResponse:
         """`POST /books/<name>/remove`: take a book from the shelf; for a day it can be put back."""
-        book = self._find(name).book
+        book = self._find_book(name)
         with replies.telling():
             self._charge()
             if not self.shelf.remove(book.name, now()):
@@ -196,26 +196,33 @@ class Books:
         return int(position) if is_number(position) and int(position) <= length else None
 
     def _find(self, name: str) -> Here:
+        """A book, for its own pages. Raises the response for one that is not on the shelf."""
+        book = self._find_book(name)
+        return Here(book, self.shelf.chapters(book), self.places.find(name, _device(), book.length))
+
+    def _find_book(self, name: str) -> ShelvedBook:
         """Raises the response for a book that is not on the shelf."""
         self._check()
-        book = self.shelf.find(name)
-        if book is not None:
-            return Here(book, self.shelf.chapters(book), self.places.find(name, _device(), book.length))
+        if (book := self.shelf.find(name)) is not None:
+            return book
         if any(each.name == name for each in self.shelf.removed(now())):
             raise HTTPError(
                 404, Sentence("This book was removed. For a day it can be put back, on the page “Books”.")
             )
         raise HTTPError(404)
 
-    def _here(self, book: ShelvedBook, device: str | None = None) -> Here:
-        place = self.places.find(book.name, device or _device(), book.length)
+    def _find_place(self, book: ShelvedBook) -> Here:
+        """A book, for a list."""
+        place = self.places.find(book.name, _device(), book.length)
         return Here(book, () if place is None else self.shelf.chapters(book), place)
 
     def _in_hand(self, most: int) -> list[Here]:
         """The books that this device has a place in, the newest place first."""
-        device = _device()
-        books = [self.shelf.find(each.book) for each in self.places.newest(device, most + _MOST_GONE)]
-        return [self._here(book, device) for book in books if book is not None][:most]
+        books: list[Here] = []
+        for kept in self.places.newest(_device(), most + _MOST_GONE):
+            if len(books) < most and (book := self.shelf.find(kept.book)):
+                books.append(Here(book, self.shelf.chapters(book), kept.within(book.length)))
+        return books
 
     def _all(self) -> Iterator[ShelvedBook]:
         before = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from kindle_appliance.books.place import at_per_cent, end_of_chapter, per_cent
 from kindle_appliance.books.shelf import UNDO_SECONDS
 from kindle_appliance.books.shelved_book import ShelvedBook
 from kindle_appliance.clock import now
+from kindle_appliance.storage.database import Database, Row
 
 KINDLE, PHONE = "device=the-kindle-1", "device=the-phone-22"
 UNKNOWN_BOOK = "/books/" + "0" * 64
@@ -381,6 +383,27 @@ def test_the_page_to_ask_on_has_the_book_in_hand(house: House, book: ShelvedBook
     assert titles(page(house, "/", PHONE)) == []
     house.shelf.remove(book.name, now())
     assert titles(page(house, "/")) == ["Emma"]
+
+
+def test_nothing_is_read_twice_or_for_nothing(
+    house: House, book: ShelvedBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_place(house, book, per_cent="41")
+    read, asked = Database.read, list[str]()
+
+    def noted(self: Database, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+        asked.append(query)
+        return read(self, query, values)
+
+    def count(of: str) -> int:
+        return sum(of in each for each in asked)
+
+    monkeypatch.setattr(Database, "read", noted)
+    assert "at about 41\u00a0%" in page(house, "/")
+    assert (count("FROM places WHERE device"), count("FROM places WHERE book")) == (1, 0)
+    asked.clear()
+    assert house.post(f"/books/{book.name}/remove", {}, Cookie=KINDLE).status == 303
+    assert (count("places"), count("chapters")) == (0, 0)
 
 
 # Trouble
