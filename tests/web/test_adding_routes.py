@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
+import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.raw_client import connect, read_to_end
 from fakes.secrets import PIN
+from fakes.shelf import until
 from urllib3.filepost import encode_multipart_formdata
 
 from kindle_appliance.web.pin import Gate
@@ -195,21 +197,25 @@ def test_a_browser_that_is_refused_may_send_all_of_its_form_and_sees_the_page(
 
 @pytest.mark.parametrize("is_form", [False, True])
 def test_a_client_that_leaves_leaves_nothing_behind_and_the_turn_to_others(
-    house: House, book: bytes, tmp_path: Path, is_form: bool
+    house: House, book: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_form: bool
 ) -> None:
     kind, body = "application/epub+zip", book
     if is_form:
         body, kind = encode_multipart_formdata({"book": ("a.epub", book, kind)})
     head = f"POST /books HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    for sent in (0, 1, 40, 200, len(body) // 2, len(body) - 60, len(body) - 1):
+    lengths = (0, 1, 40, 200, len(body) // 2, len(body) - 60, len(body) - 1)
+    caplog.set_level(logging.INFO, "kindle_appliance.web.adding")
+
+    def have_broken_off(count: int) -> bool:
+        return caplog.text.count("a book broke off") == count
+
+    for number, sent in enumerate(lengths, 1):
         with connect(house.server.port) as client:
             client.sendall(head.encode() + body[:sent])
-    while list((tmp_path / "books" / "incoming").iterdir()):
-        threading.Event().wait(0.01)
+        until(partial(have_broken_off, number))
+    assert not list((tmp_path / "books" / "incoming").iterdir())
     assert house.shelf.count() == 0
-    while (status := send(house, book).status) == 503:  # the last of them may still have the turn
-        threading.Event().wait(0.01)
-    assert status == 201
+    assert send(house, book).status == 201
 
 
 # ---- How often

@@ -15,6 +15,7 @@ from fakes.epub_file import make_epub
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.raw_client import connect, read_to_end
+from fakes.shelf import until
 from ratios import assert_usual_ratio
 
 from kindle_appliance.web.body import Pace
@@ -44,10 +45,13 @@ def status(response: bytes) -> int:
 
 
 class Device:
-    """A device that uploads again and again, until it is stopped. `seen`: the statuses of its responses."""
+    """A device that uploads again and again, until it is stopped. `seen`: the statuses of its responses;
+    `is_sending` is set when its first bytes have gone.
+    """
 
     def __init__(self, port: int, address: str, size: int, pieces: tuple[int, float]) -> None:
         self.seen: Counter[int] = Counter()
+        self.is_sending = threading.Event()
         self._port = port
         self._address = address
         self._size = size
@@ -72,6 +76,7 @@ class Device:
         while left and not self._stop.is_set():
             client.settimeout(30)
             client.sendall(bytes(min(size, left)))
+            self.is_sending.set()
             left -= min(size, left)
             client.settimeout(max(seconds, 0.001))
             with suppress(TimeoutError):
@@ -129,8 +134,7 @@ def test_a_device_that_uploads_without_end_lets_others_have_their_turn(
 
 def test_a_device_that_uploads_all_day_gets_ten_books_in_and_then_nothing_more(scaled: House, book: bytes) -> None:
     with uploading(scaled, ("127.0.0.31", 20_000, (20_000, 0.0))) as (hostile,):
-        while hostile.seen.total() < 60:
-            time.sleep(0.05)
+        until(lambda: hostile.seen.total() >= 60, 60)
         assert add(scaled.at("127.0.0.2"), book)[0] == 201
     assert 0 < hostile.seen[422] <= 10 and hostile.seen[429] >= 40
     assert scaled.shelf.count() == 1
@@ -151,8 +155,8 @@ def test_devices_that_upload_all_day_do_not_delay_the_pages_of_others(scaled: Ho
             ("127.0.0.34", 10_000_000, (1000, 0.01)),
             ("127.0.0.35", 50_000, (50_000, 0.0)),
         ]
-        with uploading(scaled, *devices):
-            time.sleep(0.2)
+        with uploading(scaled, *devices) as all_of_them:
+            assert all(each.is_sending.wait(20) for each in all_of_them)
             return quiet, seconds()
 
     assert_usual_ratio(6, measure, of="a page beside four devices that upload")

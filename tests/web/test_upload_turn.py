@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 
 import pytest
+from fakes.shelf import until
 
 from kindle_appliance.errors import ReaderError
 from kindle_appliance.web.body import Body, Pace
@@ -49,8 +49,7 @@ def test_a_slow_upload_makes_way_also_for_the_same_address_which_may_have_lost_i
 
     reading = threading.Thread(target=read)
     reading.start()
-    while not body.is_slow(1):
-        time.sleep(0.01)
+    until(lambda: body.is_slow(1))
     with turn.take("a", Body(10, ""), False):
         assert left.wait(20)
     reading.join()
