@@ -30,6 +30,7 @@ _MOST_IN_ENTITY = 1000  # characters that it stands for
 _MOST_ENTITIES = 1000
 
 _TAG = re.compile(r"<(/?)([^\s/>]++)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
+_NEAR_TAG = re.compile(r"<(/?)([^\s/><]++)((?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*+)>")
 _LOOSE_TAG = re.compile(r"<(/?)([^\s/>]++)([^>]*+)>")  # a quotation mark in it is not closed
 _TAG_START = re.compile(r"</?[^\W\d]")
 _ATTRIBUTE = re.compile(r"([^\s=/\"'>]++)(?:\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++))?")
@@ -89,6 +90,7 @@ class Markup:
         self._raw: re.Pattern[str] | None = None  # the end of the raw element that is being read
         self._entities: dict[str, str] = {}
         self._is_beginning = True  # a document type may come: only once, for it is looked through as a whole
+        self._open_until = 0  # up to here in the text, a quotation mark of an earlier tag stays open
 
     def _read(self, text: str, is_last: bool) -> None:
         at = 0
@@ -106,6 +108,7 @@ class Markup:
                 break
             at = end
         self._rest = text[at:]
+        self._open_until -= at
 
     def _spend(self, steps: int) -> None:
         self._steps -= steps
@@ -162,10 +165,13 @@ class Markup:
                 self._target.text("<")
             return at + 1
         limit = at + MOST_HELD
-        tag = _TAG.match(text, at, limit)
+        is_near = at < self._open_until
+        tag = (_NEAR_TAG if is_near else _TAG).match(text, at, limit)
         if not tag:
             if not is_last and len(text) < limit:
                 return _WAIT
+            if not is_near:  # the tags that follow would look as far in vain: they do not look beyond a "<"
+                self._open_until = limit
             tag = _LOOSE_TAG.match(text, at, limit)
             if not tag:
                 self._until = ">"
