@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO
@@ -51,7 +52,7 @@ _END_SIZE, _END_64_SIZE, _ENTRY_SIZE = 22, 56 + 20, 46
 _MOST_COMMENT = 0xFFFF
 """The zip format, APPNOTE 6.3.10, 4.3."""
 
-_ENCRYPTED = 0x1  # a member's flag
+_ENCRYPTED, _UTF_8 = 0x1, 0x800  # a member's flags; without the latter, zipfile takes its name for code page 437
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What an EPUB may use (OCF 3.3, 4.2.2). The memory for others is what the stranger asks for."""
 
@@ -109,14 +110,17 @@ class Archive:
 
     def find(self, path: str) -> str | None:
         """The name of the member with this path, or with one that differs only in case, in backslashes, in the
-        form of its accents or in percent signs; None if there is none.
+        form of its accents, in percent signs or in its encoding; None if there is none.
         """
         if path in self._zip.NameToInfo:
             return path
         if self._folded is None:
             self._folded = {}
-            for name in self._zip.namelist():
-                self._folded.setdefault(_folded(name), name)
+            for info in self._zip.infolist():
+                self._folded.setdefault(_folded(info.filename), info.filename)
+                if not info.flag_bits & _UTF_8 and not info.filename.isascii():
+                    with suppress(UnicodeError):  # many programs write UTF-8 and do not say so
+                        self._folded.setdefault(_folded(info.filename.encode("cp437").decode()), info.filename)
         return self._folded.get(_folded(path))
 
     def pieces(self, name: str, most: int) -> Iterator[bytes]:
