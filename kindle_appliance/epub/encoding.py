@@ -1,7 +1,8 @@
 """Bytes of a document to text. Pure.
 
 What is not UTF-8 says so at its beginning: by a byte order mark, an XML declaration, or a `meta` element. Some
-documents say one thing and are another: what says that it is UTF-8, and is not, is Windows-1252.
+documents say one thing and are another, as their first piece that is not ASCII shows: Windows-1252 where UTF-8 is
+declared, or UTF-8 where an encoding of one byte for each character is.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ _NAMES = (
 _KNOWN = frozenset(_NAMES.split())
 """Names that Python's codecs have. It has others that are no encodings of text."""
 
+_OF_ONE_BYTE = _KNOWN - set(["utf-8", "gb18030", "big5", "big5hkscs", "cp932", "euc_jp", "euc_kr", "cp949"])
+_ASCII_FIRST = _OF_ONE_BYTE | {_UTF_8}
+"""Declared, they may be wrong. All have ASCII, so the first other sign decides."""
+
+_ASCII = re.compile(rb"[\x00-\x7f]*+")
+_LONGEST = 4
+"""Bytes of a character in UTF-8: with fewer, it is not known what stands at the end of a piece."""
+
 _MEANT = {"iso8859-1": _WESTERN, "ascii": _WESTERN, "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
 """What browsers read under these names (Encoding Standard, 4.2)."""
 
@@ -44,26 +53,37 @@ _MEANT = {"iso8859-1": _WESTERN, "ascii": _WESTERN, "gb2312": "gb18030", "gbk": 
 def decoded(pieces: Iterable[bytes]) -> Iterator[str]:
     """The text of a document in pieces. What cannot be decoded becomes U+FFFD."""
     pieces = iter(pieces)
-    first = next(pieces, b"")
-    name = _encoding_of(first)
-    decoder = codecs.getincrementaldecoder(name)("replace")
-    for piece in chain((first,), pieces):
+    held = next(pieces, b"")
+    told = _told_by(held)
+    while told in _ASCII_FIRST and len(held) - (known := _ASCII.match(held).end()) < _LONGEST:  # type: ignore[union-attr]
+        yield held[:known].decode("ascii")
+        piece = next(pieces, b"")
+        held = held[known:] + piece
+        if not piece:
+            break
+    decoder = codecs.getincrementaldecoder(_meant_by(told, held))("replace")
+    for piece in chain((held,), pieces):
         yield decoder.decode(piece)
     yield decoder.decode(b"", final=True)
 
 
-def _encoding_of(beginning: bytes) -> str:
+def _told_by(beginning: bytes) -> str:
     for mark, name in _MARKS:
         if beginning.startswith(mark):
             return name
     declared = _DECLARED.search(beginning, 0, _WITHIN)
-    name = _name_of(declared[1].decode("ascii", "replace")) if declared else _UTF_8
-    if name == _UTF_8:
-        text = codecs.getincrementaldecoder(_UTF_8)("replace").decode(beginning)  # it may end within a character
-        strange = text.count("\ufffd")
-        if strange and strange > sum(not character.isascii() for character in text) - strange:
-            return _WESTERN
-    return name
+    return _name_of(declared[1].decode("ascii", "replace")) if declared else _UTF_8
+
+
+def _meant_by(told: str, sample: bytes) -> str:
+    """The encoding of `sample`, which has the first signs that are not ASCII."""
+    if told not in _ASCII_FIRST or sample.isascii():
+        return told
+    text = codecs.getincrementaldecoder(_UTF_8)("replace").decode(sample)  # it may end within a character
+    strange = text.count("\ufffd")
+    if told != _UTF_8:
+        return told if strange else _UTF_8
+    return _WESTERN if strange > sum(not character.isascii() for character in text) - strange else _UTF_8
 
 
 def _name_of(declared: str) -> str:

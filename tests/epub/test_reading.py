@@ -400,6 +400,19 @@ def test_documents_are_found_by_addresses_that_are_nearly_right(path: Path, href
     assert (text, book.faults) == ("Found.\n", ())
 
 
+def test_names_in_utf_8_are_found_although_the_file_does_not_say_that_they_are(path: Path) -> None:
+    parts = {"OPS/第一章 é.xhtml": document("<p>Found.</p>"), "OPS/package.opf": package(["第一章 é.xhtml"], "")}
+    with_parts(path, {"OPS/1.xhtml": None, **parts})
+    data = bytearray(path.read_bytes())
+    for sign, offset in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+        at = data.find(sign)
+        while at >= 0:
+            data[at + offset] &= ~8
+            at = data.find(sign, at + 4)
+    path.write_bytes(data)
+    assert read_all(path)[1] == "Found.\n"
+
+
 def test_parts_that_are_missing_or_no_text_are_counted(path: Path) -> None:
     spine = "<itemref idref='d0'/><itemref idref='d1'/><itemref idref='none'/><itemref idref='d2' linear='no'/>"
     opf = package(["1.xhtml", "gone.xhtml", "2.xhtml"], "", spine=spine)
@@ -463,6 +476,11 @@ PAGE = "<html><head><meta charset='{0}'/></head><body><p>Ça va? – Ñandú</p>
         ("<meta http-equiv=a content='text/html; charset=gb2312'><p>草枕镕</p>".encode("gbk"), "草枕镕\n"),
         ("<?xml version='1.0' encoding=\"koi8-r\"?><p>Дом</p>".encode("koi8-r"), "Дом\n"),
         ("<p>字字".encode() + b"\xff</p>", "字字\ufffd\n"),
+        (PAGE.format("iso-8859-1").encode(), "Ça va? – Ñandú\n"),
+        ("<?xml version='1.0' encoding='windows-1251'?><p>Дом</p>".encode(), "Дом\n"),
+        ("<?xml version='1.0' encoding='windows-1251'?><p>Дом</p>".encode("cp1251"), "Дом\n"),
+        *((f"<p>{'x' * size}é – ü</p>".encode("cp1252"), f"{'x' * size}é – ü\n") for size in range(16_376, 16_386)),
+        *((f"{'x' * size}é".encode(), f"{'x' * size}é\n") for size in range(16_380, 16_386)),
     ],
 )  # fmt: skip
 def test_documents_are_read_in_the_encoding_that_they_have(path: Path, page: bytes, text: str) -> None:
