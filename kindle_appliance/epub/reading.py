@@ -8,12 +8,13 @@ what they unpack to (`archive`), tags and entities (`markup`), tables of content
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from unicodedata import bidirectional
 
 from ..sentences import Sentence
 from ..text.languages import language_of
-from ..text.writing import is_right_to_left
 from .archive import Archive, Missing
 from .book import Book, Chapter, Passage
 from .contents import Contents, Entry, read_contents
@@ -74,7 +75,7 @@ def read(path: Path, take: Callable[[Passage], None]) -> Book:
         language=language,
         direction=_direction(language, text.findings, sample.text),
         length=text.length,
-        chapters=_chapters(contents, text.starts, text.findings),
+        chapters=_chapters(package.title, contents, text.starts, text.findings),
         faults=tuple(faults),
     )
 
@@ -139,7 +140,7 @@ def _wanted(contents: Contents) -> Mapping[str, set[str]]:
     return found
 
 
-def _chapters(contents: Contents, starts: Mapping[str, int], findings: Findings) -> Sequence[Chapter]:
+def _chapters(title: str, contents: Contents, starts: Mapping[str, int], findings: Findings) -> Sequence[Chapter]:
     """The entries with their positions, in reading order: those of the table of contents, or the headings."""
 
     def position(member: str, fragment: str) -> int | None:
@@ -165,8 +166,8 @@ def _chapters(contents: Contents, starts: Mapping[str, int], findings: Findings)
         for start, entry in placed
     ]
     return tuple(
-        Chapter(start, number, title, entry.level)
-        for (start, entry), (number, title) in zip(placed, numbered(labels), strict=True)
+        Chapter(start, number, name, entry.level)
+        for (start, entry), (number, name) in zip(placed, numbered(labels, title), strict=True)
     )
 
 
@@ -177,6 +178,8 @@ def _title(findings: Findings, sample: str) -> str:
 
 
 def _direction(language: str, findings: Findings, sample: str) -> str:
-    if language in _RIGHT_TO_LEFT or findings.is_right_to_left:
+    """Some books name a wrong language, or have one document in the other direction: most letters decide."""
+    directions = Counter(map(bidirectional, sample))
+    if language in _RIGHT_TO_LEFT or directions["R"] + directions["AL"] > directions["L"]:
         return "rtl"
-    return "rtl" if not language and is_right_to_left(sample) else "ltr"
+    return "rtl" if not language and findings.is_right_to_left else "ltr"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -101,7 +102,73 @@ def test_other_texts_are_no_numbers(text: str) -> None:
 )
 def test_a_number_behind_a_word_for_a_chapter_is_the_chapters(name: str, number: int, title: str) -> None:
     assert found(name) == [(number, title)]
-    assert found("Cover", name, "An Interlude") == [(0, "Cover"), (number, title), (0, "An Interlude")]
+    told = (number, title)
+    assert found("Cover", name, "An Interlude", name) == [(0, "Cover"), told, (0, "An Interlude"), told]
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["Capítulo primero", "Capítulo segundo", "Capítulo tercero"], [1, 2, 3]),
+        (["Zwanzigstes Kapitel", "Einundzwanzigstes Kapitel", "Zweiundzwanzigstes Kapitel: A"], [20, 21, 22]),
+        (["Глава первая", "Вторая глава", "Третья часть", "Пятьдесят третья глава"], [1, 2, 0, 3]),
+        (["第二十二章", "第廿三章", "第二十四章 A"], [22, 23, 24]),
+        (["Chapter Ⅲ", "Chapter Ⅳ"], [3, 4]),
+        (["Chapter Ninety-Nine", "Chapter One Hundred", "Chapter One Hundred and One"], [99, 100, 101]),
+        (["Chapter 4", "Chapter 5-6: A", "Chapter 6.5", "Chapter 8"], [4, 5, 6, 8]),
+        (["Capi\u0301tulo primero", "Capi\u0301tulo 2"], [1, 2]),
+    ],
+)
+def test_a_word_for_a_chapter_with_an_unknown_number_counts_on(names: list[str], numbers: list[int]) -> None:
+    assert [number for number, _ in found(*names)] == numbers
+
+
+def of_levels(*entries: tuple[str, int]) -> list[int]:
+    return [number for number, _ in numbered([Label(*each) for each in entries])]
+
+
+def test_sections_within_chapters_have_no_numbers() -> None:
+    for chapter, section in (("Chapter {}", "{}. Section"), ("第{}章", "第{}节 A"), ("{}. A", "{}. B")):
+        levels = (chapter, 0), (section, 1), (section, 1), (chapter, 0), (section, 1)
+        names = [
+            (name.format(number), level) for (name, level), number in zip(levels, (1, 1, 2, 2, 1), strict=True)
+        ]
+        assert of_levels(*names) == [1, 0, 0, 2, 0]
+    assert [number for number, _ in found("第一章", "第一节 A", "第二节 B", "第二章", "第一节")] == [1, 0, 0, 2, 0]
+    assert [number for number, _ in found("第一节 A", "第二节 B")] == [1, 2]
+    assert of_levels(("I. A", 0), ("Chapter 1", 1), ("Chapter 2", 1), ("II. B", 0), ("Chapter 3", 1)) == [
+        0,
+        1,
+        2,
+        0,
+        3,
+    ]
+    assert of_levels(("1. A", 0), ("1.1 B", 1), ("1.2 C", 1), ("2. D", 0)) == [1, 0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["First Love", "Second Thoughts", "Third Girl"],
+        ["One Day", "Two Cities", "Emma"],
+        ["1 May", "2 May", "5 May"],
+        ["Emma", "Persuasion", "Chapter One: A Memoir", "Dracula"],
+    ],
+)
+def test_names_of_novels_and_days_keep_their_words(names: list[str]) -> None:
+    assert found("Cover", *names) == [(0, "Cover"), *enumerate(names, 1)]
+
+
+def test_parts_are_the_chapters_where_only_matter_is_beside_them() -> None:
+    assert [number for number, _ in found("Cover", "Title Page", "Book One", "Book Two", "Acknowledgments")] == [
+        *(0, 0, 1, 2, 0),
+    ]
+
+
+def test_matter_is_known_by_the_beginning_of_its_name_and_by_the_title_of_the_book() -> None:
+    matter = ("The SEA", "Prologue: Rain", "Praise for X", "About the Author", "Also by Y", "Copyright 2020")
+    labels = [Label(name, 0) for name in (*matter, "Table of Content", "About a Boy", "Prologues")]
+    assert [number for number, _ in numbered(labels, "The Sea")] == [0, 0, 0, 0, 0, 0, 0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -182,4 +249,4 @@ def test_any_table_is_numbered(labels: list[Label]) -> None:
     assert len(numbers) == len(labels)
     for (number, title), label in zip(numbers, labels, strict=True):
         assert 0 <= number <= 999
-        assert title in label.text
+        assert title in normalize("NFC", label.text)
