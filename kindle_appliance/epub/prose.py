@@ -48,6 +48,8 @@ _ENDED_BY: Mapping[str, Collection[str]] = {
 """HTML leaves out some end tags (13.1.2.4): other elements, which begin or end, do their work."""
 
 _MATTER = frozenset(("frontmatter", "backmatter"))
+_SECTIONS = frozenset(("body", "section", "article", "div"))
+_TEXT_PROPER = frozenset(("bodymatter", "chapter", "part"))
 
 _HEADINGS = ("h1", "h2", "h3")
 
@@ -95,7 +97,7 @@ class Prose:
         self._unseen = ""  # the element that is left out
         self._depth = 0  # and how many of its name are open in it
         self._preformatted = 0
-        self._waiting: list[str] = []  # anchors before the next text
+        self._waiting: dict[str, None] = {}  # anchors before the next text, in order
         self._heading: list[str] | None = None
         self._heading_start = 0
 
@@ -159,10 +161,15 @@ class Prose:
         for key in ("id", "xml:id", "name") if name == "a" else ("id", "xml:id"):
             anchor = attributes.get(key)
             if anchor and anchor in self._wanted:
-                self._waiting.append(anchor)
+                self._waiting[anchor] = None
         if name in ("html", "body") and attributes.get("dir", "").lower() == "rtl":
             self._findings.is_right_to_left = True
-        if name in ("body", "section") and self._is_first() and _MATTER & set(kind_of(attributes).split()):
+        if name not in _SECTIONS:
+            return
+        kinds = kind_of(attributes).split()
+        if not _TEXT_PROPER.isdisjoint(kinds):
+            self._findings.matter.discard(self._member)  # a book in one document has all of it
+        elif self._is_first() and not _MATTER.isdisjoint(kinds):
             self._findings.matter.add(self._member)
 
     def _is_first(self) -> bool:

@@ -231,14 +231,14 @@ def test_levels_are_those_of_the_lists_and_a_line_without_address_begins_with_wh
 
 def test_an_ncx_has_its_levels_and_order(path: Path) -> None:
     point = "<navPoint playOrder='1'><navLabel><text>{}</text></navLabel><content src='{}'/>{}</navPoint>"
-    inner = point.format("1. Within", "2.xhtml", "") + point.format("2. Within", "3.xhtml", "")
+    inner = point.format("1. Within", "2.xhtml", "") + point.format("2. Inside", "3.xhtml", "")
     table = f"<ncx><docTitle><text>X</text></docTitle><navMap>{point.format('Part I', '1.xhtml', inner)}</navMap>"
     table += (
         "<pageList><pageTarget><navLabel><text>7</text></navLabel><content src='2.xhtml'/></pageTarget></pageList>"
     )
     book, _ = with_parts(path, {"OPS/nav.xhtml": None, "OPS/toc.ncx": f"{table}</ncx>".encode()})
     assert [(each.number, each.title, each.level) for each in book.chapters] == [
-        *((0, "Part I", 0), (1, "Within", 1), (2, "Within", 1)),
+        *((0, "Part I", 0), (1, "Within", 1), (2, "Inside", 1)),
     ]
 
 
@@ -263,6 +263,18 @@ def test_what_stands_before_the_beginning_of_the_text_is_not_counted(path: Path)
     assert [each.number for each in read_all(pack(path, parts))[0].chapters] == [0, 1, 2]
     parts["OPS/3.xhtml"] = document("<section epub:type='backmatter afterword'><h1>A Third</h1></section>")
     assert [each.number for each in read_all(pack(path, parts))[0].chapters] == [0, 1, 0]
+
+
+def test_front_matter_in_a_book_of_one_document_does_not_make_all_of_it_matter(path: Path) -> None:
+    body = "<section epub:type='frontmatter'><h2 id='t'>A Page</h2></section>"
+    chapters = "<h2 id='a'>Loomings</h2><p>x</p><h2 id='b'>The Bag</h2>"
+    table = nav([("1.xhtml#t", "A Page"), ("1.xhtml#a", "Loomings"), ("1.xhtml#b", "The Bag")])
+    for kind in ("bodymatter", "chapter"):
+        page = document(f"{body}<div epub:type='{kind}'>{chapters}</div>")
+        book, _ = with_parts(path, {"OPS/1.xhtml": page, "OPS/nav.xhtml": table})
+        assert [each.number for each in book.chapters] == [1, 2, 3], kind
+    book, _ = with_parts(path, {"OPS/1.xhtml": document(body + chapters), "OPS/nav.xhtml": table})
+    assert [each.number for each in book.chapters] == [0, 0, 0]
 
 
 # What a file says of itself
@@ -320,6 +332,7 @@ ARABIC = "كان يا ما كان في قديم الزمان"
         *(("zh-Hant-TW", "這是", "zh", "ltr"), ("jpn", "これは", "ja", "ltr"), ("grc", "ἄνδρα", "grc", "ltr")),
         *(("ar", ARABIC, "ar", "rtl"), ("he-IL", "שלום", "he", "rtl"), ("fas", "سلام", "fa", "rtl")),
         *(("ur", "سلام", "ur", "rtl"), ("", ENGLISH, "en", "ltr"), ("und", ENGLISH, "en", "ltr")),
+        *(("en", ARABIC, "en", "rtl"), ("en", f"שלום {ENGLISH}", "en", "ltr"), ("ar", ENGLISH, "ar", "rtl")),
         *(("English", ENGLISH, "en", "ltr"), ("", ARABIC, "", "rtl"), ("", "これはほんです。", "ja", "ltr")),
     ],
 )
@@ -338,6 +351,14 @@ def test_a_document_may_say_that_it_runs_from_right_to_left(path: Path) -> None:
     opf = package(["1.xhtml"], ABOUT.format("A", "ku"))
     book, _ = with_parts(path, {"OPS/package.opf": opf, "OPS/1.xhtml": page})
     assert (book.language, book.direction) == ("ku", "rtl")
+    one = members()["OPS/3.xhtml"].replace(b"<body>", b"<body dir='rtl'>")
+    assert with_parts(path, {"OPS/3.xhtml": one})[0].direction == "ltr"
+    pages = {
+        f"OPS/{number}.xhtml": document("<p>12</p>").replace(b"<body>", b"<body dir='rtl'>") for number in (1, 2)
+    }
+    for told, direction in (("", "rtl"), ("en", "ltr")):
+        opf = package(["1.xhtml", "2.xhtml"], ABOUT.format("A", told))
+        assert with_parts(path, {"OPS/package.opf": opf, **pages})[0].direction == direction
 
 
 # Odd and malformed files that can be read
