@@ -65,17 +65,18 @@ class BookFiles:
             if match := BOOK_FILE.fullmatch(path.name):
                 yield from _look(path, match[1])
 
-    def find_removed(self) -> Iterator[Found]:
-        """Every removed one."""
+    def find_removed(self, name: str | None = None) -> Iterator[Found]:
+        """Every removed one, or those of one book: a power cut may leave more than one."""
         for path in self._removed.iterdir():
-            if match := REMOVED_FILE.fullmatch(path.name):
+            match = REMOVED_FILE.fullmatch(path.name)
+            if match and name in (None, match[2]):
                 yield from _look(path, match[2], int(match[1]))
 
     def find(self, name: str) -> Found | None:
         """The file of a book, on the shelf or removed."""
         for file in _look(self._on_shelf(name), name):
             return file
-        return max((file for file in self.find_removed() if file.name == name), key=_when, default=None)
+        return max(self.find_removed(name), key=_when, default=None)
 
     def create(self) -> tuple[Path, BinaryIO]:
         """A new file for a book that comes in."""
@@ -99,6 +100,12 @@ class BookFiles:
         """Delete a file for good."""
         file.path.unlink(missing_ok=True)
         sync_folder(file.path.parent)
+
+    def purge_copies(self, file: Found) -> None:
+        """Delete what else lies there of a book whose file is this one."""
+        for other in [*self.find_removed(file.name)]:
+            if other != file:
+                self.purge(other)
 
     def free(self) -> tuple[int, int]:
         """The free and the whole room of the card, in bytes."""

@@ -81,9 +81,13 @@ class Room:
             raise StorageError(_CARD_FULL)
 
     def purge(self, file: Found) -> None:
-        """Delete a removed book for good."""
-        self._catalogue.dismiss(file.name)
+        """Delete a removed book for good. Of a file that is not the book's any more, only that file."""
+        is_book = self._files.find(file.name) == file
+        if is_book:
+            self._catalogue.dismiss(file.name)
         self._files.purge(file)
+        if not is_book:
+            return
         try:
             self._forget(file.name)
         except StorageError as error:

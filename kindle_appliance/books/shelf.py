@@ -161,7 +161,7 @@ class Shelf:
         for file in [*self._files.find_removed()]:
             if _is_over(file.removed, now):
                 self._room.purge(file)
-            elif not 0 < file.removed <= now:
+            elif not 0 < file.removed <= now and self._files.find(file.name) == file:
                 self._catalogue.place(self._files.remove(file, now))
 
     # ---- Adding
@@ -218,6 +218,8 @@ class Shelf:
                     with suppress(OSError):
                         self._files.purge(file)
                     raise
+                with suppress(OSError):  # the next start deletes them
+                    self._files.purge_copies(file)
             log.info("shelf: %s has come, %d bytes, %d characters", name[:12], size, book.length)
         except Cancelled:
             raise ReaderError(BUSY, 503) from None

@@ -349,6 +349,29 @@ def test_a_file_that_is_damaged_is_told_and_can_be_added_again(shelf: Shelf, fol
         assert (folder / f"{book.name}.epub").read_bytes() == data
 
 
+def test_a_damaged_book_that_was_removed_and_added_again_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    data, now = book_file(), time.time()
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        book = put(shelf, data)
+    for path in folder.glob("books.sqlite*"):
+        path.unlink()
+    (folder / f"{book.name}.epub").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with closing(Shelf(folder, 10, 100 * MB, forgotten.append)) as shelf:
+        shelf.start()
+        settle(shelf)
+        shelf.remove(book.name, now)
+        with monkeypatch.context() as patch:
+            patch.setattr(shelf._files, "purge_copies", lambda file: None)  # as where the power is cut
+            put(shelf, data)
+        assert len(names_below(folder)) == 2
+        shelf.remove("", now + DAY)
+        assert names_below(folder) == [f"{book.name}.epub"] and not forgotten
+        assert shelf.find_words(shelf.list(1)[0], "stately plump")
+
+
 def test_a_mistake_in_reading_one_book_anew_does_not_keep_the_others(
     shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Any order of adding, removing, putting back, starting again and losing the catalogue, against a plain model."""
+"""Any order of adding, removing, putting back, starting again, losing the catalogue and damage, against a plain model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from conftest import Soak
 from fakes.shelf import MB, book_file, names_below, put
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kindle_appliance import clock
@@ -33,6 +33,9 @@ class Model:
 
     there: list[str] = field(default_factory=list)
     removed: dict[str, float] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)  # whose file is
+    waiting: set[str] = field(default_factory=set)  # to be read
+    unreadable: set[str] = field(default_factory=set)
 
     def purge(self, now: float) -> None:
         """Forget what was removed too long ago, and begin days whose begin was not known."""
@@ -84,18 +87,21 @@ class ShelfMachine(RuleBasedStateMachine):
         try:
             book = put(self.shelf, BOOKS[title])
         except ReaderError:  # what was removed has given way in vain
-            assert title not in model.there and len(model.there) == MOST and not model.removed
+            assert title not in model.there or title in model.unreadable
+            assert len(model.there) == MOST and not model.removed
             return
-        assert book.title == (title if book.is_read else "")
         self.names[title] = book.name
-        if title in model.there:
-            return
-        if title in model.removed:
-            del model.removed[title]
+        if title in (*model.there, *model.removed) and title not in model.unreadable:
+            model.removed.pop(title, None)
         else:
             while len(model.there) + len(model.removed) >= MOST:
                 del model.removed[min(model.removed, key=lambda each: (model.removed[each], self.names[each]))]
-        model.there.append(title)
+            model.removed.pop(title, None)
+            for each in (model.damaged, model.unreadable, model.waiting):
+                each.discard(title)
+        assert book.title == ("" if title in model.waiting else title)
+        if title not in model.there:
+            model.there.append(title)
 
     @rule(title=titles)
     def remove(self, title: str) -> None:
@@ -124,6 +130,19 @@ class ShelfMachine(RuleBasedStateMachine):
         self.remove("A")
         self.moment -= years * YEAR
 
+    @rule(title=titles, is_found=st.booleans())
+    def damage(self, title: str, is_found: bool) -> None:
+        """Flip a bit of a book's file, and find that out when the books are read anew."""
+        file = self.shelf._files.find(self.names.get(title, ""))
+        if file and title not in self.model.damaged:
+            with file.path.open("r+b") as stored:
+                stored.seek(file.size - 1)
+                stored.write(bytes([BOOKS[title][-1] ^ 1]))
+            self.model.damaged.add(title)
+            if is_found:
+                self.lose_the_catalogue()
+                self.tidy()
+
     @rule()
     def start_again(self) -> None:
         self.shelf.close()
@@ -134,12 +153,16 @@ class ShelfMachine(RuleBasedStateMachine):
         self.shelf.close()
         for path in (self.folder / "books").glob("books.sqlite*"):
             path.unlink()
+        self.model.unreadable.clear()
+        self.model.waiting = {*BOOKS}
         self.open()
 
     @rule()
     def tidy(self) -> None:
         while self.shelf._parts and self.shelf._parts[2]._step():
             pass
+        self.model.unreadable |= self.model.damaged & self.model.waiting
+        self.model.waiting.clear()
 
     @invariant()
     def the_shelf_is_as_the_model_says(self) -> None:
@@ -152,11 +175,16 @@ class ShelfMachine(RuleBasedStateMachine):
         assert len(names_below(self.folder)) == len(there) + len(removed)
         for book in there:
             assert self.shelf.find(book.name) == book
-            if book.is_read:
+            if book.name in {self.names[title] for title in self.model.unreadable}:
+                assert book.is_read and book.title == book.name[:12] and book.faults
+            elif book.is_read:
                 assert self.names[book.title] == book.name
                 assert self.shelf.find_words(book, f"Paragraph 39 of {book.title}")
 
 
 def test_a_shelf_is_as_a_plain_model_says(soak: Soak) -> None:
     examples = soak(25, full=500)
-    run_state_machine_as_test(ShelfMachine, settings=settings(max_examples=examples, stateful_step_count=20))
+    run_state_machine_as_test(
+        ShelfMachine,
+        settings=settings(max_examples=examples, stateful_step_count=20, phases=[Phase.reuse, Phase.generate]),
+    )
