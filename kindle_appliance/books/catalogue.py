@@ -214,12 +214,12 @@ class Catalogue:
         self._counts = {}
         self.wake.set()
 
-    def waiting(self) -> str:
-        """The name of a book whose file waits to be read; "" if there is none."""
+    def waiting(self) -> Sequence[str]:
+        """The names of the books whose files wait to be read, the next one first."""
         rows = self._database.read(
-            "SELECT name FROM books WHERE state = ? ORDER BY is_removed, added DESC LIMIT 1", (State.WAITING,)
+            "SELECT name FROM books WHERE state = ? ORDER BY is_removed, added DESC", (State.WAITING,)
         )
-        return str(rows[0][0]) if rows else ""
+        return [row["name"] for row in rows]
 
     @repeats
     def tidy_some(self) -> bool:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _KEPT_FREE = 200 * 1000 * 1000
 """So many bytes of the card stay free for the chats, but not more than a twentieth of it."""
 
+CANNOT_STORE = Sentence("The appliance cannot store its books: its card is full or read-only.")
 _FULL_OF_BOOKS = Sentence(
     "The shelf has room for %(count)d book, and it is full. Please remove a book first.",
     plural="The shelf has room for %(count)d books, and it is full. Please remove a book first.",

@@ -21,7 +21,7 @@ from ..sentences import Sentence
 from ..storage.database import repeats
 from .catalogue import Catalogue
 from .files import BookFiles, Found
-from .room import Room
+from .room import CANNOT_STORE, Room
 from .shelved_book import ShelvedBook
 from .upkeep import Upkeep
 
@@ -34,7 +34,6 @@ _CHECKED_BYTES = 8 * 1024 * 1024
 _CLOSE_SECONDS = 5.0
 
 _NO_SHELF = Sentence("The appliance cannot open its books. Its owner can look after its card.")
-_CANNOT_STORE = Sentence("The appliance cannot store its books: its card is full or read-only.")
 
 
 class Shelf:
@@ -287,4 +286,4 @@ def _as_storage_error() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(_CANNOT_STORE, str(error)) from error
+        raise StorageError(CANNOT_STORE, str(error)) from error

@@ -5,10 +5,12 @@ It takes half of the time, so that pages and answers hardly notice, and sleeps w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from ..epub.book import Book
@@ -16,14 +18,15 @@ from ..epub.reading import read
 from ..errors import Cancelled, ReaderError, StorageError
 from ..sentences import Sentence
 from .catalogue import Catalogue
-from .files import BookFiles
-from .room import Room
+from .files import BookFiles, Found
+from .room import CANNOT_STORE, Room
 
 log = logging.getLogger(__name__)
 
 _LEAST_PAUSE_SECONDS = 0.02
 _MOST_PAUSE_SECONDS = 60.0
 """A full card is tried ever more seldom."""
+_TRIES = 5
 _BLOCK = 1024 * 1024
 
 _DAMAGED = Sentence("The card has damaged this file. Please add the book again.")
@@ -37,6 +40,7 @@ class Upkeep:
         self._files = files
         self._catalogue = catalogue
         self._room = room
+        self._failures = Counter[str]()  # of the card, with each book
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
 
@@ -75,7 +79,7 @@ class Upkeep:
         """Delete a piece, or read a book. Whether there may be more to do."""
         if self._catalogue.tidy_some():
             return True
-        name = self._catalogue.waiting()
+        name = min(self._catalogue.waiting(), key=self._failures.__getitem__, default="")
         if name:
             try:
                 self._read(name)
@@ -101,14 +105,29 @@ class Upkeep:
         except StorageError:
             raise
         except OSError as error:
-            log.error("shelf: %s: %s", name[:12], error)
-            self._give_up(name, _DAMAGED)
+            self._fail(file, error)
         except ReaderError as error:
+            if isinstance(error.__cause__, OSError):
+                self._fail(file, error.__cause__)
+                return
             log.error("shelf: %s: %s", name[:12], error)
             self._give_up(name, error.sentence)
         except Exception:
             log.exception("shelf: a mistake while reading %s", name[:12])
             self._give_up(name, _NOT_AGAIN)
+
+    def _fail(self, file: Found, error: OSError) -> None:
+        """A file could not be read this time. One that was moved meanwhile is read at its new place, any other one
+        later, after those that failed less often. Only what the card has refused again and again is damaged.
+        """
+        if self._files.find(file.name) != file:
+            return
+        self._failures[file.name] += 1
+        if error.errno == errno.EIO and self._failures[file.name] >= _TRIES:
+            log.error("shelf: %s: %s", file.name[:12], error)
+            self._give_up(file.name, _DAMAGED)
+        else:
+            raise StorageError(CANNOT_STORE, f"{file.name[:12]}: {error}") from error
 
     def _give_up(self, name: str, why: Sentence) -> None:
         """Show a book that cannot be read, so that it can be removed, or added again."""

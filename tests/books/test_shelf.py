@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -15,6 +16,7 @@ import pytest
 from fakes.shelf import MB, book_file, names_below, put, settle, until
 
 from kindle_appliance.books.shelf import Shelf
+from kindle_appliance.books.upkeep import Upkeep
 from kindle_appliance.clock import UNKNOWN
 from kindle_appliance.epub.book import Book, Passage
 from kindle_appliance.epub.reading import read
@@ -347,6 +349,53 @@ def test_a_file_that_is_damaged_is_told_and_can_be_added_again(shelf: Shelf, fol
         settle(shelf)
         assert [each.title for each in shelf.list(10)] == ["Ulysses"]
         assert (folder / f"{book.name}.epub").read_bytes() == data
+
+
+@pytest.mark.parametrize("is_read_already", [False, True])
+def test_a_book_that_is_removed_while_it_is_read_anew_is_read_where_it_lies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_read_already: bool
+) -> None:
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        book = put(shelf, book_file(paragraphs=1500))
+    for path in folder.glob("books.sqlite*"):
+        path.unlink()
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        digest = Upkeep._digest
+        moves: list[Callable[[str], bool]] = [shelf.put_back, lambda name: shelf.remove(name, time.time())]
+
+        def move(upkeep: Upkeep, path: Path) -> str:
+            found = digest(upkeep, path) if is_read_already else ""
+            if moves:
+                assert moves.pop()(book.name)
+            return found or digest(upkeep, path)
+
+        monkeypatch.setattr(Upkeep, "_digest", move)
+        while shelf._parts and shelf._parts[2]._step():
+            pass
+        (again,) = shelf.list(10)
+        assert (again.title, again.faults) == ("Ulysses", ()) and shelf.find_words(again, "Paragraph 1234")
+        assert passages(shelf) == again.last - again.first + 1
+
+
+def test_a_card_that_fails_for_a_while_has_damaged_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        bad, good = put(shelf, book_file("Bad")), put(shelf, book_file("Good"))
+    for path in folder.glob("books.sqlite*"):
+        path.unlink()
+    os.utime(folder / f"{good.name}.epub", (time.time() - 1000,) * 2)  # the bad one comes first
+    digest, errors = Upkeep._digest, [errno.EMFILE] * 5 + [errno.EIO] * 4
+
+    def fail(upkeep: Upkeep, path: Path) -> str:
+        if errors and bad.name in path.name:
+            raise OSError(errors.pop(), "the card")
+        return digest(upkeep, path)
+
+    monkeypatch.setattr(Upkeep, "_digest", fail)
+    monkeypatch.setattr("kindle_appliance.books.upkeep._MOST_PAUSE_SECONDS", 0.05)
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        shelf.start()
+        settle(shelf)
+        assert {each.title for each in shelf.list(10)} == {"Bad", "Good"} and not errors
 
 
 def test_a_damaged_book_that_was_removed_and_added_again_stays(

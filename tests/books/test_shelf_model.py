@@ -1,4 +1,4 @@
-"""Any order of adding, removing, putting back, starting again, losing the catalogue and damage, against a plain model."""
+"""Any order of adding, removing, putting back, starting again, damage and losing the catalogue, against a model."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
 def test_a_shelf_is_as_a_plain_model_says(soak: Soak) -> None:
     examples = soak(25, full=500)
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink what failed would take minutes
     run_state_machine_as_test(
-        ShelfMachine,
-        settings=settings(max_examples=examples, stateful_step_count=20, phases=[Phase.reuse, Phase.generate]),
+        ShelfMachine, settings=settings(max_examples=examples, stateful_step_count=20, phases=phases)
     )
