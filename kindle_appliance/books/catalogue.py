@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
-from ..clock import UNKNOWN
+from ..clock import UNKNOWN, is_believed
 from ..epub.book import Book, Chapter
 from ..errors import StorageError
 from ..sentences import Sentence
+from ..storage.damage import Damaged
 from ..storage.database import Connection, Database, Row, repeats
-from ..storage.derived import DerivedDatabase, Outdated, is_damage
+from ..storage.derived import DerivedDatabase, Nonsense, Outdated, is_damage
 from ..storage.terms import fold
 from . import words
 from .files import Found
@@ -74,6 +76,8 @@ class Catalogue:
         known = {
             row["name"]: row for row in database.read("SELECT * FROM books WHERE state != ?", (State.LEAVING,))
         }
+        for row in known.values():
+            _shelved(row)
         gone = [row for name, row in known.items() if name not in files]
         changed = [file for file in files.values() if not _is_known(file, known.get(file.name))]
         if gone or changed:
@@ -102,11 +106,11 @@ class Catalogue:
             where.append("instr(folded, ?)")
             values.append(term)
         condition = " AND ".join(where)
-        rows = self._database.read(
-            f"SELECT * FROM books WHERE {condition} ORDER BY added DESC, name DESC LIMIT ?",  # noqa: S608 - ours
-            (*values, most),
-        )
-        return [_shelved(row) for row in rows]
+        query = f"SELECT * FROM books WHERE {condition} ORDER BY added DESC, name DESC LIMIT ?"  # noqa: S608 - ours
+        return self._books(query, (*values, most))
+
+    def _books(self, query: str, values: Sequence[object]) -> list[ShelvedBook]:
+        return self._database.search(lambda database: [_shelved(row) for row in database.read(query, values)])
 
     def count(self, is_removed: bool = False) -> int:
         """How many books are on the shelf, or removed."""
@@ -118,10 +122,8 @@ class Catalogue:
 
     def find(self, name: str, is_removed: bool = False) -> ShelvedBook | None:
         """A book on the shelf, or a removed one."""
-        rows = self._database.read(
-            "SELECT * FROM books WHERE name = ? AND state > 0 AND is_removed = ?", (name, is_removed)
-        )
-        return _shelved(rows[0]) if rows else None
+        query = "SELECT * FROM books WHERE name = ? AND state > 0 AND is_removed = ?"
+        return next(iter(self._books(query, (name, is_removed))), None)
 
     def is_unreadable(self, name: str) -> bool:
         """Whether the file of a book could be read once, but cannot be now."""
@@ -131,10 +133,10 @@ class Catalogue:
 
     def chapters(self, name: str) -> Sequence[Chapter]:
         """The chapters of a book."""
-        rows = self._database.read(
-            "SELECT chapters FROM contents WHERE book = (SELECT id FROM books WHERE name = ?)", (name,)
+        query = "SELECT chapters FROM contents WHERE book = (SELECT id FROM books WHERE name = ?)"
+        return self._database.search(
+            lambda database: [each for row in database.read(query, (name,)) for each in _chapters(row["chapters"])]
         )
-        return [Chapter(*each) for each in json.loads(rows[0][0])] if rows else []
 
     def find_words(self, book: ShelvedBook, text: str) -> Sequence[int]:
         """The positions where words end in a book, the best find first."""
@@ -286,7 +288,54 @@ def _stored(fault: Sentence) -> str:
     return stored if len(stored) <= _MOST_FAULT_CHARACTERS else ""
 
 
+def _chapters(stored: object) -> list[Chapter]:
+    try:
+        chapters = [Chapter(*each) for each in json.loads(_text(stored))]
+        for chapter in chapters:
+            _whole(chapter.start), _text(chapter.title), _whole(chapter.level)
+            if type(chapter.number) is not int:
+                raise Nonsense("no number of a chapter")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Nonsense(f"no chapters: {error}") from error
+    return chapters
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or isinstance(value, Damaged):
+        raise Nonsense("no text")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise Nonsense("no whole number")
+    return value
+
+
+def _moment(value: object) -> float:
+    if not isinstance(value, float) or not (value == UNKNOWN or is_believed(value)):
+        raise Nonsense("no moment")
+    return value
+
+
 def _shelved(row: Row) -> ShelvedBook:
+    try:
+        return _checked(row)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Nonsense(f"no book: {error}") from error
+
+
+def _checked(row: Row) -> ShelvedBook:
+    for column in ("title", "creator", "language", "folded"):
+        _text(row[column])
+    for column in ("size", "length", "next", "rest"):
+        _whole(row[column])
+    _moment(row["added"]), _moment(row["removed"])
+    State(row["state"])
+    is_near = row["id"] * ROOM <= min(row["next"], row["rest"]) and row["next"] <= (row["id"] + 1) * ROOM
+    is_name = re.fullmatch("[0-9a-f]{64}", _text(row["name"]))
+    if not is_near or not is_name or row["direction"] not in ("ltr", "rtl") or row["is_removed"] not in (0, 1):
+        raise Nonsense("no book")
     return ShelvedBook(
         *(row["name"], row["title"], row["creator"], row["language"], row["direction"], row["length"]),
         *(row["size"], row["added"], row["removed"]),

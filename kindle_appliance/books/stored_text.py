@@ -15,6 +15,7 @@ from ..epub.book import Passage
 from ..epub.unreadable import TOO_LONG, Unreadable
 from ..errors import Cancelled
 from ..storage.database import Connection, Row
+from ..storage.derived import Nonsense
 from . import words
 from .schema import ROOM
 
@@ -86,10 +87,14 @@ class PassageWriter:
 
 def clear_some(connection: Connection, book: Row, is_indexed: bool) -> bool:
     """Delete a piece of a book's text from its beginning on. Whether there is more."""
+    if not all(isinstance(book[each], int) for each in ("rest", "next")):
+        raise Nonsense("no numbers of passages")
     rows = connection.execute(
         "SELECT id, text FROM passages WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
         (book["rest"], book["next"], _PIECE_PASSAGES),
     ).fetchall()
+    if not all(type(row["text"]) is str for row in rows):
+        raise Nonsense("no text of a passage")
     for row in rows if is_indexed else ():
         words.remove(connection, book["id"] * ROOM, row["id"], row["text"])
     rest = rows[-1]["id"] + 1 if len(rows) == _PIECE_PASSAGES else book["next"]
@@ -105,6 +110,8 @@ def merge_some(connection: Connection) -> bool:
     """
     (remains,) = connection.execute("SELECT passages FROM remains").fetchone()
     (there,) = connection.execute("SELECT coalesce(sum(next - id * ?), 0) FROM books", (ROOM,)).fetchone()
+    if not isinstance(remains, int) or not isinstance(there, (int, float)):
+        raise Nonsense("no number of passages")
     if remains < max(_LEAST_REMAINS, there / _MOST_REMAINS):
         return False
     before = connection.total_changes

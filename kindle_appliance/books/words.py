@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..storage.database import Connection, Database
+from ..storage.derived import Nonsense
 from .typed_words import TypedWords, end_of_word, fold_letters, passage_terms
 
 INDEX = "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii')"
@@ -131,4 +132,6 @@ def _read(database: Database, numbers: Iterable[int]) -> dict[int, tuple[int, st
     """The start and the text of passages, by their numbers."""
     listed = ", ".join(map(str, numbers))
     rows = database.read(f"SELECT id, start, text FROM passages WHERE id IN ({listed})")  # noqa: S608 - numbers
+    if not all(type(row["start"]) is int and type(row["text"]) is str for row in rows):
+        raise Nonsense("no passage")
     return {row["id"]: (row["start"], row["text"]) for row in rows}

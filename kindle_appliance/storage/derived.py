@@ -71,6 +71,10 @@ class Outdated(Exception):
     """A file whose content is not what it should be, for other reasons than damage."""
 
 
+class Nonsense(Exception):
+    """A value that cannot have been stored: the file is damaged, although SQLite does not see it."""
+
+
 class DerivedDatabase:
     """A file all of which is derived from others: one that is damaged, or of another version, is made anew.
 
@@ -86,7 +90,7 @@ class DerivedDatabase:
         self._left: list[Database] = []  # of files that were deleted: other threads may still ask them
         try:
             self.current = self._open()
-        except (OwnerError, Outdated, sqlite3.Error) as error:
+        except (OwnerError, Outdated, Nonsense, sqlite3.Error) as error:
             if _code(error) in _OUT_OF_REACH:
                 raise
             log.warning("storage: %s is made anew: %s", path, error)
@@ -101,10 +105,15 @@ class DerivedDatabase:
         return self.search(lambda database: database.read(query, values))
 
     def search(self, work: Callable[[Database], _T]) -> _T:
-        """Call `work`, which only reads, and once more with a new file if this one is damaged."""
+        """Call `work`, which only reads, and once more with a new file if this one is damaged. `work` may raise
+        `Nonsense`.
+        """
         database = self.current
         try:
             return work(database)
+        except Nonsense as error:
+            if not self._remake(database, error):
+                raise StorageError(_MADE_ANEW, str(error)) from error
         except (StorageError, sqlite3.DatabaseError) as error:
             if not self._remake(database, error):
                 raise
@@ -121,8 +130,10 @@ class DerivedDatabase:
         try:
             with database.write() as connection:
                 yield connection
-        except (StorageError, sqlite3.DatabaseError) as error:
+        except (StorageError, sqlite3.DatabaseError, Nonsense) as error:
             if not self._remake(database, error):
+                if isinstance(error, Nonsense):
+                    raise StorageError(_MADE_ANEW, str(error)) from error
                 raise
             raise Salvaged(_MADE_ANEW, str(error)) from error
         if database is not self.current:
@@ -192,7 +203,7 @@ def _code(error: Exception) -> int:
 
 def is_damage(error: Exception) -> bool:
     """Whether an error shows that a file is damaged, and not only out of reach."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, Nonsense) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _is_whole(database: Database, schema: Schema) -> bool:

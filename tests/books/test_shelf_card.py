@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -242,6 +243,43 @@ def test_damage_that_is_met_while_a_book_comes_in_does_not_keep_it_out(
         until(lambda: all(each.is_read for each in shelf.list(10)))
         settle(shelf)
         assert [each.title for each in shelf.list(10)] == ["Ulysses", "Emma"]
+
+
+COLUMNS = [
+    *(f"books.{each}" for each in ("name", "state", "size", "added", "removed", "title", "creator", "folded")),
+    *(f"books.{each}" for each in ("language", "direction", "length", "faults", "next", "rest")),
+    *("contents.chapters", "passages.start", "passages.text", "remains.passages"),
+]
+VALUES = ["'['", "'[[1]]'", "'[1, \"x\"]'", "CAST(X'ff5b5d' AS TEXT)", "X'ff'", "1e300"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_value_that_makes_no_sense_is_damage(tmp_path: Path, column: str) -> None:
+    with closing(Shelf(tmp_path / "before", 10, 100 * MB)) as shelf:
+        put(shelf, book_file())
+    table, name = column.split(".")
+    for number, value in enumerate(VALUES):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "before", folder)
+        with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+            with closing(sqlite3.connect(folder / "books.sqlite")) as connection, connection:
+                connection.execute("PRAGMA writable_schema = ON")
+                connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')")
+                connection.execute("PRAGMA writable_schema = RESET")
+            with closing(sqlite3.connect(folder / "books.sqlite")) as connection, connection:
+                connection.execute(f"UPDATE {table} SET {name} = {value}")
+            for book in [*shelf.list(10), *shelf.removed(time.time())]:
+                shelf.find(book.name)
+                shelf.chapters(book)
+                shelf.find_words(book, "stately plump Buck Mulligan")
+            assert shelf.count() == 1
+            while shelf._parts and shelf._parts[2]._step():
+                pass
+        with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+            while shelf._parts and shelf._parts[2]._step():
+                pass
+            (book,) = shelf.list(10)
+            assert len(shelf.chapters(book)) == 2 and isinstance(book.length, int)
 
 
 def test_a_card_that_damages_again_and_again_is_told_of(tmp_path: Path) -> None:
