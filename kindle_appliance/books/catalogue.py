@@ -165,6 +165,14 @@ class Catalogue:
         self._busy.discard(name)
         self.wake.set()
 
+    @repeats
+    def read_later(self, file: Found) -> None:
+        """Note the file of a book again that came in once more, in vain."""
+        with self._database.write() as connection:
+            _dismiss(connection, file.name)
+            _note(connection, file, is_known=False)
+        self._has_changed()
+
     def writer(
         self, name: str, check: Callable[[], None], giving_way: threading.Event | None = None
     ) -> PassageWriter:
@@ -230,8 +238,8 @@ class Catalogue:
         """
         with self._tidying:
             rows = self._database.read(
-                "SELECT * FROM books WHERE state < ? OR (state = ? AND next > id * ?) ORDER BY state, id",
-                (State.WAITING, State.WAITING, ROOM),
+                "SELECT * FROM books WHERE state < ?1 OR (state IN (?1, ?2) AND next > id * ?3) ORDER BY state, id",
+                (State.WAITING, State.UNREADABLE, ROOM),
             )
             left = [row for row in rows if row["name"] not in self._busy]
             if left:

@@ -204,6 +204,7 @@ class Shelf:
                 raise Cancelled
             self._room.make(size)
 
+        is_there = False
         try:
             self._catalogue.begin(name, size)
             writer = self._catalogue.writer(name, check)
@@ -217,13 +218,25 @@ class Shelf:
                     with suppress(OSError):
                         self._files.purge(file)
                     raise
+                is_there = True
                 with suppress(OSError):  # the next start deletes them
                     self._files.purge_copies(file)
             log.info("shelf: %s has come, %d bytes, %d characters", name[:12], size, book.length)
         except Cancelled:
             raise ReaderError(BUSY, 503) from None
         finally:
+            if not is_there:
+                self._keep_old(name)
             self._catalogue.end(name)
+
+    def _keep_old(self, name: str) -> None:
+        """Show the unreadable file of a book again that was to be replaced."""
+        try:
+            with self._changing:
+                if file := self._files.find(name):
+                    self._catalogue.read_later(file)
+        except (OSError, StorageError) as error:  # the next start notes it
+            log.error("shelf: %s: %s", name[:12], error)
 
     @property
     def _catalogue(self) -> Catalogue:

@@ -22,6 +22,7 @@ from kindle_appliance.epub.book import Book, Passage
 from kindle_appliance.epub.reading import read
 from kindle_appliance.epub.unreadable import Unreadable
 from kindle_appliance.errors import ReaderError
+from kindle_appliance.sentences import Sentence
 
 DAY = 24 * 3600.0
 
@@ -396,6 +397,32 @@ def test_a_card_that_fails_for_a_while_has_damaged_nothing(folder: Path, monkeyp
         shelf.start()
         settle(shelf)
         assert {each.title for each in shelf.list(10)} == {"Bad", "Good"} and not errors
+
+
+def test_an_unreadable_book_stays_in_the_list_where_it_is_added_again_in_vain(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        data = book_file(paragraphs=1500)
+        name = put(shelf, data).name
+    for path in folder.glob("books.sqlite*"):
+        path.unlink()
+
+    def fail(path: Path, take: Callable[[Passage], None]) -> Book:
+        read(path, take)
+        raise Unreadable(Sentence("No."))
+
+    monkeypatch.setattr("kindle_appliance.books.upkeep.read", fail)
+    monkeypatch.setattr("kindle_appliance.books.shelf.read", fail)
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        shelf.start()
+        settle(shelf)
+        assert passages(shelf) == 0, "what was read of it goes"
+        with pytest.raises(Unreadable):
+            put(shelf, data)
+        assert [each.name for each in shelf.list(10)] == [name]
+        settle(shelf)
+        assert [str(each.faults[0]) for each in shelf.list(10)] == ["No."] and passages(shelf) == 0
 
 
 def test_a_damaged_book_that_was_removed_and_added_again_stays(
