@@ -222,9 +222,9 @@ web.parser: web.body
 web.tasks: web.body web.parser web.refusals
 web.server: errors host.network web.body web.parser web.tasks web.unread
 web.visitor: host.network storage.buckets storage.rate_limit web.look web.cookies web.reader
-web.adding: errors storage.buckets storage.kept_secret storage.shelf_layout books.shelf web.body web.file_field
-    web.replies web.visitor
 web.upload_turn: errors web.body
+web.adding: errors storage.buckets storage.kept_secret storage.shelf_layout books.shelf web.body web.file_field
+    web.replies web.upload_turn web.visitor
 web.asking: clock errors storage.chats storage.rate_limit storage.rows text.hyphens answers.desk web.forms
     web.paths web.cookies web.book_pages web.listed web.pages web.replies web.visitor
 web.books: clock errors host.network storage.buckets storage.chats storage.places books.place books.shelved_book
