@@ -167,13 +167,13 @@ epub.plain_text:
 epub.passages: epub.book epub.unreadable
 epub.encoding:
 epub.markup: epub.unreadable
-epub.xml_file: epub.encoding epub.markup
 epub.archive: epub.unreadable
+epub.xml_file: epub.archive epub.encoding epub.markup
 epub.package: epub.archive epub.plain_text epub.unreadable epub.xml_file
 epub.contents: epub.archive epub.encoding epub.markup epub.package epub.plain_text epub.xml_file
 epub.numbering:
 epub.prose: epub.contents epub.passages epub.plain_text
-epub.reading: text.languages text.writing epub.archive epub.book epub.contents epub.encoding epub.markup
+epub.reading: text.languages epub.archive epub.book epub.contents epub.encoding epub.markup
     epub.numbering epub.package epub.passages epub.plain_text epub.prose epub.unreadable
 books.shelved_book:
 books.place: epub.book

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO
@@ -21,12 +22,10 @@ from .unreadable import (
     DAMAGED,
     GROWS,
     KINDLE,
-    LEAVES,
     LOCKED,
     MANY_PARTS,
     OTHER,
     PDF,
-    TOO_LONG,
     Unreadable,
 )
 
@@ -54,7 +53,7 @@ _MOST_COMMENT = 0xFFFF
 
 _ENCRYPTED, _UTF_8 = 0x1, 0x800  # a member's flags; without the latter, zipfile takes its name for code page 437
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What an EPUB may use (OCF 3.3, 4.2.2). The memory for others is what the stranger asks for."""
+"""What an EPUB may use (OCF 3.3, 4.2.2). Other methods let the file choose the memory."""
 
 _WRONG = (
     zipfile.BadZipFile,
@@ -75,7 +74,7 @@ class Missing(Exception):
 
 
 class Archive:
-    """The members of a zip file. Raises Unreadable for what is none, or one that costs too much."""
+    """The members of a zip file. Raises Unreadable if the file is not a zip or exceeds a bound."""
 
     def __init__(self, path: Path) -> None:
         self._left = MOST_UNPACKED
@@ -88,9 +87,6 @@ class Archive:
                 self._zip = zipfile.ZipFile(self._file)
             except _WRONG as error:
                 raise Unreadable(DAMAGED, repr(error)) from error
-            for name in self._zip.namelist():
-                if ".." in name and _leaves(name):
-                    raise Unreadable(LEAVES, f"member {name[:80]!r}")
         except BaseException:
             self._file.close()
             raise
@@ -124,8 +120,8 @@ class Archive:
         return self._folded.get(_folded(path))
 
     def pieces(self, name: str, most: int) -> Iterator[bytes]:
-        """The content of a member, in pieces. Raises Missing if it is not whole, after what could be read, and
-        Unreadable if it is encrypted or has more than `most` bytes.
+        """The content of a member, in pieces. Raises Missing after what could be read, if it is not whole or has
+        more than `most` bytes, and Unreadable if it is encrypted or exceeds a bound of the file.
         """
         try:
             info = self._zip.getinfo(name)
@@ -133,23 +129,37 @@ class Archive:
                 raise Unreadable(LOCKED, f"encrypted: {name[:80]!r}")
             if info.compress_type not in _METHODS:
                 raise Missing(f"compressed in a strange way: {name!r}")
-            size = 0
-            with self._zip.open(info) as member:
+            size = checksum = 0
+            with self._zip.open(_unchecked(info)) as member:
                 while piece := member.read(_PIECE):
                     size += len(piece)
                     self._left -= len(piece)
-                    if size > _SHORT and size > MOST_RATIO * info.compress_size:
-                        raise Unreadable(GROWS, f"{size} bytes of {info.compress_size}: {name[:80]!r}")
-                    if size > most or self._left < 0:
-                        raise Unreadable(TOO_LONG, f"more than {size} bytes: {name[:80]!r}")
+                    whole = max(size, info.file_size)
+                    if whole > _SHORT and whole > MOST_RATIO * info.compress_size:
+                        raise Unreadable(GROWS, f"{whole} bytes of {info.compress_size}: {name[:80]!r}")
+                    if self._left < 0:
+                        raise Unreadable(GROWS, f"more than {MOST_UNPACKED} bytes in all: {name[:80]!r}")
+                    if size > most:
+                        raise Missing(f"more than {most} bytes: {name[:80]!r}")
+                    checksum = zlib.crc32(piece, checksum)
                     yield piece
+            if checksum != info.CRC:
+                raise Missing(f"changed: {name[:80]!r}")
         except _WRONG as error:
             raise Missing(repr(error)) from error
 
 
-def _leaves(name: str) -> bool:
+def _unchecked(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """So that zipfile does not hold back the end of a member whose checksum is wrong."""
+    unchecked = copy(info)
+    del unchecked.CRC
+    return unchecked
+
+
+def leaves(path: str) -> bool:
+    """Whether a path leads out of the archive."""
     depth = 0
-    for part in PurePosixPath(name.replace("\\", "/")).parts:
+    for part in PurePosixPath(path.replace("\\", "/")).parts:
         depth += -1 if part == ".." else 1
         if depth < 0:
             return True
@@ -161,13 +171,15 @@ def _folded(path: str) -> str:
 
 
 def _check_format(file: BinaryIO) -> None:
-    """Raise Unreadable for what is known not to be an EPUB."""
+    """Raise Unreadable for PDF and Kindle files, and for the voucher that Adobe's shops sell in place of a book."""
     beginning = file.read(1024)
     if b"%PDF-" in beginning:
         raise Unreadable(PDF)
     palm = beginning[60:68]
     if palm in (b"BOOKMOBI", b"TEXtREAd") or beginning.startswith((b"TPZ", b"CONT", b"\xeaDRMION")):
         raise Unreadable(KINDLE)
+    if b"fulfillmentToken" in beginning:
+        raise Unreadable(LOCKED, "acsm")
 
 
 def _check_directory(file: BinaryIO) -> None:

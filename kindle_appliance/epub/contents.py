@@ -83,9 +83,10 @@ class _Label:
         self.entries: list[Entry] = []
         self._entry: Entry | None = None
         self._text: list[str] = []
+        self._hidden = 0  # open elements whose text does not count: some are never closed
 
     def _begin(self, entry: Entry | None) -> None:
-        self._entry, self._text = entry, []
+        self._entry, self._text, self._hidden = entry, [], 0
 
     def _add(self, text: str) -> None:
         if self._entry and len(self._text) < _MOST_PIECES:
@@ -113,7 +114,6 @@ class _Nav(_Label):
         self.beginning = ""
         self._kind = ""
         self._depth = 0
-        self._hidden = 0
 
     def start(self, name: str, attributes: Mapping[str, str], is_empty: bool) -> None:
         if name == "nav":

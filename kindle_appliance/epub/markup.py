@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from html import unescape
 from typing import Protocol
 
-from .unreadable import GROWS, TOO_LONG, Unreadable
+from .unreadable import GROWS, Unreadable
 
 MOST_HELD = 64 * 1024
 """Characters of a tag or a document type. What is longer is no tag, or one with a picture in it: it is left out."""
@@ -113,7 +113,7 @@ class Markup:
     def _spend(self, steps: int) -> None:
         self._steps -= steps
         if self._steps < 0:
-            raise Unreadable(TOO_LONG, f"more than {MOST_STEPS} tags and entities")
+            raise Unreadable(GROWS, f"more than {MOST_STEPS} tags and entities")
 
     def _skip_raw(self, text: str, at: int, end: re.Pattern[str]) -> int:
         found = end.search(text, at)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
-from .archive import Archive, Missing
+from .archive import Archive, Missing, leaves
 from .plain_text import line
-from .unreadable import DAMAGED, LOCKED, NO_SPINE, OTHER, Unreadable
+from .unreadable import DAMAGED, LEAVES, LOCKED, NO_SPINE, OTHER, Unreadable
 from .xml_file import read_xml
 
 MOST_ITEMS = 20_000
@@ -105,19 +105,36 @@ def read_package(archive: Archive) -> Package:
 
 
 def resolved(archive: Archive, base: str, address: str) -> tuple[str, str] | None:
-    """The member, by name, and the fragment in it that an address means which stands in the member `base`. None if
-    it is elsewhere, or not there.
+    """The member, by name, and the fragment that `address`, relative to `base`, points to. None if it is elsewhere,
+    or not there.
     """
+    path, fragment = _joined(base, address)
+    name = archive.find(path) if path else None
+    return (name, fragment) if name else None
+
+
+def _joined(base: str, address: str) -> tuple[str, str]:
+    """The path of an address, "" if it is elsewhere, and the fragment."""
     path, _, fragment = address.strip()[:_MOST_IN_ADDRESS].partition("#")
     fragment = unquote(fragment)
     if _SCHEME.match(path) or path.startswith("//"):
-        return None
+        return "", fragment
     path = path.partition("?")[0]
     if not path:
         return base, fragment
     path = posixpath.normpath(posixpath.join(posixpath.dirname(base), unquote(path).replace("\\", "/")))
-    name = archive.find(path.lstrip("/"))
-    return (name, fragment) if name else None
+    return path.lstrip("/"), fragment
+
+
+def _needed(archive: Archive, base: str, address: str) -> str | None:
+    """The member that an address points to, without which the book cannot be read as it is meant. Raises Unreadable
+    for one out of the archive, unless it is only wrong.
+    """
+    place = resolved(archive, base, address)
+    path = place[0] if place else _joined(base, address)[0]
+    if leaves(path):
+        raise Unreadable(LEAVES, path[:80])
+    return place[0] if place else None
 
 
 def _package_names(archive: Archive) -> list[str]:
@@ -127,7 +144,7 @@ def _package_names(archive: Archive) -> list[str]:
     if container:
         with suppress(Missing):
             named = read_xml(partial(archive.pieces, container, _MOST_SMALL), _Container).paths
-    found = [name for path in named if (name := archive.find(unquote(path).lstrip("/")))]
+    found = [name for path in named if (name := _needed(archive, "", path))]
     if found:
         return found
     there = [
@@ -159,15 +176,14 @@ def _package(archive: Archive, name: str, document: _Document) -> Package:
         if item is None:
             missing += reference not in document.manifest
             continue
-        place = resolved(archive, name, item.address)
-        if place:
-            spine[place[0]] = None
+        document_name = _needed(archive, name, item.address)
+        if document_name:
+            spine[document_name] = None
         else:
             missing += 1
 
     def member(items: Sequence[Item]) -> str | None:
-        places = (resolved(archive, name, item.address) for item in items)
-        return next((place[0] for place in places if place), None)
+        return next((found for item in items if (found := _needed(archive, name, item.address))), None)
 
     items = list(document.manifest.values())
     toc = document.manifest.get(document.toc)
@@ -180,7 +196,10 @@ def _package(archive: Archive, name: str, document: _Document) -> Package:
         missing=missing,
         nav=member([item for item in items if "nav" in item.properties]),
         ncx=member(
-            [toc] if toc else [item for item in items if "ncx" in item.media_type or item.address.endswith(".ncx")]
+            [
+                *([toc] if toc else ()),
+                *(item for item in items if "ncx" in item.media_type or item.address.endswith(".ncx")),
+            ]
         ),
         beginning=document.beginning,
     )
@@ -273,13 +292,13 @@ class _Document(_Target):
                 attributes["href"][:_MOST_IN_ADDRESS],
                 attributes.get("media-type", "")[:_MOST_IN_CREATOR].lower(),
                 attributes.get("properties", "")[:_MOST_IN_CREATOR].split(),
-                attributes.get("fallback", "")[:_MOST_IN_ADDRESS],
+                attributes.get("fallback", "").strip()[:_MOST_IN_ADDRESS],
             )
-            self.manifest.setdefault(attributes.get("id", item.address)[:_MOST_IN_ADDRESS], item)
+            self.manifest.setdefault(attributes.get("id", item.address).strip()[:_MOST_IN_ADDRESS], item)
         elif name == "itemref" and len(self.spine) < MOST_ITEMS:
-            self.spine.append(attributes.get("idref", "")[:_MOST_IN_ADDRESS])
+            self.spine.append(attributes.get("idref", "").strip()[:_MOST_IN_ADDRESS])
         elif name == "spine":
-            self.toc = attributes.get("toc", "")
+            self.toc = attributes.get("toc", "").strip()
         elif name == "reference" and attributes.get("type", "").lower() in ("text", "start"):
             self.beginning = self.beginning or attributes.get("href", "")
         elif name in ("title", "creator", "language", "meta"):

@@ -1,9 +1,8 @@
 """An EPUB file, 2 or 3, to a book: what it says of itself, its text in passages, and its chapters.
 
 Files are strangers', and real ones are malformed: what can be read is read, what cannot is counted. No part of a
-file is in memory as a whole. What a file costs has bounds, which stand where they apply: its list of members and
-what they unpack to (`archive`), tags and entities (`markup`), tables of contents (`contents`), characters
-(`passages`).
+file is in memory as a whole. Each module states its own bounds: for the list of members and what they unpack to
+(`archive`), tags and entities (`markup`), tables of contents (`contents`), characters (`passages`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A small XML file of a book, such as its package document: as XML, or as what can be read of it.
 
 defusedxml reads what is well-formed, without entities and external references. What it refuses is read again like a
-document, which tells wrong XML from what is meant to harm (`Markup`).
+document, which tells malformed XML from an attack (`Markup`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from .archive import Missing
 from .encoding import decoded
 from .markup import Markup, Target
 
@@ -21,18 +22,24 @@ _Found = TypeVar("_Found", bound=Target)
 
 def read_xml(read: Callable[[], Iterable[bytes]], make: Callable[[], _Found]) -> _Found:
     """What the target that `make` returns finds in the file, whose pieces `read` returns. Names of elements and
-    attributes have no prefixes. Raises Unreadable for what would harm.
+    attributes have no prefixes. Raises Unreadable for an attack, and Missing if the file breaks off.
     """
     from defusedxml import DefusedXmlException  # here: an appliance that gets no books needs no parser
     from defusedxml.ElementTree import ParseError, XMLParser
 
     target = make()
+    missing = None
     try:
         parser = XMLParser(target=_Bare(target, _MOST_ELEMENTS))
-        for piece in read():
-            parser.feed(piece)
+        try:
+            for piece in read():
+                parser.feed(piece)
+        except Missing as error:
+            missing = error  # all may be there, and only the checksum wrong
         parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last ones: of an unknown encoding
+        if missing:
+            raise missing from None
         target = make()
         Markup().read(decoded(read()), _Bare(target))
     return target

@@ -186,6 +186,21 @@ def test_the_nav_of_epub_3_comes_before_the_ncx_of_epub_2_and_headings_come_last
         ]
 
 
+def test_the_ncx_is_found_although_the_spine_names_one_that_is_missing(path: Path) -> None:
+    other = "<item id='n' href='gone.ncx' media-type='application/x-dtbncx+xml'/>"
+    opf = package(["1.xhtml", "2.xhtml"], "", manifest=other).replace(b'toc="ncx"', b'toc=" n "')
+    opf = opf.replace(b'"d0"', b'" d0 "', 1).replace(b'idref="d1"', b'idref="\n d1 "')
+    table = {"OPS/nav.xhtml": None, "OPS/toc.ncx": ncx([("1.xhtml", "Apples"), ("2.xhtml", "Pears")])}
+    book, _ = with_parts(path, {"OPS/package.opf": opf, **table})
+    assert (titles(book), book.faults) == (["Apples", "Pears"], ())
+
+
+def test_a_reading_that_is_not_closed_hides_one_name_only(path: Path) -> None:
+    entries = [("1.xhtml", "草枕"), ("2.xhtml", "Pears")]
+    table = nav(entries).replace("草枕".encode(), "<ruby>草枕<rt>x".encode())
+    assert titles(with_parts(path, {"OPS/nav.xhtml": table})[0]) == ["草枕", "Pears"]
+
+
 def test_entries_lead_to_fragments_and_stand_in_reading_order(path: Path) -> None:
     body = "<p>Before.</p><p id=''>Nothing.</p><h2 id='a b'>Apple</h2><p>Red.</p><p>A <a id='ü'/>pear.</p>"
     entries = [

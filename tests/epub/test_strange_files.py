@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fakes.epub_file import document, make_epub, members, pack, package
+from fakes.epub_file import CONTAINER, document, make_epub, members, nav, pack, package
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,6 +134,11 @@ def test_a_locked_book_is_told_to_be_locked(path: Path, parts: Mapping[str, byte
     assert refused_with(path, parts) == unreadable.LOCKED
 
 
+def test_the_voucher_for_a_locked_book_is_told_to_be_locked(path: Path) -> None:
+    path.write_bytes(b"<?xml version='1.0'?>\n<fulfillmentToken xmlns='http://ns.adobe.com/adept'/>")
+    assert refused(path) == unreadable.LOCKED
+
+
 def test_a_password_is_a_lock(path: Path) -> None:
     data = bytearray(make_epub(path).read_bytes())
     for sign, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
@@ -217,6 +222,27 @@ def test_parts_that_are_packed_in_a_strange_way_are_not_read(path: Path, method:
     assert [str(each) for each in book.faults] == ["1 part of this book could not be read."]
 
 
+def with_wrong_checksum(path: Path, name: str) -> Path:
+    data = bytearray(path.read_bytes())
+    at = data.rfind(name.encode()) - 46
+    assert data.startswith(b"PK\1\2", at)
+    data[at + 16] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_a_part_with_nothing_wrong_but_its_checksum_is_read(path: Path) -> None:
+    book = read(with_wrong_checksum(make_epub(path), "OPS/package.opf"), lambda passage: None)
+    assert (book.title, book.faults) == ("A Book", ())
+    found: list[str] = []
+    book = read(with_wrong_checksum(make_epub(path), "OPS/3.xhtml"), lambda passage: found.append(passage.text))
+    assert found[-1].endswith("They had tea.\n")
+    assert [str(each) for each in book.faults] == ["1 part of this book could not be read."]
+    pack(path, {**members(), "OPS/package.opf": members()["OPS/package.opf"].replace(b"</package>", b"")})
+    with_wrong_checksum(path, "OPS/package.opf")
+    assert refused(path) == unreadable.DAMAGED
+
+
 # Files that would cost too much
 
 
@@ -267,7 +293,7 @@ def test_a_part_that_unpacks_to_a_thousand_times_its_size_is_refused(path: Path,
     bomb = members()[name] + filling * (8_000_000 // len(filling))
     assert path.parent.stat().st_size < 100_000
     sentence = refused_with(path, {name: bomb})
-    assert sentence in (unreadable.GROWS, unreadable.TOO_LONG)
+    assert sentence == unreadable.GROWS
     assert path.stat().st_size < 100_000
 
 
@@ -275,7 +301,7 @@ def test_parts_of_one_file_are_counted_together(path: Path, monkeypatch: pytest.
     monkeypatch.setattr(archive_module, "MOST_UNPACKED", 100_000)
     words = random.Random(1).choices("abcdefghijklmnopqrstuvwxyz ", k=45_000)
     pages = {f"OPS/{number}.xhtml": document("".join(words)) for number in (1, 2, 3)}
-    assert refused_with(path, pages) == unreadable.TOO_LONG
+    assert refused_with(path, pages) == unreadable.GROWS
     pack(path, {**members(), **pages, "OPS/3.xhtml": b""})
     assert read(path, lambda passage: None).title == "A Book"
 
@@ -313,17 +339,29 @@ def test_an_entity_that_stands_for_another_file_is_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "OPS/../../x", "..\\..\\x", "x/../../../y"])
-def test_a_part_with_a_path_out_of_the_file_is_refused(path: Path, name: str) -> None:
-    assert refused_with(path, {name: b"root::0:0::/:/bin/sh"}) == unreadable.LEAVES
+def test_a_part_with_a_path_out_of_the_file_is_refused_if_the_book_needs_it(path: Path, name: str) -> None:
+    stray = {name: b"<p>root::0:0::/:/bin/sh</p>"}
+    found: list[str] = []
+    read(pack(path, {**members(), **stray}), lambda passage: found.append(passage.text))
+    assert "root" not in "".join(found), "what nothing names is nothing"
+    own = {"OPS/package.opf": package(["1.xhtml", f"../{name}"], "")}
+    assert refused_with(path, {**stray, **own}) == unreadable.LEAVES
+    manifest = f"<item id='x' href='../{name}' properties='nav'/>"
+    own = {"OPS/package.opf": package(["1.xhtml"], "", manifest=manifest)}
+    assert refused_with(path, {**stray, **own, "OPS/nav.xhtml": None}) == unreadable.LEAVES
+    container = CONTAINER.replace("OPS/package.opf", name).encode()
+    assert refused_with(path, {**stray, "META-INF/container.xml": container}) == unreadable.LEAVES
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name]
 
 
-def test_an_address_out_of_the_file_leads_nowhere(path: Path) -> None:
-    opf = package(["1.xhtml", "../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "//host/x"], "")
+def test_an_address_out_of_the_file_is_refused_and_a_path_of_the_machine_leads_nowhere(path: Path) -> None:
+    opf = package(["1.xhtml", "/etc/passwd", "file:///etc/passwd", "//host/x"], "")
     found: list[str] = []
     book = read(pack(path, {**members(), "OPS/package.opf": opf}), lambda passage: found.append(passage.text))
     assert "root" not in "".join(found)
-    assert [str(each) for each in book.faults] == ["4 parts of this book could not be read."]
+    assert [str(each) for each in book.faults] == ["3 parts of this book could not be read."]
+    opf = package(["1.xhtml", "../../../../etc/passwd"], "")
+    assert refused_with(path, {"OPS/package.opf": opf}) == unreadable.LEAVES
 
 
 def test_depth_and_width_do_not_matter(path: Path) -> None:
@@ -345,6 +383,24 @@ def test_depth_and_width_do_not_matter(path: Path) -> None:
         assert book.title == "Deep"
         assert [(each.title, each.level) for each in book.chapters] == [("Deep", 9)]
         assert "".join(found) == "Deep.\nWide.\nSeen.\n"
+
+
+def test_a_table_of_contents_without_end_is_missing(path: Path) -> None:
+    noise = "".join(random.Random(1).choices("abcdefghij klmnop", k=20_000))  # so that it is no bomb
+    table = members()["OPS/nav.xhtml"] + f"<!--{noise}-->".encode() * 900
+    book = read(pack(path, {**members(), "OPS/nav.xhtml": table}), lambda passage: None)
+    assert [each.title for each in book.chapters] == ["A Beginning", "A Middle", "An End"]
+
+
+def test_a_name_that_is_given_a_million_times_is_kept_once(path: Path) -> None:
+    page = document("<b id='x'/>" * 80_000)
+    table = {"OPS/nav.xhtml": nav([("1.xhtml#x", "A"), ("2.xhtml", "B")])}
+    pack(path, {**members(), "OPS/1.xhtml": page, **table})
+    read(path, lambda passage: None)
+    tracemalloc.start()
+    read(path, lambda passage: None)
+    assert tracemalloc.get_traced_memory()[1] < 400_000
+    tracemalloc.stop()
 
 
 def test_a_million_items_are_not_kept(path: Path) -> None:
