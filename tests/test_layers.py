@@ -184,7 +184,7 @@ books.files: clock host.plain_files storage.shelf_layout
 books.stored_text: errors storage.database storage.derived epub.book epub.unreadable books.words books.schema
 books.catalogue: clock errors storage.damage storage.database storage.derived storage.terms epub.book
     books.shelved_book books.words books.files books.schema books.stored_text
-books.room: errors books.catalogue books.files
+books.room: errors storage.shelf_layout books.catalogue books.files
 books.upkeep: errors epub.book epub.reading books.catalogue books.files books.room
 books.shelf: clock errors storage.database epub.book epub.reading books.shelved_book books.files books.catalogue
     books.room books.upkeep

@@ -11,13 +11,11 @@ from collections.abc import Callable
 
 from ..errors import ReaderError, StorageError
 from ..sentences import Sentence
+from ..storage.shelf_layout import kept_free
 from .catalogue import Catalogue
 from .files import BookFiles, Found
 
 log = logging.getLogger(__name__)
-
-_KEPT_FREE = 200 * 1000 * 1000
-"""So many bytes of the card stay free for the chats, but not more than a twentieth of it."""
 
 CANNOT_STORE = Sentence("The appliance cannot store its books: its card is full or read-only.")
 _FULL_OF_BOOKS = Sentence(
@@ -67,7 +65,16 @@ class Room:
         """Make room on the shelf for a file of so many bytes, which is on the card already. Purges removed books if
         need be. Raises `ReaderError` if that is not enough, `StorageError` and OSError.
         """
-        while sentence := self._lacks(size):
+        self._purge_while(lambda: self._lacks(size))
+
+    def keep_some(self) -> None:
+        """Keep half of the room for the chats free while a file comes in. Until it is whole, nobody knows whether
+        it needs any: it may be on the shelf already, or no book. Raises as `make` does.
+        """
+        self._purge_while(lambda: _CARD_FULL if self._spare(0.5) < 0 else None)
+
+    def _purge_while(self, lacks: Callable[[], Sentence | None]) -> None:
+        while sentence := lacks():
             with self._changing:
                 removed = sorted(self._files.find_removed(), key=lambda file: (file.removed, file.name))
                 if not removed:
@@ -101,7 +108,7 @@ class Room:
             return _FULL
         return _CARD_FULL if self._spare() < 0 else None
 
-    def _spare(self) -> int:
-        """The bytes of the card that books may take."""
+    def _spare(self, part: float = 1.0) -> int:
+        """The bytes of the card that books may take, if this part is kept of the room for the chats."""
         free, whole = self._files.free()
-        return free - min(_KEPT_FREE, whole // 20)
+        return free - int(part * kept_free(whole))

@@ -32,6 +32,7 @@ UNDO_SECONDS = 24 * 3600.0
 _CHECKED_BYTES = 8 * 1024 * 1024
 """After so many bytes of a book that comes in, the room on the card is looked at again."""
 _CLOSE_SECONDS = 5.0
+_LEAST_REST_SECONDS, _MOST_REST_SECONDS = 1.0, 600.0
 
 _NO_SHELF = Sentence("The appliance cannot open its books. Its owner can look after its card.")
 
@@ -56,7 +57,7 @@ class Shelf:
             self._files.prepare()
             catalogue = Catalogue(folder / "books.sqlite", self._files.find_all)
             room = Room(self._files, catalogue, self._changing, most_books, most_bytes, forget)
-            self._parts = catalogue, room, Upkeep(self._files, catalogue, room)
+            self._parts = catalogue, room, Upkeep(self._files, catalogue, room, self._end_undo)
         except (OSError, OwnerError) as error:
             log.error("shelf: there is none: %s", error)
 
@@ -66,13 +67,8 @@ class Shelf:
         return None if self._parts else _NO_SHELF
 
     def start(self) -> None:
-        """Delete what was removed long ago, and keep the catalogue true in the background."""
+        """Keep the catalogue true in the background, and delete there what was removed more than a day ago."""
         if self._parts:
-            try:
-                with self._changing, _as_storage_error():
-                    self._purge(now())
-            except StorageError as error:
-                log.error("shelf: cannot delete removed books: %s", error)
             self._parts[2].start()
 
     def close(self) -> None:
@@ -126,6 +122,7 @@ class Shelf:
                 return False
             removed = self._files.remove(file, now)
             self._place(removed, self._files.put_back)
+            self._catalogue.wake.set()
             log.info("shelf: %s was removed", name[:12])
             return True
 
@@ -162,6 +159,16 @@ class Shelf:
                 self._room.purge(file)
             elif not 0 < file.removed <= now and self._files.find(file.name) == file:
                 self._catalogue.place(self._files.remove(file, now))
+
+    def _end_undo(self) -> float | None:
+        """Purge, and return after how many seconds there may be more; None while no book is removed. The clock may
+        be set meanwhile, so that is not long.
+        """
+        with self._changing, _as_storage_error():
+            moment = now()
+            self._purge(moment)
+            ends = [file.removed + UNDO_SECONDS - moment for file in self._files.find_removed()]
+        return min(max(min(ends), _LEAST_REST_SECONDS), _MOST_REST_SECONDS) if ends else None
 
     # ---- Adding
 
@@ -263,10 +270,10 @@ class Incoming:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """The next bytes. Raises `ReaderError` where the card has no room for more, and `StorageError`."""
+        """Take the next bytes. Raises `ReaderError` where the card has no room for more, and `StorageError`."""
         with _as_storage_error():
             if (self._size + len(data)) // _CHECKED_BYTES > self._size // _CHECKED_BYTES:
-                self._room.make(self._size + len(data))
+                self._room.keep_some()
             rest = memoryview(data)
             while rest:
                 rest = rest[self._file.write(rest) :]

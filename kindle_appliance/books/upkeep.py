@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from ..epub.book import Book
@@ -34,12 +35,18 @@ _NOT_AGAIN = Sentence("The appliance could read this book before, but cannot any
 
 
 class Upkeep:
-    """Works from `start()` to `close()`."""
+    """Works from `start()` to `close()`. `end_undo` deletes the removed books whose day is over, and returns the
+    seconds until the next one's may be.
+    """
 
-    def __init__(self, files: BookFiles, catalogue: Catalogue, room: Room) -> None:
+    def __init__(
+        self, files: BookFiles, catalogue: Catalogue, room: Room, end_undo: Callable[[], float | None]
+    ) -> None:
         self._files = files
         self._catalogue = catalogue
         self._room = room
+        self._end_undo = end_undo
+        self._rest: float | None = 0.0  # seconds until the next step, whether anything has happened or not
         self._failures = Counter[str]()  # of the card, with each book
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
@@ -58,7 +65,7 @@ class Upkeep:
     def _run(self) -> None:
         pause = after_failure = _LEAST_PAUSE_SECONDS
         while not self._closing.is_set():
-            self._catalogue.wake.wait()
+            self._catalogue.wake.wait(self._rest)
             if self._closing.wait(pause):
                 return
             start = time.monotonic()
@@ -85,6 +92,8 @@ class Upkeep:
                 self._read(name)
             finally:
                 self._catalogue.end(name)
+        else:
+            self._rest = self._end_undo()
         return bool(name)
 
     def _read(self, name: str) -> None:

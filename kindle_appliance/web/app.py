@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -77,7 +78,8 @@ class Web:
     reader chooses another; `followers`: how many responses may follow an answer at once; `addresses`: those that
     the house reaches the appliance at, best first; `mdns`: the state of its name; `guard`: who may ask; `gate`: the
     PIN, if there is one; `hyphens`: the dictionaries in memory; `shelf`, `places` and `book_pages`: the books, how
-    far readers are in them, and their pages; `owner_secret`: what only the owner's commands can show.
+    far readers are in them, and their pages; `owner_secret`: what only the owner's commands can show;
+    `ticks`: a monotonic clock in seconds, for rates.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Web:
         places: Places | None = None,
         book_pages: BookPages | None = None,
         owner_secret: bytes = b"",
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         visitors, seats, hyphens = Visitors(language, look), Seats(followers), hyphens or Hyphens()
         self._visitors = visitors
@@ -110,15 +113,15 @@ class Web:
         self._sign_in = SignIn(visitors, pages, gate, self._log_once) if gate else None
         self._books: Books | None = None
         if shelf and places and book_pages:
-            self._books = Books(visitors, book_pages, shelf, places, Buckets(PLACE_SECONDS), addresses)
+            self._books = Books(visitors, book_pages, shelf, places, Buckets(PLACE_SECONDS, ticks), addresses)
         in_hand = self._books.in_hand if self._books else _nothing_in_hand
         self._asking = Asking(visitors, pages, chats, desk, rate_limit, hyphens, in_hand)
         self._reading = Reading(visitors, pages, chats, desk, rate_limit, seats, hyphens)
-        self._waiting = Waiting(chats, Buckets(WAIT_SECONDS))
-        self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS))
+        self._waiting = Waiting(chats, Buckets(WAIT_SECONDS, ticks))
+        self._chats = ChatList(visitors, pages, chats, desk, Buckets(RENAME_SECONDS, ticks))
         self._scripts = Scripts(visitors, desk, rate_limit, seats)
-        self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS))
-        self._adding = Adding(visitors, shelf, Buckets(ADDING_SECONDS), owner_secret) if shelf else None
+        self._check = Check(visitors, pages, reports, seats, Buckets(REPORT_SECONDS, ticks))
+        self._adding = Adding(visitors, shelf, Buckets(ADDING_SECONDS, ticks), owner_secret) if shelf else None
         self._house = HouseWide(visitors, pages, health, self._sign_in, addresses, mdns)
 
     def application(self) -> Callable[..., Iterable[bytes]]:

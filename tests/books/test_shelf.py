@@ -247,8 +247,7 @@ def test_the_start_deletes_what_was_removed_more_than_a_day_ago(shelf: Shelf, fo
     shelf.close()
     with closing(Shelf(folder, 10, 100 * MB)) as shelf:
         shelf.start()
-        settle(shelf)
-        assert names_below(folder) == [] and passages(shelf) == 0
+        until(lambda: names_below(folder) == [] and passages(shelf) == 0)
 
 
 def test_where_the_time_is_not_known_the_day_begins_when_it_is(shelf: Shelf, folder: Path) -> None:
@@ -397,6 +396,21 @@ def test_a_card_that_fails_for_a_while_has_damaged_nothing(folder: Path, monkeyp
         shelf.start()
         settle(shelf)
         assert {each.title for each in shelf.list(10)} == {"Bad", "Good"} and not errors
+
+
+def test_a_removed_book_is_deleted_when_its_day_is_over_though_nothing_else_happens(
+    shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindle_appliance.books.shelf._LEAST_REST_SECONDS", 0.01)
+    names = [put(shelf, book_file(title)).name for title in ("Ulysses", "Emma", "Dracula")]
+    settle(shelf)
+    shelf.remove(names[1], time.time() - DAY + 2)
+    shelf.remove(names[0], time.time())
+    until(lambda: len(names_below(folder / "removed")) == 1)
+    assert [each.name for each in shelf.removed(time.time())] == [names[0]]
+    until(
+        lambda: passages(shelf) == sum(book.last - book.first + 1 for book in (*shelf.list(9), *shelf.removed(0)))
+    )
 
 
 def test_an_unreadable_book_stays_in_the_list_where_it_is_added_again_in_vain(

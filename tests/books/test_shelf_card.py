@@ -16,9 +16,9 @@ from fakes.gemini import FakeGemini
 from fakes.house import House, answered
 from fakes.shelf import MB, book_file, names_below, put, settle, until
 
-from kindle_appliance.books import room
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.errors import ReaderError, StorageError
+from kindle_appliance.storage import shelf_layout
 
 FULL = "The appliance cannot store its books: its card is full or read-only."
 
@@ -26,7 +26,7 @@ FULL = "The appliance cannot store its books: its card is full or read-only."
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A small card, all of which books may take."""
-    monkeypatch.setattr(room, "_KEPT_FREE", 0)
+    monkeypatch.setattr(shelf_layout, "_KEPT_FREE", 0)
     with mounted(tmp_path / "card", "size=3M") as card:
         yield card
 

@@ -123,11 +123,12 @@ def test_room_on_the_card_is_kept_for_the_chats(folder: Path, monkeypatch: pytes
         shelf.check_room(4 * MB)
         card.free = 199 * MB
         assert refusal(shelf, book_file("Emma")) == sentence
+        card.free = 99 * MB  # half of it may be used while a file comes in
         with pytest.raises(ReaderError, match=sentence), shelf.incoming() as file:
             for _ in range(9):
                 file.write(bytes(MB))
         assert shelf.find(book.name) and len(names_below(folder)) == 1
-        card.total = 2000 * MB  # of a small card, a twentieth
+        card.free, card.total = 199 * MB, 2000 * MB  # of a small card, a twentieth
         put(shelf, book_file("Emma"))
 
 
@@ -138,7 +139,11 @@ def test_a_removed_book_gives_way_while_another_comes_in(folder: Path, monkeypat
         shelf.start()
         book = put(shelf, book_file())
         shelf.remove(book.name, time.time())
-        card.free = 150 * MB
+        card.free = 110 * MB  # more than half of what is kept for the chats
+        with shelf.incoming() as file:
+            file.write(bytes(9 * MB))
+        assert shelf.removed(UNKNOWN), "nobody knows yet whether what comes in is a new book"
+        card.free = 90 * MB
         purge = shelf._files.purge
 
         def free(file: object) -> None:
@@ -149,6 +154,19 @@ def test_a_removed_book_gives_way_while_another_comes_in(folder: Path, monkeypat
         with shelf.incoming() as file:
             file.write(bytes(9 * MB))
             assert not shelf.removed(UNKNOWN)
+
+
+def test_what_comes_in_costs_no_undo_before_it_is_a_new_book(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindle_appliance.books.shelf._CHECKED_BYTES", 100)
+    with closing(Shelf(folder, 2, 100 * MB)) as shelf:
+        there, removed = book_file("Emma"), book_file("Ulysses")
+        names = [put(shelf, data).name for data in (there, removed)]
+        assert shelf.remove(names[1], time.time())
+        assert put(shelf, there).name == names[0]
+        with shelf.incoming() as file:  # a client that leaves
+            file.write(bytes(10_000))
+        assert [each.name for each in shelf.removed(time.time())] == [names[1]]
+        assert put(shelf, removed).name == names[1] and shelf.count() == 2
 
 
 def test_books_are_not_read_anew_into_the_last_room_of_the_card(

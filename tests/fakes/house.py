@@ -138,6 +138,7 @@ class House:
             hyphens=self.hyphens,
             shelf=self.shelf,
             owner_secret=self._owner_secret,
+            ticks=self._ticks,
             places=self.places,
             book_pages=self._book_pages,
         )

@@ -25,6 +25,7 @@ def message(templates: Templates, **given: str) -> Page:
         look=USUAL_LOOK,
         is_demo=False,
         sentence=Sentence("There is no such page here."),
+        is_of_books=False,
     )
 
 
