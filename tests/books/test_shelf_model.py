@@ -163,6 +163,7 @@ class ShelfMachine(RuleBasedStateMachine):
             pass
         self.model.unreadable |= self.model.damaged & self.model.waiting
         self.model.waiting.clear()
+        self.model.purge(self.now)
 
     @invariant()
     def the_shelf_is_as_the_model_says(self) -> None:
