@@ -58,9 +58,10 @@ storage.btrees: storage.damage
 storage.migrations:
 storage.salvage: storage.damage storage.btrees storage.migrations
 storage.set_aside: clock storage.damage storage.btrees storage.migrations storage.salvage
-storage.database: clock errors storage.damage storage.migrations storage.salvage storage.set_aside
+storage.trouble: errors
+storage.database: clock errors storage.damage storage.migrations storage.salvage storage.set_aside storage.trouble
 storage.rows: ending storage.damage storage.database
-storage.derived: errors host.plain_files storage.database storage.migrations
+storage.derived: errors storage.database storage.trouble
 storage.terms:
 storage.search: errors storage.database storage.derived storage.terms
 storage.indexer: errors storage.search
@@ -178,12 +179,14 @@ epub.reading: text.languages epub.archive epub.book epub.contents epub.encoding 
 books.shelved_book:
 books.place: epub.book
 books.typed_words: storage.terms
-books.words: storage.database storage.derived books.typed_words
+books.derived_database: errors host.plain_files storage.database storage.migrations storage.trouble
+books.words: storage.database books.derived_database books.typed_words
 books.schema: storage.migrations
 books.files: clock host.plain_files storage.shelf_layout
-books.stored_text: errors storage.database storage.derived epub.book epub.unreadable books.words books.schema
-books.catalogue: clock errors storage.damage storage.database storage.derived storage.terms epub.book
-    books.shelved_book books.words books.files books.schema books.stored_text
+books.stored_text: errors storage.database epub.book epub.unreadable books.derived_database books.words
+    books.schema
+books.catalogue: clock errors storage.damage storage.database storage.terms epub.book books.shelved_book
+    books.derived_database books.words books.files books.schema books.stored_text
 books.room: errors storage.shelf_layout books.catalogue books.files
 books.upkeep: errors epub.book epub.reading books.catalogue books.files books.room
 books.shelf: clock errors storage.database epub.book epub.reading books.shelved_book books.files books.catalogue
@@ -287,10 +290,10 @@ ONLY_IN = {
     "urllib3": {"upstream.call"},
     "sqlite3": {
         "storage.database",
-        "storage.derived",
         "storage.migrations",
         "storage.salvage",
         "storage.set_aside",
+        "storage.trouble",
         "storage.transfer",  # reads strangers' files
     },
     "markdown_it": {name for name in MAY_IMPORT if name.startswith(("markdown.", "typesetting."))},

@@ -21,9 +21,9 @@ from ..errors import StorageError
 from ..sentences import Sentence
 from ..storage.damage import Damaged
 from ..storage.database import Connection, Database, Row, repeats
-from ..storage.derived import DerivedDatabase, Nonsense, Outdated, is_damage
 from ..storage.terms import fold
 from . import words
+from .derived_database import DerivedDatabase, Nonsense, Outdated, is_damage
 from .files import Found
 from .schema import ROOM, SHELF
 from .shelved_book import ShelvedBook

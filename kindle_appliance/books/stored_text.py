@@ -15,8 +15,8 @@ from ..epub.book import Passage
 from ..epub.unreadable import TOO_LONG, Unreadable
 from ..errors import Cancelled
 from ..storage.database import Connection, Row
-from ..storage.derived import Nonsense
 from . import words
+from .derived_database import Nonsense
 from .schema import ROOM
 
 _PIECE_CHARACTERS = 200_000

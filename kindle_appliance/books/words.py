@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..storage.database import Connection, Database
-from ..storage.derived import Nonsense
+from .derived_database import Nonsense
 from .typed_words import TypedWords, end_of_word, fold_letters, passage_terms
 
 INDEX = "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii')"

@@ -26,6 +26,7 @@ from . import set_aside
 from .damage import Damage, decode, latest_damage
 from .migrations import Schema
 from .salvage import is_altered, is_version_wrong, salvage
+from .trouble import DISK_TROUBLE, code_of, is_damage
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +53,7 @@ _MOST_REWRITTEN = 100 * 1024 * 1024
 """A larger file of an older version keeps its free pages: rewriting it takes longer than systemd waits for a start.
 A backup that is restored has been rewritten, too."""
 
-DISK_TROUBLE = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-}
-
 _ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second where SQLite's message quotes the damage
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _MOST_IN_MEMORY = 64 * 1024 * 1024  # bytes of a damaged file, where the card takes no new one
 
 _MOST_AHEAD = 100  # versions: a file that is further ahead is damaged, not newer
@@ -233,10 +221,9 @@ class Database:
         """Whether an error shows that the file is damaged, and is to be mended."""
         if self._mends is None or self._in_memory:
             return False
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _DAMAGE or isinstance(error, set_aside.Unusable):
+        if is_damage(error) or isinstance(error, set_aside.Unusable):
             return True
-        if code != sqlite3.SQLITE_ERROR and not isinstance(error, UnicodeDecodeError):
+        if code_of(error) != sqlite3.SQLITE_ERROR and not isinstance(error, UnicodeDecodeError):
             return False
         try:
             return is_altered(self._open[0], self._mends)
@@ -379,7 +366,7 @@ def as_storage_error() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in DISK_TROUBLE:
+        if code_of(error) not in DISK_TROUBLE:
             raise
         raise StorageError(_CANNOT_STORE, str(error)) from error
 
@@ -415,7 +402,7 @@ def inspect(path: Path, schema: Schema) -> Inspection:
     except UnicodeDecodeError:
         return Inspection(0, 0, "malformed database schema")
     except sqlite3.Error as error:
-        return Inspection(0, 0, str(error), getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE)
+        return Inspection(0, 0, str(error), not is_damage(error))
 
 
 def _count_damaged(connection: Connection, table: str, is_readable: Callable[[Row], bool]) -> int:
