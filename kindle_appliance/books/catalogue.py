@@ -45,6 +45,10 @@ class State(IntEnum):
     UNREADABLE = 3  # its file was read before, and cannot be now
 
 
+_LEFT = "SELECT * FROM books WHERE state < ?1 OR (state IN (?1, ?2) AND next > id * ?3) ORDER BY state, id"
+_LEFT_VALUES = (State.WAITING, State.UNREADABLE, ROOM)
+
+
 class Catalogue:
     """The file `path`, made if need be, with a row for each of the `files` that a call of that finds.
 
@@ -55,7 +59,7 @@ class Catalogue:
         self._files = files
         self.wake = threading.Event()
         """Set when there may be something to read or to delete."""
-        self._busy: set[str] = set()  # the names of books that are being read
+        self._busy: set[tuple[str, int]] = set()  # the names of books that are being read, and the threads
         self._tidying = threading.Lock()
         self._counts: dict[bool, int] = {}  # another one after each change: a thread may count meanwhile
         self._database = DerivedDatabase(path, SHELF, self._begin)
@@ -153,17 +157,21 @@ class Catalogue:
 
     @repeats
     def begin(self, name: str, size: int) -> None:
-        """A book comes in, until `end`."""
-        self._busy.add(name)  # before there is a row that could be taken for what is left of one
+        """Note that a book comes in, until `end`."""
+        self._mark(name)  # before there is a row that could be taken for what is left of one
         with self._database.write() as connection:
             _dismiss(connection, name)  # what could not be read again, or is left of a power cut
             _insert(connection, name, State.COMING, size, UNKNOWN)
         self._has_changed()
 
     def end(self, name: str) -> None:
-        """A book has been read, or has not: then what was written of it goes by and by."""
-        self._busy.discard(name)
+        """Note that this thread has read a book, or has not: then what was written of it goes by and by."""
+        self._busy.discard((name, threading.get_ident()))
         self.wake.set()
+
+    def _mark(self, name: str) -> None:
+        """Note that this thread reads a book. Another one may have begun, or end, to read the same."""
+        self._busy.add((name, threading.get_ident()))
 
     @repeats
     def read_later(self, file: Found) -> None:
@@ -176,8 +184,8 @@ class Catalogue:
     def writer(
         self, name: str, check: Callable[[], None], giving_way: threading.Event | None = None
     ) -> PassageWriter:
-        """For the text of a book that comes in, or waits, until `end`. See `PassageWriter`."""
-        self._busy.add(name)
+        """Return what takes the text of a book that comes in, or waits, until `end`. See `PassageWriter`."""
+        self._mark(name)
         database = self._database.current
         rows = database.read("SELECT id FROM books WHERE name = ?", (name,))
         write = partial(self._database.write, database)
@@ -185,7 +193,7 @@ class Catalogue:
 
     @repeats
     def complete(self, name: str, book: Book, file: Found | None = None, is_readable: bool = True) -> None:
-        """A book whose text is written is shown from now on. `file`: its file, which has come in."""
+        """Show a book whose text is written. `file`: its file, if it has come in just now."""
         values = (
             *(State.READ if is_readable else State.UNREADABLE, book.title, book.creator),
             *(fold(f"{book.title} {book.creator}"), book.language, book.direction, book.length),
@@ -215,7 +223,7 @@ class Catalogue:
 
     @repeats
     def dismiss(self, name: str) -> None:
-        """A book whose file is gone, or going. Its text goes by and by."""
+        """Take a book out whose file is gone, or going. Its text goes by and by."""
         with self._database.write() as connection:
             _dismiss(connection, name)
         self._has_changed()
@@ -233,20 +241,21 @@ class Catalogue:
 
     @repeats
     def tidy_some(self) -> bool:
-        """Delete a piece of what is left of books that left, or were not read to their end; or give some room back.
-        Whether there is more to do.
+        """Delete a piece of what is left of books that are gone, or were not read to their end; or give some room
+        back. Whether there is more to do.
         """
         with self._tidying:
-            rows = self._database.read(
-                "SELECT * FROM books WHERE state < ?1 OR (state IN (?1, ?2) AND next > id * ?3) ORDER BY state, id",
-                (State.WAITING, State.UNREADABLE, ROOM),
-            )
-            left = [row for row in rows if row["name"] not in self._busy]
-            if left:
-                with self._database.write() as connection:
-                    self._tidy(connection, left[0])
+            if self._idle(self._database.read(_LEFT, _LEFT_VALUES)):
+                with self._database.write() as connection:  # until which one of them may have been completed
+                    for book in self._idle(connection.execute(_LEFT, _LEFT_VALUES))[:1]:
+                        self._tidy(connection, book)
                 return True
             return self._merge_some() or self._database.search(lambda database: database.give_back())
+
+    def _idle(self, books: Iterable[Row]) -> list[Row]:
+        """Those of the books that nobody reads now."""
+        busy = {name for name, _ in self._busy.copy()}
+        return [book for book in books if book["name"] not in busy]
 
     def _merge_some(self) -> bool:
         if not self._is_indexed or not self._database.read("SELECT 1 FROM remains WHERE passages"):

@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from kindle_appliance.epub.reading import read
 from kindle_appliance.epub.unreadable import Unreadable
 from kindle_appliance.errors import ReaderError
 from kindle_appliance.sentences import Sentence
+from kindle_appliance.storage.database import Row
 
 DAY = 24 * 3600.0
 
@@ -437,6 +438,54 @@ def test_an_unreadable_book_stays_in_the_list_where_it_is_added_again_in_vain(
         assert [each.name for each in shelf.list(10)] == [name]
         settle(shelf)
         assert [str(each.faults[0]) for each in shelf.list(10)] == ["No."] and passages(shelf) == 0
+
+
+def test_a_book_that_comes_in_stays_where_upkeep_ends_with_the_same_one(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, make = book_file(), shelf._room.make
+
+    def end_upkeep() -> None:
+        shelf._catalogue.end(hashlib.sha256(data).hexdigest())
+        while shelf._catalogue.tidy_some():
+            pass
+
+    def meanwhile(size: int) -> None:
+        thread = threading.Thread(target=end_upkeep)
+        thread.start()
+        thread.join()
+        make(size)
+
+    monkeypatch.setattr(shelf._room, "make", meanwhile)
+    assert shelf.find(put(shelf, data).name)
+
+
+def test_a_book_that_is_completed_while_others_are_tidied_keeps_its_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_read, is_seen = threading.Event(), threading.Event()
+    with closing(Shelf(folder, 10, 100 * MB)) as shelf:
+        thread = threading.Thread(target=put, args=(shelf, book_file()))
+        accept, select = shelf._files.accept, shelf._catalogue._database.read
+
+        def accept_late(path: Path, name: str) -> object:
+            is_read.set()
+            assert is_seen.wait(20)
+            return accept(path, name)
+
+        def complete_after(query: str, values: Sequence[object] = ()) -> list[Row]:
+            rows = select(query, values)
+            if threading.current_thread() is not thread:
+                is_seen.set()
+                thread.join()
+            return rows
+
+        monkeypatch.setattr(shelf._files, "accept", accept_late)
+        monkeypatch.setattr(shelf._catalogue._database, "read", complete_after)
+        thread.start()
+        assert is_read.wait(20)
+        shelf._catalogue.tidy_some()
+        assert shelf.find_words(shelf.list(1)[0], "stately plump")
 
 
 def test_a_damaged_book_that_was_removed_and_added_again_stays(
