@@ -36,10 +36,10 @@ _MOST_FAULT_CHARACTERS = 1000
 
 
 class State(IntEnum):
-    """How far a book is. What is shown is above `COMING`."""
+    """The stage that a book has reached. Those above `INCOMING` are shown."""
 
-    LEAVING = -1  # its file is gone, and its text goes
-    COMING = 0
+    DELETING = -1  # its file is gone, and its text is being deleted
+    INCOMING = 0
     WAITING = 1  # its file is there, and waits to be read
     READ = 2
     UNREADABLE = 3  # its file was read before, and cannot be now
@@ -78,7 +78,7 @@ class Catalogue:
                 connection.execute(words.INDEX)
         files = {file.name: file for file in self._files()}
         known = {
-            row["name"]: row for row in database.read("SELECT * FROM books WHERE state != ?", (State.LEAVING,))
+            row["name"]: row for row in database.read("SELECT * FROM books WHERE state != ?", (State.DELETING,))
         }
         for row in known.values():
             _shelved(row)
@@ -161,7 +161,7 @@ class Catalogue:
         self._mark(name)  # before there is a row that could be taken for what is left of one
         with self._database.write() as connection:
             _dismiss(connection, name)  # what could not be read again, or is left of a power cut
-            _insert(connection, name, State.COMING, size, UNKNOWN)
+            _insert(connection, name, State.INCOMING, size, UNKNOWN)
         self._has_changed()
 
     def end(self, name: str) -> None:
@@ -273,7 +273,7 @@ class Catalogue:
 
 def _is_known(file: Found, row: Row | None) -> bool:
     return row is not None and (
-        row["state"] > State.COMING
+        row["state"] > State.INCOMING
         and (row["size"], row["added"]) == (file.size, file.added)
         and (bool(row["is_removed"]), row["removed"]) == (file.is_removed, file.removed)
     )
@@ -296,7 +296,7 @@ def _insert(connection: Connection, name: str, state: State, size: int, added: f
 
 
 def _dismiss(connection: Connection, name: str) -> None:
-    connection.execute("UPDATE books SET state = ?, name = id WHERE name = ?", (State.LEAVING, name))
+    connection.execute("UPDATE books SET state = ?, name = id WHERE name = ?", (State.DELETING, name))
 
 
 def _stored(fault: Sentence) -> str:

@@ -14,7 +14,7 @@ the same time, and a search in one is a range of ids."""
 _TABLES = """
     CREATE TABLE books (
         id INTEGER PRIMARY KEY AUTOINCREMENT,    -- never used again while its passages may still be there
-        name TEXT NOT NULL UNIQUE,               -- the SHA-256 of the file; of one that leaves, something else
+        name TEXT NOT NULL UNIQUE,               -- the SHA-256 of the file; of one that is deleted, its id
         state INTEGER NOT NULL,                  -- see `State` in catalogue.py
         size INTEGER NOT NULL,                   -- of the file, in bytes
         added REAL NOT NULL,                     -- Unix times; 0: not known
