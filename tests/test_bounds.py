@@ -30,7 +30,7 @@ from fakes.house import House, answered, begin
 from fakes.program import Appliance
 from fakes.raw_client import connect, is_open
 from fakes.secrets import PIN
-from fakes.shelved import shelve_novel
+from fakes.shelf import novel_file, put
 
 from kindle_appliance.books.shelf import Incoming
 from kindle_appliance.ending import Ending, Finish
@@ -634,7 +634,7 @@ def set_places(house: House, path: str, count: int, first: int = 0) -> list[int]
 @shows("the card, with places in books, and by removing books", "one address")
 def _(bound: Bound, most: Sequence[int]) -> None:
     with bound.house() as house:
-        path = f"/books/{shelve_novel(house, bound.folder).name}"
+        path = f"/books/{put(house.shelf, novel_file()).name}"
         assert set_places(house, path, most[0] - 2) == [303] * (most[0] - 2)
         assert [house.post(f"{path}/{each}", {}).status for each in ("remove", "put-back")] == [303, 303]
         assert set_places(house, path, 5, most[0]) == [429] * 5
@@ -647,7 +647,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
 def _(bound: Bound, most: Sequence[int]) -> None:
     at_once, in_a_minute, kept = most
     with bound.house() as house:
-        path = f"/books/{shelve_novel(house, bound.folder).name}/place"
+        path = f"/books/{put(house.shelf, novel_file()).name}/place"
         clients = [house.at(f"127.0.0.{number}") for number in range(2, 12)]
         statuses = [
             clients[number // 30].post(path, {"per_cent": "9"}, Cookie=f"device=made-up-{number:03}").status
@@ -687,7 +687,7 @@ def _(bound: Bound, most: Sequence[int]) -> None:
         house.ask("Why?")
         with house.follow("/answers/1") as follow:
             assert follow.read_to_end() == b"Yes."
-        book = f"/books/{shelve_novel(house, bound.folder).name}"
+        book = f"/books/{put(house.shelf, novel_file()).name}"
         assert set_places(house, book, 1) == [303]
         names = ("chats.sqlite", "books/books.sqlite")
         files = [bound.folder / f"{name}{each}" for name in names for each in ("", "-wal")]

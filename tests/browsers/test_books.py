@@ -15,7 +15,7 @@ from fakes.epub_file import make_epub, members, pack
 from fakes.gemini import FakeGemini
 from fakes.house import House
 from fakes.proxy import Proxy
-from fakes.shelved import shelve, shelve_novel
+from fakes.shelf import novel_file, put
 
 from kindle_appliance.books.place import at_per_cent
 from kindle_appliance.books.shelved_book import ShelvedBook
@@ -177,9 +177,9 @@ def test_a_book_comes_from_a_phone_and_two_devices_tell_their_places(
 
 
 def test_the_figure_leads_to_the_chapters_around_it_in_two_taps(
-    browser: Browser, house: House, tmp_path: Path, screenshots: Path
+    browser: Browser, house: House, screenshots: Path
 ) -> None:
-    book = shelve_novel(house, tmp_path, chapters=60)
+    book = put(house.shelf, novel_file(chapters=60))
     path = f"/books/{book.name}"
     browser.open(f"{house.url}{path}/place?finished=1")
     assert browser.script("return document.getElementById('near').offsetHeight") == 0
@@ -298,7 +298,7 @@ def test_a_full_shelf_is_told_although_most_of_the_book_has_not_been_sent(
 ) -> None:
     large = pack(tmp_path / "large.epub", {**members(title="Large"), "OPS/noise.jpg": os.urandom(20_000_000)})
     with House(gemini.url, tmp_path, books=1) as house:
-        shelve_novel(house, tmp_path)
+        put(house.shelf, novel_file())
         sender.open(house.url + "/books")
         add(sender, large)
         sender.wait_until(says("sent", "and it is full."), 30)
@@ -358,15 +358,17 @@ def library(
     with FakeGemini() as gemini, House(gemini.url, folder, language=request.param) as house:
         books: dict[str, ShelvedBook] = {}
         for number in range(22):
-            shelve_novel(house, folder, f"The Moor, volume {number}", chapters=1)
+            put(house.shelf, novel_file(f"The Moor, volume {number}", chapters=1))
         long = "The Life and Strange Surprising Adventures of Robinson Crusoe, of York, Mariner, " * 2
-        books["long"] = shelve_novel(house, folder, long, "A Writer With a Rather Long Name, and Others", 30)
-        books["arabic"] = shelve(
-            house,
-            make_epub(folder / "a.epub", title="الملك والكتب", chapters=ARABIC, language="ar", creator="كاتب"),
+        books["long"] = put(house.shelf, novel_file(long, "A Writer With a Rather Long Name, and Others", 30))
+        books["arabic"] = put(
+            house.shelf,
+            make_epub(
+                folder / "a.epub", title="الملك والكتب", chapters=ARABIC, language="ar", creator="كاتب"
+            ).read_bytes(),
         )
-        books["novel"] = shelve_novel(house, folder, "The Hound of the Baskervilles", "Arthur Conan Doyle")
-        gone = shelve_novel(house, folder, "Emma", "Jane Austen")
+        books["novel"] = put(house.shelf, novel_file("The Hound of the Baskervilles", "Arthur Conan Doyle"))
+        gone = put(house.shelf, novel_file("Emma", "Jane Austen"))
         house.shelf.remove(gone.name, now())
         for book in books.values():
             house.places.keep(book.name, "the-gallery", at_per_cent(41, book.length), book.length, now())

@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.books.shelved_book import ShelvedBook
 
-from .epub_file import make_epub
+from .epub_file import Chapters, make_epub
 
 MB = 1_000_000
+CHAPTERS = 12
+"""Of a novel."""
 _SENTENCE = "Stately, plump Buck Mulligan came from the stairhead, bearing a bowl of lather."
 
 
@@ -22,7 +24,22 @@ def book_file(
     """An EPUB file of numbered paragraphs, in two chapters."""
     text = [f"Paragraph {number} of {title}. {words}" for number in range(paragraphs)]
     half = (paragraphs + 1) // 2
-    chapters = [("Morning", text[:half]), ("Evening", text[half:])]
+    return _file(title, creator, [("Morning", text[:half]), ("Evening", text[half:])])
+
+
+def novel_file(title: str = "The Moor", creator: str = "A. C. Doyle", chapters: int = CHAPTERS) -> bytes:
+    """An EPUB file with chapters of the same length, each with a sentence that nothing else has."""
+    told = [
+        (
+            f"Chapter {number}: Name {number}",
+            [f"Here begins number{number} of {title}. " + "It rained a lot. " * 40],
+        )
+        for number in range(1, chapters + 1)
+    ]
+    return _file(title, creator, told)
+
+
+def _file(title: str, creator: str, chapters: Chapters) -> bytes:
     with TemporaryDirectory() as folder:
         path = make_epub(Path(folder) / "book.epub", title=title, creator=creator, chapters=chapters)
         return path.read_bytes()

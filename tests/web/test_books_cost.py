@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
-from fakes.shelved import shelve_novel
+from fakes.shelf import novel_file, put
 from fakes.wire import FIRST_FLIGHT, wire_bytes
 from ratios import assert_usual_ratio
 
@@ -26,10 +25,10 @@ COOKIE = "device=the-device-1"
 class Stocked:
     """A house with so many books, of which one is in hand."""
 
-    def __init__(self, house: House, folder: Path, count: int) -> None:
+    def __init__(self, house: House, count: int) -> None:
         self.house = house
         self.books: list[ShelvedBook] = [
-            shelve_novel(house, folder, f"Book {number}", chapters=2) for number in range(count)
+            put(house.shelf, novel_file(f"Book {number}", chapters=2)) for number in range(count)
         ]
         house.places.keep(self.books[0].name, COOKIE.partition("=")[2], 5, self.books[0].length, 1e9)
 
@@ -47,9 +46,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocked,
     with FakeGemini() as gemini, ExitStack() as stack:
         folders = [tmp_path_factory.mktemp(name) for name in ("few", "many")]
         houses = [stack.enter_context(House(gemini.url, folder)) for folder in folders]
-        few, many = (
-            Stocked(house, folder, count) for house, folder, count in zip(houses, folders, (FEW, MANY), strict=True)
-        )
+        few, many = (Stocked(house, count) for house, count in zip(houses, (FEW, MANY), strict=True))
         yield few, many
 
 

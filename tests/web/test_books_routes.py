@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from fakes.gemini import FakeGemini
 from fakes.house import House
-from fakes.shelved import CHAPTERS, shelve_novel
+from fakes.shelf import CHAPTERS, novel_file, put
 
 from kindle_appliance.books.place import at_per_cent, end_of_chapter, per_cent
 from kindle_appliance.books.shelf import UNDO_SECONDS
@@ -25,8 +25,8 @@ UNKNOWN_BOOK = "/books/" + "0" * 64
 
 
 @pytest.fixture
-def book(house: House, tmp_path: Path) -> ShelvedBook:
-    return shelve_novel(house, tmp_path)
+def book(house: House) -> ShelvedBook:
+    return put(house.shelf, novel_file())
 
 
 def page(house: House, path: str, cookie: str = KINDLE, **headers: str) -> str:
@@ -68,8 +68,8 @@ def test_the_shelf_has_every_book_with_this_devices_place(house: House, book: Sh
     assert "not begun" in page(house, "/books", PHONE)
 
 
-def test_books_in_hand_come_first_the_newest_place_before_others(house: House, tmp_path: Path) -> None:
-    books = [shelve_novel(house, tmp_path, f"Book {number}", chapters=1) for number in range(25)]
+def test_books_in_hand_come_first_the_newest_place_before_others(house: House) -> None:
+    books = [put(house.shelf, novel_file(f"Book {number}", chapters=1)) for number in range(25)]
     set_place(house, books[0], per_cent="1")
     set_place(house, books[20], per_cent="1")
     set_place(house, books[2], per_cent="1")
@@ -78,8 +78,8 @@ def test_books_in_hand_come_first_the_newest_place_before_others(house: House, t
     assert len(first) == len(set(first))
 
 
-def test_every_book_is_reached_by_links(house: House, tmp_path: Path) -> None:
-    books = [shelve_novel(house, tmp_path, f"Book {number} & more", chapters=1) for number in range(45)]
+def test_every_book_is_reached_by_links(house: House) -> None:
+    books = [put(house.shelf, novel_file(f"Book {number} & more", chapters=1)) for number in range(45)]
     for book in books[::3]:
         set_place(house, book, per_cent="1")
     path: str | None = "/books"
@@ -93,9 +93,9 @@ def test_every_book_is_reached_by_links(house: House, tmp_path: Path) -> None:
     assert sorted(seen) == sorted(book.title for book in books) and pages == 3
 
 
-def test_a_book_is_found_by_title_or_author(house: House, tmp_path: Path) -> None:
+def test_a_book_is_found_by_title_or_author(house: House) -> None:
     for title, creator in (("The Moor", "A. C. Doyle"), ("Emma", "Jane Austen"), ("红楼梦", "曹雪芹")):
-        shelve_novel(house, tmp_path, title, creator, chapters=1)
+        put(house.shelf, novel_file(title, creator, chapters=1))
     for words, expected in (
         ("austen", ["Emma"]),
         ("MOOR doyle", ["The Moor"]),
@@ -110,17 +110,17 @@ def test_a_book_is_found_by_title_or_author(house: House, tmp_path: Path) -> Non
         assert ("No such book was found." in text) == (not expected)
 
 
-def test_a_field_to_find_a_book_is_there_with_more_than_a_page(house: House, tmp_path: Path) -> None:
+def test_a_field_to_find_a_book_is_there_with_more_than_a_page(house: House) -> None:
     for number in range(20):
-        shelve_novel(house, tmp_path, f"Book {number}", chapters=1)
+        put(house.shelf, novel_file(f"Book {number}", chapters=1))
     assert 'name="q"' not in page(house, "/books")
-    shelve_novel(house, tmp_path, "One more", chapters=1)
+    put(house.shelf, novel_file("One more", chapters=1))
     assert 'name="q"' in page(house, "/books")
     assert "Book 7" in page(house, "/books?q=book")
 
 
-def test_a_script_gets_all_books_as_json(house: House, tmp_path: Path) -> None:
-    books = [shelve_novel(house, tmp_path, f"Book {number}", chapters=1) for number in range(30)]
+def test_a_script_gets_all_books_as_json(house: House) -> None:
+    books = [put(house.shelf, novel_file(f"Book {number}", chapters=1)) for number in range(30)]
     response = house.get("/books", Accept="application/json")
     listed = json.loads(response.data)["books"]
     assert [each["name"] for each in listed] == [each.name for each in books[::-1]]
@@ -373,8 +373,8 @@ def test_a_book_that_is_not_there_is_not_found(house: House) -> None:
 # The page to ask on
 
 
-def test_the_page_to_ask_on_has_the_book_in_hand(house: House, book: ShelvedBook, tmp_path: Path) -> None:
-    other = shelve_novel(house, tmp_path, "Emma")
+def test_the_page_to_ask_on_has_the_book_in_hand(house: House, book: ShelvedBook) -> None:
+    other = put(house.shelf, novel_file("Emma"))
     assert titles(page(house, "/")) == []
     set_place(house, other, per_cent="1")
     set_place(house, book, per_cent="41")
