@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakes.shelf import MB, book_file, names_below, put, settle
+from fakes.shelf import MB, book_file, names_below, put, settle, until
 
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.clock import UNKNOWN
@@ -170,7 +170,7 @@ def test_what_comes_in_costs_no_undo_before_it_is_a_new_book(folder: Path, monke
 
 
 def test_books_are_not_read_anew_into_the_last_room_of_the_card(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         put(shelf, book_file())
@@ -181,7 +181,7 @@ def test_books_are_not_read_anew_into_the_last_room_of_the_card(
     monkeypatch.setattr("kindle_appliance.books.upkeep._MOST_PAUSE_SECONDS", 0.05)
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         shelf.start()
-        time.sleep(0.3)
+        until(lambda: "shelf: cannot be tidied" in caplog.text)
         assert [book.is_read for book in shelf.list(10)] == [False]
         card.free = 300 * MB
         settle(shelf)
