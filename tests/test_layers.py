@@ -471,7 +471,7 @@ def test_modules_hold_only_definitions() -> None:
 def test_the_package_stays_small_enough_to_read_in_an_evening() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    assert 1000 < len(lines) < 26000
+    assert 1000 < len(lines) < 25100
 
 
 def test_every_module_and_every_public_name_has_a_docstring() -> None:
