@@ -177,7 +177,7 @@ def test_a_book_comes_from_a_phone_and_two_devices_tell_their_places(
 
 
 def test_the_figure_leads_to_the_chapters_around_it_in_two_taps(
-    browser: Browser, house: House, screenshots: Path
+    browser: Browser, engine: Engine, house: House, screenshots: Path
 ) -> None:
     book = put(house.shelf, novel_file(chapters=60))
     path = f"/books/{book.name}"
@@ -187,7 +187,7 @@ def test_the_figure_leads_to_the_chapters_around_it_in_two_taps(
     assert "Chapters near 5\u00a0%" in browser.text
     type_in(browser, "#figure", "45")
     assert "Chapters near 45\u00a0%" in browser.text
-    browser.screenshot(screenshots / "books-near.png")
+    take(browser, engine, screenshots / f"books-near-{engine.name}.png")
     assert browser.script("return document.getElementById('near').firstChild.offsetHeight") >= LEAST_HEIGHT
     type_in(browser, "#figure", "450")
     assert "Chapters near" not in browser.text

@@ -436,10 +436,11 @@ def test_a_shelf_that_the_service_cannot_open_is_a_failure(healthy: Patient, hou
     object.__setattr__(house.health, "has_books", lambda: False)
     finding = found(healthy)["books"]
     assert finding.verdict == "failure" and "cannot be used" in finding.text
-    link = tmp_path / "books" / f"{'0a' * 32}.epub"
-    link.symlink_to("/etc/passwd")
+    books = tmp_path / "books"
+    books.rename(tmp_path / "elsewhere")
+    books.symlink_to(tmp_path / "elsewhere")
     finding = found(healthy)["books"]
-    assert finding.verdict == "failure" and f"{link}: This is a link" in finding.text
+    assert finding.verdict == "failure" and str(books) in finding.text
 
 
 @pytest.mark.slow
