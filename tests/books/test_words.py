@@ -415,6 +415,7 @@ def test_the_dearest_words_cost_less_than_to_look_through_a_long_book_once(heavy
     assert_usual_ratio(0.75, measure, of="to find the dearest words of three books")
 
 
+@pytest.mark.slow
 def test_a_search_in_one_of_many_books_costs_what_it_costs_alone(tmp_path: Path) -> None:
     chance = random.Random(500)
     vocabulary = ["".join(chance.choices("etaoinshrdlu", k=chance.randint(2, 9))) for _ in range(3000)]

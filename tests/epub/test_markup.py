@@ -161,6 +161,7 @@ def seconds(unit: str, size: int) -> float:
     return time.thread_time() - started + 0.0005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [MOST_HELD // 16, 4 * MOST_HELD])
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_time_grows_with_the_document_and_not_faster(unit: str, size: int) -> None:

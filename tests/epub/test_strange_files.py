@@ -392,6 +392,7 @@ def test_a_table_of_contents_without_end_is_missing(path: Path) -> None:
     assert [each.title for each in book.chapters] == ["A Beginning", "A Middle", "An End"]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_given_a_million_times_is_kept_once(path: Path) -> None:
     page = document("<b id='x'/>" * 80_000)
     table = {"OPS/nav.xhtml": nav([("1.xhtml#x", "A"), ("2.xhtml", "B")])}
@@ -469,6 +470,7 @@ def read_or_refuse(path: Path, data: bytes) -> None:
     assert time.thread_time() - started < 20
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_real_book_with_wrong_bytes_is_a_book_or_refused(
     tmp_path_factory: pytest.TempPathFactory, real_books: list[bytes], data: st.DataObject
@@ -504,6 +506,7 @@ CHANGES: list[Callable[[bytes, random.Random], bytes | None]] = [
 ]
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.integers(0, 9))
 def test_a_real_book_with_wrong_parts_is_a_book_or_refused(
     tmp_path_factory: pytest.TempPathFactory, real_books: list[bytes], chance: random.Random, count: int

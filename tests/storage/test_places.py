@@ -258,5 +258,6 @@ class Told(RuleBasedStateMachine):
             assert self.database.read("SELECT count(*) FROM places")[0][0] == len(self.told)
 
 
+@pytest.mark.slow
 def test_places_are_those_of_a_model_that_keeps_a_list() -> None:
     run_state_machine_as_test(Told)
