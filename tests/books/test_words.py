@@ -164,6 +164,7 @@ def share(found: Sequence[bool]) -> float:
 WORD = r"[^\W_](?:\S*[^\W_])?"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "pattern", "least"),
     [
@@ -215,6 +216,7 @@ KINDS: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_six_words_typed_otherwise_are_found_too(real: Callable[[str], Book], kind: str) -> None:
     book, chance = real("hound"), random.Random(kind)
@@ -244,6 +246,7 @@ def test_two_words_give_what_they_can(real: Callable[[str], Book]) -> None:
     assert share(found) >= 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "least"), [(3, 0.75), (4, 0.9), (12, 0.98), (16, 0.98)])
 def test_fewer_and_more_words_are_found_with_a_wrong_letter_too(
     real: Callable[[str], Book], count: int, least: float
