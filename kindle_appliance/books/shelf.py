@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..clock import is_believed, now
 from ..epub.book import Chapter
-from ..epub.reading import read
 from ..errors import BUSY, Cancelled, OwnerError, ReaderError, StorageError
 from ..sentences import Sentence
 from ..storage.database import repeats
@@ -206,6 +205,8 @@ class Shelf:
 
     @repeats
     def _take_in(self, path: Path, name: str, size: int) -> None:
+        from ..epub.reading import read  # here: an appliance that gets no books need not have it in memory
+
         def check() -> None:
             if self._is_closing:
                 raise Cancelled

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..epub.book import Book
-from ..epub.reading import read
 from ..errors import Cancelled, ReaderError, StorageError
 from ..sentences import Sentence
 from .catalogue import Catalogue
@@ -97,6 +96,8 @@ class Upkeep:
         return bool(name)
 
     def _read(self, name: str) -> None:
+        from ..epub.reading import read  # here, as in `Shelf`
+
         file = self._files.find(name)
         if file is None:
             self._catalogue.dismiss(name)

@@ -427,8 +427,7 @@ def test_an_unreadable_book_stays_in_the_list_where_it_is_added_again_in_vain(
         read(path, take)
         raise Unreadable(Sentence("No."))
 
-    monkeypatch.setattr("kindle_appliance.books.upkeep.read", fail)
-    monkeypatch.setattr("kindle_appliance.books.shelf.read", fail)
+    monkeypatch.setattr("kindle_appliance.epub.reading.read", fail)
     with closing(Shelf(folder, 10, 100 * MB)) as shelf:
         shelf.start()
         settle(shelf)
@@ -525,7 +524,7 @@ def test_a_mistake_in_reading_one_book_anew_does_not_keep_the_others(
             raise ZeroDivisionError
         return read(path, take)
 
-    monkeypatch.setattr("kindle_appliance.books.upkeep.read", fail)
+    monkeypatch.setattr("kindle_appliance.epub.reading.read", fail)
     with closing(Shelf(folder, 10, 100 * MB)) as shelf:
         shelf.start()
         settle(shelf)
