@@ -19,7 +19,6 @@ from .options.credentials import CREDENTIALS
 from .options.kinds import SWITCH
 from .owner.installation import Installation
 from .settings import Settings
-from .storage.book_files import Limits
 from .storage.chats import check_question, clean
 
 COMMANDS = {
@@ -110,6 +109,7 @@ def _run(
 def _obey(given: argparse.Namespace, values: Settings, installation: Installation | None, folder: Path) -> int:
     """Run one of the owner's commands."""
     from .owner import commands  # here, because it would stay in the memory of `serve`
+    from .storage.book_files import Limits
 
     match given.command:
         case "ask":
