@@ -27,7 +27,6 @@ from .settings import Settings, data_folder
 from .storage.chats import Chats
 from .storage.database import Database
 from .storage.folder import BOOKS_FOLDER, CHATS_FILE
-from .storage.indexer import Indexer
 from .storage.kept_secret import OWNER, SESSIONS, keep_secret
 from .storage.lock import FolderLock
 from .storage.places import Places
@@ -136,7 +135,7 @@ def serve(settings: Settings, environment: Mapping[str, str], on_ready: Callable
         # Before the server closes: followers get the end of their answers, the database what was written.
         stops.callback(desk.close, _WRITERS_STOP_SECONDS)
         desk.start()  # after this: what was cut off has an end now, and a question that waits may be asked
-        indexer = Indexer(chats.index)
+        indexer = chats.index.worker()
         stops.callback(indexer.close)
         indexer.start()
         shelf.start()

@@ -63,8 +63,8 @@ storage.database: clock errors storage.damage storage.migrations storage.salvage
 storage.rows: ending storage.damage storage.database
 storage.derived: errors storage.database storage.trouble
 storage.terms:
-storage.search: errors storage.database storage.derived storage.terms
-storage.indexer: errors storage.search
+storage.worker: errors
+storage.search: errors storage.database storage.derived storage.terms storage.worker
 storage.waiting: clock ending errors storage.damage storage.database storage.rows storage.search
 storage.chats: clock ending errors storage.database storage.derived storage.rows storage.search storage.terms
     storage.waiting
@@ -188,7 +188,7 @@ books.stored_text: errors storage.database epub.book epub.unreadable books.deriv
 books.catalogue: clock errors storage.damage storage.database storage.terms epub.book books.shelved_book
     books.derived_database books.words books.files books.schema books.stored_text
 books.room: errors storage.shelf_layout books.catalogue books.files
-books.upkeep: errors epub.book epub.reading books.catalogue books.files books.room
+books.upkeep: errors storage.worker epub.book epub.reading books.catalogue books.files books.room
 books.shelf: clock errors storage.database epub.book epub.reading books.shelved_book books.files books.catalogue
     books.room books.upkeep
 web.credit: ending

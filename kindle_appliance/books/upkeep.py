@@ -1,6 +1,5 @@
-"""The thread that reads books anew whose text is not there, and deletes what is left of those that are gone.
-
-It takes half of the time, so that pages and answers hardly notice, and sleeps when there is nothing to do.
+"""What the shelf does in the background: it reads books anew whose text is not there, and deletes what is left of
+those that are gone.
 """
 
 from __future__ import annotations
@@ -8,8 +7,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +14,13 @@ from pathlib import Path
 from ..epub.book import Book
 from ..errors import Cancelled, ReaderError, StorageError
 from ..sentences import Sentence
+from ..storage.worker import Worker
 from .catalogue import Catalogue
 from .files import BookFiles, Found
 from .room import CANNOT_STORE, Room
 
 log = logging.getLogger(__name__)
 
-_LEAST_PAUSE_SECONDS = 0.02
-_MOST_PAUSE_SECONDS = 60.0
-"""A full card is tried ever more seldom."""
 _TRIES = 5
 _BLOCK = 1024 * 1024
 
@@ -45,55 +40,30 @@ class Upkeep:
         self._catalogue = catalogue
         self._room = room
         self._end_undo = end_undo
-        self._rest: float | None = 0.0  # seconds until the next step, whether anything has happened or not
         self._failures = Counter[str]()  # of the card, with each book
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+        self._worker = Worker("shelf", "cannot be tidied", catalogue.wake, self._step)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start working."""
+        self._worker.start()
 
     def close(self) -> None:
-        """End the thread after the piece that it is at."""
-        self._closing.set()
-        self._catalogue.wake.set()
-        if self._thread.ident:
-            self._thread.join()
+        """End after the piece that it is at."""
+        self._worker.close()
 
-    def _run(self) -> None:
-        pause = after_failure = _LEAST_PAUSE_SECONDS
-        while not self._closing.is_set():
-            self._catalogue.wake.wait(self._rest)
-            if self._closing.wait(pause):
-                return
-            start = time.monotonic()
-            try:
-                self._catalogue.wake.clear()
-                if self._step():
-                    self._catalogue.wake.set()
-                pause = after_failure = max(_LEAST_PAUSE_SECONDS, time.monotonic() - start)
-            except StorageError as error:
-                log.error("shelf: cannot be tidied: %s", error)
-                self._catalogue.wake.set()
-                pause = after_failure = min(4 * max(after_failure, 1.0), _MOST_PAUSE_SECONDS)
-            except Exception:
-                log.exception("shelf: a mistake in the background")
-                return
-
-    def _step(self) -> bool:
-        """Delete a piece, or read a book. Whether there may be more to do."""
+    def _step(self) -> float | None:
+        """Delete a piece, or read a book. The seconds until there may be more to do."""
+        self._catalogue.wake.clear()
         if self._catalogue.tidy_some():
-            return True
+            return 0.0
         name = min(self._catalogue.waiting(), key=self._failures.__getitem__, default="")
-        if name:
-            try:
-                self._read(name)
-            finally:
-                self._catalogue.end(name)
-        else:
-            self._rest = self._end_undo()
-        return bool(name)
+        if not name:
+            return self._end_undo()
+        try:
+            self._read(name)
+        finally:
+            self._catalogue.end(name)
+        return 0.0
 
     def _read(self, name: str) -> None:
         from ..epub.reading import read  # here, as in `Shelf`
@@ -102,7 +72,7 @@ class Upkeep:
         if file is None:
             self._catalogue.dismiss(name)
             return
-        writer = self._catalogue.writer(name, self._check, self._closing)
+        writer = self._catalogue.writer(name, self._check, self._worker.closing)
         try:
             if self._digest(file.path) != name:
                 raise ReaderError(_DAMAGED)
@@ -149,11 +119,11 @@ class Upkeep:
         with path.open("rb", buffering=0) as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
-                if self._closing.is_set():
+                if self._worker.closing.is_set():
                     raise Cancelled
         return digest.hexdigest()
 
     def _check(self) -> None:
-        if self._closing.is_set():
+        if self._worker.closing.is_set():
             raise Cancelled
         self._room.check_card()

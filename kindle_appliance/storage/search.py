@@ -19,6 +19,7 @@ from ..errors import StorageError
 from .database import Connection, Database, Row
 from .derived import IndexDamaged, aside, derived
 from .terms import LEAST_BEGINNING, MOST_CHARACTERS, Query, terms
+from .worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,10 @@ class SearchIndex:
                     connection.execute(_MERGE, (_MERGED_PAGES,))
         except IndexDamaged as damage:
             self._report(damage)
+
+    def worker(self) -> Worker:
+        """Who catches up in the background."""
+        return Worker("search", "cannot index", self.wake, self.catch_up)
 
     def catch_up(self) -> None:
         """Take one step: make a damaged index anew, or index some turns. Raises `StorageError`."""

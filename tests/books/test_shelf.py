@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fakes.shelf import MB, book_file, names_below, put, settle, until
+from fakes.shelf import MB, book_file, names_below, put, settle, tidy, until
 
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.books.upkeep import Upkeep
@@ -371,8 +371,7 @@ def test_a_book_that_is_removed_while_it_is_read_anew_is_read_where_it_lies(
             return found or digest(upkeep, path)
 
         monkeypatch.setattr(Upkeep, "_digest", move)
-        while shelf._parts and shelf._parts[2]._step():
-            pass
+        tidy(shelf)
         (again,) = shelf.list(10)
         assert (again.title, again.faults) == ("Ulysses", ()) and shelf.find_words(again, "Paragraph 1234")
         assert passages(shelf) == again.last - again.first + 1
@@ -392,7 +391,7 @@ def test_a_card_that_fails_for_a_while_has_damaged_nothing(folder: Path, monkeyp
         return digest(upkeep, path)
 
     monkeypatch.setattr(Upkeep, "_digest", fail)
-    monkeypatch.setattr("kindle_appliance.books.upkeep._MOST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("kindle_appliance.storage.worker._MOST_PAUSE_SECONDS", 0.05)
     with closing(Shelf(folder, 10, 100 * MB)) as shelf:
         shelf.start()
         settle(shelf)

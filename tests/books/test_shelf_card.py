@@ -14,7 +14,7 @@ import pytest
 from fakes.filesystem import files_not_larger_than, mounted, remount
 from fakes.gemini import FakeGemini
 from fakes.house import House, answered
-from fakes.shelf import MB, book_file, names_below, put, settle, until
+from fakes.shelf import MB, book_file, names_below, put, settle, tidy, until
 
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.errors import ReaderError, StorageError
@@ -63,7 +63,7 @@ def test_a_book_whose_text_would_fill_the_card_leaves_nothing(tmp_path: Path) ->
 def test_a_card_that_others_fill_while_a_book_is_read_has_it_tidied_when_there_is_room(
     card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindle_appliance.books.upkeep._MOST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("kindle_appliance.storage.worker._MOST_PAUSE_SECONDS", 0.05)
     with closing(Shelf(card / "books", 10, 100 * MB)) as shelf:
         shelf.start()
         book = put(shelf, book_file())
@@ -264,11 +264,6 @@ TAKEN_FROM_FILES = {"books.added", "books.removed"}
     [(each, is_open) for is_open in (True, False) for each in NONSENSE if is_open or each not in TAKEN_FROM_FILES],
 )
 def test_a_value_that_makes_no_sense_is_damage(tmp_path: Path, column: str, is_open: bool) -> None:
-    def tidy(shelf: Shelf) -> None:
-        assert shelf._parts
-        while shelf._parts[2]._step():
-            pass
-
     def look(shelf: Shelf) -> object:
         words = "stately plump Buck Mulligan"
         return [(each, shelf.chapters(each), shelf.find_words(each, words)) for each in shelf.list(10)]

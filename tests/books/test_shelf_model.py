@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 import hypothesis.strategies as st
 import pytest
 from conftest import Soak
-from fakes.shelf import MB, book_file, names_below, put
+from fakes.shelf import MB, book_file, names_below, put, tidy
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -159,8 +159,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @rule()
     def tidy(self) -> None:
-        while self.shelf._parts and self.shelf._parts[2]._step():
-            pass
+        tidy(self.shelf)
         self.model.unreadable |= self.model.damaged & self.model.waiting
         self.model.waiting.clear()
         self.model.purge(self.now)

@@ -7,8 +7,8 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fakes.shelf import MB, book_file, names_below, put, settle, until
@@ -23,6 +23,21 @@ Open = Callable[..., AbstractContextManager[Shelf]]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "books"
+
+
+@dataclass
+class Card:
+    """What the file system says about a card of 32 GB."""
+
+    total: int = 32_000 * MB
+    free: int = 32_000 * MB
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    card = Card()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: card)
+    return card
 
 
 def noise(size: int) -> str:
@@ -111,9 +126,8 @@ def test_a_book_whose_text_has_no_room_is_refused_while_it_is_read(folder: Path)
         put(shelf, book_file())
 
 
-def test_room_on_the_card_is_kept_for_the_chats(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = SimpleNamespace(total=32_000 * MB, free=205 * MB)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: card)
+def test_room_on_the_card_is_kept_for_the_chats(folder: Path, card: Card) -> None:
+    card.free = 205 * MB
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         shelf.start()
         book = put(shelf, book_file())
@@ -132,9 +146,10 @@ def test_room_on_the_card_is_kept_for_the_chats(folder: Path, monkeypatch: pytes
         put(shelf, book_file("Emma"))
 
 
-def test_a_removed_book_gives_way_while_another_comes_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = SimpleNamespace(total=32_000 * MB, free=900 * MB)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: card)
+def test_a_removed_book_gives_way_while_another_comes_in(
+    folder: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card.free = 900 * MB
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         shelf.start()
         book = put(shelf, book_file())
@@ -170,15 +185,14 @@ def test_what_comes_in_costs_no_undo_before_it_is_a_new_book(folder: Path, monke
 
 
 def test_books_are_not_read_anew_into_the_last_room_of_the_card(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         put(shelf, book_file())
     for path in folder.glob("books.sqlite*"):
         path.unlink()
-    card = SimpleNamespace(total=32_000 * MB, free=100 * MB)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: card)
-    monkeypatch.setattr("kindle_appliance.books.upkeep._MOST_PAUSE_SECONDS", 0.05)
+    card.free = 100 * MB
+    monkeypatch.setattr("kindle_appliance.storage.worker._MOST_PAUSE_SECONDS", 0.05)
     with closing(Shelf(folder, 10, 1000 * MB)) as shelf:
         shelf.start()
         until(lambda: "shelf: cannot be tidied" in caplog.text)

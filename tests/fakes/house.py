@@ -25,7 +25,6 @@ from kindle_appliance.answers.desk import AnswerDesk
 from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
-from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.places import Places
 from kindle_appliance.storage.rate_limit import RateLimit
 from kindle_appliance.storage.reports import Reports
@@ -108,7 +107,7 @@ class House:
         self.database = Database(self._file, CHATS, mends=True)
         self.chats = Chats(self.database)
         self.chats.interrupt_unfinished()
-        self.indexer = Indexer(self.chats.index)
+        self.indexer = self.chats.index.worker()
         self.indexer.start()
         self.places = Places(self.database)
         self.shelf = Shelf(*self._books, self.places.forget)

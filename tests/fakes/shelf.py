@@ -71,6 +71,12 @@ def settle(shelf: Shelf) -> None:
         pass
 
 
+def tidy(shelf: Shelf) -> None:
+    """Do at once all that there is to do in the background of a shelf that is not started, if it is one at all."""
+    while shelf._parts and shelf._parts[2]._step() == 0:
+        pass
+
+
 def names_below(folder: Path) -> Sequence[str]:
     """The files of books in a folder, without what SQLite keeps there."""
     files = (path for path in folder.rglob("*") if path.is_file() and "books.sqlite" not in path.name)

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from kindle_appliance.ending import Ending, Finish
 from kindle_appliance.storage.chats import Chats, Piece
 from kindle_appliance.storage.database import Database
-from kindle_appliance.storage.indexer import Indexer
 from kindle_appliance.storage.schema import CHATS
 from kindle_appliance.storage.search import NEWEST, SearchIndex
 from kindle_appliance.storage.terms import Query
+from kindle_appliance.storage.worker import Worker
 
 COMPLETE = Ending(Finish.COMPLETE)
 FORMS = count()
@@ -237,7 +237,7 @@ def test_the_indexer_works_off_a_backlog_and_then_sleeps(tmp_path: Path) -> None
     old_chats(path, 60)
     with closing(Database(path, CHATS)) as database:
         chats = Chats(database)
-        indexer = Indexer(chats.index)
+        indexer = chats.index.worker()
         indexer.start()
         while not chats.index.is_whole:
             indexer._thread.join(0.01)
@@ -250,7 +250,7 @@ def test_the_indexer_works_off_a_backlog_and_then_sleeps(tmp_path: Path) -> None
 class ClosedWhileItSteps(SearchIndex):
     """An index whose indexer is told to end in the moment in which a step begins."""
 
-    indexer: Indexer
+    indexer: Worker
 
     def catch_up(self) -> None:
         self.wake.clear()
@@ -262,7 +262,7 @@ class ClosedWhileItSteps(SearchIndex):
 def test_an_indexer_that_is_closed_as_it_takes_a_step_ends(database: Database) -> None:
     """The step took the wake-up of the close for one of its own, and the appliance never came to its end."""
     index = ClosedWhileItSteps(database)
-    index.indexer = Indexer(index)
+    index.indexer = index.worker()
     index.indexer.start()
     index.indexer._thread.join(10)
     assert not index.indexer._thread.is_alive()
