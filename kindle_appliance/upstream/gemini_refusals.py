@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from ..clock import Clock, next_midnight
 from ..errors import (
@@ -127,7 +126,11 @@ def find_end_of_day(details: Sequence[Mapping[str, Any]], message: str, now: flo
     """
     told = " ".join(json.dumps([entry.get("violations"), entry.get("metadata")]) for entry in details) + message
     is_of_day = _IS_PER_DAY.search(told) or _IS_NEVER_FREE.search(told)
-    return next_midnight(now, ZoneInfo(_PACIFIC)) if is_of_day else None
+    if not is_of_day:
+        return None
+    from zoneinfo import ZoneInfo  # here: until a quota is used up, nothing of it is in memory
+
+    return next_midnight(now, ZoneInfo(_PACIFIC))
 
 
 @dataclass(frozen=True)
