@@ -223,7 +223,8 @@ web.unread:
 web.body: errors
 web.parser: web.body
 web.tasks: web.body web.parser web.refusals
-web.server: errors host.network web.body web.parser web.tasks web.unread
+web.threads:
+web.server: errors host.network web.body web.parser web.tasks web.threads web.unread
 web.visitor: host.network storage.buckets storage.rate_limit web.look web.cookies web.reader
 web.upload_turn: errors web.body
 web.adding: errors storage.buckets storage.kept_secret storage.shelf_layout books.shelf web.body web.file_field

@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 from conftest import Soak
@@ -174,6 +175,7 @@ def test_a_house_full_of_readers_leaves_nothing_behind_and_every_page_is_its_ans
         options = ["--data", str(tmp_path / "data"), "--gemini-url", gemini.url]
         with closing(Appliance(tmp_path, *options, **UNLIMITED, **MODELS, **NO_CACHES)) as appliance:
             process = Process(appliance.process.pid)
+            urlopen(f"http://127.0.0.1:{appliance.port}/healthz", timeout=20).close()  # one thread waits after it
             before = at_rest(process)
             start = time.monotonic()
             samples: list[tuple[int, int, float]] = []

@@ -1,5 +1,5 @@
-"""The HTTP server: waitress with its threads, limits and timeouts. Besides it, only `parser.py` and
-`tasks.py` know waitress.
+"""The HTTP server: waitress with its limits and timeouts. Besides it, only `parser.py` and `tasks.py`
+know waitress.
 
 Measured on waitress 3.0.2: each chunk that the application yields is sent at once. A stream occupies a thread until
 it ends, so there is a thread for each follower, and a reserve for pages. `channel_request_lookahead=1` makes it
@@ -32,7 +32,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -43,6 +43,7 @@ from ..host.network import source_of
 from .body import USUAL_PACE, Body, Pace
 from .parser import Parser
 from .tasks import WATERMARK_BYTES, ApplicationTask, RefusalTask
+from .threads import Threads
 from .unread import Unread
 
 RESERVED_THREADS = 10
@@ -56,6 +57,7 @@ _SEND_BUFFER_BYTES = 64 * 1024  # for one connection (Linux doubles it); without
 _PROGRESS_BYTES = 8 * 1024
 _STILL_SECONDS = 5.0
 _CHECK_SECONDS = 1.0
+_LAST_SECONDS = 1.0  # for threads to end whose connections do not
 _SURPLUS_SECONDS = 1.0  # for a request that cannot be served to arrive; then its language is known
 _MOST_SURPLUS = 16
 _USER_TIMEOUT_MS = 60_000
@@ -118,12 +120,13 @@ class Server:
         self._max_connections = limits.connections + followers
         self._is_proxy = is_proxy
         self._next_check = 0.0
+        self._threads = Threads(followers + RESERVED_THREADS)
         self._map: dict[int, Any] = {}
         self._server = create_server(
             application,
             map=self._map,
             **where,
-            threads=followers + RESERVED_THREADS,
+            _dispatcher=cast(Any, self._threads),
             channel_request_lookahead=1,
             outbuf_high_watermark=WATERMARK_BYTES,
             max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of exactly this size
@@ -191,7 +194,7 @@ class Server:
                 channel.upload.send_away(ReaderError(BUSY, 503))
         while time.monotonic() < deadline and any(map(_is_active, list(self._map.values()))):
             self._run_once(0.02)
-        self._server.task_dispatcher.shutdown(timeout=1)
+        self._threads.shutdown(_LAST_SECONDS)
         wasyncore.close_all(self._map)
 
     def bound_unread(self) -> None:

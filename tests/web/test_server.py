@@ -254,11 +254,11 @@ def test_a_client_that_asks_first_whether_to_send_a_body_may_send_it(body: bytes
 INSIDE = {
     "wasyncore": "close_all loop",
     "the server": "accepting adj channel_class pull_trigger task_dispatcher",
-    "the task dispatcher": "shutdown",
+    "the task dispatcher": "add_task",
     "Adjustments": """
         asyncore_use_poll channel_request_lookahead clear_untrusted_proxy_headers connection_limit host ident
         log_socket_errors max_request_body_size max_request_header_size outbuf_high_watermark port socket_options
-        sockets threads
+        sockets
     """,
     "HTTPChannel": """
         adj close_when_flushed creation_time current_outbuf_count error_task_class handle_close handle_read
