@@ -26,7 +26,7 @@ coverage: $(VENV)/tested  ## the tests outside browsers and booted machines; how
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
 # What waits runs beside what computes: tests in browsers beside those outside, and booted machines, two releases at
-# once, beside those of the typesetter, which measure the CPU time of their own thread. Output that would mix follows. A
+# once, beside those that compute much or measure the CPU time of their own thread. Output that would mix follows. A
 # real model server computes much, so its tests run by themselves; those that measure time come last, on an idle machine.
 # pytest ends with 5 if ARGS has chosen no test of a part.
 test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is skipped with its reason
@@ -38,13 +38,13 @@ test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is s
 	$(BIN)/pytest $(WORKERS) tests/browsers -m "not untraced" $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
 	trap "kill $$browsers" INT TERM; \
 	$(MAKE) --no-print-directory coverage || failed=1; \
-	$(BIN)/pytest -m untraced tests/typesetting $(ARGS) > build/typesetting.log 2>&1 & typesetting=$$!; \
-	trap "kill $$browsers $$typesetting" INT TERM; \
+	$(BIN)/pytest -m "untraced and not alone" $(ARGS) > build/untraced.log 2>&1 & untraced=$$!; \
+	trap "kill $$browsers $$untraced" INT TERM; \
 	$(BIN)/pytest -n 2 --dist loadgroup tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
 	wait $$browsers || [ $$? = 5 ] || failed=1; cat build/browsers.log; \
-	wait $$typesetting || [ $$? = 5 ] || failed=1; cat build/typesetting.log; \
+	wait $$untraced || [ $$? = 5 ] || failed=1; cat build/untraced.log; \
 	$(BIN)/pytest tests/home -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
-	$(BIN)/pytest -m untraced --ignore=tests/typesetting $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -m alone $(ARGS) || [ $$? = 5 ] || failed=1; \
 	exit $$failed
 
 soak: $(VENV)/tested  ## the proofs that `make test` scales down, in full; half an hour; prints their figures

@@ -138,6 +138,7 @@ def test_the_source_archive_builds_the_same_wheel(wheel: Path, unpacked: Path) -
     assert checksums(make_wheel(unpacked, unpacked.parent)) == checksums(wheel)
 
 
+@pytest.mark.slow
 def test_the_tests_can_be_collected_in_an_unpacked_archive(unpacked: Path) -> None:
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(collect, cwd=unpacked, capture_output=True, text=True, check=False)

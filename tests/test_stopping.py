@@ -23,6 +23,7 @@ STAGES = {
 
 
 @pytest.mark.untraced
+@pytest.mark.alone
 @pytest.mark.parametrize("stage", STAGES)
 def test_stop_closes_the_connection_to_gemini_within_a_tenth_of_a_second(
     stage: str, gemini: FakeGemini, house: House, soak: Soak

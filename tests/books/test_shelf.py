@@ -531,7 +531,7 @@ def test_a_mistake_in_reading_one_book_anew_does_not_keep_the_others(
 
 
 def test_a_shelf_can_be_closed_while_books_are_read_anew(shelf: Shelf, folder: Path) -> None:
-    put(shelf, book_file(paragraphs=30_000))
+    put(shelf, book_file(paragraphs=10_000))
     shelf.close()
     for path in folder.glob("books.sqlite*"):
         path.unlink()

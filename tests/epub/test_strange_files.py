@@ -364,6 +364,7 @@ def test_an_address_out_of_the_file_is_refused_and_a_path_of_the_machine_leads_n
     assert refused_with(path, {"OPS/package.opf": opf}) == unreadable.LEAVES
 
 
+@pytest.mark.slow
 def test_depth_and_width_do_not_matter(path: Path) -> None:
     deep = document("<div>" * 50_000 + "<p>Deep.</p>" + "</div>" * 50_000)
     wide = document(f"<p {' '.join(f'a{n}={n}' for n in range(100_000))}>Wide.</p>")
@@ -404,6 +405,7 @@ def test_a_name_that_is_given_a_million_times_is_kept_once(path: Path) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_million_items_are_not_kept(path: Path) -> None:
     spine = "<itemref idref='d0'/>" + "".join(f"<itemref idref='x{number}'/>" for number in range(60_000))
     manifest = "".join(f"<item id='x{number}' href='{number}'/>" for number in range(60_000))

@@ -48,13 +48,14 @@ class SecretCheck:
     @pytest.hookimpl(tryfirst=True)  # before `-m` deselects some
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Check that a file with a minimum runs as a whole: no marker may divide it between two runs."""
-        untraced: dict[str, set[bool]] = {}
+        runs: dict[str, set[tuple[bool, ...]]] = {}
         for item in items:
             file = item.nodeid.partition("::")[0]
             self._tests.setdefault(file, set()).add(item.nodeid)
-            untraced.setdefault(file, set()).add(item.get_closest_marker("untraced") is not None)
-        divided = [file for file in LEAST if len(untraced.get(file, ())) > 1]
-        self.problems += [f"{file}: either all of its tests must be untraced, or none" for file in divided]
+            run = tuple(item.get_closest_marker(each) is not None for each in ("untraced", "alone"))
+            runs.setdefault(file, set()).add(run)
+        divided = [file for file in LEAST if len(runs.get(file, ())) > 1]
+        self.problems += [f"{file}: all of its tests must be untraced, or alone, or none" for file in divided]
         if any("::" in each for each in config.args):  # a run of single tests
             self._tests.clear()
 

@@ -413,6 +413,7 @@ def test_a_definition_behind_a_heading_may_span_lines() -> None:
     assert html[-1] == f'<p><a href="{address}" rel="noreferrer">a <span dir="ltr">(a.example)</span></a></p>'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["a", "a{0}"])
 def test_definitions_settle_as_they_come_and_the_last_one_waits_for_its_title(label: str) -> None:
     typesetter, text, first = Typesetter(), "", label.format(0)

@@ -412,6 +412,7 @@ def percentile(values: list[float], part: int) -> float:
 
 
 @pytest.mark.untraced
+@pytest.mark.alone
 @pytest.mark.slow
 def test_clients_that_exhaust_their_limits_do_not_delay_others(
     tmp_path: Path, gemini: FakeGemini, soak: Soak
