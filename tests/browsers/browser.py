@@ -13,6 +13,7 @@ from typing import Any
 # Longer than our slowest page takes on a loaded machine; a hanging driver must not hang the test run.
 ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.02
+MOST_POLL_SECONDS = 0.1  # after a while: each look makes the browser and its driver compute
 TEXT_SHOWN = 2000
 KEYS = {
     "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageUp": 33, "PageDown": 34, "End": 35, "Home": 36,
@@ -131,7 +132,7 @@ class Browser(ABC):
         An expression that throws counts as not yet true. Raises AssertionError after `seconds`, with the text of
         the page and its errors.
         """
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, POLL_SECONDS
         while True:
             thrown = ""
             try:
@@ -146,7 +147,8 @@ class Browser(ABC):
                     f"page: {self.url}\ntitle: {self.title}\nerrors: {self.errors()}\n"
                     f"text: {self.text[:TEXT_SHOWN]}"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(1.25 * pause, MOST_POLL_SECONDS)
 
     @abstractmethod
     def screenshot(self, path: Path) -> Path:

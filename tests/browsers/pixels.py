@@ -9,6 +9,8 @@ from .browser import Browser
 from .devtools import DevTools
 from .ghostdriver import GhostDriver
 
+_IS_DARK = bytes(value < 128 for value in range(256))
+
 _COUNT = """
   var bytes = atob(arguments[0]), data = new Uint8Array(bytes.length), i;
   for (i = 0; i < bytes.length; i += 1) { data[i] = bytes.charCodeAt(i); }
@@ -37,7 +39,8 @@ def dark_pixels(browser: Browser, left: int, top: int, width: int, height: int, 
         )
         head, size, depth, rows = path.read_bytes().split(b"\n", 3)
         assert (head, size, depth) == (b"P6", b"%d %d" % (width, height), b"255")
-        return [sum(value < 128 for value in rows[3 * width * y : 3 * width * (y + 1) : 3]) for y in range(height)]
+        reds = rows[::3].translate(_IS_DARK)
+        return [reds.count(1, width * y, width * (y + 1)) for y in range(height)]
     assert isinstance(browser, DevTools)
     part = {"x": left, "y": top, "width": width, "height": height, "scale": 1}
     png = browser.devtools("Page.captureScreenshot", format="png", clip=part)["data"]
