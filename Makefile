@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 # All tests of a file run in one process: in their order, with fixtures of the whole file made once. They wait for half
 # of their time, so there are more processes than the two cores that they are made for.
 WORKERS := -n 3 --dist loadfile
+USUAL := "not untraced and not alone"
 ELSEWHERE := --ignore=tests/browsers --ignore=tests/appliance --ignore=tests/home
 
 .PHONY: run quick coverage test home soak arm check messages pictures bench clean
@@ -21,7 +22,7 @@ quick: $(VENV)/tested  ## the tests that need no root, no browser and no patienc
 coverage: $(VENV)/tested  ## the tests outside browsers and booted machines; how much code those of `make quick` reach
 	@mkdir -p build
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(WORKERS) $(ELSEWHERE) -m "not untraced" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/coverage run -m pytest $(WORKERS) $(ELSEWHERE) -m $(USUAL) $(ARGS) || [ $$? = 5 ]
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
@@ -35,15 +36,15 @@ test: $(VENV)/tested  ## all tests, each once; what this machine cannot run is s
 	-PYTHONPATH=tests $(BIN)/python -m appliance.debian
 	-PYTHONPATH=tests $(BIN)/python -m fakes.llama
 	@mkdir -p build; failed=0; \
-	$(BIN)/pytest $(WORKERS) tests/browsers -m "not untraced" $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
+	$(BIN)/pytest $(WORKERS) tests/browsers -m $(USUAL) $(ARGS) > build/browsers.log 2>&1 & browsers=$$!; \
 	trap "kill $$browsers" INT TERM; \
 	$(MAKE) --no-print-directory coverage || failed=1; \
-	$(BIN)/pytest -m "untraced and not alone" $(ARGS) > build/untraced.log 2>&1 & untraced=$$!; \
+	$(BIN)/pytest -m untraced $(ARGS) > build/untraced.log 2>&1 & untraced=$$!; \
 	trap "kill $$browsers $$untraced" INT TERM; \
-	$(BIN)/pytest -n 2 --dist loadgroup tests/appliance -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -n 2 --dist loadgroup tests/appliance -m $(USUAL) $(ARGS) || [ $$? = 5 ] || failed=1; \
 	wait $$browsers || [ $$? = 5 ] || failed=1; cat build/browsers.log; \
 	wait $$untraced || [ $$? = 5 ] || failed=1; cat build/untraced.log; \
-	$(BIN)/pytest tests/home -m "not untraced" $(ARGS) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest tests/home -m $(USUAL) $(ARGS) || [ $$? = 5 ] || failed=1; \
 	$(BIN)/pytest -m alone $(ARGS) || [ $$? = 5 ] || failed=1; \
 	exit $$failed
 

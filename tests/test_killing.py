@@ -26,7 +26,7 @@ from fakes.program import PROGRAM, UNLIMITED, Appliance
 from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ANSWERS = 8
 WITHIN = 2.5  # seconds after the first question

@@ -26,7 +26,7 @@ from fakes.reader import Reader, page_of
 from fakes.secret_scanner import Client
 from urllib3.exceptions import HTTPError
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 READERS = 32
 KEPT = 32  # connections to Gemini, for the next question

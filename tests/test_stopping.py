@@ -22,7 +22,6 @@ STAGES = {
 }
 
 
-@pytest.mark.untraced
 @pytest.mark.alone
 @pytest.mark.parametrize("stage", STAGES)
 def test_stop_closes_the_connection_to_gemini_within_a_tenth_of_a_second(

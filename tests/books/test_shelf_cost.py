@@ -22,7 +22,7 @@ from kindle_appliance.books.shelf import Shelf
 from kindle_appliance.books.shelved_book import ShelvedBook
 from kindle_appliance.epub.book import Book, Chapter, Passage
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 
 PASSAGES = 60
 MANY = 500

@@ -25,7 +25,6 @@ def test_the_document_changes_at_most_every_half_second(
     assert browser.errors() == []
 
 
-@pytest.mark.untraced
 @pytest.mark.alone
 @pytest.mark.parametrize("engine", [each for each in ENGINES if each.name == "phantomjs-1.9.8"], indirect=True)
 def test_an_update_costs_at_most_a_twentieth_of_drawing_all_anew_more_than_on_a_short_page(
@@ -35,7 +34,6 @@ def test_an_update_costs_at_most_a_twentieth_of_drawing_all_anew_more_than_on_a_
     assert long["update"] - short["update"] <= long["whole"] / 20, (long, short)
 
 
-@pytest.mark.untraced
 @pytest.mark.alone
 @pytest.mark.parametrize("engine", [JITLESS], indirect=True, ids=["jitless"])
 def test_an_update_and_a_turn_cost_little_more_on_a_long_page_than_on_a_short_one(

@@ -73,7 +73,6 @@ TIMES = """
 """
 
 
-@pytest.mark.untraced
 @pytest.mark.alone
 def test_many_tables_are_measured_in_one_go(browser: Browser, gemini: FakeGemini, house: House) -> None:
     table = HEAD + "| Everest | 8848 m |\n\n"

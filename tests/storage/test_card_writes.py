@@ -15,7 +15,7 @@ from conftest import ROOT, Soak, unavailable
 from fakes.gemini import Call, FakeGemini, Reply, chunk
 from fakes.program import PROGRAM, UNLIMITED, Appliance
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 
 TRACE = ("strace", "-D", "-f", "-y", "-qq", "-e", "trace=pwrite64,write,fsync,fdatasync")
 PIECES_PER_SECOND = 5

@@ -15,7 +15,7 @@ from ratios import assert_usual_ratio
 
 from kindle_appliance.books.shelved_book import ShelvedBook
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FEW, MANY = 10, 500
 TIMES = 20  # in a measurement

@@ -411,7 +411,6 @@ def percentile(values: list[float], part: int) -> float:
     return statistics.quantiles(values, n=100)[part - 1]
 
 
-@pytest.mark.untraced
 @pytest.mark.alone
 @pytest.mark.slow
 def test_clients_that_exhaust_their_limits_do_not_delay_others(

@@ -17,7 +17,7 @@ from fakes.chats import Corpus, write_house
 from fakes.gemini import FakeGemini, Reply
 from fakes.house import House
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 DEVICE = "the-device"
 QUESTIONS = 500  # of the long chat

@@ -22,7 +22,7 @@ from fakes.program import Appliance
 from fakes.raw_client import connect, read_to_end
 from ratios import assert_usual_ratio
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 
 MEGABYTE = 1024 * 1024
 BOUNDARY = b"----WebKitFormBoundary0123456789abcdef"

@@ -29,7 +29,7 @@ from kindle_appliance.storage.chats import Chats
 from kindle_appliance.storage.database import Database
 from kindle_appliance.storage.schema import CHATS
 
-pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ADDRESSES = [f"127.0.0.{last}" for last in range(2, 34)]
 """Loopback addresses of the readers: what one address may have is limited."""
